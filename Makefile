@@ -1,0 +1,40 @@
+# Everything a fresh machine needs: `make run` and `make test` make their own virtual environment.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: run test lint format bench clean
+
+run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the result is
+	$(BIN)/hyperdiag derive
+
+test: $(VENV)/.dev ## run the test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## apply the style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.run ## the main job's rate over its kernel's rate, in one run
+	$(BIN)/hyperdiag bench
+
+clean: ## remove the virtual environment and what runs left here
+	rm -rf $(VENV) build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/.venv:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.run: $(VENV)/.venv pyproject.toml constraints.txt
+	$(PIP) -e '.[examples]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) -e '.[examples,dev]'
+	touch $@

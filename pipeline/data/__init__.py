@@ -1,0 +1,1 @@
+"""Rows in, rows out: sources, quarantine, output layouts, filesystems. Knows Arrow alone."""

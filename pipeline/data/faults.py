@@ -1,0 +1,55 @@
+"""What can be wrong with a row, and the rows of a batch that something is wrong with."""
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+
+import numpy as np
+
+
+class Fault(StrEnum):
+    """The codes that stand in the quarantine's `_error_code`."""
+
+    NULL = "null"
+    NAN = "nan"
+    INFINITE = "infinite"
+    OVERFLOW = "overflow"
+    WRONG_WIDTH = "wrong_width"
+    NOT_A_NUMBER = "not_a_number"
+    OUT_OF_RANGE = "out_of_range"
+    NON_FINITE_RESULT = "non_finite_result"
+
+
+class Faults:
+    """The first fault of each row of a batch: a code and a sentence for a person."""
+
+    def __init__(self, rows: int):
+        self.bad = np.zeros(rows, dtype=bool)
+        self._codes = np.full(rows, None, dtype=object)
+        self._details = np.full(rows, None, dtype=object)
+
+    def add(self, where: np.ndarray, code: Fault, detail: str | Sequence[str]) -> None:
+        """Record a fault.
+
+        Args:
+            where: bool (rows,), which rows have it; rows that have one already keep the first.
+            code: which fault.
+            detail: the sentence; or one for each row of the batch.
+        """
+        new = where & ~self.bad
+        if new.any():
+            self.bad |= new
+            self._codes[new] = code.value
+            self._details[new] = detail if isinstance(detail, str) else np.asarray(detail)[new]
+
+    def __iter__(self) -> Iterator[tuple[int, Fault, str]]:
+        """Yield row, code and sentence of each bad row."""
+        for row in np.flatnonzero(self.bad):
+            yield int(row), Fault(self._codes[row]), self._details[row]
+
+    def codes(self) -> list[str]:
+        """Return the codes of the bad rows, in their order."""
+        return self._codes[self.bad].tolist()
+
+    def details(self) -> list[str]:
+        """Return the sentences of the bad rows, in their order."""
+        return self._details[self.bad].tolist()

@@ -1,0 +1,91 @@
+"""Places: local paths and URIs, on any filesystem that pyarrow resolves."""
+
+import os
+import re
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from pyarrow import fs
+
+from pipeline.errors import OutputError, UsageError
+
+
+class Place(NamedTuple):
+    """A path on a filesystem, as pyarrow takes it."""
+
+    filesystem: fs.FileSystem
+    path: str
+
+    def __truediv__(self, name: str) -> "Place":
+        return Place(self.filesystem, f"{self.path.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return PurePosixPath(self.path).name
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a path of this machine."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def info(self) -> fs.FileInfo:
+        """Return what is here: type, size, modification time."""
+        return self.filesystem.get_file_info(self.path)
+
+    def exists(self) -> bool:
+        """Return whether there is a file or a folder here."""
+        return self.info().type != fs.FileType.NotFound
+
+    def read_bytes(self) -> bytes:
+        """Return the content of the file here."""
+        with self.filesystem.open_input_stream(self.path) as stream:
+            return stream.read()
+
+
+def resolve(path: str) -> Place:
+    """Return the place that a local path or a URI names.
+
+    Raises:
+        UsageError: if the URI's scheme is unknown or its parts do not fit together.
+    """
+    if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+://", path):
+        try:
+            return Place(*fs.FileSystem.from_uri(path))
+        except (ValueError, TypeError, OSError) as error:
+            raise UsageError(f"cannot open {masked(path)}: {error}") from error
+    return Place(fs.LocalFileSystem(), str(Path(path).expanduser().absolute()))
+
+
+def masked(uri: str) -> str:
+    """Return a path or URI without the credentials that it may carry."""
+    uri = re.sub(r"://[^/@]+@", "://***@", uri)
+    return re.sub(r"((?:secret|key|token|password)[^=&]*)=[^&]*", r"\1=***", uri, flags=re.I)
+
+
+def write_whole(place: Place, content: bytes, scratch: Place) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    Raises:
+        OutputError: naming the path and the cause.
+    """
+    try:
+        with scratch.filesystem.open_output_stream(scratch.path) as stream:
+            stream.write(content)
+        publish(scratch, place)
+    except OSError as error:
+        raise OutputError(f"cannot write {place.path}: {error}") from error
+
+
+def publish(scratch: Place, place: Place) -> None:
+    """Give a finished scratch file its name, replacing any file of that name, in one step.
+
+    On a local filesystem the content reaches the disk before the name does.
+    """
+    if scratch.is_local:
+        descriptor = os.open(scratch.path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    scratch.filesystem.move(scratch.path, place.path)

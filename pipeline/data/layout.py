@@ -1,0 +1,177 @@
+"""The columns of the output: which there are, and how derivatives become Arrow arrays."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+
+from pipeline.errors import UsageError, listed
+
+WIDE_AT_MOST = 256  # derivative columns, beyond which `auto` takes the tensor layout
+SOURCE_FILE, ROW_INDEX = "_source_file", "_row_index"
+
+
+def choose_layout(layout: str, n_outputs: int, n_directions: int) -> str:
+    """Resolve `auto`: wide up to 256 derivative columns, else tensor."""
+    if layout != "auto":
+        return layout
+    return "wide" if 2 * n_outputs * n_directions <= WIDE_AT_MOST else "tensor"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The schema of the data files.
+
+    Attributes:
+        kind: "wide" (a flat column for each number) or "tensor" (nested lists of fixed size).
+        network: its name, for the fields' metadata.
+        digest: the network's, likewise.
+        outputs: names of the m outputs.
+        directions: names of the inputs that were differentiated with respect to.
+        dtype: "float32" or "float64".
+        passed: the fields of the dataset's columns that are passed through.
+        provenance: whether `_source_file` and `_row_index` are written.
+    """
+
+    kind: str
+    network: str
+    digest: str
+    outputs: Sequence[str]
+    directions: Sequence[str]
+    dtype: str
+    passed: Sequence[pa.Field]
+    provenance: bool
+
+    @cached_property
+    def computed(self) -> list[pa.Field]:
+        """The fields of value, Jacobian and Hessian diagonal."""
+        number = pa.from_numpy_dtype(np.dtype(self.dtype))
+        m, k = len(self.outputs), len(self.directions)
+        if self.kind == "tensor":
+            matrix = pa.list_(pa.list_(number, k), m)
+            return [
+                self._field("value", pa.list_(number, m), shape=[m]),
+                self._field("jacobian", matrix, shape=[m, k]),
+                self._field("hessian_diag", matrix, shape=[m, k]),
+            ]
+        pairs = [(out, direction) for out in self.outputs for direction in self.directions]
+        return [
+            *(self._field(out, number, outputs=[out]) for out in self.outputs),
+            *(self._field(f"d_{o}_d_{i}", number, outputs=[o], inputs=[i]) for o, i in pairs),
+            *(self._field(f"d2_{o}_d_{i}2", number, outputs=[o], inputs=[i]) for o, i in pairs),
+        ]
+
+    def _field(
+        self,
+        name: str,
+        kind: pa.DataType,
+        outputs: Sequence[str] | None = None,
+        inputs: Sequence[str] | None = None,
+        shape: Sequence[int] = (),
+    ) -> pa.Field:
+        metadata = {
+            "network": self.network,
+            "digest": self.digest,
+            "outputs": json.dumps(list(outputs or self.outputs)),
+            "inputs": json.dumps(list(inputs or self.directions)),
+            "shape": json.dumps(list(shape)),
+        }
+        if kind == pa.from_numpy_dtype(np.dtype(self.dtype)) and inputs is None:
+            del metadata["inputs"]  # a value has no direction
+        return pa.field(name, kind, metadata=metadata)
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """All columns, in their order: passed through, provenance, computed.
+
+        Raises:
+            UsageError: if two columns would have one name.
+        """
+        provenance = [pa.field(SOURCE_FILE, pa.string()), pa.field(ROW_INDEX, pa.int64())]
+        fields = [*self.passed, *(provenance if self.provenance else []), *self.computed]
+        twice = [n for n, count in Counter(field.name for field in fields).items() if count > 1]
+        if twice:
+            raise UsageError(
+                f"the output would have two columns named {listed(twice)}: leave the dataset's "
+                "out with output.columns=[...], or take output.layout=tensor"
+            )
+        return pa.schema(fields)
+
+    def row_bytes(self) -> int:
+        """Return the bytes that the derivatives of a row take in memory."""
+        m, k = len(self.outputs), len(self.directions)
+        return (m + 2 * m * k) * np.dtype(self.dtype).itemsize
+
+    def assemble(
+        self,
+        table: pa.Table,
+        source_file: str,
+        index: pa.Array,
+        computed: tuple[np.ndarray, np.ndarray, np.ndarray],
+    ) -> pa.Table:
+        """Join rows with their derivatives.
+
+        Args:
+            table: the dataset's columns, of these rows.
+            source_file: where the rows come from.
+            index: int64 (rows,), their place there.
+            computed: value (rows, m), Jacobian and Hessian diagonal (rows, m, k).
+
+        Returns:
+            A table of this layout's schema.
+        """
+        columns: list[pa.Array | pa.ChunkedArray] = [table[field.name] for field in self.passed]
+        if self.provenance:
+            columns += [pa.repeat(source_file, table.num_rows), index]
+        for array in computed:
+            rows = array.shape[0]
+            if self.kind == "tensor":
+                arrow = pa.array(array.reshape(-1))
+                for size in reversed(array.shape[1:]):
+                    arrow = pa.FixedSizeListArray.from_arrays(arrow, size)
+                columns.append(arrow)
+            else:
+                # One transposition for all, so that each column is contiguous.
+                columns += map(pa.array, np.ascontiguousarray(array.reshape(rows, -1).T))
+        return pa.table(columns, schema=self.schema)
+
+
+def float_leaves(schema: pa.Schema) -> list[str]:
+    """Return the Parquet paths of a schema's floating-point leaves."""
+    return [
+        path
+        for field in schema
+        for path, kind in _leaves(field.name, field.type)
+        if pt.is_floating(kind) and not pt.is_float16(kind)
+    ]
+
+
+def other_leaves(schema: pa.Schema) -> list[str]:
+    """Return the Parquet paths of the leaves that hold anything else."""
+    floats = set(float_leaves(schema))
+    return [
+        path
+        for field in schema
+        for path, _ in _leaves(field.name, field.type)
+        if path not in floats
+    ]
+
+
+def _leaves(path: str, kind: pa.DataType) -> list[tuple[str, pa.DataType]]:
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind):
+        return _leaves(f"{path}.list.element", kind.value_type)
+    if pt.is_struct(kind):
+        return [leaf for field in kind for leaf in _leaves(f"{path}.{field.name}", field.type)]
+    if pt.is_map(kind):
+        return [
+            *_leaves(f"{path}.key_value.key", kind.key_type),
+            *_leaves(f"{path}.key_value.value", kind.item_type),
+        ]
+    return [(path, kind)]

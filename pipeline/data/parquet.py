@@ -1,0 +1,336 @@
+"""Rows of Parquet files: a file, a folder, a glob or a Hive-partitioned tree."""
+
+import fnmatch
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from pipeline.errors import UsageError
+
+from .filesystem import Place, masked, resolve
+from .row_filter import parse_filter
+from .shard import Rows, Shard
+
+_FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
+_READ_BUFFER = 1 << 20  # bytes of a column chunk held at a time, so that its size does not matter
+
+
+class InputFile(NamedTuple):
+    """One file as it stood when the run was planned.
+
+    Attributes:
+        path: on the dataset's filesystem.
+        size: bytes.
+        modified_ns: modification time, nanoseconds since 1970 (0 where the store has none).
+        row_group_rows: rows of each of its row groups.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+    row_group_rows: tuple[int, ...]
+
+
+class BadFile(NamedTuple):
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+class Listing(NamedTuple):
+    """What was found at a dataset's path.
+
+    Attributes:
+        files: the usable files, in the order of their paths.
+        bad_files: the others.
+        schema: the columns of every row: those of the files, then the Hive partition keys.
+        partition_keys: names of the Hive partition keys.
+    """
+
+    files: tuple[InputFile, ...]
+    bad_files: tuple[BadFile, ...]
+    schema: pa.Schema
+    partition_keys: tuple[str, ...]
+
+
+def list_parquet(path: str) -> Listing:
+    """List a dataset and read its footers, many at a time.
+
+    Every file must have the columns that most files have, by name and type, in any order; the
+    others are bad files. Names that begin with `_` or `.` are not data.
+
+    Args:
+        path: a file, a folder (read recursively), or a glob; a local path or a URI.
+
+    Raises:
+        UsageError: if there is nothing there, or nothing that can be read.
+    """
+    place, infos = _find(path)
+    with ThreadPoolExecutor(_FOOTER_READERS) as readers:
+        footers = list(readers.map(lambda info: _footer(place.filesystem, info), infos))
+    good = [footer for footer in footers if isinstance(footer, tuple)]
+    bad = [BadFile(i.path, f) for i, f in zip(infos, footers, strict=True) if isinstance(f, str)]
+    if not good:
+        reasons = "; ".join(f"{file.path}: {file.reason}" for file in bad[:5])
+        raise UsageError(f"dataset.path {masked(path)}: no file can be read: {reasons}")
+    keys = _partition_schema(place, [file.path for file, _ in good])
+    usual = Counter(_columns_of(schema) for _, schema in good).most_common(1)[0][0]
+    model, reference = next(pair for pair in good if _columns_of(pair[1]) == usual)
+    files = []
+    for file, schema in good:
+        difference = _difference(schema, reference)
+        if difference:
+            bad.append(BadFile(file.path, f"{difference}, unlike {model.path}"))
+        elif len(set(schema.names)) < len(schema.names):
+            bad.append(BadFile(file.path, "two columns have the same name"))
+        else:
+            files.append(file)
+    own = [field for field in reference if field.name not in keys.names]
+    schema = pa.schema([*own, *keys]).remove_metadata()
+    return Listing(tuple(files), tuple(sorted(bad)), schema, tuple(keys.names))
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """Rows of the listed files.
+
+    Attributes:
+        path: of the dataset, as configured.
+        files: to read, in this order.
+        schema: columns of every row, partition keys included.
+        partition_keys: which of them come from the path.
+        columns: the columns to read; the others are left in the file.
+        row_filter: rows to keep, as `parse_filter` reads it; None keeps all.
+        limit: rows to read, from the start of the dataset and before the filter; None reads all.
+        shard_rows: about how many rows make a shard; a row group is never split.
+    """
+
+    path: str
+    files: Sequence[InputFile]
+    schema: pa.Schema
+    partition_keys: Sequence[str]
+    columns: Sequence[str]
+    row_filter: str | None
+    limit: int | None
+    shard_rows: int
+
+    def shards(self) -> Iterator[Shard]:
+        """Yield runs of whole row groups that reach `shard_rows`, or a file's end."""
+        left = self.limit
+        number = 0
+        for file_index, file in enumerate(self.files):
+            starts = [0, *accumulate(file.row_group_rows)]
+            first = 0
+            for group in range(len(file.row_group_rows)):
+                rows = starts[group + 1] - starts[first]
+                full = rows >= self.shard_rows or group + 1 == len(file.row_group_rows)
+                if not full or rows == 0:
+                    continue
+                if left is not None:
+                    rows = min(rows, left)
+                    left -= rows
+                    if rows == 0:
+                        return
+                yield Shard(number, file_index, first, group + 1 - first, starts[first], rows)
+                number += 1
+                first = group + 1
+
+    def file_name(self, shard: Shard) -> str:
+        """Return the path of the file that a shard's rows come from."""
+        return self.files[shard.file].path
+
+    @cached_property
+    def _keep(self) -> pc.Expression | None:
+        return None if self.row_filter is None else parse_filter(self.row_filter, self.schema)
+
+    def read(self, shard: Shard, batch_rows: int) -> Iterator[Rows]:
+        """Yield a shard's rows, `batch_rows` at a time, reading no more ahead than that.
+
+        Raises:
+            OSError: if the file is gone, or not the one that was planned.
+        """
+        place = resolve(self.path)
+        file = self.files[shard.file]
+        info = place.filesystem.get_file_info(file.path)
+        if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
+            raise OSError(f"{file.path} has changed since the run was planned")
+        with pq.ParquetFile(
+            file.path, filesystem=place.filesystem, buffer_size=_READ_BUFFER, pre_buffer=False
+        ) as parquet:
+            groups = range(shard.first_row_group, shard.first_row_group + shard.row_groups)
+            stored = [name for name in self.columns if name not in self.partition_keys]
+            batches = parquet.iter_batches(
+                batch_rows, row_groups=groups, columns=stored, use_threads=False
+            )
+            tables = (pa.Table.from_batches([batch]) for batch in batches)
+            yield from _regroup(
+                self._selected(tables, shard, self._partition_values(place, file.path)),
+                batch_rows,
+            )
+
+    def _partition_values(self, place: Place, path: str) -> dict[str, Any]:
+        if not self.partition_keys:
+            return {}
+        keys = pa.schema([self.schema.field(name) for name in self.partition_keys])
+        parts = ds.HivePartitioning(keys).parse(path)
+        return ds.get_partition_keys(parts)
+
+    def _selected(
+        self, tables: Iterator[pa.Table], shard: Shard, partition: dict[str, Any]
+    ) -> Iterator[Rows]:
+        seen = 0
+        for table in tables:
+            table = table.slice(0, shard.rows - seen)  # `limit` may end inside a row group
+            if table.num_rows == 0:
+                return
+            first = shard.first_row + seen
+            index = pa.array(np.arange(first, first + table.num_rows))
+            for name in self.columns:
+                if name in self.partition_keys:
+                    kind = self.schema.field(name).type
+                    value = pa.scalar(partition.get(name), kind)
+                    table = table.append_column(name, pa.repeat(value, table.num_rows))
+            seen += table.num_rows
+            kept = table.select(list(self.columns))
+            if self._keep is None:
+                yield Rows(kept, index, 0)
+            else:
+                kept = kept.append_column(_INDEX, index).filter(self._keep)
+                filtered = table.num_rows - kept.num_rows
+                yield Rows(kept.drop_columns(_INDEX), kept[_INDEX].combine_chunks(), filtered)
+
+
+_INDEX = "\0row index"  # no Parquet column of a user's has this name
+
+
+def _regroup(parts: Iterator[Rows], batch_rows: int) -> Iterator[Rows]:
+    """Yield the same rows in groups of exactly `batch_rows`, the last one perhaps fewer.
+
+    Parquet readers end a batch where a row group ends, and filters thin batches out; a kernel
+    runs best on full ones.
+    """
+    held: list[Rows] = []
+    for part in parts:
+        held.append(part)
+        while sum(rows.table.num_rows for rows in held) >= batch_rows:
+            whole = _joined(held)
+            yield Rows(whole.table.slice(0, batch_rows), whole.index[:batch_rows], whole.filtered)
+            held = [Rows(whole.table.slice(batch_rows), whole.index[batch_rows:], 0)]
+    last = _joined(held) if held else None
+    if last is not None and (last.table.num_rows or last.filtered):
+        yield last
+
+
+def _joined(parts: list[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    index = pa.concat_arrays([part.index for part in parts])
+    table = pa.concat_tables([part.table for part in parts])
+    return Rows(table, index, sum(part.filtered for part in parts))
+
+
+def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
+    place = resolve(path)
+    info = place.info()
+    if info.type == fs.FileType.File:
+        return place, [info]
+    if info.type == fs.FileType.Directory:
+        base, keep = place.path, None
+    else:
+        parts = PurePosixPath(place.path).parts
+        fixed = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), None)
+        if fixed is None:
+            raise UsageError(f"dataset.path: nothing at {masked(path)}")
+        base, keep = str(PurePosixPath(*parts[:fixed])), _matcher(place.path)
+    try:
+        found = place.filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+    except OSError as error:
+        raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
+    infos = [
+        info
+        for info in found
+        if info.type == fs.FileType.File
+        and not _hidden(info.path, base)
+        and (keep(info.path) if keep else info.extension in ("parquet", "parq", "pq"))
+    ]
+    if not infos:
+        what = "no file matches" if keep else "no Parquet file (*.parquet, *.pq) in"
+        raise UsageError(f"dataset.path: {what} {masked(path)}")
+    return Place(place.filesystem, base), sorted(infos, key=lambda info: info.path)
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Return a test of paths: `*` stays within a folder, `**` goes through any number of them."""
+    wanted = PurePosixPath(pattern).parts
+
+    def matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+        if not pattern:
+            return not parts
+        if pattern[0] == "**":
+            return any(matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+        return (
+            bool(parts)
+            and fnmatch.fnmatchcase(parts[0], pattern[0])
+            and matches(parts[1:], pattern[1:])
+        )
+
+    return lambda path: matches(PurePosixPath(path).parts, wanted)
+
+
+def _hidden(path: str, base: str) -> bool:
+    inside = PurePosixPath(os.path.relpath(path, base)).parts
+    return any(part.startswith(("_", ".")) for part in inside)
+
+
+def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa.Schema] | str:
+    try:
+        with pq.ParquetFile(info.path, filesystem=filesystem) as parquet:
+            metadata = parquet.metadata
+            rows = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+            file = InputFile(info.path, info.size, info.mtime_ns or 0, rows)
+            return file, parquet.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        return str(error).splitlines()[0]
+
+
+def _partition_schema(place: Place, paths: list[str]) -> pa.Schema:
+    options = ds.FileSystemFactoryOptions(
+        partitioning=ds.HivePartitioning.discover(), partition_base_dir=place.path
+    )
+    factory = ds.FileSystemDatasetFactory(
+        place.filesystem, paths, ds.ParquetFileFormat(), options
+    )
+    known = set(pq.read_schema(paths[0], filesystem=place.filesystem).names)
+    keys = {part.partition("=")[0] for path in paths for part in PurePosixPath(path).parts[:-1]
+            if "=" in part}  # fmt: skip
+    inspected = factory.inspect(promote_options="permissive") if keys else pa.schema([])
+    return pa.schema([f for f in inspected if f.name in keys and f.name not in known])
+
+
+def _columns_of(schema: pa.Schema) -> frozenset[tuple[str, str]]:
+    return frozenset((field.name, str(field.type)) for field in schema)
+
+
+def _difference(schema: pa.Schema, reference: pa.Schema) -> str | None:
+    for field in reference:
+        if field.name not in schema.names:
+            return f"has no column '{field.name}'"
+        found = schema.field(schema.names.index(field.name)).type
+        if found != field.type:
+            return f"column '{field.name}' is {found}, not {field.type}"
+    extra = [name for name in schema.names if name not in reference.names]
+    return f"has an extra column '{extra[0]}'" if extra else None

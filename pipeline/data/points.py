@@ -1,0 +1,237 @@
+"""From columns to points: the matrix of network inputs, and the rows that cannot be one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+from pipeline.errors import Problems, closest, listed
+
+from .faults import Fault, Faults
+
+# Text is taken for a number only where it is one by itself: "1.5", " -2e3 ", not "1,5" or "nan".
+_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
+
+
+@dataclass(frozen=True)
+class PointColumns:
+    """Where the inputs of a network stand in a dataset.
+
+    Attributes:
+        inputs: names of the n inputs.
+        columns: the column of each input; or the one column that holds whole points.
+        vector: whether it is that one list or tensor column.
+    """
+
+    inputs: Sequence[str]
+    columns: Sequence[str]
+    vector: bool
+
+    def read(self, table: pa.Table, dtype: str) -> tuple[np.ndarray, Faults]:
+        """Return the points of a table, and what is wrong with them.
+
+        Args:
+            table: rows with the columns.
+            dtype: "float32" or "float64".
+
+        Returns:
+            Points (rows, n), C-contiguous, finite where the row is good; and the faults.
+        """
+        faults = Faults(table.num_rows)
+        if self.vector:
+            return self._read_vector(_whole(table[self.columns[0]]), dtype, faults), faults
+        points = np.empty((table.num_rows, len(self.inputs)), dtype)
+        for position, (name, column) in enumerate(zip(self.inputs, self.columns, strict=True)):
+            what = f"input '{name}'" + (f" (column '{column}')" if column != name else "")
+            points[:, position] = _numbers(_whole(table[column]), dtype, what, faults)
+        return points, faults
+
+    def _read_vector(self, array: pa.Array, dtype: str, faults: Faults) -> np.ndarray:
+        (column,) = self.columns
+        width = len(self.inputs)
+        null = _mask(array.is_null())
+        faults.add(null, Fault.NULL, f"column '{column}' is null")
+        if not pt.is_fixed_size_list(array.type):  # of fixed sizes, the product was checked before
+            lengths = pc.fill_null(pc.list_value_length(array), width).to_numpy()
+            details = [f"column '{column}' has {n} elements, not {width}" for n in lengths]
+            faults.add(lengths != width, Fault.WRONG_WIDTH, details)
+        points = np.zeros((len(array), width), dtype)
+        usable = np.flatnonzero(~faults.bad)
+        flat = array.take(pa.array(usable)).flatten()
+        while _is_list(flat.type):
+            if flat.null_count:
+                broken = np.zeros(len(array), dtype=bool)
+                broken[usable[np.flatnonzero(_mask(flat.is_null())) * usable.size // len(flat)]] = 1
+                faults.add(broken, Fault.NULL, f"column '{column}' has a null inside")
+                usable = np.flatnonzero(~faults.bad)
+                flat = array.take(pa.array(usable))
+            flat = flat.flatten()
+        inner = Faults(len(flat))
+        points[usable] = _numbers(flat, dtype, "it", inner).reshape(-1, width)
+        for element, code, detail in inner:
+            where = np.zeros(len(array), dtype=bool)
+            where[usable[element // width]] = True
+            place = f"input '{self.inputs[element % width]}' (in column '{column}')"
+            faults.add(where, code, detail.replace("it", place, 1))
+        return points
+
+
+def point_columns(
+    inputs: Sequence[str],
+    schema: pa.Schema,
+    renames: Mapping[str, str],
+    vector: str | None,
+    where: str,
+    network: str,
+) -> PointColumns:
+    """Find a network's inputs among a dataset's columns.
+
+    Args:
+        inputs: names of the inputs.
+        schema: the dataset's columns.
+        renames: {input: column} where the names differ.
+        vector: the list or tensor column that holds whole points; None means a column each.
+        where: the dataset, for messages.
+        network: the network's name, for messages.
+
+    Raises:
+        UsageError: naming every input that has no column, or none that holds numbers.
+    """
+    problems = Problems()
+    for name in renames.keys() - set(inputs):
+        problems.add(
+            f"dataset.columns renames '{name}', which is no input of network '{network}'"
+            f"{closest(name, inputs)}; its inputs are {listed(inputs)}"
+        )
+    if vector is not None and renames:
+        problems.add("dataset.vector and dataset.columns exclude each other: give one of them")
+    columns = [vector] if vector is not None else [renames.get(name, name) for name in inputs]
+    for name, column in zip(inputs, columns, strict=False):
+        if column not in schema.names:
+            said = "dataset.vector names" if vector else f"network '{network}' expects input"
+            wanted = f"'{column}'" if vector or column == name else f"'{name}' as '{column}'"
+            mend = "" if vector else f"; rename with dataset.columns={{{name}: <column>}}"
+            problems.add(
+                f"{said} {wanted}; {where} has no such column{closest(column, schema.names)}{mend}"
+            )
+            continue
+        reason = _unusable(schema.field(column).type, vector is not None, len(inputs))
+        if reason:
+            problems.add(f"column '{column}' of {where} {reason}")
+    problems.check()
+    return PointColumns(tuple(inputs), tuple(columns), vector is not None)
+
+
+def _unusable(kind: pa.DataType, vector: bool, width: int) -> str | None:
+    kind = _storage(kind)
+    if vector != _is_list(kind):
+        return (
+            f"is {kind}; dataset.vector needs a list or tensor column"
+            if vector
+            else f"is {kind}; if it holds whole points, say dataset.vector=<column>"
+        )
+    sizes = []
+    while _is_list(kind):
+        sizes.append(kind.list_size if pt.is_fixed_size_list(kind) else None)
+        kind = _storage(kind.value_type)
+    if None in sizes and len(sizes) > 1:
+        return "holds lists of lists; nested ones must have fixed sizes"
+    if sizes and None not in sizes and prod(sizes) != width:
+        return f"holds {prod(sizes)} numbers; the network has {width} inputs"
+    if pt.is_dictionary(kind):
+        kind = kind.value_type
+    number = (
+        pt.is_floating(kind)
+        or pt.is_integer(kind)
+        or pt.is_boolean(kind)
+        or pt.is_decimal(kind)
+        or pt.is_null(kind)
+        or _is_text(kind)
+    )
+    return None if number else f"is {kind}, which is no number; cast it to one"
+
+
+def _storage(kind: pa.DataType) -> pa.DataType:
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    kind = _storage(kind)
+    return pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
+def _mask(array: pa.Array) -> np.ndarray:
+    return array.to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _numbers(array: pa.Array, dtype: str, what: str, faults: Faults) -> np.ndarray:
+    """Return an array's values (rows,) in `dtype`, and record those that are none in it."""
+    if pt.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if array.null_count:
+        faults.add(_mask(array.is_null()), Fault.NULL, f"{what} is null")
+    if _is_text(array.type):
+        number = pc.fill_null(pc.match_substring_regex(array, _NUMBER), False)
+        if pc.any(pc.invert(number)).as_py():
+            details = [f"{what} is the text {value!r:.60}" for value in array.to_pylist()]
+            faults.add(~_mask(number), Fault.NOT_A_NUMBER, details)
+        array = pc.if_else(number, pc.utf8_trim_whitespace(array), "0")
+    if not pt.is_floating(array.type):
+        array = array.cast(pa.float64(), safe=False)
+    if array.null_count:
+        array = pc.fill_null(array.cast(pa.float64()), 0.0)
+    values = array.to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype)
+    finite = np.isfinite(cast)
+    if not finite.all():
+        faults.add(np.isnan(values), Fault.NAN, f"{what} is NaN")
+        faults.add(np.isinf(values), Fault.INFINITE, f"{what} is infinite")
+        faults.add(~finite, Fault.OVERFLOW, f"{what} is too large for {dtype}")
+    return cast
+
+
+def fill_bad_rows(points: np.ndarray, bad: np.ndarray) -> None:
+    """Overwrite bad rows with a good one, so that nothing odd reaches the kernel.
+
+    Rows do not influence one another, but a NaN can slow a processor down and trip debug modes.
+    """
+    good = np.flatnonzero(~bad)
+    points[bad] = points[good[0]] if good.size else 0
+
+
+def count_outside(points: np.ndarray, low: np.ndarray, high: np.ndarray, bad: np.ndarray) -> int:
+    """Return how many of the rows that are not bad have an input outside its trained range."""
+    return int((_outside(points, low, high).any(axis=1) & ~bad).sum())
+
+
+def refuse_outside(
+    points: np.ndarray, low: np.ndarray, high: np.ndarray, inputs: Sequence[str], faults: Faults
+) -> None:
+    """Record the rows with an input outside its trained range as bad."""
+    outside = _outside(points, low, high)
+    for position in np.flatnonzero(outside.any(axis=0)):
+        details = [
+            f"input '{inputs[position]}' is {value:g}, outside its trained range "
+            f"[{low[position]:g}, {high[position]:g}]"
+            for value in points[:, position]
+        ]
+        faults.add(outside[:, position], Fault.OUT_OF_RANGE, details)
+
+
+def _outside(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    # The ends are rounded as the points were, so that rounding alone puts no point outside.
+    return (points < low.astype(points.dtype)) | (points > high.astype(points.dtype))

@@ -1,0 +1,116 @@
+"""Row filters: `q > 1 and book in ('A', 'B')`, parsed and never evaluated as code."""
+
+import ast
+from collections.abc import Callable
+from functools import reduce
+from operator import and_, eq, ge, gt, le, lt, ne, or_
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UsageError, closest
+
+_COMPARISONS: dict[type, Callable[[Any, Any], pc.Expression]] = {
+    ast.Eq: eq,
+    ast.NotEq: ne,
+    ast.Lt: lt,
+    ast.LtE: le,
+    ast.Gt: gt,
+    ast.GtE: ge,
+}
+
+_USAGE = (
+    "a filter compares columns with numbers or text: "
+    "q > 1 and (book in ('A', 'B') or not x is None); `col('a name')` for other names"
+)
+
+
+def parse_filter(text: str, schema: pa.Schema) -> pc.Expression:
+    """Return the Arrow expression that a filter stands for.
+
+    A row is kept where the expression is true: as in SQL, a comparison with null keeps nothing.
+
+    Raises:
+        UsageError: if the text is no filter, names a column that is not there, or compares things
+            that cannot be compared.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise UsageError(f"dataset.filter '{text}': {error.msg}; {_USAGE}") from error
+    expression = _logic(tree, schema, text)
+    try:
+        schema.empty_table().filter(expression)
+    except pa.ArrowException as error:
+        raise UsageError(f"dataset.filter '{text}': {str(error).splitlines()[0]}") from error
+    return expression
+
+
+def _logic(node: ast.expr, schema: pa.Schema, text: str) -> pc.Expression:
+    match node:
+        case ast.BoolOp(op=op, values=values):
+            joined = and_ if isinstance(op, ast.And) else or_
+            return reduce(joined, [_logic(value, schema, text) for value in values])
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return ~_logic(operand, schema, text)
+        case ast.Compare(left=left, ops=ops, comparators=rights):
+            lefts = [left, *rights[:-1]]
+            return reduce(
+                and_,
+                [
+                    _comparison(a, op, b, schema, text)
+                    for a, op, b in zip(lefts, ops, rights, strict=True)
+                ],
+            )
+        case ast.Name() | ast.Call():  # a boolean column
+            return _value(node, schema, text)
+    raise _refused(node, text)
+
+
+def _comparison(
+    left: ast.expr, op: ast.cmpop, right: ast.expr, schema: pa.Schema, text: str
+) -> pc.Expression:
+    subject = _value(left, schema, text)
+    match op, right:
+        case (ast.Is(), ast.Constant(value=None)):
+            return subject.is_null()
+        case (ast.IsNot(), ast.Constant(value=None)):
+            return subject.is_valid()
+        case (ast.In() | ast.NotIn(), ast.Tuple(elts=items) | ast.List(elts=items)):
+            found = subject.isin([_constant(item, text) for item in items])
+            return ~found if isinstance(op, ast.NotIn) else found
+    if type(op) not in _COMPARISONS:
+        raise _refused(right, text)
+    return _COMPARISONS[type(op)](subject, _value(right, schema, text))
+
+
+def _value(node: ast.expr, schema: pa.Schema, text: str) -> pc.Expression:
+    match node:
+        case ast.Name(id=name):
+            return _column(name, schema, text)
+        case ast.Call(func=ast.Name(id="col"), args=[ast.Constant(value=str(name))], keywords=[]):
+            return _column(name, schema, text)
+    return pc.scalar(_constant(node, text))
+
+
+def _constant(node: ast.expr, text: str) -> Any:
+    match node:
+        case ast.Constant(value=bool() | int() | float() | str() as value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -value
+    raise _refused(node, text)
+
+
+def _column(name: str, schema: pa.Schema, text: str) -> pc.Expression:
+    if name not in schema.names:
+        raise UsageError(
+            f"dataset.filter '{text}': the dataset has no column '{name}'"
+            f"{closest(name, schema.names)}"
+        )
+    return pc.field(name)
+
+
+def _refused(node: ast.expr, text: str) -> UsageError:
+    return UsageError(f"dataset.filter '{text}': cannot use `{ast.unparse(node)}`; {_USAGE}")

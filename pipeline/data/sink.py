@@ -1,0 +1,176 @@
+"""Parquet out: a shard's data file and its quarantine file, each whole or not there at all."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import OutputError
+
+from .faults import Faults
+from .filesystem import Place, publish
+from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
+
+RECEIPT = b"hyperdiag.receipt"  # the key in a data file's footer
+DATA, QUARANTINE, RUN, SCRATCH, SUCCESS = "data", "quarantine", "run", "run/scratch", "_SUCCESS"
+ERROR_CODE, ERROR_DETAIL = "_error_code", "_error_detail"
+
+
+class ShardSink:
+    """Writes one shard's output, batch by batch.
+
+    Files grow in the run's scratch folder and get their names in `commit`: the quarantine file
+    first, the data file last, so that a data file vouches for its whole shard. Used as a context
+    manager, it removes what was not committed.
+
+    Args:
+        output: the output folder.
+        file_name: of the shard.
+        schema: of the data file.
+        row_group_rows: rows gathered for a row group before it is written.
+
+    Raises:
+        OutputError: from every method, if the output cannot be written.
+    """
+
+    def __init__(self, output: Place, file_name: str, schema: pa.Schema, row_group_rows: int):
+        self._output = output
+        self._file_name = file_name
+        self._schema = schema
+        self._row_group_rows = row_group_rows
+        self._held: list[pa.Table] = []
+        self._data = _Scratch(output, f"data-{file_name}", schema)
+        self._quarantine: _Scratch | None = None
+
+    def __enter__(self) -> "ShardSink":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._data.discard()
+        if self._quarantine:
+            self._quarantine.discard()
+
+    def write(self, table: pa.Table) -> None:
+        """Add good rows."""
+        self._held.append(table)
+        if sum(held.num_rows for held in self._held) >= self._row_group_rows:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._data.write(pa.concat_tables(self._held))
+            self._held = []
+
+    def quarantine(self, table: pa.Table, source_file: str, index: pa.Array, faults: Faults) -> None:
+        """Add the bad rows of a batch, given all its rows and its faults."""
+        bad = pa.array(faults.bad)
+        rows = table.filter(bad)
+        added = {
+            ERROR_CODE: pa.array(faults.codes(), pa.string()),
+            ERROR_DETAIL: pa.array(faults.details(), pa.string()),
+            SOURCE_FILE: pa.repeat(source_file, rows.num_rows),
+            ROW_INDEX: index.filter(bad),
+        }
+        for name, column in added.items():
+            rows = rows.append_column(name, column)
+        if self._quarantine is None:
+            self._quarantine = _Scratch(self._output, f"quarantine-{self._file_name}", rows.schema)
+        self._quarantine.write(rows)
+
+    def commit(self, receipt: Mapping[str, Any]) -> None:
+        """Close the files and give them their names; the receipt goes into the data file's footer.
+
+        Receipts hold nothing that differs from one execution of a shard to another, so that a
+        shard done twice writes the same bytes.
+        """
+        self._flush()
+        text = json.dumps(receipt, sort_keys=True, separators=(",", ":"))
+        self._data.close({RECEIPT: text.encode()})
+        if self._quarantine:
+            self._quarantine.close({})
+            self._quarantine.publish(self._output / QUARANTINE / self._file_name)
+        self._data.publish(self._output / DATA / self._file_name)
+
+
+class _Scratch:
+    """A Parquet file under way."""
+
+    def __init__(self, output: Place, name: str, schema: pa.Schema):
+        self._place = output / SCRATCH / f"{uuid.uuid4().hex}-{name}"
+        self._open = True
+        floats = float_leaves(schema)
+        with _writing(self._place):
+            self._writer = pq.ParquetWriter(
+                self._place.path,
+                schema,
+                filesystem=self._place.filesystem,
+                compression="zstd",
+                compression_level=1,
+                # Dictionary encoding must be off for a column, or the split is ignored.
+                use_dictionary=other_leaves(schema),
+                column_encoding={path: "BYTE_STREAM_SPLIT" for path in floats},
+            )
+
+    def write(self, table: pa.Table) -> None:
+        with _writing(self._place):
+            self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
+
+    def close(self, metadata: Mapping[bytes, bytes]) -> None:
+        with _writing(self._place):
+            self._writer.add_key_value_metadata(metadata)
+            self._writer.close()
+
+    def publish(self, place: Place) -> None:
+        with _writing(place):
+            publish(self._place, place)
+        self._open = False
+
+    def discard(self) -> None:
+        if self._open:
+            # Whatever went wrong is on its way up already; closing may fail of the same cause.
+            for step in (self._writer.close, self._delete):
+                try:
+                    step()
+                except (OSError, pa.ArrowException):
+                    continue
+            self._open = False
+
+    def _delete(self) -> None:
+        self._place.filesystem.delete_file(self._place.path)
+
+
+@contextmanager
+def _writing(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {place.path}: {error}. Free space or mend the permissions, then run "
+            "the same command again: finished shards are kept"
+        ) from error
+
+
+def read_receipt(place: Place) -> dict[str, Any] | None:
+    """Return the receipt in a data file's footer; None if the file is no data file of a run."""
+    try:
+        metadata = pq.read_metadata(place.path, filesystem=place.filesystem).metadata
+    except (pa.ArrowException, OSError):
+        return None
+    text = (metadata or {}).get(RECEIPT)
+    return None if text is None else json.loads(text)
+
+
+def prepare_folders(output: Place) -> None:
+    """Make the folders of an output, and empty its scratch folder.
+
+    Raises:
+        OutputError: naming the path and the cause.
+    """
+    with _writing(output):
+        for name in (DATA, QUARANTINE, RUN, SCRATCH):
+            output.filesystem.create_dir((output / name).path, recursive=True)
+        output.filesystem.delete_dir_contents((output / SCRATCH).path)

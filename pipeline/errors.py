@@ -1,0 +1,64 @@
+"""Errors that a person is meant to read: each names the thing, the place and the mend."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class HyperdiagError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class UsageError(HyperdiagError):
+    """The configuration or the input cannot be used as given (exit code 2).
+
+    Holds every problem that was found, so that a person can mend them all at once.
+    """
+
+    def __init__(self, problems: str | Sequence[str]):
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return type(self), (self.problems,)
+
+
+class OutputError(HyperdiagError):
+    """The output cannot be written (disk full, permission, store refuses): the run stops."""
+
+
+class RunIncomplete(HyperdiagError):
+    """The run ended without publishing (exit code 1); finished shards are kept."""
+
+
+class Problems:
+    """Collects problems, so that they can be reported together."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def add(self, problem: str) -> None:
+        """Record one problem."""
+        self.found.append(problem)
+
+    def extend(self, problems: Iterable[str]) -> None:
+        """Record several problems."""
+        self.found.extend(problems)
+
+    def check(self) -> None:
+        """Raise `UsageError` with everything found so far, if anything was."""
+        if self.found:
+            raise UsageError(self.found)
+
+
+def closest(name: str, options: Iterable[str]) -> str:
+    """Return ` (closest: 'x')` for the option most like `name`, or an empty string."""
+    by_lower = {option.lower(): option for option in options}
+    match = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f" (closest: '{by_lower[match[0]]}')" if match else ""
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Return names joined for a sentence, the tail counted where there are many."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

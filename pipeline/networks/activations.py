@@ -1,0 +1,55 @@
+"""Activation functions by the names that Flux, PyTorch and JAX users call them."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+Activation = Callable[[jax.Array], jax.Array]
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": lambda z: z,
+    "relu": jax.nn.relu,
+    "relu6": jax.nn.relu6,
+    "leaky_relu": jax.nn.leaky_relu,  # slope 0.01
+    "elu": jax.nn.elu,
+    "celu": jax.nn.celu,
+    "selu": jax.nn.selu,
+    "gelu": lambda z: jax.nn.gelu(z, approximate=False),  # PyTorch's default
+    "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True),  # Flux's gelu
+    "sigmoid": jax.nn.sigmoid,
+    "log_sigmoid": jax.nn.log_sigmoid,
+    "hard_sigmoid": jax.nn.hard_sigmoid,
+    "tanh": jnp.tanh,
+    "hard_tanh": jax.nn.hard_tanh,
+    "softplus": jax.nn.softplus,
+    "softsign": jax.nn.soft_sign,
+    "silu": jax.nn.silu,
+    "hard_swish": jax.nn.hard_silu,
+    "mish": jax.nn.mish,
+    "softmax": jax.nn.softmax,
+    "sin": jnp.sin,
+    "exp": jnp.exp,
+}
+
+_SYNONYMS = {
+    "linear": "identity",
+    "none": "identity",
+    "leakyrelu": "leaky_relu",
+    "σ": "sigmoid",
+    "logistic": "sigmoid",
+    "logsigmoid": "log_sigmoid",
+    "hardsigmoid": "hard_sigmoid",
+    "hardσ": "hard_sigmoid",
+    "hardtanh": "hard_tanh",
+    "soft_sign": "softsign",
+    "swish": "silu",
+    "hardswish": "hard_swish",
+    "hard_silu": "hard_swish",
+}
+
+
+def canonical(name: str) -> str | None:
+    """Return the one name of an activation, given any usual one; None if there is none such."""
+    name = _SYNONYMS.get(name.lower(), name.lower())
+    return name if name in ACTIVATIONS else None

@@ -1,0 +1,210 @@
+"""Chains of dense layers, written as in Flux: `Chain(Dense(5, 3, elu), Dense(3, 3))`."""
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pipeline.errors import Problems, UsageError, closest
+
+from .activations import ACTIVATIONS, canonical
+from .digest import digest_of
+from .network import Network, checked_ranges, named
+
+LAYOUTS = ("out_in", "in_out")
+
+
+@dataclass(frozen=True)
+class Dense:
+    """One layer: z = W x + b, then the activation, W of shape (outputs, inputs)."""
+
+    inputs: int
+    outputs: int
+    activation: str = "identity"
+
+    def __str__(self) -> str:
+        return f"Dense({self.inputs}, {self.outputs}, {self.activation})"
+
+
+def build(
+    layers: str | Sequence[Mapping[str, Any]],
+    weights: str | None = None,
+    layout: str = "out_in",
+    seed: int = 0,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    ranges: Mapping[str, Sequence[float]] | None = None,
+    dtype: str = "float32",
+) -> Network:
+    """Chain of dense layers as in Flux, weights from .npz or seeded at random.
+
+    Args:
+        layers: `Chain(Dense(5, 3, elu), Dense(3, 3))`, or a list of `{in, out, activation}`.
+        weights: an .npz file with W1, b1, W2, b2, ...; None draws them at random.
+        layout: of the file's matrices: "out_in" (Flux, PyTorch) or "in_out" (Keras, Flax).
+        seed: of the random weights: Glorot uniform matrices, biases uniform in +-0.1.
+        inputs: names of the inputs; None means x1, x2, ...
+        outputs: names of the outputs; None means y1, y2, ...
+        ranges: {input: [low, high]} where known.
+        dtype: unused: the parameters take the dtype of the point.
+
+    Raises:
+        UsageError: naming each layer or array that does not fit.
+    """
+    del dtype
+    dense = parse_layers(layers)
+    arrays = _random_arrays(dense, seed) if weights is None else _load(weights, dense, layout)
+
+    def function(x: jax.Array) -> jax.Array:
+        for number, layer in enumerate(dense, start=1):
+            matrix, bias = (jnp.asarray(arrays[f"{key}{number}"], x.dtype) for key in "Wb")
+            x = ACTIVATIONS[layer.activation](matrix @ x + bias)
+        return x
+
+    text = f"Chain({', '.join(map(str, dense))})"
+    return Network(
+        name="chain",
+        function=function,
+        inputs=named("x", dense[0].inputs, inputs),
+        outputs=named("y", dense[-1].outputs, outputs),
+        digest=digest_of(text, arrays),
+        ranges=checked_ranges(ranges),
+        description=text,
+    )
+
+
+def parse_layers(layers: str | Sequence[Mapping[str, Any]]) -> list[Dense]:
+    """Read the layers of a chain, in either notation.
+
+    Raises:
+        UsageError: naming each layer that is not a layer, and each pair that does not fit.
+    """
+    calls = _read_text(layers) if isinstance(layers, str) else _read_mappings(layers)
+    problems = Problems()
+    dense: list[Dense] = []
+    for number, (arguments, where) in enumerate(calls, start=1):
+        sizes, activation = arguments[:2], arguments[2] if len(arguments) > 2 else "identity"
+        name = canonical(activation) if isinstance(activation, str) else None
+        if len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes):
+            problems.add(f"network.layers: layer {number} needs two positive sizes: {where}")
+        elif name is None:
+            problems.add(
+                f"network.layers: layer {number} has no usual activation: '{activation}'"
+                f"{closest(str(activation), ACTIVATIONS)}; there are {', '.join(ACTIVATIONS)}"
+            )
+        else:
+            dense.append(Dense(*sizes, name))
+    if not problems.found:
+        for number, (first, second) in enumerate(zip(dense, dense[1:], strict=False), start=1):
+            if first.outputs != second.inputs:
+                problems.add(
+                    f"network.layers: layer {number} gives {first.outputs} numbers, "
+                    f"layer {number + 1} takes {second.inputs}"
+                )
+        if not dense:
+            problems.add("network.layers is empty: give at least one Dense(inputs, outputs)")
+    problems.check()
+    return dense
+
+
+def _read_text(text: str) -> list[tuple[list[Any], str]]:
+    usage = f"network.layers reads like Chain(Dense(5, 3, elu), Dense(3, 3)); got: {text}"
+    try:
+        # Flux also writes Dense(5 => 3, elu). Parsed, never evaluated.
+        tree = ast.parse(text.replace("=>", ","), mode="eval").body
+    except SyntaxError as error:
+        raise UsageError(usage) from error
+    if isinstance(tree, ast.Call) and getattr(tree.func, "id", None) == "Chain":
+        calls = tree.args
+    else:
+        calls = tree.elts if isinstance(tree, ast.Tuple | ast.List) else [tree]
+    found = []
+    for call in calls:
+        if not isinstance(call, ast.Call) or getattr(call.func, "id", None) != "Dense":
+            raise UsageError(f"{usage}; not a Dense layer: {ast.unparse(call)}")
+        arguments = [
+            node.value if isinstance(node, ast.Constant) else ast.unparse(node)
+            for node in (*call.args, *(keyword.value for keyword in call.keywords))
+        ]
+        found.append((arguments, ast.unparse(call)))
+    return found
+
+
+def _read_mappings(layers: Sequence[Mapping[str, Any]]) -> list[tuple[list[Any], str]]:
+    found = []
+    for number, layer in enumerate(layers, start=1):
+        if isinstance(layer, str):
+            found += _read_text(layer)
+            continue
+        keys = {"in", "out", "activation"}
+        if not isinstance(layer, Mapping) or not {"in", "out"} <= layer.keys() <= keys:
+            raise UsageError(
+                f"network.layers: layer {number} must have in, out and perhaps activation; "
+                f"got {layer}"
+            )
+        activation = layer.get("activation") or "identity"
+        found.append(([layer["in"], layer["out"], activation], str(dict(layer))))
+    return found
+
+
+def _random_arrays(dense: list[Dense], seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for number, layer in enumerate(dense, start=1):
+        limit = np.sqrt(6 / (layer.inputs + layer.outputs))  # Glorot & Bengio 2010, eq. 16
+        arrays[f"W{number}"] = rng.uniform(-limit, limit, (layer.outputs, layer.inputs))
+        arrays[f"b{number}"] = rng.uniform(-0.1, 0.1, layer.outputs)
+    return arrays
+
+
+def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
+    if layout not in LAYOUTS:
+        raise UsageError(f"network.layout must be {' or '.join(LAYOUTS)}; got '{layout}'")
+    try:
+        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except FileNotFoundError as error:
+        raise UsageError(f"network.weights: no such file: {path}") from error
+    except Exception as error:  # zip, header and pickle errors come in many classes
+        raise UsageError(
+            f"network.weights: {path} is not an .npz of plain arrays ({error}); "
+            "save it with numpy.savez(path, W1=..., b1=..., ...)"
+        ) from error
+    problems = Problems()
+    arrays = {}
+    for number, layer in enumerate(dense, start=1):
+        shape = (layer.outputs, layer.inputs)
+        expected = {f"W{number}": shape if layout == "out_in" else shape[::-1]}
+        expected[f"b{number}"] = (layer.outputs,)
+        for name, size in expected.items():
+            array = found.get(name)
+            if array is None:
+                problems.add(
+                    f"network.weights: {path} has no array '{name}' for {layer}; "
+                    f"it has {', '.join(found) or 'none'}"
+                )
+            elif array.shape != size:
+                problems.add(_shape_problem(path, name, array.shape, size, layout))
+            elif not (np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all()):
+                problems.add(f"network.weights: '{name}' in {path} must hold finite floats")
+            else:
+                arrays[name] = array.T if name[0] == "W" and layout == "in_out" else array
+    for name in sorted(found.keys() - {f"{key}{i + 1}" for i in range(len(dense)) for key in "Wb"}):
+        problems.add(f"network.weights: '{name}' in {path} belongs to no layer of network.layers")
+    problems.check()
+    return arrays
+
+
+def _shape_problem(path: str, name: str, shape: tuple, expected: tuple, layout: str) -> str:
+    other = LAYOUTS[1 - LAYOUTS.index(layout)]
+    transposed = len(shape) == 2 and shape == expected[::-1]
+    mend = f"; set network.layout={other} if the file is laid out so" if transposed else ""
+    return (
+        f"network.weights: '{name}' in {path} has shape {shape}, expected {expected} "
+        f"with network.layout={layout}{mend}"
+    )

@@ -1,0 +1,149 @@
+"""What a network is: a function of one point, with names."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from pipeline.errors import Problems, UsageError, closest, listed
+from pipeline.hyperdual import numerics
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A function f: R^n -> R^m with fixed parameters, in raw units.
+
+    Attributes:
+        name: what configuration calls it.
+        function: maps one point (n,) to (m,) or (); any function that JAX can trace.
+        inputs: n distinct names, in the order of x.
+        outputs: m distinct names, in the order of y.
+        digest: hexadecimal digest of what the network computes (see `digest.py`).
+        ranges: (low, high) for the inputs whose trained range is known, in raw units.
+        description: one line for people.
+
+    Raises:
+        UsageError: if a name is empty or repeated, or a range is not low < high of an input.
+    """
+
+    name: str
+    function: Callable[[jax.Array], jax.Array]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    digest: str
+    ranges: Ranges
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        problems = Problems()
+        for kind, names in (("input", self.inputs), ("output", self.outputs)):
+            repeated = [name for name, count in Counter(names).items() if count > 1]
+            if repeated:
+                problems.add(f"network '{self.name}' names {kind} {listed(repeated)} twice")
+            if not names or not all(isinstance(name, str) and name for name in names):
+                problems.add(f"network '{self.name}' needs {kind} names that are non-empty text")
+        for name, (low, high) in self.ranges.items():
+            if name not in self.inputs:
+                problems.add(
+                    f"network '{self.name}' has a range for '{name}', which is not an input"
+                    f"{closest(name, self.inputs)}"
+                )
+            if not (np.isfinite(low) and np.isfinite(high) and low < high):
+                problems.add(
+                    f"network '{self.name}': the range of '{name}' must be finite with "
+                    f"low < high; got [{low}, {high}]"
+                )
+        problems.check()
+
+    @property
+    def n_inputs(self) -> int:
+        """n."""
+        return len(self.inputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """m."""
+        return len(self.outputs)
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lower and upper end of each input's range, (n,) each, float64.
+
+        Infinite where no range is known.
+        """
+        low = [self.ranges.get(name, (-np.inf, np.inf))[0] for name in self.inputs]
+        high = [self.ranges.get(name, (-np.inf, np.inf))[1] for name in self.inputs]
+        return np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
+
+    def typical_points(self, count: int, seed: int = 0) -> np.ndarray:
+        """Return points (count, n), float64: uniform in the ranges, else standard normal."""
+        rng = np.random.default_rng(seed)
+        low, high = self.bounds()
+        known = np.isfinite(low)
+        uniform = rng.uniform(np.where(known, low, 0), np.where(known, high, 1), (count, low.size))
+        return np.where(known, uniform, rng.standard_normal((count, low.size)))
+
+
+def named(prefix: str, count: int, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the given names, or prefix1, prefix2, ... where none are given.
+
+    Raises:
+        UsageError: if there are names, but not `count` of them.
+    """
+    if names is None:
+        return tuple(f"{prefix}{index + 1}" for index in range(count))
+    if len(names) != count:
+        kind = "inputs" if prefix == "x" else "outputs"
+        raise UsageError(f"network.{kind} has {len(names)} names; the network has {count} {kind}")
+    return tuple(names)
+
+
+def checked_ranges(ranges: Mapping[str, Any] | None) -> Ranges:
+    """Return configured ranges as pairs of floats.
+
+    Raises:
+        UsageError: naming each range that is not two numbers.
+    """
+    problems = Problems()
+    checked: dict[str, tuple[float, float]] = {}
+    for name, ends in (ranges or {}).items():
+        try:
+            low, high = (float(end) for end in ends)
+        except (TypeError, ValueError):
+            problems.add(f"the range of '{name}' must be two numbers, [low, high]; got {ends}")
+        else:
+            checked[name] = (low, high)
+    problems.check()
+    return checked
+
+
+def output_size(function: Callable, n_inputs: int, dtype: str) -> int:
+    """Return m of a function of one point, by tracing it (nothing is computed).
+
+    Raises:
+        UsageError: if the function cannot be traced at a point of shape (n,), with the reason.
+    """
+    try:
+        with numerics(dtype):
+            output = jax.eval_shape(function, jax.ShapeDtypeStruct((n_inputs,), dtype))
+    except Exception as error:  # a user's function may raise anything
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise UsageError(
+            f"the network's function fails on one point of shape ({n_inputs},): "
+            f"{type(error).__name__}: {reason[0]}"
+        ) from error
+    if not isinstance(output, jax.ShapeDtypeStruct) or output.ndim > 1:
+        shape = getattr(output, "shape", type(output).__name__)
+        raise UsageError(
+            f"the network's function must map one point of shape ({n_inputs},) to one array of "
+            f"shape (m,) or (); it returns {shape}"
+        )
+    if not np.issubdtype(output.dtype, np.floating):
+        raise UsageError(
+            f"the network's function must return floating-point numbers; it returns {output.dtype}"
+        )
+    return output.size

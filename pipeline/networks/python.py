@@ -1,0 +1,106 @@
+"""A user's own function, from a module that Python can import."""
+
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from pipeline.errors import UsageError, closest
+from pipeline.hyperdual import numerics
+
+from .digest import digest_of_function
+from .network import Network, checked_ranges, named, output_size
+
+
+def build(
+    target: str,
+    kwargs: Mapping[str, Any] | None = None,
+    n_inputs: int | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    ranges: Mapping[str, Sequence[float]] | None = None,
+    dtype: str = "float32",
+) -> Network:
+    """Your own function: network.target=package.module:builder, network.kwargs={...}.
+
+    Args:
+        target: `package.module:builder`. The builder takes `kwargs` and returns the function of
+            one point, (n,) to (m,) or (); or a whole `Network`, whose names and ranges then hold.
+            The module is found in the current folder or wherever Python finds it.
+        kwargs: keyword arguments of the builder.
+        n_inputs: n, where neither `inputs` nor the builder says it.
+        inputs: names of the inputs; None means x1, x2, ...
+        outputs: names of the outputs; None means y1, y2, ...
+        ranges: {input: [low, high]} where known.
+        dtype: under which the function is built and traced.
+
+    Raises:
+        UsageError: if the target cannot be found, built or traced, with the reason.
+    """
+    builder = _find(target)
+    with numerics(dtype):
+        built = _call(builder, target, dict(kwargs or {}))
+    if isinstance(built, Network):
+        return replace(built, name="python")
+    if not callable(built):
+        raise UsageError(
+            f"network.target {target} returned {type(built).__name__}; it must return the "
+            "network's function of one point"
+        )
+    size = len(inputs) if inputs is not None else n_inputs
+    if size is None:
+        raise UsageError(
+            f"network.target {target}: how many inputs has it? "
+            "Set network.inputs=[name, ...] or network.n_inputs=..."
+        )
+    return Network(
+        name="python",
+        function=built,
+        inputs=named("x", size, inputs),
+        outputs=named("y", output_size(built, size, dtype), outputs),
+        digest=digest_of_function(built, size, dtype),
+        ranges=checked_ranges(ranges),
+        description=target,
+    )
+
+
+def _find(target: str) -> Any:
+    module_name, colon, attribute = target.partition(":")
+    if not (colon and module_name and attribute):
+        raise UsageError(f"network.target reads like package.module:builder; got '{target}'")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"network.target: no module '{error.name}' (looked in the current folder and in "
+            f"Python's path) for {target}"
+        ) from error
+    except Exception as error:  # a user's module may raise anything while it is imported
+        raise UsageError(
+            f"network.target: importing {module_name} failed: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(module, attribute):
+        raise UsageError(
+            f"network.target: module {module_name} has no '{attribute}'"
+            f"{closest(attribute, vars(module))}"
+        )
+    return getattr(module, attribute)
+
+
+def _call(builder: Any, target: str, kwargs: dict[str, Any]) -> Any:
+    if not callable(builder):
+        raise UsageError(f"network.target {target} is a {type(builder).__name__}, not a function")
+    try:
+        inspect.signature(builder).bind(**kwargs)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"network.target {target} does not take network.kwargs={kwargs}: {error}. It must be "
+            "a builder: called with network.kwargs, it returns the function of one point"
+        ) from error
+    try:
+        return builder(**kwargs)
+    except Exception as error:  # a user's builder may raise anything
+        raise UsageError(
+            f"network.target {target} failed: {type(error).__name__}: {error}"
+        ) from error

@@ -1,0 +1,83 @@
+"""The registry: from a name and options in configuration to a `Network`."""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from typing import Any
+
+from pipeline.errors import Problems, UsageError, closest
+
+from .network import Network
+
+# One line registers a network: its name, and the function that builds it from its options.
+_BUILTIN = {
+    "chain": "pipeline.networks.chain:build",
+    "python": "pipeline.networks.python:build",
+    "qlknn": "pipeline.networks.qlknn:build",
+}
+
+# Packages register theirs as `name = "package.module:builder"` under this entry point.
+ENTRY_POINT_GROUP = "hyperdiag.networks"
+
+
+def _registered() -> dict[str, str]:
+    found = {point.name: point.value for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
+    return found | _BUILTIN
+
+
+def network_names() -> list[str]:
+    """Return the names of all registered networks, sorted."""
+    return sorted(_registered())
+
+
+def _builder(name: str) -> Callable[..., Network]:
+    registered = _registered()
+    if name not in registered:
+        raise UsageError(
+            f"no network is registered as '{name}'{closest(name, registered)}; "
+            f"`hyperdiag networks` lists them: {', '.join(sorted(registered))}"
+        )
+    module, _, function = registered[name].partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def network_options(name: str) -> dict[str, Any]:
+    """Return the options that a network takes, with their defaults (`???`: must be given)."""
+    parameters = inspect.signature(_builder(name)).parameters.values()
+    return {
+        parameter.name: "???" if parameter.default is parameter.empty else parameter.default
+        for parameter in parameters
+        if parameter.name != "dtype"
+    }
+
+
+def network_summary(name: str) -> str:
+    """Return the first line of what a network's builder says of itself."""
+    return (inspect.getdoc(_builder(name)) or "").partition("\n")[0]
+
+
+def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Network:
+    """Build the network that configuration names.
+
+    Args:
+        settings: `name`, and the options of that network.
+        dtype: the run's dtype, under which the network will be traced.
+
+    Raises:
+        UsageError: if the name or an option is unknown, or the network's own checks fail.
+    """
+    options = dict(settings)
+    name = options.pop("name")
+    known = network_options(name)
+    problems = Problems()
+    for option in options.keys() - known.keys():
+        problems.add(
+            f"network '{name}' has no option 'network.{option}'{closest(option, known)}; "
+            f"it has: {', '.join(known) or 'none'}"
+        )
+    for option, default in known.items():
+        if default == "???" and options.get(option) is None:
+            problems.add(f"network '{name}' needs network.{option}=...")
+    problems.check()
+    return _builder(name)(**options, dtype=dtype)
