@@ -32,6 +32,7 @@ class DesignSource:
         rows: how many points; for a grid, the product of the levels.
         seed: of the scrambling or the permutations.
         levels: {column: number of levels}, of a grid.
+        limit: rows to make, from the start; None makes all.
         dtype: "float32" or "float64", of the columns.
         shard_rows: rows of a shard.
     """
@@ -41,6 +42,7 @@ class DesignSource:
     rows: int
     seed: int
     levels: Mapping[str, int]
+    limit: int | None
     dtype: str
     shard_rows: int
 
@@ -52,8 +54,9 @@ class DesignSource:
 
     def shards(self) -> Iterator[Shard]:
         """Yield runs of `shard_rows` rows."""
-        for number, first in enumerate(range(0, self.rows, self.shard_rows)):
-            yield Shard(number, -1, 0, 0, first, min(self.shard_rows, self.rows - first))
+        rows = self.rows if self.limit is None else min(self.rows, self.limit)
+        for number, first in enumerate(range(0, rows, self.shard_rows)):
+            yield Shard(number, -1, 0, 0, first, min(self.shard_rows, rows - first))
 
     def read(self, shard: Shard, batch_rows: int) -> Iterator[Rows]:
         """Yield a shard's points, `batch_rows` at a time."""

@@ -43,18 +43,28 @@ class Place(NamedTuple):
             return stream.read()
 
 
+def is_uri(path: str) -> bool:
+    """Return whether a path is a URI (`s3://...`, `file:///...`)."""
+    return re.match(r"^[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+
+
+def absolute(path: str) -> str:
+    """Return a path that means the same from any folder, without credentials."""
+    return masked(path) if is_uri(path) else str(Path(path).expanduser().absolute())
+
+
 def resolve(path: str) -> Place:
     """Return the place that a local path or a URI names.
 
     Raises:
         UsageError: if the URI's scheme is unknown or its parts do not fit together.
     """
-    if re.match(r"^[A-Za-z][A-Za-z0-9+.-]+://", path):
+    if is_uri(path):
         try:
             return Place(*fs.FileSystem.from_uri(path))
         except (ValueError, TypeError, OSError) as error:
             raise UsageError(f"cannot open {masked(path)}: {error}") from error
-    return Place(fs.LocalFileSystem(), str(Path(path).expanduser().absolute()))
+    return Place(fs.LocalFileSystem(), absolute(path))
 
 
 def masked(uri: str) -> str:

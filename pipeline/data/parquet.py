@@ -311,9 +311,7 @@ def _partition_schema(place: Place, paths: list[str]) -> pa.Schema:
     options = ds.FileSystemFactoryOptions(
         partitioning=ds.HivePartitioning.discover(), partition_base_dir=place.path
     )
-    factory = ds.FileSystemDatasetFactory(
-        place.filesystem, paths, ds.ParquetFileFormat(), options
-    )
+    factory = ds.FileSystemDatasetFactory(place.filesystem, paths, ds.ParquetFileFormat(), options)
     known = set(pq.read_schema(paths[0], filesystem=place.filesystem).names)
     keys = {part.partition("=")[0] for path in paths for part in PurePosixPath(path).parts[:-1]
             if "=" in part}  # fmt: skip

@@ -65,7 +65,9 @@ class ShardSink:
             self._data.write(pa.concat_tables(self._held))
             self._held = []
 
-    def quarantine(self, table: pa.Table, source_file: str, index: pa.Array, faults: Faults) -> None:
+    def quarantine(
+        self, table: pa.Table, source_file: str, index: pa.Array, faults: Faults
+    ) -> None:
         """Add the bad rows of a batch, given all its rows and its faults."""
         bad = pa.array(faults.bad)
         rows = table.filter(bad)
@@ -112,7 +114,7 @@ class _Scratch:
                 compression_level=1,
                 # Dictionary encoding must be off for a column, or the split is ignored.
                 use_dictionary=other_leaves(schema),
-                column_encoding={path: "BYTE_STREAM_SPLIT" for path in floats},
+                column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
             )
 
     def write(self, table: pa.Table) -> None:

@@ -1,6 +1,6 @@
 """Registered networks: what can be named in configuration, how it is built and checked."""
 
 from .network import Network
-from .registry import build_network, network_names, network_options
+from .registry import build_network, network_names, network_options, network_summary
 
-__all__ = ["Network", "build_network", "network_names", "network_options"]
+__all__ = ["Network", "build_network", "network_names", "network_options", "network_summary"]

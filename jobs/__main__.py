@@ -1,0 +1,44 @@
+"""`hyperdiag <job> [overrides]`: finds the job and runs it."""
+
+import ast
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+import jobs
+from pipeline.errors import closest
+
+
+def job_names() -> list[str]:
+    """Return the names of all jobs, sorted."""
+    modules = pkgutil.iter_modules(jobs.__path__)
+    return sorted(m.name for m in modules if not m.name.startswith("_") and not m.ispkg)
+
+
+def _usage() -> str:
+    lines = ["usage: hyperdiag <job> [--help] [key=value ...]", "", "jobs:"]
+    for name in job_names():  # parsed, not imported: a job's imports take their time
+        source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+        document = ast.get_docstring(ast.parse(source)) or ""
+        lines.append(f"  {name:10} {document.splitlines()[0]}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the job that the first argument names, with the arguments that follow."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_usage())
+        sys.exit(0)
+    name = arguments[0]
+    if name not in job_names():
+        print(f"hyperdiag: no job '{name}'{closest(name, job_names())}\n", file=sys.stderr)
+        print(_usage(), file=sys.stderr)
+        sys.exit(2)
+    sys.argv = [f"hyperdiag {name}", *arguments[1:]]
+    importlib.import_module(f"jobs.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

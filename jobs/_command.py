@@ -1,0 +1,114 @@
+"""What every job shares: Hydra, its complaints in our words, logging, exit codes."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import OutputError, RunIncomplete, UsageError
+from pipeline.networks import network_names, network_options
+from pipeline.run.job import Stopped
+
+from ._overrides import check_overrides
+
+DONE, INCOMPLETE, USAGE = 0, 1, 2
+
+# In the repository a link to the top-level folder; installed, a copy of it.
+CONFIG_DIR = Path(__file__).parent / "conf"
+
+# Hydra's own flags that print something and stop, whatever the overrides.
+_ABOUT = {"--help", "-h", "--hydra-help", "--version", "--info", "-i", "--shell-completion", "-sc"}
+_OWN_CONFIG = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
+
+
+def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
+    """Compose the configuration from the command line, run a task, and exit.
+
+    Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 128 + n signal n.
+    """
+    _log_plainly()
+    _register_networks()
+    # `network.target` finds modules in the current folder, as `python -m` would.
+    sys.path.insert(0, str(Path.cwd()))
+    arguments = sys.argv[1:]
+    own = any(argument.startswith(_OWN_CONFIG) for argument in arguments)
+    if not own and not _ABOUT.intersection(arguments):
+        overrides = [argument for argument in arguments if not argument.startswith("-")]
+        problems = check_overrides(CONFIG_DIR, config_name, overrides)
+        if problems:
+            sys.exit(_complain(problems))
+    code = DONE
+
+    def composed(config: DictConfig) -> None:
+        nonlocal code
+        worst = _guarded(task, config)
+        code = max(code, worst)
+
+    wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
+    try:
+        wrapped(composed)()
+    except SystemExit as stop:  # Hydra's own errors: it has printed them
+        sys.exit(USAGE if stop.code else DONE)
+    sys.exit(code)
+
+
+def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:
+    """Run a task; return its exit code, having said what went wrong."""
+    try:
+        task(config)
+    except UsageError as error:
+        return _complain(error.problems)
+    except (RunIncomplete, OutputError) as error:
+        print(f"hyperdiag: {error}", file=sys.stderr)
+        return INCOMPLETE
+    except Stopped as stopped:
+        print(
+            f"hyperdiag: stopped by {stopped}; finished shards are kept, and the same command "
+            "goes on from there",
+            file=sys.stderr,
+        )
+        # A worker's thread must not hold the process back.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(128 + stopped.number)
+    return DONE
+
+
+def _complain(problems: tuple[str, ...] | list[str]) -> int:
+    if len(problems) == 1:
+        print(f"hyperdiag: {problems[0]}", file=sys.stderr)
+    else:
+        print(f"hyperdiag: {len(problems)} problems:", file=sys.stderr)
+        for problem in problems:
+            print(f"  - {problem}", file=sys.stderr)
+    return USAGE
+
+
+def _log_plainly() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("hyperdiag")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _register_networks() -> None:
+    """Make every registered network an option of the group `network`.
+
+    Those with a file in `conf/network` are found there; the others get their builder's defaults.
+    """
+    for name in network_names():
+        if not (CONFIG_DIR / "network" / f"{name}.yaml").exists():
+            node = {"name": name, **network_options(name)}
+            ConfigStore.instance().store(group="network", name=name, node=node)
+
+
+def as_yaml(config: DictConfig) -> str:
+    """Return a composed configuration as YAML."""
+    return OmegaConf.to_yaml(config, resolve=True)

@@ -1,0 +1,95 @@
+"""Overrides from the command line: every one that leads nowhere is named, with the nearest that
+leads somewhere.
+
+Hydra stops at the first; a person wants them all.
+"""
+
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.errors import closest
+
+# Their keys are the user's: anything may stand below them.
+_FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges")
+
+
+def check_overrides(config_dir: Path, config_name: str, overrides: list[str]) -> list[str]:
+    """Return a sentence for each override that is malformed or leads nowhere."""
+    problems: list[str] = []
+    with initialize_config_dir(str(config_dir), job_name=config_name, version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups: list[str] = []
+        values: list[Override] = []
+        for text in overrides:
+            try:
+                (override,) = OverridesParser.create().parse_overrides([text])
+            except HydraException as error:
+                reason = str(error).splitlines()[0]
+                problems.append(
+                    f"cannot read the override `{text}` ({reason}); values with '=', spaces or "
+                    "commas need quotes: \"key='...'\""
+                )
+                continue
+            if not loader.list_groups("") or override.get_key_element().startswith("hydra"):
+                continue
+            if _is_group(loader, override):
+                problems += _group_problem(loader, override)
+                groups.append(text)
+            else:
+                values.append(override)
+        if problems:
+            return problems
+        try:
+            base = compose(config_name, groups)
+        except HydraException as error:
+            return [" ".join(str(error).split())]
+        OmegaConf.set_struct(base, True)
+        for override in values:
+            problems += _value_problem(base, loader, override)
+    return problems
+
+
+def _is_group(loader: ConfigLoader, override: Override) -> bool:
+    return override.key_or_group in loader.list_groups("")
+
+
+def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
+    options = loader.get_group_options(override.key_or_group, results_filter=ObjectType.CONFIG)
+    given = override.value()
+    if override.is_sweep_override() or given in options:
+        return []
+    if override.key_or_group == "network" and given is None:
+        return []
+    return [
+        f"{override.key_or_group}={given}: no such {override.key_or_group}"
+        f"{closest(str(given), options)}; there are {', '.join(options)}"
+    ]
+
+
+def _value_problem(base: DictConfig, loader: ConfigLoader, override: Override) -> list[str]:
+    key = override.key_or_group
+    if key.startswith(_FREE):
+        return []
+    node: object = base
+    path: list[str] = []
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+            if not path:
+                known += loader.list_groups("")
+            where = ".".join([*path, ""])
+            near = closest(part, known)
+            near = near.replace("'", f"'{where}", 1) if near else ""
+            place = f"{'.'.join(path)} has" if path else "there are"
+            return [f"unknown key '{key}'{near}; {place}: {', '.join(known) or 'no keys'}"]
+        path.append(part)
+        node = None if OmegaConf.is_missing(node, part) else node[part]
+    return []

@@ -1,0 +1,99 @@
+"""How much of its kernel's rate the main job keeps, reading and writing included."""
+
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from pipeline.config import Config, load_config
+from pipeline.console import plain_console
+from pipeline.data.filesystem import resolve
+from pipeline.errors import RunIncomplete, UsageError
+from pipeline.run.job import open_pool, prepare_jax
+from pipeline.run.ledger import Ledger
+from pipeline.run.planner import make_plan
+from pipeline.run.receipt import Receipt
+
+from ._command import as_yaml, run
+
+log = logging.getLogger("hyperdiag")
+
+
+def task(composed: DictConfig) -> None:
+    """Time the kernel alone and the whole job in turn, on the same points and workers."""
+    with open_dict(composed):
+        repeats = composed.pop("bench").repeats
+    config = load_config(composed)
+    if not resolve(config.output.path).is_local:
+        raise UsageError("output.path: the benchmark writes to a local folder")
+    report = measure(config, as_yaml(composed), repeats)
+    path = Path(config.output.path).with_suffix(".json")
+    path.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    console = plain_console()
+    console.print(
+        f"{report['network']}, {report['rows']:,} rows, {report['workers']} workers, "
+        f"{report['method']} in {report['dtype']}; medians of {repeats}:"
+    )
+    console.print(f"  kernel alone {report['kernel_rows_per_s']:>12,.0f} rows/s")
+    console.print(f"  whole job    {report['job_rows_per_s']:>12,.0f} rows/s")
+    console.print(f"  ratio        {report['ratio']:>12.2f}   (each: {report['ratios']})")
+    console.print(f"  start-up     {report['start_seconds']:>12.1f} s, once, not in these rates")
+    console.print(f"written to {path}", soft_wrap=True)
+
+
+def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
+    """Return rates of the kernel alone and of the job: from planned shards to published output."""
+    prepare_jax(config)
+    started = time.monotonic()
+    planned = make_plan(config)
+    ledger = Ledger(config.output.path, planned.plan)
+    shards = list(planned.plan.shards())
+    pool = open_pool(config, ledger)
+    kernel, job = [], []
+    try:
+        pool.start()
+        start_seconds = time.monotonic() - started
+        for turn in range(repeats):
+            kernel.append(planned.rows / pool.measure(shards))
+            began = time.monotonic()
+            ledger.open("overwrite", config_yaml)
+            outcomes = [outcome for outcome in pool.outcomes(shards) if outcome is not None]
+            if not all(isinstance(outcome, Receipt) for outcome in outcomes):
+                raise RunIncomplete("a shard failed; a rate without it would mean nothing")
+            ledger.publish({"benchmark": True})
+            job.append(planned.rows / (time.monotonic() - began))
+            ledger.close()
+            log.info("turn %d: kernel %.0f, job %.0f rows/s", turn + 1, kernel[-1], job[-1])
+    finally:
+        ledger.close()
+        pool.close()
+        shutil.rmtree(config.output.path, ignore_errors=True)
+    settings = planned.plan.settings
+    ratios = [whole / alone for whole, alone in zip(job, kernel, strict=True)]
+    return {
+        "network": settings["network"]["name"],
+        "method": settings["derivatives"]["method"],
+        "dtype": settings["derivatives"]["dtype"],
+        "rows": planned.rows,
+        "workers": pool.workers,
+        "kernel_rows_per_s": median(kernel),
+        "job_rows_per_s": median(job),
+        "ratio": median(ratios),
+        "ratios": [round(ratio, 3) for ratio in ratios],
+        "start_seconds": start_seconds,
+        "versions": settings["versions"],
+    }
+
+
+def main() -> None:
+    """Run from the command line."""
+    run("bench", task)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The configuration of a run: typed, validated, every problem found at once."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+
+from pipeline.data.design import SAMPLERS
+from pipeline.errors import Problems, UsageError, closest
+from pipeline.hyperdual import AUTO, DTYPES, METHODS
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    """Part of the configuration: no key beyond these, no value of another type, no change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NetworkConfig(BaseModel):
+    """Which network, and the options that its builder takes (checked by the registry)."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str
+
+
+class ParquetConfig(_Section):
+    """`dataset=parquet`: rows of Parquet files."""
+
+    name: Literal["parquet"]
+    path: str
+    columns: dict[str, str] = {}
+    vector: str | None = None
+    filter: str | None = None
+    limit: PositiveInt | None = None
+    on_bad_file: Literal["fail", "skip"] = "fail"
+    shard_rows: PositiveInt | None = None
+
+
+class DesignConfig(_Section):
+    """`dataset=design`: points that fill the network's trained ranges."""
+
+    name: Literal["design"]
+    rows: PositiveInt = 100_000
+    sampler: Literal[SAMPLERS] = "sobol"  # type: ignore[valid-type]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    levels: PositiveInt | dict[str, PositiveInt] = 3
+    ranges: dict[str, list[float]] = {}
+    limit: PositiveInt | None = None
+    shard_rows: PositiveInt | None = None
+
+
+class DerivativesConfig(_Section):
+    """What is computed, and how."""
+
+    method: Literal[AUTO, *METHODS] = AUTO  # type: ignore[valid-type]
+    wrt: list[str | int] | None = None
+    dtype: Literal[DTYPES] = "float32"  # type: ignore[valid-type]
+    tile: PositiveInt | None = None
+    batch: PositiveInt | None = None
+
+
+class OutputConfig(_Section):
+    """Where the derivatives go, and in which columns."""
+
+    path: str
+    layout: Literal["auto", "wide", "tensor"] = "auto"
+    mode: Literal["resume", "overwrite"] = "resume"
+    columns: Literal["all", "none"] | list[str] = "all"
+    provenance: bool = False
+
+
+class ClusterConfig(_Section):
+    """Who does the work."""
+
+    name: Literal["local", "inline", "existing"]
+    workers: PositiveInt | None = None
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    address: str | None = None
+    shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
+    pin: bool = True
+
+
+class LimitsConfig(_Section):
+    """When a run gives up, and what it refuses."""
+
+    max_bad_fraction: Fraction = 0.1
+    max_attempts: PositiveInt = 3
+    out_of_range: Literal["count", "quarantine"] = "count"
+
+
+class Config(_Section):
+    """A whole run."""
+
+    network: NetworkConfig
+    dataset: Annotated[ParquetConfig | DesignConfig, Field(discriminator="name")]
+    derivatives: DerivativesConfig
+    output: OutputConfig
+    cluster: ClusterConfig
+    limits: LimitsConfig
+
+
+def load_config(composed: DictConfig) -> Config:
+    """Return the validated configuration.
+
+    Raises:
+        UsageError: naming every missing, unknown or unusable value at once.
+    """
+    problems = Problems()
+    missing = OmegaConf.missing_keys(composed)
+    for key in sorted(missing):
+        problems.add(f"{key} is required: {key}=...")
+    try:
+        values = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(values, dict)
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        # A missing value stands in the container as '???', which may fail its type as well.
+        found = [one for one in error.errors() if one["input"] != "???"]
+        problems.extend(_sentence(one, values) for one in found)
+        problems.check()
+        raise
+    except ValueError as error:  # an interpolation that leads nowhere
+        raise UsageError(f"configuration: {error}") from error
+    problems.check()
+    return config
+
+
+def _sentence(error: Any, values: Mapping[Any, Any]) -> str:
+    """Return a validation error of pydantic's in our words: the key, the mend, what was given."""
+    where = [str(part) for part in error["loc"]]
+    if len(where) > 1 and where[0] == "dataset" and where[1] in ("parquet", "design"):
+        del where[1]  # the tag of the union, which is no key
+    node: Any = values
+    depth = 0
+    for part in where:  # a union adds the names of its members, which are no keys either
+        inside = isinstance(node, Mapping) and part in node
+        inside = inside or (isinstance(node, list) and part.isdigit() and int(part) < len(node))
+        if not inside:
+            break
+        node = node[part] if isinstance(node, Mapping) else node[int(part)]
+        depth += 1
+    key = ".".join(where[: max(depth, 1)])
+    if error["type"] == "missing":
+        return f"{'.'.join(where)} is required"
+    if error["type"] == "extra_forbidden":
+        section = _section(where[0], values)
+        return f"unknown key '{key}'{closest(where[-1], section)}"
+    given = json.dumps(error["input"], default=str)
+    if error["type"] == "literal_error":
+        options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        near = closest(str(error["input"]), options)
+        return f"{key} must be one of {', '.join(options)}; got {given}{near}"
+    text = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
+    return f"{key} must be {text}; got {given}"
+
+
+def _section(name: str, values: Mapping[Any, Any]) -> list[str]:
+    model = {
+        "dataset": DesignConfig
+        if (values.get("dataset") or {}).get("name") == "design"
+        else ParquetConfig,
+        "derivatives": DerivativesConfig,
+        "output": OutputConfig,
+        "cluster": ClusterConfig,
+        "limits": LimitsConfig,
+    }.get(name, Config)
+    return list(model.model_fields)

@@ -1,0 +1,242 @@
+"""A whole run: plan, take the output folder, derive what is missing, publish."""
+
+import contextlib
+import datetime
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+
+from pipeline.config import Config
+from pipeline.data.filesystem import absolute
+from pipeline.data.shard import Shard
+from pipeline.errors import OutputError, RunIncomplete, UsageError
+
+from .ledger import Ledger
+from .planner import Planned, make_plan
+from .pool import InlinePool, Pool
+from .progress import Meter, duration, shown
+from .receipt import Receipt, Tally
+from .shard_queue import Failed
+from .worker import SINGLE_THREADED
+
+log = logging.getLogger("hyperdiag")
+
+
+class Stopped(BaseException):
+    """A signal asked the run to stop; finished shards are kept."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+def derive(config: Config, config_yaml: str) -> dict[str, Any]:
+    """Derive a dataset; return the manifest.
+
+    Args:
+        config: of the run.
+        config_yaml: the same as text, kept in the output.
+
+    Raises:
+        UsageError: if it cannot be done as configured (nothing was started).
+        RunIncomplete: if shards failed, or too many rows are bad; the message says which.
+        OutputError: if the output could not be written.
+        Stopped: if SIGTERM or SIGINT came.
+    """
+    with _stoppable():
+        prepare_jax(config)
+        started = time.monotonic()
+        planned = make_plan(config)
+        ledger = Ledger(config.output.path, planned.plan)
+        try:
+            try:
+                ledger.open(config.output.mode, config_yaml)
+            except OutputError as error:  # before the start, it is the configuration's fault
+                raise UsageError(f"output.path {config.output.path}: {error}") from error
+            now = datetime.datetime.now(datetime.UTC)
+            ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
+            return _fill(config, planned, ledger, started)
+        finally:
+            ledger.close()
+
+
+def prepare_jax(config: Config) -> None:
+    """Keep the driver off the devices that belong to the workers, which may be itself."""
+    if config.cluster.name == "inline":
+        os.environ.update(SINGLE_THREADED)
+    else:
+        jax.config.update("jax_platforms", "cpu")
+
+
+def open_pool(config: Config, ledger: Ledger) -> Pool:
+    """Return the pool of workers that configuration asks for."""
+    if config.cluster.name == "inline":
+        return InlinePool(ledger.plan, config.output.path, config.limits.max_attempts)
+    from .ray_pool import RayPool  # late: without Ray, inline still works
+
+    modules = _own_modules(config) if config.cluster.name == "existing" else []
+    return RayPool(
+        config.cluster, ledger.plan, config.output.path, config.limits.max_attempts, modules
+    )
+
+
+def _fill(config: Config, planned: Planned, ledger: Ledger, started: float) -> dict[str, Any]:
+    shards = list(ledger.plan.shards())
+    receipts = ledger.receipts(shards)
+    todo = [shard for shard in shards if shard.id not in receipts]
+    manifest = ledger.published()
+    if manifest is not None and not todo:
+        log.info("everything is done already: %s", config.output.path)
+        return manifest
+    log.info(
+        "plan %s: %s rows in %d shards%s, to %s",
+        ledger.plan.digest,
+        f"{planned.rows:,}",
+        len(shards),
+        f", {len(receipts)} of them done before" if receipts else "",
+        config.output.path,
+    )
+    seconds: dict[str, Any] = {"start": 0.0, "work": 0.0, "rows": 0, "stages": {}}
+    workers = 0
+    if todo:
+        pool = open_pool(config, ledger)
+        try:
+            pool.start()
+            workers = pool.workers
+            seconds["start"] = time.monotonic() - started
+            log.info("%d workers ready after %s", workers, duration(seconds["start"]))
+            began = time.monotonic()
+            failures = _work(pool, todo, receipts, planned.rows)
+            seconds["work"] = time.monotonic() - began
+        finally:
+            pool.close()
+        seconds["rows"] = sum(shard.rows for shard in todo)
+        seconds["stages"] = {
+            stage: round(sum(receipt.seconds.get(stage, 0) for receipt in receipts.values()), 3)
+            for stage in ("read", "compute", "write")
+        }
+        if failures:
+            raise RunIncomplete(_what_is_missing(failures, len(shards)))
+    tally = Tally()
+    for shard in shards:
+        tally.add(receipts[shard.id].tally)
+    if tally.read and tally.bad / tally.read > config.limits.max_bad_fraction:
+        raise RunIncomplete(
+            f"{tally.bad:,} of {tally.read:,} rows are bad ({dict(tally.quarantined)}), more than "
+            f"limits.max_bad_fraction={config.limits.max_bad_fraction:g}: look into "
+            f"{config.output.path}/quarantine; a larger limit and the same command publish the run"
+        )
+    manifest = _manifest(config, planned, tally, len(shards), workers, seconds)
+    ledger.publish(manifest)
+    return manifest
+
+
+def _work(
+    pool: Pool, todo: Sequence[Shard], receipts: dict[int, Receipt], rows: int
+) -> list[Failed]:
+    """Derive shards, adding their receipts; return those that failed for good."""
+    failures = []
+    done = sum(receipt.tally.read for receipt in receipts.values())
+    quarantined = sum(receipt.tally.bad for receipt in receipts.values())
+    meter = Meter(rows, done, pool.workers)
+    with shown(meter) as display:
+        for outcome in pool.outcomes(todo):
+            if isinstance(outcome, Receipt):
+                receipts[outcome.shard] = outcome
+                done += outcome.tally.read
+                quarantined += outcome.tally.bad
+            elif isinstance(outcome, Failed):
+                failures.append(outcome)
+            meter.update(done + pool.rows_under_way(), quarantined)
+            display.show(meter)
+    return failures
+
+
+def _what_is_missing(failures: Sequence[Failed], shards: int) -> str:
+    lines = [
+        f"shard {failed.shard.id} (rows from {failed.shard.first_row}, {failed.attempts} attempts): "
+        f"{failed.cause}"
+        for failed in failures[:5]
+    ]
+    more = f"\nand {len(failures) - 5} more" if len(failures) > 5 else ""
+    return (
+        f"{len(failures)} of {shards} shards failed; the others are kept, and the same command "
+        "tries these again:\n" + "\n".join(lines) + more
+    )
+
+
+def _manifest(
+    config: Config,
+    planned: Planned,
+    tally: Tally,
+    shards: int,
+    workers: int,
+    seconds: dict[str, Any],
+) -> dict[str, Any]:
+    settings = planned.plan.settings
+    network, how = settings["network"], settings["derivatives"]
+    return {
+        "plan": planned.plan.digest,
+        "network": {key: network[key] for key in ("name", "digest", "inputs", "outputs")},
+        "method": how["method"],
+        "dtype": how["dtype"],
+        "directions": how["directions"],
+        "layout": settings["output"]["layout"],
+        "output": absolute(config.output.path),
+        "shards": shards,
+        "rows": tally.to_dict(),
+        "bad_files": [file._asdict() for file in planned.bad_files],
+        "warnings": _warnings(network["outputs"], tally, planned),
+        "workers": workers,
+        "seconds": seconds,
+        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": settings["versions"],
+    }
+
+
+def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
+    warnings = []
+    lows, highs = tally.ranges.get("hessian_diag", [[], []])
+    flat = [name for name, low, high in zip(outputs, lows, highs, strict=False) if low == high == 0]
+    if flat:
+        warnings.append(
+            f"the Hessian diagonal of {', '.join(flat)} is zero everywhere: such outputs are "
+            "piecewise linear (ReLU, clipping), and these zeros are no curvature of what they model"
+        )
+    for file in planned.bad_files:
+        warnings.append(f"left out: {file.path}: {file.reason}")
+    return warnings
+
+
+def _own_modules(config: Config) -> list[str]:
+    """Return the user's module or package in the current folder that the network comes from."""
+    target = config.network.model_dump().get("target") or ""
+    top = target.partition(":")[0].partition(".")[0]
+    candidates = [Path.cwd() / top, Path.cwd() / f"{top}.py"] if top else []
+    return [str(path) for path in candidates if path.exists()][:1]
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn SIGTERM and SIGINT into `Stopped`, as long as the block lasts."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        # Once is enough; closing down must not be interrupted by the second signal.
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,301 @@
+"""From configuration to a plan: everything that can be wrong is found here, before any worker."""
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from pipeline.config import Config, DesignConfig, ParquetConfig
+from pipeline.data.design import SOBOL_ROWS, grid_rows
+from pipeline.data.filesystem import masked, resolve
+from pipeline.data.layout import choose_layout
+from pipeline.data.parquet import BadFile, Listing, list_parquet
+from pipeline.data.points import point_columns
+from pipeline.data.row_filter import parse_filter
+from pipeline.errors import Problems, UsageError, closest, listed
+from pipeline.hyperdual import MethodError, choose, derivatives
+from pipeline.networks import Network, build_network
+
+from .plan import Plan, encoded_schema
+
+# A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
+# Not by the number of workers: the same shards, and so the same bits, whoever does the work.
+_SHARDS = 64
+_SHARD_ROWS_LEAST, _SHARD_ROWS_MOST = 1 << 13, 1 << 17
+# Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
+_BATCH_BYTES = 16 << 20
+_BATCH_ROWS = 8192
+# Of a row group's derivatives before encoding: what readers like, and what a worker holds.
+_ROW_GROUP_BYTES = 32 << 20
+
+
+class Planned(NamedTuple):
+    """A plan, and what a person should hear of it.
+
+    Attributes:
+        plan: the frozen run.
+        rows: of all its shards, before any filter.
+        bad_files: files that were left out (`dataset.on_bad_file=skip`).
+    """
+
+    plan: Plan
+    rows: int
+    bad_files: tuple[BadFile, ...]
+
+
+def make_plan(config: Config) -> Planned:
+    """Check everything and freeze it.
+
+    Raises:
+        UsageError: with every problem that was found.
+    """
+    problems = Problems()
+    network = _try(problems, _network, config)
+    listing = _try(problems, _listing, config)
+    if network is not None:
+        _try(problems, _check_kernel, config, network)
+    dataset: dict[str, Any] | None = None
+    if isinstance(config.dataset, DesignConfig):
+        if network is not None:
+            dataset = _try(problems, _design, config.dataset, config, network)
+    elif listing is not None:
+        _try(problems, _check_listing, config, listing)
+        if network is not None:
+            dataset = _try(problems, _parquet, config.dataset, network, listing)
+    problems.check()
+    assert network is not None
+    assert dataset is not None
+    plan = _freeze(config, network, dataset, listing)
+    rows = max_rows = 0
+    for shard in plan.shards():
+        rows += shard.rows
+        max_rows = max(max_rows, shard.rows)
+    if rows == 0:
+        raise UsageError(f"the dataset has no rows: {_place(config)}")
+    _ = plan.layout.schema  # refuses two columns of one name
+    return Planned(_sized(plan, config, max_rows), rows, listing.bad_files if listing else ())
+
+
+def _try(problems: Problems, step: Any, *arguments: Any) -> Any:
+    try:
+        return step(*arguments)
+    except UsageError as error:
+        problems.extend(error.problems)
+        return None
+
+
+def _place(config: Config) -> str:
+    return masked(config.dataset.path) if isinstance(config.dataset, ParquetConfig) else "design"
+
+
+def _network(config: Config) -> Network:
+    return build_network(config.network.model_dump(), config.derivatives.dtype)
+
+
+def _listing(config: Config) -> Listing | None:
+    return list_parquet(config.dataset.path) if isinstance(config.dataset, ParquetConfig) else None
+
+
+def _check_kernel(config: Config, network: Network) -> None:
+    """Trace the kernel, which finds what its method cannot do."""
+    how = config.derivatives
+    directions = [network.inputs.index(name) for name in _directions(config, network)]
+    try:
+        kernel = derivatives(
+            network.function, network.n_inputs, how.method, directions, how.dtype, how.tile
+        )
+        jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
+    except MethodError as error:
+        raise UsageError(f"network '{network.name}': {error}") from error
+
+
+def _directions(config: Config, network: Network) -> list[str]:
+    """Return the names of the inputs to differentiate with respect to."""
+    if config.derivatives.wrt is None:
+        return list(network.inputs)
+    problems = Problems()
+    names: list[str] = []
+    for given in config.derivatives.wrt:
+        name = given
+        if isinstance(given, int) and 0 <= given < network.n_inputs:
+            name = network.inputs[given]
+        if name not in network.inputs:
+            problems.add(
+                f"derivatives.wrt: '{given}' is no input of network '{network.name}'"
+                f"{closest(str(given), network.inputs)}; its inputs are {listed(network.inputs)}"
+            )
+        elif name in names:
+            problems.add(f"derivatives.wrt names '{name}' twice")
+        names.append(str(name))
+    if not names:
+        problems.add("derivatives.wrt is empty; null means all inputs")
+    problems.check()
+    return names
+
+
+def _design(design: DesignConfig, config: Config, network: Network) -> dict[str, Any]:
+    problems = Problems()
+    ranges = {name: list(ends) for name, ends in network.ranges.items()}
+    for name, given in design.ranges.items():
+        if name not in network.inputs:
+            problems.add(
+                f"dataset.ranges names '{name}', which is no input of network '{network.name}'"
+                f"{closest(name, network.inputs)}"
+            )
+        elif len(given) != 2 or not (np.isfinite(given).all() and given[0] < given[1]):
+            problems.add(f"dataset.ranges.{name} must be [low, high], low < high; got {given}")
+        ranges[name] = [float(end) for end in given]
+    unknown = [name for name in network.inputs if name not in ranges]
+    if unknown:
+        problems.add(
+            f"network '{network.name}' has no trained range for {listed(unknown)}: "
+            f"give dataset.ranges={{{unknown[0]}: [low, high], ...}}"
+        )
+    levels: dict[str, int] = {}
+    rows = design.rows
+    if design.sampler == "grid":
+        every = isinstance(design.levels, int)
+        given_levels: Mapping[str, int] = (
+            dict.fromkeys(network.inputs, design.levels) if every else design.levels  # type: ignore
+        )
+        wrong = set(given_levels) ^ set(network.inputs)
+        if wrong:
+            problems.add(f"dataset.levels must name every input once; look at {listed(wrong)}")
+        else:
+            levels = {name: given_levels[name] for name in network.inputs}
+            rows = grid_rows(levels)
+    if design.sampler == "sobol" and rows > SOBOL_ROWS:
+        problems.add(
+            f"dataset.rows: a Sobol sequence here has {SOBOL_ROWS} points, not {rows}; "
+            "take dataset.sampler=latin_hypercube"
+        )
+    problems.check()
+    return {
+        "name": "design",
+        "ranges": {name: ranges[name] for name in network.inputs},
+        "sampler": design.sampler,
+        "rows": rows,
+        "seed": design.seed,
+        "levels": levels,
+        "limit": design.limit,
+        "dtype": config.derivatives.dtype,
+        "shard_rows": design.shard_rows or _shard_rows(design.limit or rows),
+    }
+
+
+def _check_listing(config: Config, listing: Listing) -> None:
+    dataset = config.dataset
+    assert isinstance(dataset, ParquetConfig)
+    problems = Problems()
+    if dataset.on_bad_file == "fail":
+        for file in listing.bad_files:
+            problems.add(
+                f"{file.path}: {file.reason}; mend or remove it, or leave such files out with "
+                "dataset.on_bad_file=skip"
+            )
+    if dataset.filter is not None:
+        _try(problems, parse_filter, dataset.filter, listing.schema)
+    if isinstance(config.output.columns, list):
+        for name in config.output.columns:
+            if name not in listing.schema.names:
+                problems.add(
+                    f"output.columns: the dataset has no column '{name}'"
+                    f"{closest(name, listing.schema.names)}"
+                )
+    source, output = resolve(dataset.path), resolve(config.output.path)
+    if source.filesystem == output.filesystem and PurePosixPath(output.path).is_relative_to(
+        source.path
+    ):
+        problems.add(
+            f"output.path {masked(config.output.path)} lies inside dataset.path: the next run "
+            "would read it as input; put it elsewhere"
+        )
+    problems.check()
+
+
+def _parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict[str, Any]:
+    found = point_columns(
+        network.inputs,
+        listing.schema,
+        dataset.columns,
+        dataset.vector,
+        f"dataset {masked(dataset.path)}",
+        network.name,
+    )
+    rows = sum(sum(file.row_group_rows) for file in listing.files)
+    return {
+        "name": "parquet",
+        "path": dataset.path,
+        "schema": encoded_schema(listing.schema),
+        "partition_keys": list(listing.partition_keys),
+        "points": {"columns": list(found.columns), "vector": found.vector},
+        "row_filter": dataset.filter,
+        "limit": dataset.limit,
+        "shard_rows": dataset.shard_rows or _shard_rows(min(rows, dataset.limit or rows)),
+    }
+
+
+def _shard_rows(rows: int) -> int:
+    even = 1 << (max(rows // _SHARDS, 1) - 1).bit_length()
+    return min(max(even, _SHARD_ROWS_LEAST), _SHARD_ROWS_MOST)
+
+
+def _freeze(
+    config: Config, network: Network, dataset: dict[str, Any], listing: Listing | None
+) -> Plan:
+    columns = config.output.columns
+    available = listing.schema.names if listing else list(network.inputs)
+    if isinstance(columns, str):
+        columns = available if columns == "all" else []
+    directions = _directions(config, network)
+    chosen = choose(config.derivatives.method, config.derivatives.tile)
+    settings = {
+        "network": {
+            "name": network.name,
+            "digest": network.digest,
+            "description": network.description,
+            "inputs": list(network.inputs),
+            "outputs": list(network.outputs),
+            "ranges": {name: list(ends) for name, ends in network.ranges.items()},
+            "settings": config.network.model_dump(),
+        },
+        "dataset": dataset,
+        "derivatives": {
+            "method": chosen.method,
+            "tile": chosen.tile,
+            "dtype": config.derivatives.dtype,
+            "directions": directions,
+        },
+        "output": {
+            "layout": choose_layout(config.output.layout, network.n_outputs, len(directions)),
+            "columns": list(columns),
+            "provenance": config.output.provenance,
+        },
+        "limits": {"out_of_range": config.limits.out_of_range},
+        "versions": {
+            name: metadata.version(name)
+            for name in ("hyperdiag", "jax", "jaxlib", "numpy", "pyarrow", "scipy")
+        },
+    }
+    return Plan(settings, listing.files if listing else ())
+
+
+def _sized(plan: Plan, config: Config, max_rows: int) -> Plan:
+    """Add the sizes that follow from how large a row's derivatives are."""
+    row_bytes = plan.layout.row_bytes()
+    batch = config.derivatives.batch
+    if batch is None:
+        fits = max(_BATCH_BYTES // row_bytes, 1)
+        batch = min(_BATCH_ROWS, 1 << (fits.bit_length() - 1), 1 << (max_rows - 1).bit_length())
+    settings = {
+        **plan.settings,
+        "derivatives": {**plan.settings["derivatives"], "batch": batch},
+        "output": {
+            **plan.settings["output"],
+            "row_group_rows": max(_ROW_GROUP_BYTES // row_bytes, batch),
+        },
+    }
+    return Plan(settings, plan.files)

@@ -1,0 +1,102 @@
+"""What is known of a finished shard: counts and ranges, and how to add them up."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+QUANTITIES = ("value", "jacobian", "hessian_diag")
+
+
+@dataclass
+class Tally:
+    """Counts and ranges over rows.
+
+    Attributes:
+        read: rows that came from the source, the filtered ones included.
+        derived: rows in data files.
+        filtered: rows that the row filter left out.
+        quarantined: rows in quarantine files, by code.
+        out_of_range: rows outside a trained range, whatever became of them.
+        ranges: {quantity: [lows, highs]}, a number for each output; empty without derived rows.
+    """
+
+    read: int = 0
+    derived: int = 0
+    filtered: int = 0
+    quarantined: Counter[str] = field(default_factory=Counter)
+    out_of_range: int = 0
+    ranges: dict[str, list[list[float]]] = field(default_factory=dict)
+
+    def add_ranges(self, arrays: Iterable[np.ndarray]) -> None:
+        """Take in value (rows, m), Jacobian and Hessian diagonal (rows, m, k) of good rows."""
+        for quantity, array in zip(QUANTITIES, arrays, strict=True):
+            if array.shape[0]:
+                axes = tuple(axis for axis in range(array.ndim) if axis != 1)
+                ends = [array.min(axis=axes).tolist(), array.max(axis=axes).tolist()]
+                self._widen(quantity, ends)
+
+    def _widen(self, quantity: str, ends: list[list[float]]) -> None:
+        lows, highs = self.ranges.get(quantity, ends)
+        self.ranges[quantity] = [
+            [min(pair) for pair in zip(lows, ends[0], strict=True)],
+            [max(pair) for pair in zip(highs, ends[1], strict=True)],
+        ]
+
+    def add(self, other: "Tally") -> None:
+        """Take in another tally."""
+        self.read += other.read
+        self.derived += other.derived
+        self.filtered += other.filtered
+        self.quarantined += other.quarantined
+        self.out_of_range += other.out_of_range
+        for quantity, ends in other.ranges.items():
+            self._widen(quantity, ends)
+
+    @property
+    def bad(self) -> int:
+        """Rows in quarantine."""
+        return self.quarantined.total()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "read": self.read,
+            "derived": self.derived,
+            "filtered": self.filtered,
+            "quarantined": dict(sorted(self.quarantined.items())),
+            "out_of_range": self.out_of_range,
+            "ranges": self.ranges,
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> "Tally":
+        """Read plain values back."""
+        return Tally(**{**values, "quarantined": Counter(values["quarantined"])})
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """That a shard is done.
+
+    Attributes:
+        shard: its id.
+        tally: of its rows.
+        seconds: {"read", "compute", "write"}: where the time went; empty when read back from a
+            data file, since a shard done twice must write the same bytes.
+    """
+
+    shard: int
+    tally: Tally
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    def to_footer(self, plan_digest: str) -> dict[str, Any]:
+        """Return what the data file's footer holds."""
+        return {"shard": self.shard, "plan": plan_digest, "rows": self.tally.to_dict()}
+
+    @staticmethod
+    def from_footer(footer: Mapping[str, Any]) -> "Receipt":
+        """Read a receipt back from a data file's footer."""
+        return Receipt(footer["shard"], Tally.from_dict(footer["rows"]))

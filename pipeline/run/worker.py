@@ -1,0 +1,198 @@
+"""The worker: reads a shard, derives it, writes it. The same code with Ray and without."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.data.faults import Fault, Faults
+from pipeline.data.filesystem import resolve
+from pipeline.data.points import count_outside, fill_bad_rows, refuse_outside
+from pipeline.data.shard import Rows, Shard
+from pipeline.data.sink import ShardSink
+from pipeline.errors import HyperdiagError
+from pipeline.hyperdual import Derivatives, derivatives
+from pipeline.networks import build_network
+
+from .plan import Plan
+from .receipt import Receipt, Tally
+
+# A worker computes on one thread: its batches are too small to share, and the number of threads
+# would decide the last bits of a matrix product. To be set before JAX starts.
+SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Worker:
+    """Derives shards of one plan. Several threads may each derive a shard of their own.
+
+    Reading and writing overlap with computing as far as the threads go; one lock holds the kernel
+    to one batch at a time, since it fills its core or device by itself.
+
+    Args:
+        plan: the frozen run.
+        output_path: the output folder.
+
+    Raises:
+        HyperdiagError: if the network that is built here is not the one that was planned.
+    """
+
+    def __init__(self, plan: Plan, output_path: str):
+        self.plan = plan
+        self.output = resolve(output_path)
+        network, how = plan.settings["network"], plan.settings["derivatives"]
+        built = build_network(network["settings"], how["dtype"])
+        if built.digest != network["digest"]:
+            raise HyperdiagError(
+                f"network '{built.name}' was planned with digest {network['digest']}, but this "
+                f"worker builds {built.digest}: give the workers the same code and weights"
+            )
+        self._kernel = derivatives(
+            built.function,
+            built.n_inputs,
+            method=how["method"],
+            wrt=[built.inputs.index(name) for name in how["directions"]]
+            if len(how["directions"]) < built.n_inputs
+            else None,
+            dtype=how["dtype"],
+            tile=how["tile"],
+        )
+        self._batch: int = how["batch"]
+        self._dtype: str = how["dtype"]
+        self._lock = threading.Lock()
+        self._under_way: dict[int, int] = {}
+
+    def warm_up(self) -> None:
+        """Compile the kernel."""
+        self.compute(np.zeros((1, len(self.plan.points.inputs)), self._dtype))
+
+    def under_way(self) -> dict[int, int]:
+        """Return {shard id: rows read so far} of the shards that are being derived."""
+        return dict(self._under_way)
+
+    def compute(self, points: np.ndarray) -> Arrays:
+        """Return value (rows, m), Jacobian and Hessian diagonal (rows, m, k) of up to a batch.
+
+        Fewer points are padded with the last of them: the kernel always sees one shape.
+        """
+        rows = points.shape[0]
+        if rows < self._batch:
+            points = np.concatenate([points, np.repeat(points[-1:], self._batch - rows, axis=0)])
+        with self._lock:
+            computed: Derivatives = self._kernel(points)
+            value, jacobian, hessian_diag = (np.asarray(array) for array in computed)
+        return value[:rows], jacobian[:rows], hessian_diag[:rows]
+
+    def measure(self, shards: Sequence[Shard]) -> float:
+        """Return the seconds that the kernel alone needs for these shards' points, in memory."""
+        batches = [
+            self.plan.points.read(rows.table, self._dtype)[0]
+            for shard in shards
+            for rows in self.plan.source.read(shard, self._batch)
+        ]
+        started = time.perf_counter()
+        for points in batches:
+            self.compute(points)
+        return time.perf_counter() - started
+
+    def derive(self, shard: Shard) -> Receipt:
+        """Read, derive and write a shard; return its receipt once its files are in place.
+
+        Raises:
+            OutputError: if the output cannot be written.
+            OSError: if the input cannot be read.
+        """
+        clock = _Clock()
+        tally = Tally()
+        self._under_way[shard.id] = 0
+        layout = self.plan.layout
+        row_group_rows = self.plan.settings["output"]["row_group_rows"]
+        try:
+            with ShardSink(self.output, shard.file_name, layout.schema, row_group_rows) as sink:
+                batches = self.plan.source.read(shard, self._batch)
+                while True:
+                    with clock("read"):
+                        rows = next(batches, None)
+                    if rows is None:
+                        break
+                    self._derive_rows(rows, self.plan.source.file_name(shard), sink, tally, clock)
+                    self._under_way[shard.id] = tally.read
+                if tally.read != shard.rows:
+                    raise OSError(f"shard {shard.id}: {tally.read} rows read, {shard.rows} planned")
+                receipt = Receipt(shard.id, tally, clock.seconds)
+                with clock("write"):
+                    sink.commit(receipt.to_footer(self.plan.digest))
+        finally:
+            del self._under_way[shard.id]
+        return receipt
+
+    def _derive_rows(
+        self, rows: Rows, source_file: str, sink: ShardSink, tally: Tally, clock: "_Clock"
+    ) -> None:
+        table, index = rows.table, rows.index
+        tally.read += table.num_rows + rows.filtered
+        tally.filtered += rows.filtered
+        if table.num_rows == 0:
+            return
+        with clock("read"):
+            points, faults = self.plan.points.read(table, self._dtype)
+            tally.out_of_range += count_outside(points, *self.plan.bounds, faults.bad)
+            if self.plan.settings["limits"]["out_of_range"] == "quarantine":
+                refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
+            fill_bad_rows(points, faults.bad)
+        with clock("compute"):
+            computed = self.compute(points)
+        with clock("write"):
+            self._check_finite(computed, faults)
+            if faults.bad.any():
+                sink.quarantine(table, source_file, index, faults)
+                tally.quarantined += Counter(faults.codes())
+                good = ~faults.bad
+                mask = pa.array(good)
+                table, index = table.filter(mask), index.filter(mask)
+                computed = tuple(array[good] for array in computed)  # type: ignore[assignment]
+            tally.derived += table.num_rows
+            tally.add_ranges(computed)
+            sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+
+    def _check_finite(self, computed: Arrays, faults: Faults) -> None:
+        """Record rows whose value or derivatives are not finite, naming the first such entry."""
+        for quantity, array in zip(
+            ("value", "Jacobian", "Hessian diagonal"), computed, strict=True
+        ):
+            flat = array.reshape(array.shape[0], -1)
+            # A sum is finite only if its terms are: one pass, and rarely the elementwise second.
+            with np.errstate(invalid="ignore", over="ignore"):
+                suspects = np.flatnonzero(~np.isfinite(flat.sum(axis=1)))
+            finite = np.isfinite(flat[suspects])
+            bad = ~finite.all(axis=1)
+            if not bad.any():
+                continue
+            details = np.full(array.shape[0], "", dtype=object)
+            for row, entries in zip(suspects[bad], finite[bad], strict=True):
+                place = np.unravel_index(int(np.argmin(entries)), array.shape[1:])
+                output = self.plan.layout.outputs[place[0]]
+                by = f" by '{self.plan.layout.directions[place[1]]}'" if len(place) > 1 else ""
+                number = array[(row, *place)]
+                details[row] = f"{quantity} of '{output}'{by} is {number}"
+            where = np.zeros(array.shape[0], dtype=bool)
+            where[suspects[bad]] = True
+            faults.add(where, Fault.NON_FINITE_RESULT, details)
+
+
+class _Clock:
+    """Adds up wall seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {"read": 0.0, "compute": 0.0, "write": 0.0}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - started
