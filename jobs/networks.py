@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
@@ -45,7 +46,7 @@ def _show(network: Network, point: Any) -> None:
     bundle = derivatives(network.function, network.n_inputs, dtype="float64")
     sample = np.asarray(bundle(network.typical_points(_SAMPLE)).hessian_diag)
     zero = not sample.any()
-    console.print(f"[bold]{network.name}[/]: {network.description}")
+    console.print(f"[bold]{escape(network.name)}[/]: {escape(network.description)}")
     console.print(f"digest {network.digest}")
     console.print(f"{network.n_inputs} inputs, {network.n_outputs} outputs")
     console.print(
@@ -59,18 +60,20 @@ def _show(network: Network, point: Any) -> None:
     table = Table("input", "trained range", "point", box=None, pad_edge=False)
     for name, value in zip(network.inputs, x, strict=True):
         ends = network.ranges.get(name)
-        table.add_row(name, f"{ends[0]:.6g} .. {ends[1]:.6g}" if ends else "unknown", f"{value:g}")
+        table.add_row(
+            escape(name), f"{ends[0]:.6g} .. {ends[1]:.6g}" if ends else "unknown", f"{value:g}"
+        )
     console.print(table)
     value, jacobian, hessian_diag = (np.asarray(array)[0] for array in bundle(x[None]))
     outputs = Table("output", "value at the point", box=None, pad_edge=False)
     for name, number in zip(network.outputs, value, strict=True):
-        outputs.add_row(name, f"{number:.6g}")
+        outputs.add_row(escape(name), f"{number:.6g}")
     console.print(outputs)
     for title, matrix in (("Jacobian", jacobian), ("Hessian diagonal", hessian_diag)):
         console.print(f"\n{title} at the point")
-        table = Table("input", *network.outputs, box=None, pad_edge=False)
+        table = Table("input", *map(escape, network.outputs), box=None, pad_edge=False)
         for position, name in enumerate(network.inputs):
-            table.add_row(name, *(f"{number:.4g}" for number in matrix[:, position]))
+            table.add_row(escape(name), *(f"{number:.4g}" for number in matrix[:, position]))
         console.print(table)
 
 

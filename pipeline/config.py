@@ -129,7 +129,7 @@ def load_config(composed: DictConfig) -> Config:
     return config
 
 
-def _sentence(error: Any, values: Mapping[Any, Any]) -> str:
+def _sentence(error: Any, values: Any) -> str:
     """Return a validation error of pydantic's in our words: the key, the mend, what was given."""
     where = [str(part) for part in error["loc"]]
     if len(where) > 1 and where[0] == "dataset" and where[1] in ("parquet", "design"):

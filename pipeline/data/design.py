@@ -14,6 +14,7 @@ from scipy.stats import qmc
 
 from .shard import Rows, Shard
 
+Words = np.ndarray | np.uint64
 SAMPLERS = ("sobol", "latin_hypercube", "grid")
 # The most that SciPy 1.17 can skip ahead with; 2**32 points, 2**-32 apart.
 _SOBOL_BITS = 32
@@ -124,7 +125,7 @@ def latin_hypercube(index: np.ndarray, rows: int, columns: int, seed: int) -> np
     return np.minimum(points, 1 - 2.0**-53)
 
 
-def _mix(key: np.ndarray, value: np.ndarray) -> np.ndarray:
+def _mix(key: Words, value: Words) -> Words:
     """Return 64 well-mixed bits of a key and a value (finaliser of SplitMix64, Steele 2014)."""
     with np.errstate(over="ignore"):
         z = key ^ ((value + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15))
@@ -133,7 +134,7 @@ def _mix(key: np.ndarray, value: np.ndarray) -> np.ndarray:
         return z ^ (z >> np.uint64(31))
 
 
-def _permute(index: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
+def _permute(index: np.ndarray, size: int, key: Words) -> np.ndarray:
     """Return p(index) for a keyed permutation p of 0..size-1.
 
     A Feistel network permutes the next even power of two; where it leaves the range, it is

@@ -27,7 +27,7 @@ class Faults:
         self._codes = np.full(rows, None, dtype=object)
         self._details = np.full(rows, None, dtype=object)
 
-    def add(self, where: np.ndarray, code: Fault, detail: str | Sequence[str]) -> None:
+    def add(self, where: np.ndarray, code: Fault, detail: str | Sequence[str] | np.ndarray) -> None:
         """Record a fault.
 
         Args:

@@ -178,11 +178,11 @@ class ParquetSource:
             )
             tables = (pa.Table.from_batches([batch]) for batch in batches)
             yield from _regroup(
-                self._selected(tables, shard, self._partition_values(place, file.path)),
+                self._selected(tables, shard, self._partition_values(file.path)),
                 batch_rows,
             )
 
-    def _partition_values(self, place: Place, path: str) -> dict[str, Any]:
+    def _partition_values(self, path: str) -> dict[str, Any]:
         if not self.partition_keys:
             return {}
         keys = pa.schema([self.schema.field(name) for name in self.partition_keys])

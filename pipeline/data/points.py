@@ -138,10 +138,11 @@ def _unusable(kind: pa.DataType, vector: bool, width: int) -> str | None:
     while _is_list(kind):
         sizes.append(kind.list_size if pt.is_fixed_size_list(kind) else None)
         kind = _storage(kind.value_type)
-    if None in sizes and len(sizes) > 1:
+    fixed = [size for size in sizes if size is not None]
+    if len(fixed) < len(sizes) and len(sizes) > 1:
         return "holds lists of lists; nested ones must have fixed sizes"
-    if sizes and None not in sizes and prod(sizes) != width:
-        return f"holds {prod(sizes)} numbers; the network has {width} inputs"
+    if fixed and prod(fixed) != width:
+        return f"holds {prod(fixed)} numbers; the network has {width} inputs"
     if pt.is_dictionary(kind):
         kind = kind.value_type
     number = (
@@ -225,7 +226,7 @@ def refuse_outside(
     outside = _outside(points, low, high)
     for position in np.flatnonzero(outside.any(axis=0)):
         details = [
-            f"input '{inputs[position]}' is {value:g}, outside its trained range "
+            f"input '{inputs[int(position)]}' is {value:g}, outside its trained range "
             f"[{low[position]:g}, {high[position]:g}]"
             for value in points[:, position]
         ]

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,9 @@ def parse_layers(layers: str | Sequence[Mapping[str, Any]]) -> list[Dense]:
                 f"{closest(str(activation), ACTIVATIONS)}; there are {', '.join(ACTIVATIONS)}"
             )
         else:
-            dense.append(Dense(*sizes, name))
+            dense.append(Dense(sizes[0], sizes[1], name))
     if not problems.found:
-        for number, (first, second) in enumerate(zip(dense, dense[1:], strict=False), start=1):
+        for number, (first, second) in enumerate(pairwise(dense), start=1):
             if first.outputs != second.inputs:
                 problems.add(
                     f"network.layers: layer {number} gives {first.outputs} numbers, "
@@ -179,8 +180,10 @@ def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
     arrays = {}
     for number, layer in enumerate(dense, start=1):
         shape = (layer.outputs, layer.inputs)
-        expected = {f"W{number}": shape if layout == "out_in" else shape[::-1]}
-        expected[f"b{number}"] = (layer.outputs,)
+        expected: dict[str, tuple[int, ...]] = {
+            f"W{number}": shape if layout == "out_in" else shape[::-1],
+            f"b{number}": (layer.outputs,),
+        }
         for name, size in expected.items():
             array = found.get(name)
             if array is None:

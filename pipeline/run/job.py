@@ -162,8 +162,8 @@ def _work(
 
 def _what_is_missing(failures: Sequence[Failed], shards: int) -> str:
     lines = [
-        f"shard {failed.shard.id} (rows from {failed.shard.first_row}, {failed.attempts} attempts): "
-        f"{failed.cause}"
+        f"shard {failed.shard.id} (rows from {failed.shard.first_row}, "
+        f"{failed.attempts} attempts): {failed.cause}"
         for failed in failures[:5]
     ]
     more = f"\nand {len(failures) - 5} more" if len(failures) > 5 else ""

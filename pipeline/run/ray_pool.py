@@ -168,7 +168,7 @@ class RayPool:
     def _add_member(self) -> None:
         each = self._cluster.gpus_per_worker
         variables = {"JAX_PLATFORMS": "cuda,cpu"} if each else {"JAX_PLATFORMS": "cpu"}
-        actor = WorkerActor.options(
+        actor = WorkerActor.options(  # type: ignore[attr-defined]
             num_cpus=1,
             num_gpus=each,
             max_concurrency=self._cluster.shards_in_flight,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
@@ -18,7 +19,7 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
     bad = sum(rows["quarantined"].values())
     console.print()
     console.print(
-        f"[bold]{network['name']}[/]: value, Jacobian and Hessian diagonal of "
+        f"[bold]{escape(network['name'])}[/]: value, Jacobian and Hessian diagonal of "
         f"{len(network['outputs'])} outputs with respect to {len(manifest['directions'])} of "
         f"{len(network['inputs'])} inputs, in {manifest['dtype']}, by {manifest['method']}",
         soft_wrap=True,
@@ -26,7 +27,7 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
     console.print(_rows_line(rows, bad))
     console.print(_ranges(network["outputs"], rows["ranges"]))
     for warning in manifest["warnings"]:
-        console.print(f"[yellow]note:[/] {warning}", soft_wrap=True)
+        console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
     seconds = manifest["seconds"]
     if seconds["work"]:
         console.print(
@@ -35,13 +36,12 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
             f"{seconds['rows'] / seconds['work']:,.0f} rows/s "
             f"({duration(seconds['start'])} to start and compile before that)"
         )
-    console.print(f"\nOutput: [bold]{manifest['output']}[/]", soft_wrap=True)
+    console.print(f"\nOutput: [bold]{escape(manifest['output'])}[/]", soft_wrap=True)
     if bad:
         console.print(f"  quarantine/  {bad:,} rows with _error_code and _error_detail")
     console.print("  run/         plan.json, config.yaml, manifest.json")
     console.print(
-        f"  data/        {manifest['shards']} file{'s' if manifest['shards'] > 1 else ''}, "
-        f"{_columns_line(manifest)}"
+        f"  data/        {manifest['shards']} files, {_columns_line(manifest)}", markup=False
     )
     for line in _how_to_read(manifest["output"]):
         console.print(f"    {line}", soft_wrap=True, markup=False)
@@ -70,7 +70,7 @@ def _ranges(outputs: list[str], ranges: Mapping[str, Any]) -> Table:
                 cells.append(f"{low: .4g} .. {high:.4g}")
             else:
                 cells.append("no rows")
-        table.add_row(output, *cells)
+        table.add_row(escape(output), *cells)
     return table
 
 

@@ -175,11 +175,11 @@ class Worker:
                 continue
             details = np.full(array.shape[0], "", dtype=object)
             for row, entries in zip(suspects[bad], finite[bad], strict=True):
-                place = np.unravel_index(int(np.argmin(entries)), array.shape[1:])
-                output = self.plan.layout.outputs[place[0]]
-                by = f" by '{self.plan.layout.directions[place[1]]}'" if len(place) > 1 else ""
-                number = array[(row, *place)]
-                details[row] = f"{quantity} of '{output}'{by} is {number}"
+                entry = int(np.argmin(entries))
+                position, *direction = map(int, np.unravel_index(entry, array.shape[1:]))
+                by = f" by '{self.plan.layout.directions[direction[0]]}'" if direction else ""
+                output = self.plan.layout.outputs[position]
+                details[row] = f"{quantity} of '{output}'{by} is {flat[row, entry]}"
             where = np.zeros(array.shape[0], dtype=bool)
             where[suspects[bad]] = True
             faults.add(where, Fault.NON_FINITE_RESULT, details)
