@@ -144,7 +144,8 @@ class Ledger:
         # no such thing: two runs there write the same bytes twice.
         if not self.output.is_local:
             return
-        lock = Path((self.output / RUN / "lock").path).open("a+", encoding="utf-8")
+        # Held open on purpose: the open file is the lock.
+        lock = Path((self.output / RUN / "lock").path).open("a+", encoding="utf-8")  # noqa: SIM115
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from pipeline.data.design import DesignSource
 from pipeline.data.layout import Layout
-from pipeline.data.parquet import InputFile, ParquetSource
+from pipeline.data.parquet import ParquetSource
+from pipeline.data.parquet_listing import InputFile
 from pipeline.data.points import PointColumns
 from pipeline.data.shard import Shard, Source
 

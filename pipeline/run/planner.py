@@ -12,7 +12,7 @@ from pipeline.config import Config, DesignConfig, ParquetConfig
 from pipeline.data.design import SOBOL_ROWS, grid_rows
 from pipeline.data.filesystem import masked, resolve
 from pipeline.data.layout import choose_layout
-from pipeline.data.parquet import BadFile, Listing, list_parquet
+from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
 from pipeline.errors import Problems, UsageError, closest, listed

@@ -1,0 +1,187 @@
+"""What stands at a dataset's path: its files, their row groups, their columns, the bad ones."""
+
+import fnmatch
+import os
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from pipeline.errors import UsageError
+
+from .filesystem import Place, masked, resolve
+
+_FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
+
+
+class InputFile(NamedTuple):
+    """One file as it stood when the run was planned.
+
+    Attributes:
+        path: on the dataset's filesystem.
+        size: bytes.
+        modified_ns: modification time, nanoseconds since 1970 (0 where the store has none).
+        row_group_rows: rows of each of its row groups.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+    row_group_rows: tuple[int, ...]
+
+
+class BadFile(NamedTuple):
+    """A file that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+class Listing(NamedTuple):
+    """What was found at a dataset's path.
+
+    Attributes:
+        files: the usable files, in the order of their paths.
+        bad_files: the others.
+        schema: the columns of every row: those of the files, then the Hive partition keys.
+        partition_keys: names of the Hive partition keys.
+    """
+
+    files: tuple[InputFile, ...]
+    bad_files: tuple[BadFile, ...]
+    schema: pa.Schema
+    partition_keys: tuple[str, ...]
+
+
+def list_parquet(path: str) -> Listing:
+    """List a dataset and read its footers, many at a time.
+
+    Every file must have the columns that most files have, by name and type, in any order; the
+    others are bad files. Names that begin with `_` or `.` are not data.
+
+    Args:
+        path: a file, a folder (read recursively), or a glob; a local path or a URI.
+
+    Raises:
+        UsageError: if there is nothing there, or nothing that can be read.
+    """
+    place, infos = _find(path)
+    with ThreadPoolExecutor(_FOOTER_READERS) as readers:
+        footers = list(readers.map(lambda info: _footer(place.filesystem, info), infos))
+    good = [footer for footer in footers if isinstance(footer, tuple)]
+    bad = [BadFile(i.path, f) for i, f in zip(infos, footers, strict=True) if isinstance(f, str)]
+    if not good:
+        reasons = "; ".join(f"{file.path}: {file.reason}" for file in bad[:5])
+        raise UsageError(f"dataset.path {masked(path)}: no file can be read: {reasons}")
+    keys = _partition_schema(place, [file.path for file, _ in good])
+    usual = Counter(_columns_of(schema) for _, schema in good).most_common(1)[0][0]
+    model, reference = next(pair for pair in good if _columns_of(pair[1]) == usual)
+    files = []
+    for file, schema in good:
+        difference = _difference(schema, reference)
+        if difference:
+            bad.append(BadFile(file.path, f"{difference}, unlike {model.path}"))
+        elif len(set(schema.names)) < len(schema.names):
+            bad.append(BadFile(file.path, "two columns have the same name"))
+        else:
+            files.append(file)
+    own = [field for field in reference if field.name not in keys.names]
+    schema = pa.schema([*own, *keys]).remove_metadata()
+    return Listing(tuple(files), tuple(sorted(bad)), schema, tuple(keys.names))
+
+
+def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
+    place = resolve(path)
+    info = place.info()
+    if info.type == fs.FileType.File:
+        return place, [info]
+    if info.type == fs.FileType.Directory:
+        base, keep = place.path, None
+    else:
+        parts = PurePosixPath(place.path).parts
+        fixed = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), None)
+        if fixed is None:
+            raise UsageError(f"dataset.path: nothing at {masked(path)}")
+        base, keep = str(PurePosixPath(*parts[:fixed])), _matcher(place.path)
+    try:
+        found = place.filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+    except OSError as error:
+        raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
+    infos = [
+        info
+        for info in found
+        if info.type == fs.FileType.File
+        and not _hidden(info.path, base)
+        and (keep(info.path) if keep else info.extension in ("parquet", "parq", "pq"))
+    ]
+    if not infos:
+        what = "no file matches" if keep else "no Parquet file (*.parquet, *.pq) in"
+        raise UsageError(f"dataset.path: {what} {masked(path)}")
+    return Place(place.filesystem, base), sorted(infos, key=lambda info: info.path)
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Return a test of paths: `*` stays within a folder, `**` goes through any number of them."""
+    wanted = PurePosixPath(pattern).parts
+
+    def matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
+        if not pattern:
+            return not parts
+        if pattern[0] == "**":
+            return any(matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
+        return (
+            bool(parts)
+            and fnmatch.fnmatchcase(parts[0], pattern[0])
+            and matches(parts[1:], pattern[1:])
+        )
+
+    return lambda path: matches(PurePosixPath(path).parts, wanted)
+
+
+def _hidden(path: str, base: str) -> bool:
+    inside = PurePosixPath(os.path.relpath(path, base)).parts
+    return any(part.startswith(("_", ".")) for part in inside)
+
+
+def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa.Schema] | str:
+    try:
+        with pq.ParquetFile(info.path, filesystem=filesystem) as parquet:
+            metadata = parquet.metadata
+            rows = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
+            file = InputFile(info.path, info.size, info.mtime_ns or 0, rows)
+            return file, parquet.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        return str(error).splitlines()[0]
+
+
+def _partition_schema(place: Place, paths: list[str]) -> pa.Schema:
+    options = ds.FileSystemFactoryOptions(
+        partitioning=ds.HivePartitioning.discover(), partition_base_dir=place.path
+    )
+    factory = ds.FileSystemDatasetFactory(place.filesystem, paths, ds.ParquetFileFormat(), options)
+    known = set(pq.read_schema(paths[0], filesystem=place.filesystem).names)
+    keys = {part.partition("=")[0] for path in paths for part in PurePosixPath(path).parts[:-1]
+            if "=" in part}  # fmt: skip
+    inspected = factory.inspect(promote_options="permissive") if keys else pa.schema([])
+    return pa.schema([f for f in inspected if f.name in keys and f.name not in known])
+
+
+def _columns_of(schema: pa.Schema) -> frozenset[tuple[str, str]]:
+    return frozenset((field.name, str(field.type)) for field in schema)
+
+
+def _difference(schema: pa.Schema, reference: pa.Schema) -> str | None:
+    for field in reference:
+        if field.name not in schema.names:
+            return f"has no column '{field.name}'"
+        found = schema.field(schema.names.index(field.name)).type
+        if found != field.type:
+            return f"column '{field.name}' is {found}, not {field.type}"
+    extra = [name for name in schema.names if name not in reference.names]
+    return f"has an extra column '{extra[0]}'" if extra else None
