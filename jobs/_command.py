@@ -23,6 +23,7 @@ CONFIG_DIR = Path(__file__).parent / "conf"
 
 # Hydra's own flags that print something and stop, whatever the overrides.
 _ABOUT = {"--help", "-h", "--hydra-help", "--version", "--info", "-i", "--shell-completion", "-sc"}
+_WITH_VALUE = {"--cfg", "-c", "--package", "-p"}
 _OWN_CONFIG = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 
 
@@ -38,8 +39,7 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
     arguments = sys.argv[1:]
     own = any(argument.startswith(_OWN_CONFIG) for argument in arguments)
     if not own and not _ABOUT.intersection(arguments):
-        overrides = [argument for argument in arguments if not argument.startswith("-")]
-        problems = check_overrides(CONFIG_DIR, config_name, overrides)
+        problems = check_overrides(CONFIG_DIR, config_name, _overrides_in(arguments))
         if problems:
             sys.exit(_complain(problems))
     code = DONE
@@ -55,6 +55,12 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
     except SystemExit as stop:  # Hydra's own errors: it has printed them
         sys.exit(USAGE if stop.code else DONE)
     sys.exit(code)
+
+
+def _overrides_in(arguments: list[str]) -> list[str]:
+    """Return the arguments that are no flag of Hydra's, and no value of one."""
+    pairs = zip(["", *arguments], arguments, strict=False)
+    return [word for before, word in pairs if word[:1] != "-" and before not in _WITH_VALUE]
 
 
 def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:

@@ -5,6 +5,7 @@ Hydra stops at the first; a person wants them all.
 """
 
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -17,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import closest
 
-# Their keys are the user's: anything may stand below them.
+# Their keys are the user's, so Hydra knows none of them.
 _FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges")
 
 
@@ -38,7 +39,7 @@ def check_overrides(config_dir: Path, config_name: str, overrides: list[str]) ->
                     "commas need quotes: \"key='...'\""
                 )
                 continue
-            if not loader.list_groups("") or override.get_key_element().startswith("hydra"):
+            if override.get_key_element().startswith("hydra"):
                 continue
             if _is_group(loader, override):
                 problems += _group_problem(loader, override)
@@ -53,7 +54,7 @@ def check_overrides(config_dir: Path, config_name: str, overrides: list[str]) ->
             return [" ".join(str(error).split())]
         OmegaConf.set_struct(base, True)
         for override in values:
-            problems += _value_problem(base, loader, override)
+            problems += _value_problem(base, loader, config_name, override)
     return problems
 
 
@@ -74,22 +75,36 @@ def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
     ]
 
 
-def _value_problem(base: DictConfig, loader: ConfigLoader, override: Override) -> list[str]:
+def _elsewhere(loader: ConfigLoader, config_name: str, key: str) -> str:
+    """Say which other option of a key's group has it."""
+    group = key.partition(".")[0]
+    if group not in loader.list_groups(""):
+        return ""
+    for option in loader.get_group_options(group, results_filter=ObjectType.CONFIG):
+        keys = compose(config_name, [f"{group}={option}"])[group].keys()
+        if key.partition(".")[2].partition(".")[0] in keys:
+            return f" (a key of {group}={option})"
+    return ""
+
+
+def _value_problem(
+    base: DictConfig, loader: ConfigLoader, config_name: str, override: Override
+) -> list[str]:
     key = override.key_or_group
-    if key.startswith(_FREE):
-        return []
-    node: object = base
+    for free in _FREE:
+        if key.startswith(f"{free}.") and not override.is_add():
+            inside = key.removeprefix(f"{free}.")
+            return [f"give {free} as a whole: '{free}={{{inside}: ..., ...}}'"]
+    node: Any = base
     path: list[str] = []
     for part in key.split("."):
-        if not isinstance(node, DictConfig) or part not in node:
-            known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-            if not path:
-                known += loader.list_groups("")
+        known = [*map(str, node.keys())] if isinstance(node, DictConfig) else []  # missing ones too
+        if part not in known:
             where = ".".join([*path, ""])
-            near = closest(part, known)
-            near = near.replace("'", f"'{where}", 1) if near else ""
+            near = closest(part, known).replace("'", f"'{where}", 1)
             place = f"{'.'.join(path)} has" if path else "there are"
-            return [f"unknown key '{key}'{near}; {place}: {', '.join(known) or 'no keys'}"]
+            elsewhere = _elsewhere(loader, config_name, key)
+            return [f"unknown key '{key}'{near}{elsewhere}; {place}: {', '.join(known) or 'none'}"]
         path.append(part)
         node = None if OmegaConf.is_missing(node, part) else node[part]
     return []

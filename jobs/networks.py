@@ -31,9 +31,6 @@ def task(composed: DictConfig) -> None:
         console.print(table)
         console.print("\nhyperdiag networks network=NAME shows one in full")
         return
-    missing = sorted(OmegaConf.missing_keys(composed))
-    if missing:
-        raise UsageError([f"{key} is required: {key}=..." for key in missing])
     dtype = settings["derivatives"]["dtype"]
     _show(build_network(settings["network"], dtype), settings["point"])
 

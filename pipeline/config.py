@@ -1,7 +1,7 @@
 """The configuration of a run: typed, validated, every problem found at once."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,7 +32,7 @@ class ParquetConfig(_Section):
 
     name: Literal["parquet"]
     path: str
-    columns: dict[str, str] = {}
+    columns: dict[str, str] | None = None
     vector: str | None = None
     filter: str | None = None
     limit: PositiveInt | None = None
@@ -48,7 +48,7 @@ class DesignConfig(_Section):
     sampler: Literal[SAMPLERS] = "sobol"  # type: ignore[valid-type]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     levels: PositiveInt | dict[str, PositiveInt] = 3
-    ranges: dict[str, list[float]] = {}
+    ranges: dict[str, list[float]] | None = None
     limit: PositiveInt | None = None
     shard_rows: PositiveInt | None = None
 
@@ -110,9 +110,10 @@ def load_config(composed: DictConfig) -> Config:
         UsageError: naming every missing, unknown or unusable value at once.
     """
     problems = Problems()
-    missing = OmegaConf.missing_keys(composed)
-    for key in sorted(missing):
-        problems.add(f"{key} is required: {key}=...")
+    # What the network needs is checked where it is built, together with all else about it.
+    for key in sorted(OmegaConf.missing_keys(composed)):
+        if not key.startswith("network."):
+            problems.add(f"{key} is required: {key}=...")
     try:
         values = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(values, dict)
@@ -120,7 +121,7 @@ def load_config(composed: DictConfig) -> Config:
     except ValidationError as error:
         # A missing value stands in the container as '???', which may fail its type as well.
         found = [one for one in error.errors() if one["input"] != "???"]
-        problems.extend(_sentence(one, values) for one in found)
+        problems.extend(_sentences(found, values))
         problems.check()
         raise
     except ValueError as error:  # an interpolation that leads nowhere
@@ -129,8 +130,20 @@ def load_config(composed: DictConfig) -> Config:
     return config
 
 
-def _sentence(error: Any, values: Any) -> str:
-    """Return a validation error of pydantic's in our words: the key, the mend, what was given."""
+def _sentences(errors: Iterable[Any], values: Any) -> list[str]:
+    """Return pydantic's complaints in our words: the key, what it must be, what was given."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for error in errors:
+        key, must, given = _complaint(error, values)
+        wanted.setdefault((key, given), []).append(must)  # a union complains for each member
+    return [
+        f"{key} {' or '.join(musts).replace(' or must be', ', or')}{given}"
+        for (key, given), musts in wanted.items()
+    ]
+
+
+def _complaint(error: Any, values: Any) -> tuple[str, str, str]:
+    """Return a complaint in three parts, of which a union shares the first and the last."""
     where = [str(part) for part in error["loc"]]
     if len(where) > 1 and where[0] == "dataset" and where[1] in ("parquet", "design"):
         del where[1]  # the tag of the union, which is no key
@@ -145,17 +158,17 @@ def _sentence(error: Any, values: Any) -> str:
         depth += 1
     key = ".".join(where[: max(depth, 1)])
     if error["type"] == "missing":
-        return f"{'.'.join(where)} is required"
+        return ".".join(where), "is required", ""
     if error["type"] == "extra_forbidden":
         section = _section(where[0], values)
-        return f"unknown key '{key}'{closest(where[-1], section)}"
-    given = json.dumps(error["input"], default=str)
+        return key, f"is no key here{closest(where[-1], section)}", ""
+    given = f"; got {json.dumps(error['input'], default=str)}"
     if error["type"] == "literal_error":
         options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         near = closest(str(error["input"]), options)
-        return f"{key} must be one of {', '.join(options)}; got {given}{near}"
-    text = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
-    return f"{key} must be {text}; got {given}"
+        return key, f"must be one of {', '.join(options)}", f"{given}{near}"
+    text = error["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
+    return key, f"must be {text}".replace("a integer", "an integer"), given
 
 
 def _section(name: str, values: Mapping[Any, Any]) -> list[str]:

@@ -48,6 +48,11 @@ def derivatives(
         tile: rows that go through the network at a time, in a loop inside the call; None means
             the whole batch at once (under "auto": a tile that fits a core's cache).
 
+    A fault of JAX to know of: it keeps a NumPy float64 array that `fn` closes over in the precision
+    of its first trace, for as long as that trace lives. Where one process derives one function in
+    both dtypes, let `fn` convert (`jnp.asarray(weights, x.dtype)`), or the float64 result has
+    weights rounded to float32. A run has one dtype, and is not affected.
+
     Returns:
         A callable. It takes anything that `jnp.asarray` takes, of shape (rows, n), converts it to
         `dtype`, and raises ValueError for another shape.

@@ -45,8 +45,8 @@ def taylor(fn: Function, z: jax.Array) -> Triple:
 
     Cannot: functions with custom derivative rules (`jax.custom_jvp`, `jax.custom_vjp`: jet would
     differentiate their bodies and ignore the rules, so relu, softplus, mish and the like are
-    refused), and primitives that jet has no series for (convolutions of two active operands,
-    some linear algebra, `while`). Each is refused by name.
+    refused), and what jet has no or faulty rules for (`while`, scatter, the scalar `min` in celu).
+    Each is refused, with what stopped it.
     """
     refused = custom_rule_names(fn, z)
     if refused:
@@ -64,11 +64,11 @@ def taylor(fn: Function, z: jax.Array) -> Triple:
         value, jacobian, hessian_diag = jax.vmap(along, out_axes=(0, -1, -1))(
             jnp.eye(z.size, dtype=z.dtype)
         )
-    except (NotImplementedError, KeyError) as error:
-        # jet looks rules up in a dictionary keyed by primitive: a missing one is a KeyError.
+    except Exception as error:  # the function itself traces well: what fails here is jet
+        what = (str(error).splitlines() or [""])[0]
         raise MethodError(
-            f"method 'taylor': jax.experimental.jet cannot differentiate {error} in this network; "
-            "use method 'double_forward'"
+            f"method 'taylor': jax.experimental.jet cannot differentiate this network "
+            f"({type(error).__name__}: {what}); use method 'double_forward'"
         ) from error
     return value[0], jacobian, hessian_diag
 

@@ -77,7 +77,7 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
             f"it has: {', '.join(known) or 'none'}"
         )
     for option, default in known.items():
-        if default == "???" and options.get(option) is None:
+        if default == "???" and options.get(option) in (None, "???"):
             problems.add(f"network '{name}' needs network.{option}=...")
     problems.check()
     return _builder(name)(**options, dtype=dtype)

@@ -139,7 +139,7 @@ def _directions(config: Config, network: Network) -> list[str]:
 def _design(design: DesignConfig, config: Config, network: Network) -> dict[str, Any]:
     problems = Problems()
     ranges = {name: list(ends) for name, ends in network.ranges.items()}
-    for name, given in design.ranges.items():
+    for name, given in (design.ranges or {}).items():
         if name not in network.inputs:
             problems.add(
                 f"dataset.ranges names '{name}', which is no input of network '{network.name}'"
@@ -220,7 +220,7 @@ def _parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict
     found = point_columns(
         network.inputs,
         listing.schema,
-        dataset.columns,
+        dataset.columns or {},
         dataset.vector,
         f"dataset {masked(dataset.path)}",
         network.name,

@@ -1,0 +1,86 @@
+import os
+
+# As in a worker: the number of threads decides the last bits of a matrix product.
+os.environ |= {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from jobs._command import CONFIG_DIR
+from pipeline.config import load_config
+
+jax.config.update("jax_platforms", "cpu")
+
+
+@pytest.fixture
+def configure():
+    """Compose and validate a configuration of the job `derive` from overrides."""
+
+    def configured(*overrides):
+        with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
+            composed = compose("derive", list(overrides))
+        return load_config(composed), OmegaConf.to_yaml(composed)
+
+    return configured
+
+
+@pytest.fixture
+def hyperdiag(tmp_path):
+    """Run the command in a folder of its own; return what it said and its exit code."""
+
+    def run(*arguments, cwd=tmp_path, timeout=240):
+        return subprocess.run(
+            [sys.executable, "-m", "jobs", *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "COLUMNS": "200"},
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ray_address():
+    """The address of a real two-core Ray cluster, in processes of its own."""
+    folder = tempfile.mkdtemp(prefix="hd-test-")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    head = subprocess.Popen(
+        [
+            *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+            *("--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"),
+            *("--object-store-memory=80000000", "--include-dashboard=false"),
+            *(f"--temp-dir={folder}", "--disable-usage-stats"),
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while not _answers(port):
+        assert head.poll() is None, "ray start failed"
+        assert time.monotonic() < deadline, "ray start takes too long"
+        time.sleep(0.2)
+    yield address
+    head.terminate()
+    head.wait(30)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

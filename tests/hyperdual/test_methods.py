@@ -1,0 +1,125 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pipeline.hyperdual import METHODS, MethodError, choose, derivatives
+
+from .zoo import ZOO
+
+ROWS = 6
+
+
+def _points(n):
+    return np.random.default_rng(n).standard_normal((ROWS, n))
+
+
+def _close(found, wanted, relative):
+    for a, b in zip(found, wanted, strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=0, atol=relative * max(np.abs(b).max(), 1e-300))
+
+
+@pytest.fixture(scope="module")
+def dense():
+    """Value, Jacobian and Hessian diagonal by jax.hessian, written as a user would."""
+
+    def reference(name):
+        fn, n = ZOO[name]
+        vector = lambda x: jnp.atleast_1d(fn(x))
+        with jax.enable_x64(True):
+            x = jnp.asarray(_points(n))
+            hessian = jax.vmap(jax.hessian(vector))(x)
+            return (
+                jax.vmap(vector)(x),
+                jax.vmap(jax.jacrev(vector))(x),
+                jnp.einsum("rjii->rji", hessian),
+            )
+
+    return reference
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_methods_on_the_zoo_agree_to_1e_10(name, dense):
+    fn, n = ZOO[name]
+    wanted = dense(name)
+    refused = []
+    for method in METHODS:
+        try:
+            found = derivatives(fn, n, method=method, dtype="float64")(_points(n))
+        except MethodError as error:
+            assert f"method '{method}'" in str(error)
+            assert "use method 'double_forward'" in str(error)
+            refused.append(method)
+        else:
+            _close(found, wanted, 1e-10)
+    assert refused in ([], ["taylor"])
+
+
+def test_taylor_with_a_custom_rule_refuses_by_name():
+    fn, n = ZOO["mlp-relu"]
+    with pytest.raises(MethodError, match=r"'relu' \(custom_jvp\)"):
+        derivatives(fn, n, method="taylor")(_points(n))
+
+
+def test_taylor_with_a_primitive_without_series_refuses_by_name():
+    fn = lambda x: jax.lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * x), (0, x))[1]
+    with pytest.raises(MethodError, match="while"):
+        derivatives(fn, 2, method="taylor")(np.ones((1, 2)))
+
+
+def test_taylor_refuses_few_of_the_zoo():
+    refusals = 0
+    for fn, n in ZOO.values():
+        try:
+            derivatives(fn, n, method="taylor")(_points(n))
+        except MethodError:
+            refusals += 1
+    assert refusals <= len(ZOO) // 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_on_a_dense_net_match_the_closed_form(method):
+    """y = C tanh(B tanh(A x)), differentiated by hand."""
+    rng = np.random.default_rng(0)
+    a, b, c = rng.standard_normal((6, 4)), rng.standard_normal((5, 6)), rng.standard_normal((3, 5))
+    x = rng.standard_normal((ROWS, 4))
+    found = derivatives(lambda p: c @ jnp.tanh(b @ jnp.tanh(a @ p)), 4, method, dtype="float64")(x)
+    h = np.tanh(x @ a.T)  # first layer, (rows, 6)
+    g = np.tanh(h @ b.T)  # second layer, (rows, 5)
+    dh = (1 - h**2)[:, :, None] * a  # (rows, 6, 4)
+    d2h = (-2 * h * (1 - h**2))[:, :, None] * a**2
+    dz, d2z = b @ dh, b @ d2h
+    dg = (1 - g**2)[:, :, None] * dz
+    d2g = (-2 * g * (1 - g**2))[:, :, None] * dz**2 + (1 - g**2)[:, :, None] * d2z
+    _close(found, (g @ c.T, c @ dg, c @ d2g), 1e-13)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["chain-10-5-elu-3", "attention"])
+def test_wrt_restricts_to_the_named_columns(method, name, dense):
+    fn, n = ZOO[name]
+    value, jacobian, hessian_diag = dense(name)
+    found = derivatives(fn, n, method, wrt=[4, 1], dtype="float64")(_points(n))
+    _close(found, (value, jacobian[:, :, [4, 1]], hessian_diag[:, :, [4, 1]]), 1e-10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrt_one_of_many_inputs_costs_accordingly(method):
+    weights = np.random.default_rng(0).standard_normal((64, 32))
+    fn = lambda x: jnp.tanh(weights.T @ jnp.tanh(weights @ x))
+
+    def flops(wrt):
+        bundle = derivatives(fn, 32, method, wrt=wrt)
+        lowered = jax.jit(bundle).lower(jax.ShapeDtypeStruct((16, 32), np.float32))
+        return lowered.compile().cost_analysis()["flops"]
+
+    assert flops([3]) < 0.25 * flops(None)
+
+
+def test_choose_auto_is_a_fixed_choice_of_a_known_method():
+    assert choose("auto").method in METHODS
+    assert choose("auto") == choose("auto")
+    assert choose("auto", 64).tile == 64
+    assert choose("taylor") == ("taylor", None)
