@@ -72,7 +72,8 @@ class DesignSource:
             else:
                 unit = grid(index, [self.levels[name] for name in self.ranges])
             low, high = np.array(list(self.ranges.values()), dtype=np.float64).T
-            points = (low + unit * (high - low)).astype(self.dtype)
+            # Exact at both ends, and finite however far apart they are.
+            points = (low * (1 - unit) + high * unit).astype(self.dtype)
             columns = [pa.array(np.ascontiguousarray(column)) for column in points.T]
             yield Rows(pa.table(columns, schema=self.schema), pa.array(index), 0)
 
@@ -100,11 +101,11 @@ def grid_rows(levels: Mapping[str, int]) -> int:
 
 def grid(index: np.ndarray, levels: list[int]) -> np.ndarray:
     """Return points (rows, columns) of a full grid in the unit cube, by row index."""
-    positions = np.unravel_index(index, levels)
-    return np.stack(
-        [position / max(count - 1, 1) for position, count in zip(positions, levels, strict=True)],
-        axis=1,
-    )
+    points = np.empty((index.size, len(levels)))
+    for column in reversed(range(len(levels))):
+        index, position = np.divmod(index, levels[column])
+        points[:, column] = position / max(levels[column] - 1, 1)
+    return points
 
 
 def latin_hypercube(index: np.ndarray, rows: int, columns: int, seed: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 import pyarrow as pa
@@ -129,7 +130,6 @@ class Layout:
         if self.provenance:
             columns += [pa.repeat(source_file, table.num_rows), index]
         for array in computed:
-            rows = array.shape[0]
             if self.kind == "tensor":
                 arrow = pa.array(array.reshape(-1))
                 for size in reversed(array.shape[1:]):
@@ -137,7 +137,8 @@ class Layout:
                 columns.append(arrow)
             else:
                 # One transposition for all, so that each column is contiguous.
-                columns += map(pa.array, np.ascontiguousarray(array.reshape(rows, -1).T))
+                flat = array.reshape(array.shape[0], prod(array.shape[1:]))
+                columns += map(pa.array, np.ascontiguousarray(flat.T))
         return pa.table(columns, schema=self.schema)
 
 

@@ -184,7 +184,9 @@ def _numbers(array: pa.Array, dtype: str, what: str, faults: Faults) -> np.ndarr
         array = array.dictionary_decode()
     if array.null_count:
         faults.add(_mask(array.is_null()), Fault.NULL, f"{what} is null")
-    if _is_text(array.type):
+    text = _is_text(array.type)
+    if text:
+        array = array.cast(pa.large_string())
         number = pc.fill_null(pc.match_substring_regex(array, _NUMBER), False)
         if pc.any(pc.invert(number)).as_py():
             details = [f"{what} is the text {value!r:.60}" for value in array.to_pylist()]
@@ -200,7 +202,8 @@ def _numbers(array: pa.Array, dtype: str, what: str, faults: Faults) -> np.ndarr
     finite = np.isfinite(cast)
     if not finite.all():
         faults.add(np.isnan(values), Fault.NAN, f"{what} is NaN")
-        faults.add(np.isinf(values), Fault.INFINITE, f"{what} is infinite")
+        if not text:  # no text for infinity counts as a number: it is one too large to hold
+            faults.add(np.isinf(values), Fault.INFINITE, f"{what} is infinite")
         faults.add(~finite, Fault.OVERFLOW, f"{what} is too large for {dtype}")
     return cast
 
@@ -235,4 +238,5 @@ def refuse_outside(
 
 def _outside(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     # The ends are rounded as the points were, so that rounding alone puts no point outside.
-    return (points < low.astype(points.dtype)) | (points > high.astype(points.dtype))
+    with np.errstate(over="ignore"):
+        return (points < low.astype(points.dtype)) | (points > high.astype(points.dtype))

@@ -1,6 +1,7 @@
 """Row filters: `q > 1 and book in ('A', 'B')`, parsed and never evaluated as code."""
 
 import ast
+import unicodedata
 from collections.abc import Callable
 from functools import reduce
 from operator import and_, eq, ge, gt, le, lt, ne, or_
@@ -78,7 +79,9 @@ def _comparison(
         case (ast.IsNot(), ast.Constant(value=None)):
             return subject.is_valid()
         case (ast.In() | ast.NotIn(), ast.Tuple(elts=items) | ast.List(elts=items)):
-            found = subject.isin([_constant(item, text) for item in items])
+            # As equalities: so null is in no list, and outside none, as in SQL.
+            equal = [subject == _constant(item, text) for item in items]
+            found = reduce(or_, equal, pc.scalar(False))
             return ~found if isinstance(op, ast.NotIn) else found
     if type(op) not in _COMPARISONS:
         raise _refused(right, text)
@@ -97,13 +100,22 @@ def _value(node: ast.expr, schema: pa.Schema, text: str) -> pc.Expression:
 def _constant(node: ast.expr, text: str) -> Any:
     match node:
         case ast.Constant(value=bool() | int() | float() | str() as value):
-            return value
+            return _held(value)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-            return -value
+            return _held(-value)
     raise _refused(node, text)
 
 
+def _held(value: Any) -> Any:
+    """Return a constant as Arrow can hold it: integers beyond 64 bits as floats."""
+    return float(value) if type(value) is int and not -(2**63) <= value < 2**63 else value
+
+
 def _column(name: str, schema: pa.Schema, text: str) -> pc.Expression:
+    # Python reads identifiers in their compatibility form (NFKC), in which a column may not be.
+    same = [one for one in schema.names if unicodedata.normalize("NFKC", one) == name]
+    if name not in schema.names and len(same) == 1:
+        name = same[0]
     if name not in schema.names:
         raise UsageError(
             f"dataset.filter '{text}': the dataset has no column '{name}'"

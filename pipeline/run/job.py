@@ -1,13 +1,12 @@
 """A whole run: plan, take the output folder, derive what is missing, publish."""
 
-import contextlib
 import datetime
 import logging
 import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -51,7 +50,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         OutputError: if the output could not be written.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with _stoppable():
+    with _Stoppable() as stoppable:
         prepare_jax(config)
         started = time.monotonic()
         planned = make_plan(config)
@@ -63,7 +62,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
                 raise UsageError(f"output.path {config.output.path}: {error}") from error
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
-            return _fill(config, planned, ledger, started)
+            return _fill(config, planned, ledger, started, stoppable)
         finally:
             ledger.close()
 
@@ -88,7 +87,9 @@ def open_pool(config: Config, ledger: Ledger) -> Pool:
     )
 
 
-def _fill(config: Config, planned: Planned, ledger: Ledger, started: float) -> dict[str, Any]:
+def _fill(
+    config: Config, planned: Planned, ledger: Ledger, started: float, stoppable: "_Stoppable"
+) -> dict[str, Any]:
     shards = list(ledger.plan.shards())
     receipts = ledger.receipts(shards)
     todo = [shard for shard in shards if shard.id not in receipts]
@@ -109,6 +110,7 @@ def _fill(config: Config, planned: Planned, ledger: Ledger, started: float) -> d
     if todo:
         pool = open_pool(config, ledger)
         try:
+            stoppable.listen()  # Ray has put a handler of its own in the place of ours
             pool.start()
             workers = pool.workers
             seconds["start"] = time.monotonic() - started
@@ -224,19 +226,27 @@ def _own_modules(config: Config) -> list[str]:
     return [str(path) for path in candidates if path.exists()][:1]
 
 
-@contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
-    """Turn SIGTERM and SIGINT into `Stopped`, as long as the block lasts."""
+class _Stoppable:
+    """Turns SIGTERM and SIGINT into `Stopped`, as long as the block lasts."""
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        # Once is enough; closing down must not be interrupted by the second signal.
-        for each in (signal.SIGTERM, signal.SIGINT):
+    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __enter__(self) -> "_Stoppable":
+        self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
+        self.listen()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def listen(self) -> None:
+        """Take the signals, from whoever has them."""
+        for number in self._SIGNALS:
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        # Once is enough: closing down must not be interrupted by the second signal.
+        for each in self._SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

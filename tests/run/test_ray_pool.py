@@ -1,0 +1,144 @@
+"""Real workers on a real cluster, really killed."""
+
+import time
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+
+from pipeline.errors import RunIncomplete, UsageError
+from pipeline.run import job
+from pipeline.run.job import derive
+
+
+@pytest.fixture
+def rows(tmp_path):
+    def write(x1, row_group_size=50):
+        table = pa.table({"x1": np.asarray(x1, float), "x2": np.arange(len(x1)) / 7.0})
+        pq.write_table(table, tmp_path / "rows.parquet", row_group_size=row_group_size)
+        return [
+            *("dataset=parquet", f"dataset.path={tmp_path}/rows.parquet", "dataset.shard_rows=50"),
+            *("network=python", "network.n_inputs=2", f"output.path={tmp_path}/out"),
+        ]
+
+    return write
+
+
+def _read(tmp_path):
+    return pq.read_table(tmp_path / "out/data").to_pydict()
+
+
+@pytest.fixture
+def on_cluster(ray_address):
+    return ["cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2"]
+
+
+def test_shard_that_kills_its_worker_once_is_done_by_another(
+    configure, rows, on_cluster, tmp_path, caplog
+):
+    x1 = np.linspace(-1, 1, 400)
+    x1[130] = 666.0
+    overrides = rows(x1)
+    marker = tmp_path / "marker"
+    manifest = derive(
+        *configure(
+            *overrides,
+            *on_cluster,
+            "network.target=tests.run.networks:killer",
+            f"network.kwargs={{marker: '{marker}'}}",
+        )
+    )
+    assert marker.exists()
+    assert manifest["rows"]["derived"] == 400
+    np.testing.assert_allclose(_read(tmp_path)["y1"], np.tanh(x1), rtol=0, atol=1e-6)
+
+
+def test_shard_that_always_kills_its_worker_is_given_up_and_the_others_are_done(
+    configure, rows, on_cluster, tmp_path
+):
+    x1 = np.linspace(-1, 1, 400)
+    x1[130] = 666.0
+    overrides = [
+        *(*rows(x1), *on_cluster, "network.target=tests.run.networks:killer"),
+        "limits.max_attempts=2",
+    ]
+    with pytest.raises(RunIncomplete, match=r"1 of 8 shards failed.*\n.*shard 2 .*worker died"):
+        derive(*configure(*overrides))
+    assert not (tmp_path / "out/_SUCCESS").exists()
+    kept = sorted(path.name for path in (tmp_path / "out/data").iterdir())
+    assert kept == [f"part-{shard:07d}.parquet" for shard in (0, 1, 3, 4, 5, 6, 7)]
+
+
+def test_worker_killed_at_random_leaves_the_same_bytes(configure, rows, on_cluster, tmp_path):
+    overrides = [*rows(np.linspace(-1, 1, 3000)), "network.target=tests.run.networks:rectified"]
+    derive(*configure(*overrides, "cluster=inline"))
+    wanted = {path.name: path.read_bytes() for path in (tmp_path / "out/data").iterdir()}
+    killed = 0
+    original = job.Meter.update
+
+    def kill_one(meter, *arguments):
+        nonlocal killed
+        if killed < 2:
+            workers = [
+                process
+                for process in psutil.process_iter(["cmdline"])
+                if any("ray::WorkerActor" in word for word in process.info["cmdline"] or [])
+            ]
+            workers[0].kill()
+            killed += 1
+        original(meter, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job.Meter, "update", kill_one)
+        again = ("output.mode=overwrite", "limits.max_attempts=9")
+        derive(*configure(*overrides, *on_cluster, *again))
+    assert killed == 2
+    found = {path.name: path.read_bytes() for path in (tmp_path / "out/data").iterdir()}
+    assert found == wanted
+
+
+def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray_address, tmp_path):
+    overrides = [*rows(np.zeros(10)), "network.target=tests.run.networks:rectified", *on_cluster]
+    derive(*configure(*overrides))
+    assert not ray.is_initialized()
+    ray.init(address=ray_address, log_to_driver=False)
+    try:
+        deadline = time.monotonic() + 30
+        while ray.available_resources().get("CPU") != 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        ray.shutdown()
+
+
+def test_more_workers_than_the_cluster_has_are_refused(configure, rows, ray_address):
+    with pytest.raises(UsageError, match=r"cluster\.workers=5 with 1 CPU each.*CPUs for 2"):
+        derive(
+            *configure(
+                *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                *("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=5"),
+            )
+        )
+
+
+def test_gpus_that_the_cluster_lacks_are_refused(configure, rows, on_cluster):
+    with pytest.raises(UsageError, match="GPUs for 0"):
+        derive(
+            *configure(
+                *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                *(*on_cluster, "cluster.gpus_per_worker=1"),
+            )
+        )
+
+
+def test_cluster_that_is_not_there_is_refused(configure, rows):
+    with pytest.raises(UsageError, match=r"no Ray cluster at 127\.0\.0\.1:1 .*ray start --head"):
+        derive(
+            *configure(
+                *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                *("cluster=existing", "cluster.address=127.0.0.1:1"),
+            )
+        )
