@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import jax
+import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
@@ -79,8 +80,12 @@ def ray_address():
         assert time.monotonic() < deadline, "ray start takes too long"
         time.sleep(0.2)
     yield address
+    processes = [head, *psutil.Process(head.pid).children(recursive=True)]
     head.terminate()
-    head.wait(30)
+    _, alive = psutil.wait_procs(processes[1:], timeout=10)
+    for process in (*alive, head):
+        process.kill()
+    head.wait(10)
     shutil.rmtree(folder, ignore_errors=True)
 
 
