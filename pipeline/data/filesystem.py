@@ -63,14 +63,20 @@ def resolve(path: str) -> Place:
         try:
             return Place(*fs.FileSystem.from_uri(path))
         except (ValueError, TypeError, OSError) as error:
-            raise UsageError(f"cannot open {masked(path)}: {error}") from error
+            # The cause repeats the URI, and whatever it carries.
+            cause = str(error).replace(path, masked(path))
+            raise UsageError(f"cannot open {masked(path)}: {cause}") from None
     return Place(fs.LocalFileSystem(), absolute(path))
 
 
 def masked(uri: str) -> str:
     """Return a path or URI without the credentials that it may carry."""
-    uri = re.sub(r"://[^/@]+@", "://***@", uri)
-    return re.sub(r"((?:secret|key|token|password)[^=&]*)=[^&]*", r"\1=***", uri, flags=re.I)
+    place, query, options = uri.partition("?")
+    # As far as the last @: a secret that nobody quoted may hold a slash or another @.
+    place = re.sub(r"://[^/@:]*:.*@", "://***@", place)
+    place = re.sub(r"://[^/@]+@", "://***@", place)
+    secret = r"([^=&]*(?:secret|key|token|password)[^=&]*)=[^&]*"
+    return place + query + re.sub(secret, r"\1=***", options, flags=re.I)
 
 
 def write_whole(place: Place, content: bytes, scratch: Place) -> None:

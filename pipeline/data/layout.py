@@ -56,13 +56,13 @@ class Layout:
         if self.kind == "tensor":
             matrix = pa.list_(pa.list_(number, k), m)
             return [
-                self._field("value", pa.list_(number, m), shape=[m]),
+                self._field("value", pa.list_(number, m), shape=[m], inputs=()),
                 self._field("jacobian", matrix, shape=[m, k]),
                 self._field("hessian_diag", matrix, shape=[m, k]),
             ]
         pairs = [(out, direction) for out in self.outputs for direction in self.directions]
         return [
-            *(self._field(out, number, outputs=[out]) for out in self.outputs),
+            *(self._field(out, number, outputs=[out], inputs=()) for out in self.outputs),
             *(self._field(f"d_{o}_d_{i}", number, outputs=[o], inputs=[i]) for o, i in pairs),
             *(self._field(f"d2_{o}_d_{i}2", number, outputs=[o], inputs=[i]) for o, i in pairs),
         ]
@@ -79,10 +79,10 @@ class Layout:
             "network": self.network,
             "digest": self.digest,
             "outputs": json.dumps(list(outputs or self.outputs)),
-            "inputs": json.dumps(list(inputs or self.directions)),
+            "inputs": json.dumps(list(self.directions if inputs is None else inputs)),
             "shape": json.dumps(list(shape)),
         }
-        if kind == pa.from_numpy_dtype(np.dtype(self.dtype)) and inputs is None:
+        if inputs == ():
             del metadata["inputs"]  # a value has no direction
         return pa.field(name, kind, metadata=metadata)
 

@@ -28,7 +28,8 @@ class ParquetSource:
         path: of the dataset, as configured.
         files: to read, in this order.
         schema: columns of every row, partition keys included.
-        partition_keys: which of them come from the path.
+        partition_keys: which of them come from the path, below `base`.
+        base: folder of the dataset.
         columns: the columns to read; the others are left in the file.
         row_filter: rows to keep, as `parse_filter` reads it; None keeps all.
         limit: rows to read, from the start of the dataset and before the filter; None reads all.
@@ -39,6 +40,7 @@ class ParquetSource:
     files: Sequence[InputFile]
     schema: pa.Schema
     partition_keys: Sequence[str]
+    base: str
     columns: Sequence[str]
     row_filter: str | None
     limit: int | None
@@ -102,7 +104,7 @@ class ParquetSource:
         if not self.partition_keys:
             return {}
         keys = pa.schema([self.schema.field(name) for name in self.partition_keys])
-        parts = ds.HivePartitioning(keys).parse(path)
+        parts = ds.HivePartitioning(keys).parse(path.removeprefix(self.base))
         return ds.get_partition_keys(parts)
 
     def _selected(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -51,12 +52,14 @@ class Listing(NamedTuple):
         bad_files: the others.
         schema: the columns of every row: those of the files, then the Hive partition keys.
         partition_keys: names of the Hive partition keys.
+        base: the folder below which a path's parts are partition keys.
     """
 
     files: tuple[InputFile, ...]
     bad_files: tuple[BadFile, ...]
     schema: pa.Schema
     partition_keys: tuple[str, ...]
+    base: str
 
 
 def list_parquet(path: str) -> Listing:
@@ -79,9 +82,9 @@ def list_parquet(path: str) -> Listing:
     if not good:
         reasons = "; ".join(f"{file.path}: {file.reason}" for file in bad[:5])
         raise UsageError(f"dataset.path {masked(path)}: no file can be read: {reasons}")
-    keys = _partition_schema(place, [file.path for file, _ in good])
     usual = Counter(_columns_of(schema) for _, schema in good).most_common(1)[0][0]
     model, reference = next(pair for pair in good if _columns_of(pair[1]) == usual)
+    keys = _partition_schema(place, [file.path for file, _ in good], reference.names)
     files = []
     for file, schema in good:
         difference = _difference(schema, reference)
@@ -93,7 +96,7 @@ def list_parquet(path: str) -> Listing:
             files.append(file)
     own = [field for field in reference if field.name not in keys.names]
     schema = pa.schema([*own, *keys]).remove_metadata()
-    return Listing(tuple(files), tuple(sorted(bad)), schema, tuple(keys.names))
+    return Listing(tuple(files), tuple(sorted(bad)), schema, tuple(keys.names), place.path)
 
 
 def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
@@ -160,16 +163,15 @@ def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa
         return str(error).splitlines()[0]
 
 
-def _partition_schema(place: Place, paths: list[str]) -> pa.Schema:
+def _partition_schema(place: Place, paths: list[str], own: list[str]) -> pa.Schema:
     options = ds.FileSystemFactoryOptions(
         partitioning=ds.HivePartitioning.discover(), partition_base_dir=place.path
     )
     factory = ds.FileSystemDatasetFactory(place.filesystem, paths, ds.ParquetFileFormat(), options)
-    known = set(pq.read_schema(paths[0], filesystem=place.filesystem).names)
-    keys = {part.partition("=")[0] for path in paths for part in PurePosixPath(path).parts[:-1]
-            if "=" in part}  # fmt: skip
+    folders = {part for path in paths for part in PurePosixPath(path).parts[:-1] if "=" in part}
+    keys = {unquote(folder.partition("=")[0]) for folder in folders}
     inspected = factory.inspect(promote_options="permissive") if keys else pa.schema([])
-    return pa.schema([f for f in inspected if f.name in keys and f.name not in known])
+    return pa.schema([f for f in inspected if f.name in keys and f.name not in own])
 
 
 def _columns_of(schema: pa.Schema) -> frozenset[tuple[str, str]]:

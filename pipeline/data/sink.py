@@ -77,6 +77,8 @@ class ShardSink:
             SOURCE_FILE: pa.repeat(source_file, rows.num_rows),
             ROW_INDEX: index.filter(bad),
         }
+        # A dataset's own columns of these names (of an earlier quarantine, say) step aside.
+        rows = rows.rename_columns([f"{n}_input" if n in added else n for n in rows.column_names])
         for name, column in added.items():
             rows = rows.append_column(name, column)
         if self._quarantine is None:

@@ -58,6 +58,8 @@ def build(
         UsageError: naming each layer or array that does not fit.
     """
     del dtype
+    if layout not in LAYOUTS:
+        raise UsageError(f"network.layout must be {' or '.join(LAYOUTS)}; got '{layout}'")
     dense = parse_layers(layers)
     arrays = _random_arrays(dense, seed) if weights is None else _load(weights, dense, layout)
 
@@ -91,8 +93,15 @@ def parse_layers(layers: str | Sequence[Mapping[str, Any]]) -> list[Dense]:
     for number, (arguments, where) in enumerate(calls, start=1):
         sizes, activation = arguments[:2], arguments[2] if len(arguments) > 2 else "identity"
         name = canonical(activation) if isinstance(activation, str) else None
-        if len(sizes) != 2 or not all(type(size) is int and size > 0 for size in sizes):
-            problems.add(f"network.layers: layer {number} needs two positive sizes: {where}")
+        if (
+            len(arguments) > 3
+            or len(sizes) != 2
+            or not all(type(size) is int and size > 0 for size in sizes)
+        ):
+            problems.add(
+                f"network.layers: layer {number} needs two positive sizes, and perhaps an "
+                f"activation: {where}"
+            )
         elif name is None:
             problems.add(
                 f"network.layers: layer {number} has no usual activation: '{activation}'"
@@ -124,10 +133,15 @@ def _read_text(text: str) -> list[tuple[list[Any], str]]:
         calls = tree.args
     else:
         calls = tree.elts if isinstance(tree, ast.Tuple | ast.List) else [tree]
-    found = []
+    found: list[tuple[list[Any], str]] = []
     for call in calls:
         if not isinstance(call, ast.Call) or getattr(call.func, "id", None) != "Dense":
             raise UsageError(f"{usage}; not a Dense layer: {ast.unparse(call)}")
+        if {keyword.arg for keyword in call.keywords} - {"activation"}:
+            raise UsageError(
+                f"network.layers: layer {len(found) + 1} has an option that is no activation: "
+                f"{ast.unparse(call)}"
+            )
         arguments = [
             node.value if isinstance(node, ast.Constant) else ast.unparse(node)
             for node in (*call.args, *(keyword.value for keyword in call.keywords))
@@ -164,8 +178,6 @@ def _random_arrays(dense: list[Dense], seed: int) -> dict[str, np.ndarray]:
 
 
 def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
-    if layout not in LAYOUTS:
-        raise UsageError(f"network.layout must be {' or '.join(LAYOUTS)}; got '{layout}'")
     try:
         with np.load(Path(path).expanduser(), allow_pickle=False) as file:
             found = {name: file[name] for name in file.files}

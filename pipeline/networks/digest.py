@@ -28,12 +28,18 @@ def digest_of(definition: str, arrays: Mapping[str, np.ndarray]) -> str:
 def digest_of_function(function: Callable, n_inputs: int, dtype: str) -> str:
     """Return the digest of a function of one point of which nothing else is known.
 
-    Traces it at the given dtype: the definition is the traced program, the arrays are the
-    constants that it closes over. So a changed line of code changes the digest only if it changes
-    what is computed, and a changed weight always does.
+    Traces it with its first two derivatives at the given dtype: the definition is the traced
+    program, the arrays are the constants that it closes over. So a changed line of code changes
+    the digest only if it changes what is computed, and a changed weight always does.
     """
+
+    def twice(x: jax.Array, v: jax.Array) -> Any:
+        # With its derivatives, since a custom rule is no part of the function's own program.
+        return jax.jvp(lambda p: jax.jvp(function, (p,), (v,)), (x,), (v,))
+
+    point = jax.ShapeDtypeStruct((n_inputs,), dtype)
     with numerics(dtype):
-        program = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((n_inputs,), dtype))
+        program = jax.make_jaxpr(twice)(point, point)
     lines: list[str] = []
     arrays: dict[str, np.ndarray] = {}
     _write_program(program, lines, arrays)

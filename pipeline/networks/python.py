@@ -42,6 +42,11 @@ def build(
     with numerics(dtype):
         built = _call(builder, target, dict(kwargs or {}))
     if isinstance(built, Network):
+        if any(option is not None for option in (n_inputs, inputs, outputs, ranges)):
+            raise UsageError(
+                f"network.target {target} returns a whole Network, with names and ranges of its "
+                "own: leave network.n_inputs, inputs, outputs and ranges out"
+            )
         return replace(built, name="python")
     if not callable(built):
         raise UsageError(

@@ -39,7 +39,12 @@ def _builder(name: str) -> Callable[..., Network]:
             f"`hyperdiag networks` lists them: {', '.join(sorted(registered))}"
         )
     module, _, function = registered[name].partition(":")
-    return getattr(importlib.import_module(module), function)
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"network '{name}' is registered as {registered[name]}, which cannot be loaded: {error}"
+        ) from error
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -71,7 +76,7 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
     name = options.pop("name")
     known = network_options(name)
     problems = Problems()
-    for option in options.keys() - known.keys():
+    for option in [one for one in options if one not in known]:
         problems.add(
             f"network '{name}' has no option 'network.{option}'{closest(option, known)}; "
             f"it has: {', '.join(known) or 'none'}"

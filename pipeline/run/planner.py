@@ -231,6 +231,7 @@ def _parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict
         "path": dataset.path,
         "schema": encoded_schema(listing.schema),
         "partition_keys": list(listing.partition_keys),
+        "base": listing.base,
         "points": {"columns": list(found.columns), "vector": found.vector},
         "row_filter": dataset.filter,
         "limit": dataset.limit,

@@ -1,10 +1,13 @@
 """The main job from the command line, end to end, on real Ray."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -268,6 +271,7 @@ def test_command_after_a_kill_does_only_what_is_missing(hyperdiag, tmp_path, num
     victim = subprocess.Popen(
         [sys.executable, "-m", "jobs", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
+    before = set(Path(tempfile.gettempdir()).glob("hd-*"))
     data = tmp_path / "out/data"
     deadline = time.monotonic() + 90
     while not data.exists() or len(list(data.iterdir())) < 3:
@@ -289,6 +293,10 @@ def test_command_after_a_kill_does_only_what_is_missing(hyperdiag, tmp_path, num
     working = [child for child in children if child.pid not in left]
     _, alive = psutil.wait_procs(working, timeout=30)
     assert not alive
+    left_behind = set(Path(tempfile.gettempdir()).glob("hd-*")) - before
+    assert bool(left_behind) == (number == signal.SIGKILL)
+    for folder in left_behind:
+        shutil.rmtree(folder)
     assert not (tmp_path / "out/_SUCCESS").exists()
     kept = {path: path.stat().st_mtime_ns for path in data.iterdir()}
     assert 3 <= len(kept) < 40

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from pipeline.data.filesystem import absolute, is_uri, masked, publish, resolve, write_whole
+from pipeline.errors import OutputError, UsageError
+
+
+def test_absolute_relative_and_home_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert absolute("a/b") == f"{tmp_path}/a/b"
+    assert absolute("~/a") == f"{tmp_path}/home/a"
+    assert absolute("/a") == "/a"
+    assert absolute("s3://bucket/key") == "s3://bucket/key"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("s3://bucket/a", True),
+        ("file:///a", True),
+        ("gs+x://a", True),
+        ("/a/b", False),
+        ("a:b", False),
+        ("C:/a", False),
+        ("/a://b", False),
+    ],
+)
+def test_is_uri_tells_uris_from_paths(path, expected):
+    assert is_uri(path) is expected
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://user:password@bucket/a", "s3://***@bucket/a"),
+        ("s3://bucket/a?secret_key=abc/d&region=x", "s3://bucket/a?secret_key=***&region=x"),
+        ("s3://b?access_key=AK&secret_key=SK", "s3://b?access_key=***&secret_key=***"),
+        ("s3://b?Session_Token=abc", "s3://b?Session_Token=***"),
+        ("s3://bucket/a?region=x", "s3://bucket/a?region=x"),
+        ("/data/rows.parquet", "/data/rows.parquet"),
+        ("/data/user@host/rows", "/data/user@host/rows"),
+        ("/data/key=1/rows.parquet", "/data/key=1/rows.parquet"),
+        ("s3://b/monkey=1/rows.parquet", "s3://b/monkey=1/rows.parquet"),
+    ],
+)
+def test_masked_hides_credentials_and_nothing_else(uri, expected):
+    assert masked(uri) == expected
+    assert masked(masked(uri)) == expected
+
+
+@pytest.mark.parametrize("password", ["p/q", "p@q", "p@q/r"])
+def test_masked_hides_a_password_with_any_character(password):
+    assert password not in masked(f"s3://user:{password}@bucket/a")
+    assert password.split("@")[-1] not in masked(f"s3://user:{password}@bucket/a")
+
+
+def test_resolve_path_and_file_uri_are_the_same_place(tmp_path):
+    path = tmp_path / "a b"
+    path.mkdir()
+    for name in (str(path), path.as_uri()):
+        place = resolve(name)
+        assert place.is_local
+        assert (place.path, place.name, place.exists()) == (str(path), "a b", True)
+    assert not (resolve(str(path)) / "gone").exists()
+
+
+def test_place_slash_joins_with_one_slash():
+    assert (resolve("/") / "a" / "b").path == "/a/b"
+
+
+@pytest.mark.parametrize("uri", ["ftp://user:pw@host/a", "nothing://a"])
+def test_resolve_unknown_scheme_is_refused_without_the_password(uri):
+    with pytest.raises(UsageError, match="cannot open") as caught:
+        resolve(uri)
+    assert "pw" not in str(caught.value)
+
+
+def test_publish_replaces_the_file_in_one_step(tmp_path):
+    (tmp_path / "name").write_bytes(b"old")
+    (tmp_path / "scratch").write_bytes(b"new")
+    inode = (tmp_path / "scratch").stat().st_ino
+    with (tmp_path / "name").open("rb") as reader:
+        publish(resolve(str(tmp_path / "scratch")), resolve(str(tmp_path / "name")))
+        assert reader.read() == b"old"  # who reads the old file still sees it whole
+    assert (tmp_path / "name").read_bytes() == b"new"
+    assert (tmp_path / "name").stat().st_ino == inode  # moved, not copied
+    assert [path.name for path in tmp_path.iterdir()] == ["name"]
+
+
+def test_write_whole_content_reads_back_and_scratch_is_gone(tmp_path):
+    place, scratch = resolve(str(tmp_path / "name")), resolve(str(tmp_path / "scratch"))
+    write_whole(place, b"\0 content", scratch)
+    assert place.read_bytes() == b"\0 content"
+    assert not scratch.exists()
+
+
+def test_write_whole_below_a_regular_file_is_an_output_error_that_names_it(tmp_path):
+    (tmp_path / "file").touch()
+    place = resolve(str(tmp_path / "file/name"))
+    with pytest.raises(OutputError, match=r"cannot write .*file/name: "):
+        write_whole(place, b"content", resolve(str(tmp_path / "file/scratch")))
+    assert Path(tmp_path / "file").read_bytes() == b""
+
+
+def test_publish_on_another_filesystem_replaces_too(tmp_path):
+    store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    scratch, place = (resolve("/")._replace(filesystem=store, path=p) for p in ("s", "n"))
+    write_whole(place, b"old", scratch)
+    write_whole(place, b"new", scratch)
+    assert not place.is_local
+    assert (tmp_path / "n").read_bytes() == b"new"
+    assert not (tmp_path / "s").exists()

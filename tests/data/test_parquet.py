@@ -1,0 +1,176 @@
+import os
+from math import ceil
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.data.parquet import ParquetSource
+from pipeline.data.parquet_listing import InputFile, list_parquet
+
+
+def _source(path, columns=None, row_filter=None, limit=None, shard_rows=10**9):
+    listing = list_parquet(str(path))
+    return ParquetSource(
+        path=str(path),
+        files=listing.files,
+        schema=listing.schema,
+        partition_keys=listing.partition_keys,
+        base=listing.base,
+        columns=columns or listing.schema.names,
+        row_filter=row_filter,
+        limit=limit,
+        shard_rows=shard_rows,
+    )
+
+
+def _read(source, batch_rows):
+    return [rows for shard in source.shards() for rows in source.read(shard, batch_rows)]
+
+
+def _column(parts, name):
+    return [value for part in parts for value in part.table[name].to_pylist()]
+
+
+@pytest.fixture
+def numbers(tmp_path):
+    """A file of 100 rows in row groups of 7: `i` is the row's index."""
+    table = pa.table({"i": range(100), "text": [f"row {i}" for i in range(100)]})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=7)
+    return tmp_path / "rows.parquet"
+
+
+@pytest.mark.parametrize("batch_rows", [1, 3, 7, 16, 99, 100, 1000])
+def test_read_any_batch_size_gives_full_batches_across_row_groups(numbers, batch_rows):
+    parts = _read(_source(numbers), batch_rows)
+    sizes = [part.table.num_rows for part in parts]
+    assert len(sizes) == ceil(100 / batch_rows)
+    assert set(sizes[:-1]) <= {batch_rows}
+    assert _column(parts, "i") == list(range(100))
+    for part in parts:
+        assert part.index.type == pa.int64()
+        assert part.index.to_pylist() == part.table["i"].to_pylist()
+        assert part.filtered == 0
+
+
+@pytest.mark.parametrize("limit", [1, 7, 10, 14, 99, 100, 101, 0])
+def test_read_limit_stops_there_even_inside_a_row_group(numbers, limit):
+    source = _source(numbers, limit=limit, shard_rows=21)
+    assert _column(_read(source, 4), "i") == list(range(min(limit, 100)))
+    assert sum(shard.rows for shard in source.shards()) == min(limit, 100)
+
+
+def test_read_columns_come_in_the_order_asked_and_alone(numbers):
+    for columns in (["text"], ["text", "i"]):
+        (part,) = _read(_source(numbers, columns=columns), 100)
+        assert part.table.column_names == columns
+        assert part.table["text"][99].as_py() == "row 99"
+
+
+@pytest.mark.parametrize("batch_rows", [4, 10, 1000])
+@pytest.mark.parametrize(
+    ("text", "keep"),
+    [
+        ("i >= 40", lambda i: i >= 40),
+        ("i < 0", lambda i: False),
+        ("i >= 0", lambda i: True),
+        ("i == 99", lambda i: i == 99),
+        ("i == 0", lambda i: i == 0),
+    ],
+)
+def test_read_filter_counts_what_it_leaves_out(numbers, text, keep, batch_rows):
+    source = _source(numbers, row_filter=text, shard_rows=30, limit=95)
+    expected = [i for i in range(95) if keep(i)]
+    for shard in source.shards():
+        parts = list(source.read(shard, batch_rows))
+        sizes = [part.table.num_rows for part in parts]
+        assert set(sizes[:-1]) <= {batch_rows}
+        assert sum(sizes) + sum(part.filtered for part in parts) == shard.rows
+        inside = range(shard.first_row, shard.first_row + shard.rows)
+        assert _column(parts, "i") == [i for i in expected if i in inside]
+        assert [i for part in parts for i in part.index.to_pylist()] == _column(parts, "i")
+
+
+def test_read_partition_keys_agree_with_pyarrows_own_reader(tmp_path):
+    table = pa.table(
+        {
+            "v": [1.0, 2.0, 3.0, 4.0],
+            "y": pa.array([2023, 2024, 2024, None], pa.int32()),
+            "site": ["a/b", "ü =&%", "x", "x"],
+        }
+    )
+    pq.write_to_dataset(table, tmp_path, partition_cols=["y", "site"])
+    expected = ds.dataset(tmp_path, partitioning="hive").to_table().sort_by("v").to_pylist()
+    source = _source(tmp_path)
+    found = [row for part in _read(source, 10) for row in part.table.to_pylist()]
+    assert sorted(found, key=lambda row: row["v"]) == expected
+    for part in _read(source, 10):
+        assert {f.name: f.type for f in part.table.schema} == {
+            f.name: f.type for f in source.schema
+        }
+
+
+def test_read_partition_keys_alone_keep_the_number_of_rows(tmp_path):
+    (tmp_path / "k=1").mkdir()
+    pq.write_table(pa.table({"v": [1.0, 2.0, 3.0]}), tmp_path / "k=1/a.parquet")
+    (part,) = _read(_source(tmp_path, columns=["k"]), 10)
+    assert part.table["k"].to_pylist() == [1, 1, 1]
+
+
+def test_read_filter_on_a_partition_key_holds(tmp_path):
+    for key in (1, 2):
+        (tmp_path / f"k={key}").mkdir()
+        pq.write_table(pa.table({"v": [key * 1.0, key * 10.0]}), tmp_path / f"k={key}/a.parquet")
+    parts = _read(_source(tmp_path, row_filter="k == 2 and v > 5"), 10)
+    assert _column(parts, "v") == [20.0]
+    assert sum(part.filtered for part in parts) == 3
+
+
+@pytest.mark.parametrize("change", ["size", "time", "gone"])
+def test_read_file_changed_since_the_listing_is_refused(numbers, change):
+    source = _source(numbers)
+    if change == "size":
+        pq.write_table(pa.table({"i": [1], "text": ["x"]}), numbers)
+    elif change == "time":
+        status = numbers.stat()
+        os.utime(numbers, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    else:
+        numbers.unlink()
+    with pytest.raises(OSError, match=r"rows\.parquet"):
+        _read(source, 10)
+
+
+SIZES = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=4)
+
+
+@settings(deadline=None, max_examples=200)
+@given(SIZES, st.integers(1, 20), st.none() | st.integers(0, 80))
+def test_shards_of_any_files_cover_each_row_once_and_are_even(sizes, shard_rows, limit):
+    files = [InputFile(f"{i}", 1, 1, tuple(groups)) for i, groups in enumerate(sizes)]
+    source = ParquetSource("p", files, pa.schema([]), (), "", (), None, limit, shard_rows)
+    shards = list(source.shards())
+    assert [shard.id for shard in shards] == list(range(len(shards)))
+    covered = [
+        (shard.file, row)
+        for shard in shards
+        for row in range(shard.first_row, shard.first_row + shard.rows)
+    ]
+    everything = [(i, row) for i, groups in enumerate(sizes) for row in range(sum(groups))]
+    assert covered == everything[:limit]
+    for shard in shards:
+        groups = sizes[shard.file][shard.first_row_group :][: shard.row_groups]
+        assert sum(sizes[shard.file][: shard.first_row_group]) == shard.first_row
+        assert 0 < shard.rows <= sum(groups)
+        assert sum(groups[:-1]) < shard_rows  # no more groups than it takes
+        ends_file = shard.first_row_group + shard.row_groups == len(sizes[shard.file])
+        assert sum(groups) >= shard_rows or ends_file
+
+
+def test_read_partition_key_that_also_stands_above_the_dataset_is_the_inner_one(tmp_path):
+    (tmp_path / "k=other/data/k=1").mkdir(parents=True)
+    pq.write_table(pa.table({"v": [1.0]}), tmp_path / "k=other/data/k=1/a.parquet")
+    (part,) = _read(_source(tmp_path / "k=other/data"), 10)
+    assert part.table.to_pylist() == [{"v": 1.0, "k": 1}]

@@ -1,0 +1,111 @@
+import math
+
+import numpy as np
+import pytest
+from scipy import special
+
+from pipeline.hyperdual import derivatives
+from pipeline.networks.activations import ACTIVATIONS, canonical
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
+
+
+def _sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def _selu(z):
+    return SELU_SCALE * np.where(z > 0, z, SELU_ALPHA * np.expm1(z))
+
+
+def _gelu_tanh(z):
+    return z / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z**3)))
+
+
+# Closed form; points where a derivative jumps.
+FORMS = {
+    "identity": (lambda z: z, []),
+    "relu": (lambda z: np.maximum(z, 0), [0]),
+    "relu6": (lambda z: np.clip(z, 0, 6), [0, 6]),
+    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), [0]),
+    "elu": (lambda z: np.where(z > 0, z, np.expm1(z)), [0]),
+    "celu": (lambda z: np.where(z > 0, z, np.expm1(z)), [0]),
+    "selu": (_selu, [0]),
+    "gelu": (lambda z: z * special.ndtr(z), []),
+    "gelu_tanh": (_gelu_tanh, []),
+    "sigmoid": (_sigmoid, []),
+    "log_sigmoid": (lambda z: -np.log1p(np.exp(-z)), []),
+    "hard_sigmoid": (lambda z: np.clip(z / 6 + 0.5, 0, 1), [-3, 3]),
+    "tanh": (lambda z: 1 - 2 / (1 + np.exp(2 * z)), []),
+    "hard_tanh": (lambda z: np.clip(z, -1, 1), [-1, 1]),
+    "softplus": (lambda z: np.log1p(np.exp(z)), []),
+    "softsign": (lambda z: z / (1 + abs(z)), [0]),
+    "silu": (lambda z: z * _sigmoid(z), []),
+    "hard_swish": (lambda z: z * np.clip(z / 6 + 0.5, 0, 1), [-3, 3]),
+    "mish": (lambda z: z * np.tanh(np.log1p(np.exp(z))), []),
+    "sin": (np.sin, []),
+    "exp": (np.exp, []),
+}
+GRID = np.linspace(-7.03, 7.01, 40)
+STEP = 1e-3
+
+
+def test_forms_cover_every_activation_but_softmax():
+    assert ACTIVATIONS.keys() - FORMS.keys() == {"softmax"}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_activation_value_and_derivatives_agree_with_the_closed_form(name):
+    form, kinks = FORMS[name]
+    z = GRID[[all(abs(point - kink) > 0.02 for kink in kinks) for point in GRID]]
+    run = derivatives(ACTIVATIONS[name], 1, dtype="float64")(z[:, None])
+    value, first, second = (np.asarray(array).reshape(-1) for array in run)
+    assert len(z) > 35
+    scale = np.maximum(1, abs(form(z)))
+    assert (abs(value - form(z)) / scale).max() < 1e-14
+    # Central differences of fourth order; rounding of the second: 1e-16 / STEP^2 = 1e-10.
+    far, near = ([form(z + s * step) for s in (1, -1)] for step in (2 * STEP, STEP))
+    slope = (8 * (near[0] - near[1]) - (far[0] - far[1])) / (12 * STEP)
+    bend = (16 * sum(near) - sum(far) - 30 * form(z)) / (12 * STEP**2)
+    assert (abs(first - slope) / scale).max() < 1e-10
+    assert (abs(second - bend) / scale).max() < 5e-9
+
+
+def test_softmax_of_a_layer_agrees_with_the_closed_form():
+    z = np.random.default_rng(0).standard_normal((5, 3)) * 2
+    run = derivatives(ACTIVATIONS["softmax"], 3, dtype="float64")(z)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    delta = np.eye(3)
+    first = p[:, :, None] * (delta - p[:, None, :])
+    # d2 p_j / dz_i2 = p_j [(delta_ij - p_i)^2 - p_i (1 - p_i)]
+    second = p[:, :, None] * ((delta - p[:, None]) ** 2 - (p * (1 - p))[:, None])
+    np.testing.assert_allclose(run.value, p, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(run.jacobian, first, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(run.hessian_diag, second, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_activation_far_from_zero_stays_finite_in_float32(name):
+    z = np.array([[-80.0], [80.0]])
+    run = derivatives(ACTIVATIONS[name], 1, dtype="float32")(z)
+    assert all(np.isfinite(np.asarray(array)).all() for array in run)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("ReLU", "relu"),
+        ("LeakyReLU", "leaky_relu"),
+        ("σ", "sigmoid"),
+        ("swish", "silu"),
+        ("SiLU", "silu"),
+        ("linear", "identity"),
+        ("hardσ", "hard_sigmoid"),
+        ("GELU", "gelu"),
+        ("Tanh", "tanh"),
+        ("tan", None),
+        ("", None),
+    ],
+)
+def test_canonical_of_usual_names_is_the_one_name(given, name):
+    assert canonical(given) == name
