@@ -116,5 +116,5 @@ def _register_networks() -> None:
 
 
 def as_yaml(config: DictConfig) -> str:
-    """Return a composed configuration as YAML."""
-    return OmegaConf.to_yaml(config, resolve=True)
+    """Return a composed configuration as YAML; what it takes from elsewhere stays a reference."""
+    return OmegaConf.to_yaml(config)

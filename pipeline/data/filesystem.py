@@ -49,8 +49,8 @@ def is_uri(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """Return a path that means the same from any folder, without credentials."""
-    return masked(path) if is_uri(path) else str(Path(path).expanduser().absolute())
+    """Return a path that means the same from any folder."""
+    return path if is_uri(path) else str(Path(path).expanduser().absolute())
 
 
 def resolve(path: str) -> Place:

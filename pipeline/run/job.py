@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from pipeline.config import Config
-from pipeline.data.filesystem import absolute
+from pipeline.data.filesystem import absolute, masked
 from pipeline.data.shard import Shard
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 
@@ -78,13 +78,11 @@ def prepare_jax(config: Config) -> None:
 def open_pool(config: Config, ledger: Ledger) -> Pool:
     """Return the pool of workers that configuration asks for."""
     if config.cluster.name == "inline":
-        return InlinePool(ledger.plan, config.output.path, config.limits.max_attempts)
+        return InlinePool(ledger.plan, ledger.path, config.limits.max_attempts)
     from .ray_pool import RayPool  # late: without Ray, inline still works
 
     modules = _own_modules(config) if config.cluster.name == "existing" else []
-    return RayPool(
-        config.cluster, ledger.plan, config.output.path, config.limits.max_attempts, modules
-    )
+    return RayPool(config.cluster, ledger.plan, ledger.path, config.limits.max_attempts, modules)
 
 
 def _fill(
@@ -108,6 +106,7 @@ def _fill(
     seconds: dict[str, Any] = {"start": 0.0, "work": 0.0, "rows": 0, "stages": {}}
     workers = 0
     if todo:
+        ledger.withdraw()
         pool = open_pool(config, ledger)
         try:
             stoppable.listen()  # Ray has put a handler of its own in the place of ours
@@ -192,7 +191,7 @@ def _manifest(
         "dtype": how["dtype"],
         "directions": how["directions"],
         "layout": settings["output"]["layout"],
-        "output": absolute(config.output.path),
+        "output": masked(absolute(config.output.path)),
         "shards": shards,
         "rows": tally.to_dict(),
         "bad_files": [file._asdict() for file in planned.bad_files],

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from pyarrow import fs
 
-from pipeline.data.filesystem import Place, masked, resolve, write_whole
+from pipeline.data.filesystem import Place, absolute, masked, resolve, write_whole
 from pipeline.data.shard import Shard
 from pipeline.data.sink import (
     DATA,
@@ -38,7 +38,7 @@ class Ledger:
     """
 
     def __init__(self, path: str, plan: Plan):
-        self.path = path
+        self.path = absolute(path)
         self.plan = plan
         self.output: Place = resolve(path)
         self._lock: IO[str] | None = None
@@ -103,6 +103,12 @@ class Ledger:
         scratch = self.output / SCRATCH / SUCCESS
         write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
 
+    def withdraw(self) -> None:
+        """Take `_SUCCESS` and the manifest away: there is something to do (again)."""
+        for place in (self.output / SUCCESS, self.output / RUN / "manifest.json"):
+            if place.exists():
+                self.output.filesystem.delete_file(place.path)
+
     def _write(self, name: str, text: str) -> None:
         write_whole(self.output / RUN / name, text.encode(), self.output / SCRATCH / name)
 
@@ -112,9 +118,16 @@ class Ledger:
             raise UsageError(f"output.path {masked(self.path)} is a file; give a folder")
         if info.type == fs.FileType.NotFound:
             return
-        selector = fs.FileSelector(self.output.path)
-        names = {item.base_name for item in self.output.filesystem.get_file_info(selector)}
-        if names - set(_OURS) and not (self.output / RUN / "plan.json").exists():
+        if (self.output / RUN / "plan.json").exists():
+            return
+        # Folders that happen to be called like ours count as other files, unless they are empty.
+        found = self.output.filesystem.get_file_info(fs.FileSelector(self.output.path))
+        names = {item.base_name for item in found if item.base_name not in _OURS}
+        for name in (DATA, QUARANTINE):
+            inside = fs.FileSelector((self.output / name).path, allow_not_found=True)
+            if self.output.filesystem.get_file_info(inside):
+                names.add(name)
+        if names:
             raise UsageError(
                 f"output.path {masked(self.path)} holds other files "
                 f"({listed(sorted(names), 3)}) and no run of this program; give a new folder"
@@ -166,7 +179,6 @@ class Ledger:
             self._lock.flush()
 
     def _clear(self) -> None:
-        if (self.output / SUCCESS).exists():
-            self.output.filesystem.delete_file((self.output / SUCCESS).path)
+        self.withdraw()
         for name in (DATA, QUARANTINE):
             self.output.filesystem.delete_dir_contents((self.output / name).path)

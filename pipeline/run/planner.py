@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
 from pipeline.data.design import SOBOL_ROWS, grid_rows
-from pipeline.data.filesystem import masked, resolve
+from pipeline.data.filesystem import absolute, masked, resolve
 from pipeline.data.layout import choose_layout
 from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
 from pipeline.data.points import point_columns
@@ -107,9 +107,14 @@ def _check_kernel(config: Config, network: Network) -> None:
         kernel = derivatives(
             network.function, network.n_inputs, how.method, directions, how.dtype, how.tile
         )
-        jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
-    except MethodError as error:
+        shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
+    except (MethodError, ValueError, TypeError) as error:
         raise UsageError(f"network '{network.name}': {error}") from error
+    if shapes.value.shape[1] != network.n_outputs:
+        raise UsageError(
+            f"network '{network.name}' names {network.n_outputs} outputs, but its function returns "
+            f"{shapes.value.shape[1]}"
+        )
 
 
 def _directions(config: Config, network: Network) -> list[str]:
@@ -228,7 +233,7 @@ def _parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict
     rows = sum(sum(file.row_group_rows) for file in listing.files)
     return {
         "name": "parquet",
-        "path": dataset.path,
+        "path": absolute(dataset.path),
         "schema": encoded_schema(listing.schema),
         "partition_keys": list(listing.partition_keys),
         "base": listing.base,

@@ -1,0 +1,59 @@
+import subprocess
+import sys
+
+import yaml
+
+from jobs.__main__ import job_names
+
+
+def test_command_without_a_job_lists_them(hyperdiag):
+    done = hyperdiag()
+    assert done.returncode == 0
+    for name in job_names():
+        assert f"\n  {name} " in done.stdout
+
+
+def test_command_with_a_misspelt_job_suggests_the_closest(hyperdiag):
+    done = hyperdiag("dervie")
+    assert done.returncode == 2
+    assert "no job 'dervie' (closest: 'derive')" in done.stderr
+
+
+def test_help_shows_groups_and_every_key(hyperdiag):
+    done = hyperdiag("derive", "--help")
+    assert done.returncode == 0
+    for part in ("network: chain, python, qlknn", "max_bad_fraction", "--multirun", "dtype"):
+        assert part in done.stdout
+
+
+def test_cfg_job_prints_the_composed_configuration(hyperdiag):
+    done = hyperdiag("derive", "--cfg", "job", "network=chain", "derivatives.wrt=[x1]")
+    assert done.returncode == 0
+    shown = yaml.safe_load(done.stdout)
+    assert shown["network"]["name"] == "chain"
+    assert shown["derivatives"]["wrt"] == ["x1"]
+    assert set(shown) == {"network", "dataset", "derivatives", "output", "cluster", "limits"}
+
+
+def test_module_of_a_job_runs_by_itself(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.derive", "dataset.rows=0"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "dataset.rows must be greater than 0" in done.stderr
+
+
+def test_multirun_does_each_combination_and_leaves_no_hydra_folder(hyperdiag, tmp_path):
+    box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
+    done = hyperdiag(
+        *("derive", "-m", "network=chain", box, "dataset.rows=100", "cluster=inline"),
+        *("dataset.seed=1,2", "output.path=out/${dataset.seed}"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/1/_SUCCESS").exists()
+    assert (tmp_path / "out/2/_SUCCESS").exists()
+    assert not list(tmp_path.rglob(".hydra"))

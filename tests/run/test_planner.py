@@ -1,0 +1,63 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.errors import UsageError
+from pipeline.run.job import derive
+from pipeline.run.planner import make_plan
+
+ONES = {f"x{i}": [1.0] * 10 for i in range(1, 6)}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        pq.write_table(pa.table(ONES), tmp_path / f"in/{number}.parquet")
+    (tmp_path / "in/bad.parquet").write_bytes(b"nothing")
+    return [
+        *("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/in"),
+        *("cluster=inline", f"output.path={tmp_path}/out"),
+    ]
+
+
+def test_bad_file_is_refused_by_name_or_skipped_with_a_record(configure, tree, tmp_path):
+    with pytest.raises(UsageError, match=r"in/bad\.parquet: .*dataset\.on_bad_file=skip"):
+        make_plan(configure(*tree)[0])
+    manifest = derive(*configure(*tree, "dataset.on_bad_file=skip"))
+    assert manifest["rows"]["derived"] == 30
+    (bad,) = manifest["bad_files"]
+    assert bad["path"] == f"{tmp_path}/in/bad.parquet"
+    assert any("left out" in warning for warning in manifest["warnings"])
+
+
+def test_sizes_follow_from_the_derivatives_of_a_row(configure):
+    plan = make_plan(configure("dataset.rows=1000000")[0]).plan
+    batch = plan.settings["derivatives"]["batch"]
+    row_bytes = (8 + 2 * 8 * 10) * 4
+    assert plan.layout.row_bytes() == row_bytes
+    assert batch == 8192
+    assert batch * row_bytes <= 16 << 20
+    assert plan.settings["output"]["row_group_rows"] * row_bytes <= 32 << 20
+
+
+def test_small_dataset_has_a_small_batch(configure):
+    plan = make_plan(configure("dataset.rows=25")[0]).plan
+    assert plan.settings["derivatives"]["batch"] == 32
+
+
+def test_wrt_by_name_and_by_index_are_the_same_plan(configure):
+    named = make_plan(configure("derivatives.wrt=[q,Ati]")[0]).plan
+    counted = make_plan(configure("derivatives.wrt=[4,0]")[0]).plan
+    assert named.settings["derivatives"]["directions"] == ["q", "Ati"]
+    assert named.digest == counted.digest
+
+
+def test_shards_hold_every_row_once(configure):
+    planned = make_plan(configure("dataset.rows=1000003", "dataset.limit=999983")[0])
+    shards = list(planned.plan.shards())
+    assert planned.rows == 999_983
+    assert [shard.first_row for shard in shards[1:]] == [
+        shard.first_row + shard.rows for shard in shards[:-1]
+    ]
+    assert sum(shard.rows for shard in shards) == 999_983
