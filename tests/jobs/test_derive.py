@@ -238,7 +238,7 @@ def test_output_is_the_same_bit_for_bit_whoever_does_the_work(hyperdiag, tmp_pat
         )
         _said(done)
     one = _files(tmp_path / "one")
-    assert len(one) == 7
+    assert len(one) == 8
     assert _files(tmp_path / "two") == one
     assert _files(tmp_path / "here") == one
 
