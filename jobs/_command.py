@@ -10,7 +10,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.errors import OutputError, RunIncomplete, UsageError
+from pipeline.errors import HyperdiagError, UsageError
 from pipeline.networks import network_names, network_options
 from pipeline.run.job import Stopped
 
@@ -42,18 +42,20 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
         problems = check_overrides(CONFIG_DIR, config_name, _overrides_in(arguments))
         if problems:
             sys.exit(_complain(problems))
-    code = DONE
+    code, started = DONE, False
 
     def composed(config: DictConfig) -> None:
-        nonlocal code
+        nonlocal code, started
+        started = True
         worst = _guarded(task, config)
         code = max(code, worst)
 
     wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
         wrapped(composed)()
-    except SystemExit as stop:  # Hydra's own errors: it has printed them
-        sys.exit(USAGE if stop.code else DONE)
+    except SystemExit as stop:  # Hydra has printed what went wrong
+        failed = INCOMPLETE if started else USAGE
+        sys.exit(failed if stop.code else DONE)
     sys.exit(code)
 
 
@@ -69,7 +71,7 @@ def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:
         task(config)
     except UsageError as error:
         return _complain(error.problems)
-    except (RunIncomplete, OutputError) as error:
+    except HyperdiagError as error:
         print(f"hyperdiag: {error}", file=sys.stderr)
         return INCOMPLETE
     except Stopped as stopped:

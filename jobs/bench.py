@@ -2,7 +2,7 @@
 
 import json
 import logging
-import shutil
+import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -31,8 +31,13 @@ def task(composed: DictConfig) -> None:
     config = load_config(composed)
     if not resolve(config.output.path).is_local:
         raise UsageError("output.path: the benchmark writes to a local folder")
-    report = measure(config, as_yaml(composed), repeats)
-    path = Path(config.output.path).with_suffix(".json")
+    folder = Path(config.output.path)
+    folder.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own: whatever else is there stays.
+    with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as scratch:
+        output = config.output.model_copy(update={"path": scratch})
+        report = measure(config.model_copy(update={"output": output}), as_yaml(composed), repeats)
+    path = folder / "bench.json"
     path.write_text(json.dumps(report, indent=1), encoding="utf-8")
     console = plain_console()
     console.print(
@@ -72,7 +77,6 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
     finally:
         ledger.close()
         pool.close()
-        shutil.rmtree(config.output.path, ignore_errors=True)
     settings = planned.plan.settings
     ratios = [whole / alone for whole, alone in zip(job, kernel, strict=True)]
     return {

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipeline.console import plain_console
 from pipeline.errors import UsageError
-from pipeline.hyperdual import derivatives
+from pipeline.hyperdual import DTYPES, derivatives
 from pipeline.networks import Network, build_network, network_names, network_summary
 
 from ._command import run
@@ -31,16 +31,17 @@ def task(composed: DictConfig) -> None:
         console.print(table)
         console.print("\nhyperdiag networks network=NAME shows one in full")
         return
-    dtype = settings["derivatives"]["dtype"]
-    _show(build_network(settings["network"], dtype), settings["point"])
+    dtype = settings["dtype"]
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype}")
+    _show(build_network(settings["network"], dtype), settings["point"], dtype)
 
 
-def _show(network: Network, point: Any) -> None:
+def _show(network: Network, point: Any, dtype: str) -> None:
     x = _point(network, point)
     width = max(map(len, (*network.inputs, *network.outputs, "-1.234e+05"))) + 2
     console = plain_console(least_width=width * (network.n_outputs + 1))
-    # In float64, whatever a run would use: these few numbers are for reading.
-    bundle = derivatives(network.function, network.n_inputs, dtype="float64")
+    bundle = derivatives(network.function, network.n_inputs, dtype=dtype)
     sample = np.asarray(bundle(network.typical_points(_SAMPLE)).hessian_diag)
     zero = not sample.any()
     console.print(f"[bold]{escape(network.name)}[/]: {escape(network.description)}")

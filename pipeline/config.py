@@ -1,14 +1,13 @@
 """The configuration of a run: typed, validated, every problem found at once."""
 
-import json
-from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
+from pipeline.complaints import sentences
 from pipeline.data.design import SAMPLERS
-from pipeline.errors import Problems, UsageError, closest
+from pipeline.errors import Problems, UsageError
 from pipeline.hyperdual import AUTO, DTYPES, METHODS
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -121,7 +120,7 @@ def load_config(composed: DictConfig) -> Config:
     except ValidationError as error:
         # A missing value stands in the container as '???', which may fail its type as well.
         found = [one for one in error.errors() if one["input"] != "???"]
-        problems.extend(_sentences(found, values))
+        problems.extend(sentences(found, values, lambda name: _section(name, values)))
         problems.check()
         raise
     except ValueError as error:  # an interpolation that leads nowhere
@@ -130,48 +129,7 @@ def load_config(composed: DictConfig) -> Config:
     return config
 
 
-def _sentences(errors: Iterable[Any], values: Any) -> list[str]:
-    """Return pydantic's complaints in our words: the key, what it must be, what was given."""
-    wanted: dict[tuple[str, str], list[str]] = {}
-    for error in errors:
-        key, must, given = _complaint(error, values)
-        wanted.setdefault((key, given), []).append(must)  # a union complains for each member
-    return [
-        f"{key} {' or '.join(musts).replace(' or must be', ', or')}{given}"
-        for (key, given), musts in wanted.items()
-    ]
-
-
-def _complaint(error: Any, values: Any) -> tuple[str, str, str]:
-    """Return a complaint in three parts, of which a union shares the first and the last."""
-    where = [str(part) for part in error["loc"]]
-    if len(where) > 1 and where[0] == "dataset" and where[1] in ("parquet", "design"):
-        del where[1]  # the tag of the union, which is no key
-    node: Any = values
-    depth = 0
-    for part in where:  # a union adds the names of its members, which are no keys either
-        inside = isinstance(node, Mapping) and part in node
-        inside = inside or (isinstance(node, list) and part.isdigit() and int(part) < len(node))
-        if not inside:
-            break
-        node = node[part] if isinstance(node, Mapping) else node[int(part)]
-        depth += 1
-    key = ".".join(where[: max(depth, 1)])
-    if error["type"] == "missing":
-        return ".".join(where), "is required", ""
-    if error["type"] == "extra_forbidden":
-        section = _section(where[0], values)
-        return key, f"is no key here{closest(where[-1], section)}", ""
-    given = f"; got {json.dumps(error['input'], default=str)}"
-    if error["type"] == "literal_error":
-        options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        near = closest(str(error["input"]), options)
-        return key, f"must be one of {', '.join(options)}", f"{given}{near}"
-    text = error["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
-    return key, f"must be {text}".replace("a integer", "an integer"), given
-
-
-def _section(name: str, values: Mapping[Any, Any]) -> list[str]:
+def _section(name: str, values: Any) -> list[str]:
     model = {
         "dataset": DesignConfig
         if (values.get("dataset") or {}).get("name") == "design"

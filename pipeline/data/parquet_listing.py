@@ -94,7 +94,8 @@ def list_parquet(path: str) -> Listing:
             bad.append(BadFile(file.path, "two columns have the same name"))
         else:
             files.append(file)
-    own = [field for field in reference if field.name not in keys.names]
+    # What one file declares free of nulls, another may not.
+    own = [field.with_nullable(True) for field in reference if field.name not in keys.names]
     schema = pa.schema([*own, *keys]).remove_metadata()
     return Listing(tuple(files), tuple(sorted(bad)), schema, tuple(keys.names), place.path)
 

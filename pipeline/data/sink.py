@@ -15,6 +15,7 @@ from .faults import Faults
 from .filesystem import Place, publish
 from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
 
+_HELD_BYTES = 64 << 20
 RECEIPT = b"hyperdiag.receipt"  # the key in a data file's footer
 DATA, QUARANTINE, RUN, SCRATCH, SUCCESS = "data", "quarantine", "run", "run/scratch", "_SUCCESS"
 ERROR_CODE, ERROR_DETAIL = "_error_code", "_error_detail"
@@ -57,7 +58,10 @@ class ShardSink:
     def write(self, table: pa.Table) -> None:
         """Add good rows."""
         self._held.append(table)
-        if sum(held.num_rows for held in self._held) >= self._row_group_rows:
+        rows = sum(held.num_rows for held in self._held)
+        # Wide columns that are passed through fill a row group before the derivatives do.
+        full = sum(held.nbytes for held in self._held) >= _HELD_BYTES
+        if rows >= self._row_group_rows or full:
             self._flush()
 
     def _flush(self) -> None:
@@ -169,7 +173,7 @@ def read_receipt(place: Place) -> dict[str, Any] | None:
 
 
 def prepare_folders(output: Place) -> None:
-    """Make the folders of an output, and empty its scratch folder.
+    """Make the folders of an output.
 
     Raises:
         OutputError: naming the path and the cause.
@@ -177,4 +181,3 @@ def prepare_folders(output: Place) -> None:
     with _writing(output):
         for name in (DATA, QUARANTINE, RUN, SCRATCH):
             output.filesystem.create_dir((output / name).path, recursive=True)
-        output.filesystem.delete_dir_contents((output / SCRATCH).path)

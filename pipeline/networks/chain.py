@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from pydantic import Field
 
 from pipeline.errors import Problems, UsageError, closest
 
@@ -33,10 +34,10 @@ class Dense:
 
 
 def build(
-    layers: str | Sequence[Mapping[str, Any]],
+    layers: str | Sequence[str | Mapping[str, Any]],
     weights: str | None = None,
     layout: str = "out_in",
-    seed: int = 0,
+    seed: Annotated[int, Field(ge=0)] = 0,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     ranges: Mapping[str, Sequence[float]] | None = None,
@@ -81,7 +82,7 @@ def build(
     )
 
 
-def parse_layers(layers: str | Sequence[Mapping[str, Any]]) -> list[Dense]:
+def parse_layers(layers: str | Sequence[str | Mapping[str, Any]]) -> list[Dense]:
     """Read the layers of a chain, in either notation.
 
     Raises:
@@ -150,7 +151,7 @@ def _read_text(text: str) -> list[tuple[list[Any], str]]:
     return found
 
 
-def _read_mappings(layers: Sequence[Mapping[str, Any]]) -> list[tuple[list[Any], str]]:
+def _read_mappings(layers: Sequence[str | Mapping[str, Any]]) -> list[tuple[list[Any], str]]:
     found = []
     for number, layer in enumerate(layers, start=1):
         if isinstance(layer, str):

@@ -4,7 +4,9 @@ import importlib
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from pipeline.errors import UsageError, closest
 from pipeline.hyperdual import numerics
@@ -16,7 +18,7 @@ from .network import Network, checked_ranges, named, output_size
 def build(
     target: str,
     kwargs: Mapping[str, Any] | None = None,
-    n_inputs: int | None = None,
+    n_inputs: Annotated[int, Field(ge=1)] | None = None,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     ranges: Mapping[str, Sequence[float]] | None = None,
@@ -64,10 +66,25 @@ def build(
         function=built,
         inputs=named("x", size, inputs),
         outputs=named("y", output_size(built, size, dtype), outputs),
-        digest=digest_of_function(built, size, dtype),
+        digest=_digest(builder, target, dict(kwargs or {}), built, size, dtype),
         ranges=checked_ranges(ranges),
         description=target,
     )
+
+
+def _digest(
+    builder: Any, target: str, kwargs: dict[str, Any], built: Any, size: int, dtype: str
+) -> str:
+    """Return the digest, having built the function once more: workers must get the same one."""
+    digest = digest_of_function(built, size, dtype)
+    with numerics(dtype):
+        again = _call(builder, target, kwargs)
+    if digest_of_function(again, size, dtype) != digest:
+        raise UsageError(
+            f"network.target {target} returns another function each time (random weights without "
+            "a seed?): every worker builds its own, so it must return the same one"
+        )
+    return digest
 
 
 def _find(target: str) -> Any:

@@ -6,6 +6,7 @@ plasma parameters to 8 fluxes, flux ratios and a growth rate (gyro-Bohm units) t
 layers of 133 tanh units.
 """
 
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,9 @@ def build(dtype: str) -> Network:
         inputs=tuple(model.config.input_names),
         outputs=tuple(model.config.target_names),
         digest=digest_of(
-            f"fusion-surrogates {model.name} predict_targets",
+            # The weights, and the packages whose code runs them.
+            f"fusion-surrogates {metadata.version('fusion-surrogates')} "
+            f"flax {metadata.version('flax')} {model.name} predict_targets",
             {"file": np.frombuffer(Path(model.path).read_bytes(), np.uint8)},
         ),
         ranges={

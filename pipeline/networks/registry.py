@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
-from pipeline.errors import Problems, UsageError, closest
+from pydantic import ConfigDict, ValidationError, validate_call
+
+from pipeline.complaints import sentences
+from pipeline.errors import HyperdiagError, Problems, UsageError, closest
 
 from .network import Network
 
@@ -19,6 +22,8 @@ _BUILTIN = {
 
 # Packages register theirs as `name = "package.module:builder"` under this entry point.
 ENTRY_POINT_GROUP = "hyperdiag.networks"
+
+_STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
 def _registered() -> dict[str, str]:
@@ -85,4 +90,16 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
         if default == "???" and options.get(option) in (None, "???"):
             problems.add(f"network '{name}' needs network.{option}=...")
     problems.check()
-    return _builder(name)(**options, dtype=dtype)
+    # The builder's own annotations say what its options are.
+    checked = validate_call(config=_STRICT)(_builder(name))
+    try:
+        return checked(**options, dtype=dtype)
+    except ValidationError as error:
+        found = sentences(error.errors(), options, lambda _: list(known))
+        raise UsageError([f"network.{sentence}" for sentence in found]) from error
+    except HyperdiagError:
+        raise
+    except Exception as error:  # a builder may be anybody's
+        raise UsageError(
+            f"network '{name}' cannot be built: {type(error).__name__}: {error}"
+        ) from error

@@ -93,6 +93,7 @@ def _fill(
     todo = [shard for shard in shards if shard.id not in receipts]
     manifest = ledger.published()
     if manifest is not None and not todo:
+        _check_bad_rows(config, Tally.from_dict(manifest["rows"]))
         log.info("everything is done already: %s", config.output.path)
         return manifest
     log.info(
@@ -129,15 +130,19 @@ def _fill(
     tally = Tally()
     for shard in shards:
         tally.add(receipts[shard.id].tally)
+    _check_bad_rows(config, tally)
+    manifest = _manifest(config, planned, tally, len(shards), workers, seconds)
+    ledger.publish(manifest)
+    return manifest
+
+
+def _check_bad_rows(config: Config, tally: Tally) -> None:
     if tally.read and tally.bad / tally.read > config.limits.max_bad_fraction:
         raise RunIncomplete(
             f"{tally.bad:,} of {tally.read:,} rows are bad ({dict(tally.quarantined)}), more than "
             f"limits.max_bad_fraction={config.limits.max_bad_fraction:g}: look into "
             f"{config.output.path}/quarantine; a larger limit and the same command publish the run"
         )
-    manifest = _manifest(config, planned, tally, len(shards), workers, seconds)
-    ledger.publish(manifest)
-    return manifest
 
 
 def _work(

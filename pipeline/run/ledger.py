@@ -57,15 +57,18 @@ class Ledger:
             OutputError: if it cannot be written.
         """
         self._refuse_strangers()
-        if mode == "resume":
-            self._refuse_other_plan()
         prepare_folders(self.output)
         self._take_lock()
-        if mode == "overwrite":
+        # From here on nobody else is at work in the folder (of a local filesystem).
+        if mode == "resume":
+            self._refuse_other_plan()
+        else:
             self._clear()
-            prepare_folders(self.output)
+        if self.output.is_local:
+            self.output.filesystem.delete_dir_contents((self.output / SCRATCH).path)
         self._write("plan.json", self.plan.to_json())
-        self._write("config.yaml", config_yaml)
+        lines = (masked(line) for line in config_yaml.splitlines())
+        self._write("config.yaml", "\n".join(lines) + "\n")
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -76,20 +79,30 @@ class Ledger:
     def receipts(self, shards: Iterable[Shard]) -> dict[int, Receipt]:
         """Return the receipts of the shards that are done, by shard id.
 
-        A data file whose footer is not this plan's receipt of its shard does not count.
+        A data file whose footer is not this plan's receipt of its shard does not count, nor one
+        whose quarantine file is gone.
         """
-        selector = fs.FileSelector((self.output / DATA).path)
-        found = {info.base_name for info in self.output.filesystem.get_file_info(selector)}
+        found = self._names_in(DATA)
         candidates = [shard for shard in shards if shard.file_name in found]
         with ThreadPoolExecutor(_FOOTER_READERS) as readers:
             footers = readers.map(
                 lambda shard: read_receipt(self.output / DATA / shard.file_name), candidates
             )
-            return {
-                shard.id: Receipt.from_footer(footer)
+            receipts = {
+                shard: Receipt.from_footer(footer)
                 for shard, footer in zip(candidates, footers, strict=True)
                 if footer and (footer["plan"], footer["shard"]) == (self.plan.digest, shard.id)
             }
+        quarantined = self._names_in(QUARANTINE)
+        return {
+            shard.id: receipt
+            for shard, receipt in receipts.items()
+            if not receipt.tally.bad or shard.file_name in quarantined
+        }
+
+    def _names_in(self, folder: str) -> set[str]:
+        selector = fs.FileSelector((self.output / folder).path, allow_not_found=True)
+        return {info.base_name for info in self.output.filesystem.get_file_info(selector)}
 
     def published(self) -> dict[str, Any] | None:
         """Return the manifest of a run that was published here; None if none was."""
@@ -124,8 +137,7 @@ class Ledger:
         found = self.output.filesystem.get_file_info(fs.FileSelector(self.output.path))
         names = {item.base_name for item in found if item.base_name not in _OURS}
         for name in (DATA, QUARANTINE):
-            inside = fs.FileSelector((self.output / name).path, allow_not_found=True)
-            if self.output.filesystem.get_file_info(inside):
+            if self._names_in(name):
                 names.add(name)
         if names:
             raise UsageError(
@@ -154,7 +166,7 @@ class Ledger:
 
     def _take_lock(self) -> None:
         # The kernel drops the lock when this process ends, however it ends. Object stores have
-        # no such thing: two runs there write the same bytes twice.
+        # no such thing: two runs of one plan there write the same bytes twice.
         if not self.output.is_local:
             return
         # Held open on purpose: the open file is the lock.

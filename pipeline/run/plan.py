@@ -29,10 +29,13 @@ class Plan:
         settings: plain values (what JSON holds), by section: network, dataset, derivatives,
             output, limits, versions. Where the output goes and who computes it are not in here.
         files: the input files as they stood when the plan was made.
+        location: where the dataset is, with any credentials; not kept in the output, where
+            the settings have it masked.
     """
 
     settings: Settings
     files: tuple[InputFile, ...]
+    location: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -89,6 +92,7 @@ class Plan:
             return DesignSource(**dataset)
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(dataset.pop("schema"))))
         del dataset["points"]
+        dataset["path"] = self.location
         return ParquetSource(files=self.files, schema=schema, columns=schema.names, **dataset)
 
     def shards(self) -> Iterator[Shard]:

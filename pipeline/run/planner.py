@@ -24,6 +24,7 @@ from .plan import Plan, encoded_schema
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
 _SHARDS = 64
+_MOST_SHARDS = 1_000_000  # more than a plan can hold with ease
 _SHARD_ROWS_LEAST, _SHARD_ROWS_MOST = 1 << 13, 1 << 17
 # Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
 _BATCH_BYTES = 16 << 20
@@ -177,6 +178,13 @@ def _design(design: DesignConfig, config: Config, network: Network) -> dict[str,
             f"dataset.rows: a Sobol sequence here has {SOBOL_ROWS} points, not {rows}; "
             "take dataset.sampler=latin_hypercube"
         )
+    made = min(rows, design.limit or rows)
+    shard_rows = design.shard_rows or _shard_rows(made)
+    if made > shard_rows * _MOST_SHARDS:
+        problems.add(
+            f"a design of {made:,} rows makes more than {_MOST_SHARDS:,} shards: take fewer rows "
+            "or levels, a dataset.limit, or a larger dataset.shard_rows"
+        )
     problems.check()
     return {
         "name": "design",
@@ -187,7 +195,7 @@ def _design(design: DesignConfig, config: Config, network: Network) -> dict[str,
         "levels": levels,
         "limit": design.limit,
         "dtype": config.derivatives.dtype,
-        "shard_rows": design.shard_rows or _shard_rows(design.limit or rows),
+        "shard_rows": shard_rows,
     }
 
 
@@ -210,6 +218,12 @@ def _check_listing(config: Config, listing: Listing) -> None:
                     f"output.columns: the dataset has no column '{name}'"
                     f"{closest(name, listing.schema.names)}"
                 )
+    output_files = PurePosixPath(resolve(config.output.path).path)
+    if any(PurePosixPath(file.path).is_relative_to(output_files) for file in listing.files):
+        problems.add(
+            f"dataset.path {masked(dataset.path)} lies inside output.path, where this run writes "
+            "and clears; give another output.path"
+        )
     source, output = resolve(dataset.path), resolve(config.output.path)
     if source.filesystem == output.filesystem and PurePosixPath(output.path).is_relative_to(
         source.path
@@ -233,7 +247,7 @@ def _parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict
     rows = sum(sum(file.row_group_rows) for file in listing.files)
     return {
         "name": "parquet",
-        "path": absolute(dataset.path),
+        "path": masked(absolute(dataset.path)),
         "schema": encoded_schema(listing.schema),
         "partition_keys": list(listing.partition_keys),
         "base": listing.base,
@@ -274,6 +288,7 @@ def _freeze(
             "tile": chosen.tile,
             "dtype": config.derivatives.dtype,
             "directions": directions,
+            "device": _device(config),
         },
         "output": {
             "layout": choose_layout(config.output.layout, network.n_outputs, len(directions)),
@@ -286,7 +301,15 @@ def _freeze(
             for name in ("hyperdiag", "jax", "jaxlib", "numpy", "pyarrow", "scipy")
         },
     }
-    return Plan(settings, listing.files if listing else ())
+    location = absolute(config.dataset.path) if isinstance(config.dataset, ParquetConfig) else ""
+    return Plan(settings, listing.files if listing else (), location)
+
+
+def _device(config: Config) -> str:
+    """Return the kind of device that computes: another kind has other last bits."""
+    if config.cluster.name == "inline":
+        return jax.default_backend()
+    return "gpu" if config.cluster.gpus_per_worker else "cpu"
 
 
 def _sized(plan: Plan, config: Config, max_rows: int) -> Plan:
@@ -304,4 +327,4 @@ def _sized(plan: Plan, config: Config, max_rows: int) -> Plan:
             "row_group_rows": max(_ROW_GROUP_BYTES // row_bytes, batch),
         },
     }
-    return Plan(settings, plan.files)
+    return Plan(settings, plan.files, plan.location)

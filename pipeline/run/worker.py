@@ -56,9 +56,9 @@ class Worker:
             built.function,
             built.n_inputs,
             method=how["method"],
-            wrt=[built.inputs.index(name) for name in how["directions"]]
-            if len(how["directions"]) < built.n_inputs
-            else None,
+            wrt=None
+            if tuple(how["directions"]) == built.inputs
+            else [built.inputs.index(name) for name in how["directions"]],
             dtype=how["dtype"],
             tile=how["tile"],
         )

@@ -188,11 +188,11 @@ def test_receipt_of_what_is_no_data_file_is_none(output, tmp_path):
         assert read_receipt(resolve(str(tmp_path / name))) is None
 
 
-def test_prepare_folders_empties_scratch_and_keeps_data(output, tmp_path):
+def test_prepare_folders_keeps_what_is_there(output, tmp_path):
     (tmp_path / "out/run/scratch/torn").touch()
     (tmp_path / "out/data/kept").touch()
     prepare_folders(output)
-    assert _files(tmp_path / "out") == ["data/kept"]
+    assert _files(tmp_path / "out") == ["data/kept", "run/scratch/torn"]
 
 
 def test_output_below_a_regular_file_is_an_output_error_that_names_it(tmp_path):

@@ -320,7 +320,14 @@ def test_second_run_on_one_output_refuses_naming_the_first(hyperdiag, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         text = _said(hyperdiag(*command), code=2)
-        assert f"another run is at work in output.path out (process {first.pid} on" in text
+        assert (
+            f"another run is at work in output.path {tmp_path}/out (process {first.pid} on" in text
+        )
+        deadline = time.monotonic() + 60
+        while len(list((tmp_path / "out/data").iterdir())) < 6:  # the first goes on unharmed
+            assert time.monotonic() < deadline
+            assert first.poll() is None
+            time.sleep(0.05)
     finally:
         first.terminate()
         first.wait(30)

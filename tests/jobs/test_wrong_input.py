@@ -88,6 +88,28 @@ CASES = {
         [*PYTHON, "network.target=mine:build", "derivatives.method=taylor"],
         ["method 'taylor' cannot differentiate 'relu' (custom_jvp)", "double_forward"],
     ),
+    "options of other types": (
+        ["network=chain", "network.seed=abc", "network.inputs=5", "network.ranges=7"],
+        ["3 problems", 'network.seed must be an integer; got "abc"', "network.inputs", "7"],
+    ),
+    "negative seed": (["network=chain", "network.seed=-1"], ["network.seed must be greater than"]),
+    "names in one word": (["network=chain", "network.inputs=abcde"], ["network.inputs must be"]),
+    "builder without a seed": (
+        [*PYTHON, "network.target=mine:random"],
+        ["returns another function each time"],
+    ),
+    "names beside a whole network": (
+        [*PYTHON, "network.target=mine:whole"],
+        ["mine:whole returns a whole Network", "leave network.n_inputs"],
+    ),
+    "grid beyond all bounds": (
+        ["dataset.sampler=grid", "dataset.levels=40"],
+        ["makes more than 1,000,000 shards", "dataset.limit"],
+    ),
+    "dataset inside the output": (
+        [*CHAIN, "dataset=parquet", "dataset.path=mixed/0.parquet", "output.path=."],
+        ["lies inside output.path"],
+    ),
     "path to nothing": (
         [*CHAIN, "dataset=parquet", "dataset.path=nowhere/*.parquet"],
         ["nowhere/*.parquet"],
@@ -186,6 +208,13 @@ def folder(tmp_path_factory):
         "import jax\n"
         "def build():\n    return lambda x: jax.nn.relu(x)\n"
         "def three():\n    return lambda x: x @ jax.numpy.ones((3, 2))\n"
+        "def random():\n"
+        "    import numpy\n"
+        "    w = numpy.random.default_rng().normal(size=2)\n"
+        "    return lambda x: w * x\n"
+        "def whole():\n"
+        "    from pipeline.networks import Network\n"
+        "    return Network('n', lambda x: x, ('a',), ('b',), 'd', {})\n"
     )
     return path
 

@@ -1,10 +1,13 @@
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import UsageError
+from pipeline.errors import RunIncomplete, UsageError
 from pipeline.run.job import derive
 from pipeline.run.ledger import Ledger
+from pipeline.run.plan import Plan
 from pipeline.run.planner import make_plan
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"
@@ -94,3 +97,65 @@ def test_success_is_withdrawn_while_something_is_missing(run, tmp_path, monkeypa
     run()
     assert seen == [False]
     assert (tmp_path / "out/_SUCCESS").exists()
+
+
+@pytest.fixture
+def bad_rows(configure, tmp_path):
+    """Derive twenty rows of which one is bad."""
+    table = {name: [1.0] * 20 for name in ("x1", "x2", "x3", "x4", "x5")}
+    table["x1"][7] = None
+    pq.write_table(pa.table(table), tmp_path / "x.parquet")
+
+    def derived(*overrides):
+        return derive(
+            *configure(
+                *("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/x.parquet"),
+                *("cluster=inline", f"output.path={tmp_path}/out", *overrides),
+            )
+        )
+
+    return derived
+
+
+def test_shard_whose_quarantine_file_is_gone_is_done_again(bad_rows, tmp_path):
+    bad_rows()
+    (quarantined,) = (tmp_path / "out/quarantine").iterdir()
+    before = quarantined.read_bytes()
+    quarantined.unlink()
+    bad_rows()
+    assert quarantined.read_bytes() == before
+
+
+def test_stricter_limit_fails_a_run_that_was_published(bad_rows):
+    bad_rows()
+    with pytest.raises(RunIncomplete, match="1 of 20 rows are bad"):
+        bad_rows("limits.max_bad_fraction=0.0")
+
+
+def test_credentials_in_a_path_stay_out_of_the_output(configure, tmp_path):
+    pq.write_table(pa.table({f"x{i}": [1.0] for i in range(1, 6)}), tmp_path / "x.parquet")
+    uri = f"file://{tmp_path}/x.parquet"
+    config, yaml = configure(
+        *("network=chain", "dataset=parquet", f"dataset.path='{uri}'", "cluster=inline"),
+        *(f"output.path={tmp_path}/out", "derivatives.batch=8"),
+    )
+    plan = make_plan(config).plan
+    secret = Plan(
+        {**plan.settings, "dataset": {**plan.settings["dataset"], "path": "s3://***@b/x"}},
+        plan.files,
+        "s3://user:secret@b/x",
+    )
+    ledger = Ledger(config.output.path, secret)
+    ledger.open("resume", yaml + "path: s3://user:secret@b/x\n")
+    ledger.close()
+    kept = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(kept) == 3
+    assert not any(b"secret" in path.read_bytes() for path in kept)
+    assert secret.source.path == "s3://user:secret@b/x"
+
+
+def test_what_a_killed_run_left_half_written_is_cleared(run, tmp_path):
+    (tmp_path / "out/run/scratch").mkdir(parents=True)
+    (tmp_path / "out/run/scratch/torn.parquet").write_bytes(b"PAR1")
+    run()
+    assert list((tmp_path / "out/run/scratch").iterdir()) == []

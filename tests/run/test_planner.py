@@ -61,3 +61,22 @@ def test_shards_hold_every_row_once(configure):
         shard.first_row + shard.rows for shard in shards[:-1]
     ]
     assert sum(shard.rows for shard in shards) == 999_983
+
+
+def test_files_that_differ_in_nullability_are_one_dataset(configure, tmp_path):
+    (tmp_path / "in").mkdir()
+    strict = pa.schema([pa.field("tag", pa.string(), nullable=False)])
+    for name, tag in (("a", pa.table({"tag": ["x"]}, strict)), ("b", pa.table({"tag": ["y"]}))):
+        table = pa.table({**{f"x{i}": [1.0] for i in range(1, 6)}})
+        if name == "b":
+            tag = pa.table({"tag": pa.array([None], pa.string())})
+        field = tag.schema.field("tag")
+        pq.write_table(table.append_column(field, tag["tag"]), tmp_path / f"in/{name}.parquet")
+    manifest = derive(
+        *configure(
+            *("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/in"),
+            *("cluster=inline", f"output.path={tmp_path}/out"),
+        )
+    )
+    assert manifest["rows"]["derived"] == 2
+    assert pq.read_table(tmp_path / "out/data")["tag"].to_pylist() == ["x", None]

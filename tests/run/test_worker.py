@@ -115,3 +115,15 @@ def test_derive_of_a_file_that_changed_fails_by_name(worker, tmp_path):
     with pytest.raises(OSError, match=r"rows\.parquet has changed since the run was planned"):
         made.derive(shard)
     assert list((tmp_path / "out/data").iterdir()) == []
+
+
+def test_wrt_of_all_inputs_in_another_order_labels_each_rightly(worker, tmp_path):
+    made = worker(pa.table({"a": [2.0], "b": [4.0]}), "derivatives.wrt=[b,a]")
+    (shard,) = made.plan.shards()
+    made.derive(shard)
+    found = pq.read_table(tmp_path / "out/data" / shard.file_name).to_pydict()
+    assert found["d_y1_d_a"] == [-0.25]
+    assert found["d_y1_d_b"] == [0]
+    assert found["d_y2_d_b"] == [0.25]
+    assert found["d2_y1_d_a2"] == [0.25]
+    assert [name for name in found if name.startswith("d_y1")] == ["d_y1_d_b", "d_y1_d_a"]
