@@ -2,7 +2,7 @@
 
 import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from pyarrow import fs
@@ -18,11 +18,6 @@ class Place(NamedTuple):
 
     def __truediv__(self, name: str) -> "Place":
         return Place(self.filesystem, f"{self.path.rstrip('/')}/{name}")
-
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return PurePosixPath(self.path).name
 
     @property
     def is_local(self) -> bool:

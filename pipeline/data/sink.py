@@ -41,7 +41,6 @@ class ShardSink:
     def __init__(self, output: Place, file_name: str, schema: pa.Schema, row_group_rows: int):
         self._output = output
         self._file_name = file_name
-        self._schema = schema
         self._row_group_rows = row_group_rows
         self._held: list[pa.Table] = []
         self._data = _Scratch(output, f"data-{file_name}", schema)

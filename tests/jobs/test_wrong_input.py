@@ -239,7 +239,3 @@ def test_wrong_input_ends_with_a_clear_message_and_exit_code_2(name, folder, mon
     assert "Traceback" not in said
     assert not (folder / "outputs").exists()
     assert said.startswith("hyperdiag: ") or name == "cluster that is not there"
-
-
-def test_case_count_is_what_was_asked_for():
-    assert len(CASES) >= 25
