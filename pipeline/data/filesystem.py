@@ -44,8 +44,15 @@ def is_uri(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """Return a path that means the same from any folder."""
-    return path if is_uri(path) else str(Path(path).expanduser().absolute())
+    """Return a path that means the same from any folder.
+
+    Raises:
+        UsageError: if it begins with the home folder of nobody.
+    """
+    try:
+        return path if is_uri(path) else str(Path(path).expanduser().absolute())
+    except RuntimeError as error:
+        raise UsageError(f"cannot open {path}: {error}") from error
 
 
 def resolve(path: str) -> Place:

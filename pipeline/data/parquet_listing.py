@@ -14,7 +14,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from pipeline.errors import UsageError
+from pipeline.errors import UsageError, listed
 
 from .filesystem import Place, masked, resolve
 
@@ -160,7 +160,7 @@ def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa
             rows = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
             file = InputFile(info.path, info.size, info.mtime_ns or 0, rows)
             return file, parquet.schema_arrow
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # names that are no UTF-8, too
         return str(error).splitlines()[0]
 
 
@@ -171,7 +171,15 @@ def _partition_schema(place: Place, paths: list[str], own: list[str]) -> pa.Sche
     factory = ds.FileSystemDatasetFactory(place.filesystem, paths, ds.ParquetFileFormat(), options)
     folders = {part for path in paths for part in PurePosixPath(path).parts[:-1] if "=" in part}
     keys = {unquote(folder.partition("=")[0]) for folder in folders}
-    inspected = factory.inspect(promote_options="permissive") if keys else pa.schema([])
+    if not keys:
+        return pa.schema([])
+    try:
+        inspected = factory.inspect(fragments=0)  # the paths alone: files may differ
+    except pa.ArrowInvalid as error:
+        raise UsageError(
+            f"dataset.path {masked(place.path)}: its folders' keys {listed(sorted(keys))} cannot "
+            f"be read ({str(error).splitlines()[0]})"
+        ) from error
     return pa.schema([f for f in inspected if f.name in keys and f.name not in own])
 
 

@@ -21,6 +21,8 @@ _COMPARISONS: dict[type, Callable[[Any, Any], pc.Expression]] = {
     ast.GtE: ge,
 }
 
+_MOST_EQUALITIES = 100  # in one expression: Arrow walks it with a call for each
+
 _USAGE = (
     "a filter compares columns with numbers or text: "
     "q > 1 and (book in ('A', 'B') or not x is None); `col('a name')` for other names"
@@ -40,8 +42,8 @@ def parse_filter(text: str, schema: pa.Schema) -> pc.Expression:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise UsageError(f"dataset.filter '{text}': {error.msg}; {_USAGE}") from error
-    expression = _logic(tree, schema, text)
     try:
+        expression = _logic(tree, schema, text)
         schema.empty_table().filter(expression)
     except pa.ArrowException as error:
         raise UsageError(f"dataset.filter '{text}': {str(error).splitlines()[0]}") from error
@@ -79,13 +81,22 @@ def _comparison(
         case (ast.IsNot(), ast.Constant(value=None)):
             return subject.is_valid()
         case (ast.In() | ast.NotIn(), ast.Tuple(elts=items) | ast.List(elts=items)):
-            # As equalities: so null is in no list, and outside none, as in SQL.
-            equal = [subject == _constant(item, text) for item in items]
-            found = reduce(or_, equal, pc.scalar(False))
+            found = _in_list(subject, [_constant(item, text) for item in items])
             return ~found if isinstance(op, ast.NotIn) else found
     if type(op) not in _COMPARISONS:
         raise _refused(right, text)
     return _COMPARISONS[type(op)](subject, _value(right, schema, text))
+
+
+def _in_list(subject: pc.Expression, values: list[Any]) -> pc.Expression:
+    """Return whether a value is one of a list; null where it is null, as in SQL."""
+    if len(values) <= _MOST_EQUALITIES:  # with the promotions of a comparison
+        return reduce(or_, [subject == value for value in values], pc.scalar(False))
+    if any(isinstance(value, float) for value in values):
+        subject = subject.cast(pa.float64())
+    return pc.if_else(
+        subject.is_valid(), subject.isin(values), pc.scalar(pa.scalar(None, pa.bool_()))
+    )
 
 
 def _value(node: ast.expr, schema: pa.Schema, text: str) -> pc.Expression:

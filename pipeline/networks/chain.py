@@ -127,10 +127,13 @@ def _read_text(text: str) -> list[tuple[list[Any], str]]:
     usage = f"network.layers reads like Chain(Dense(5, 3, elu), Dense(3, 3)); got: {text}"
     try:
         # Flux also writes Dense(5 => 3, elu). Parsed, never evaluated.
-        tree = ast.parse(text.replace("=>", ","), mode="eval").body
+        tree = ast.parse(text.strip().replace("=>", ","), mode="eval").body
     except SyntaxError as error:
         raise UsageError(usage) from error
     if isinstance(tree, ast.Call) and getattr(tree.func, "id", None) == "Chain":
+        if tree.keywords:
+            names = ", ".join(str(keyword.arg) for keyword in tree.keywords)
+            raise UsageError(f"{usage}; layers have no names here: {names}")
         calls = tree.args
     else:
         calls = tree.elts if isinstance(tree, ast.Tuple | ast.List) else [tree]

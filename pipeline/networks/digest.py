@@ -67,7 +67,7 @@ def _write_program(
 
     def keep(value: Any) -> str:
         name = f"array {len(arrays):06d}"
-        arrays[name] = np.asarray(value)
+        arrays[name] = _plain(value)
         return name
 
     lines.append("program " + " ".join(define(v) for v in jaxpr.invars))
@@ -78,10 +78,17 @@ def _write_program(
         operands = " ".join(read(atom) for atom in equation.invars)
         results = " ".join(define(variable) for variable in equation.outvars)
         lines.append(f"{results} = {equation.primitive.name} {operands}")
-        for key in sorted(equation.params):
+        # What a compiled function is called does not change what it computes.
+        for key in sorted(equation.params.keys() - {"name"}):
             lines.append(f"  {key}:")
             _write_parameter(equation.params[key], lines, arrays)
     lines.append("return " + " ".join(read(atom) for atom in jaxpr.outvars))
+
+
+def _plain(value: Any) -> np.ndarray:
+    if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+        value = jax.random.key_data(value)
+    return np.asarray(value)
 
 
 def _write_parameter(value: Any, lines: list[str], arrays: dict[str, np.ndarray]) -> None:
@@ -92,7 +99,7 @@ def _write_parameter(value: Any, lines: list[str], arrays: dict[str, np.ndarray]
             _write_parameter(item, lines, arrays)
     elif isinstance(value, np.ndarray | jax.Array):
         name = f"array {len(arrays):06d}"
-        arrays[name] = np.asarray(value)
+        arrays[name] = _plain(value)
         lines.append(name)
     else:
         # Addresses differ from process to process; what they point at is traced elsewhere.

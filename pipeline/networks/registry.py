@@ -4,6 +4,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from operator import attrgetter
 from typing import Any
 
 from pydantic import ConfigDict, ValidationError, validate_call
@@ -45,7 +46,7 @@ def _builder(name: str) -> Callable[..., Network]:
         )
     module, _, function = registered[name].partition(":")
     try:
-        return getattr(importlib.import_module(module), function)
+        return attrgetter(function)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise UsageError(
             f"network '{name}' is registered as {registered[name]}, which cannot be loaded: {error}"
