@@ -78,8 +78,9 @@ def _write_program(
         operands = " ".join(read(atom) for atom in equation.invars)
         results = " ".join(define(variable) for variable in equation.outvars)
         lines.append(f"{results} = {equation.primitive.name} {operands}")
-        # What a compiled function is called does not change what it computes.
-        for key in sorted(equation.params.keys() - {"name"}):
+        # What a compiled function is called, and which intermediates a checkpoint keeps, does not
+        # change what is computed; a policy's set of names prints in another order each time.
+        for key in sorted(equation.params.keys() - {"name", "policy"}):
             lines.append(f"  {key}:")
             _write_parameter(equation.params[key], lines, arrays)
     lines.append("return " + " ".join(read(atom) for atom in jaxpr.outvars))

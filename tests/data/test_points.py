@@ -154,8 +154,8 @@ def test_count_outside_any_points_counts_good_rows_beyond_the_ranges(rows):
 
 
 def test_count_outside_end_of_a_range_rounded_to_float32_is_inside():
-    low, high = np.array([0.1]), np.array([0.7])
-    ends = np.array([[0.1], [0.7]], dtype=np.float32)
+    low, high = np.array([-0.1]), np.array([0.1])  # both round away from zero
+    ends = np.array([[-0.1], [0.1]], dtype=np.float32)
     beyond = np.nextafter(ends, np.array([[-1], [1]], dtype=np.float32))
     none = np.zeros(2, dtype=bool)
     assert count_outside(ends, low, high, none) == 0

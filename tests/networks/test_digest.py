@@ -84,6 +84,11 @@ def _in_checkpoint(number):
     return jax.checkpoint(lambda x: jnp.sin(x) * number)
 
 
+def _in_checkpoint_with_a_policy(number):
+    policy = jax.checkpoint_policies.save_only_these_names(*"abcd")  # it holds a set
+    return jax.checkpoint(lambda x: jnp.sin(x) * number, policy=policy)
+
+
 MAKERS = [
     _closed_over,
     _closed_over_jax,
@@ -98,6 +103,7 @@ MAKERS = [
     _in_custom_jvp,
     _in_rule_of_custom_jvp,
     _in_checkpoint,
+    _in_checkpoint_with_a_policy,
 ]
 
 

@@ -157,3 +157,16 @@ def test_python_builder_of_no_network_is_refused(module, body, message):
 def test_python_sizes_and_names_that_do_not_fit_are_refused(module, options, message):
     with pytest.raises(UsageError, match=message):
         build(f"{module(GOOD)}:make", **options)
+
+
+def test_python_builder_of_another_function_each_time_is_refused(module):
+    name = module("""
+        import numpy as np
+
+        def make(seed=None):
+            weights = np.random.default_rng(seed).random(2, np.float32)
+            return lambda x: x * weights
+        """)
+    with pytest.raises(UsageError, match=f"{name}:make returns another function each time"):
+        build(f"{name}:make", n_inputs=2)
+    assert build(f"{name}:make", {"seed": 1}, n_inputs=2).n_outputs == 2
