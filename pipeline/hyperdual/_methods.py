@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import jet
 
+from . import _rules  # noqa: F401  (enters the rules)
+from ._interpret import hyperdual, hyperdual_adjoint
 from ._jaxpr import custom_rule_names
 
 Function = Callable[[jax.Array], jax.Array]
@@ -113,6 +115,8 @@ def dense_hessian(fn: Function, z: jax.Array) -> Triple:
 
 
 METHODS: dict[str, Method] = {
+    "hyperdual": hyperdual,
+    "hyperdual_adjoint": hyperdual_adjoint,
     "double_forward": double_forward,
     "taylor": taylor,
     "forward_over_reverse": forward_over_reverse,

@@ -1,0 +1,36 @@
+"""The race of the kernels: how fast (y, J, D) can be had, by us and by what others would write.
+
+    subject.py     what a network of the race is
+    zoo.py         the networks; dense.py and structured.py build them
+    rivals.py      the contestants
+    race.py        times them in turn on one network, and checks their numbers
+    peak.py        what the machine could do at most
+    report.py      tables and JSON
+    picture.py     draws
+"""
+
+from .peak import dense_multiply_adds, matmul_peak
+from .picture import draw
+from .race import Result, race
+from .report import assemble, print_report
+from .rivals import OURS, RIVALS, YARDSTICK, Rival, choose_rivals
+from .subject import Subject
+from .zoo import SUBJECTS, choose_subjects
+
+__all__ = [
+    "OURS",
+    "RIVALS",
+    "SUBJECTS",
+    "YARDSTICK",
+    "Result",
+    "Rival",
+    "Subject",
+    "assemble",
+    "choose_rivals",
+    "choose_subjects",
+    "dense_multiply_adds",
+    "draw",
+    "matmul_peak",
+    "print_report",
+    "race",
+]

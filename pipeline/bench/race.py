@@ -1,0 +1,211 @@
+"""One network, all contestants: timed in turn in one process, and checked against float64."""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import jax
+import numpy as np
+
+from pipeline.hyperdual import numerics
+
+from .rivals import Batched, Rival, jvp_of_jvp
+from .subject import Function, Subject
+
+# Points at which a contestant's numbers are checked.
+CHECK_ROWS = 64
+# A contestant whose call takes longer (seconds) gets fewer rows, and `_SLOW_ROUNDS` rounds.
+SLOW_SECONDS = 3.0
+_SLOW_ROUNDS = 2
+# A contestant calls again and again for so long (seconds) when its turn comes.
+_TURN_SECONDS = 0.15
+# The part of a batch that shows how slow a contestant is.
+_PROBE_PART = 32
+# An error above this part of the largest derivative is no rounding: the numbers are wrong.
+WRONG = 1e-2
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one contestant did on one network.
+
+    Attributes:
+        cannot: why it cannot differentiate this network, or gives wrong numbers; None if it can.
+        rows: points of each timed call; fewer than the others' where it is `slow`.
+        slow: whether it was given fewer rows and rounds for being slow.
+        calls: how many calls were timed.
+        seconds: the median of a call.
+        compile_seconds: from the function to the first result, less one call.
+        errors: {array: largest error / largest magnitude of that output}, against float64.
+        choice: the method and tile that it says it chose; None where it does not say.
+    """
+
+    cannot: str | None = None
+    rows: int = 0
+    slow: bool = False
+    calls: int = 0
+    seconds: float = math.nan
+    compile_seconds: float = math.nan
+    errors: Mapping[str, float] = field(default_factory=dict)
+    choice: Mapping[str, Any] | None = None
+
+    @property
+    def rows_per_s(self) -> float | None:
+        """Points in a second; None for a contestant that cannot."""
+        return self.rows / self.seconds if self.cannot is None else None
+
+
+@dataclass
+class _Lane:
+    """A contestant under way: what it runs, and the seconds of each of its calls so far."""
+
+    rival: Rival
+    call: Batched
+    points: jax.Array
+    rounds: int
+    calls: int
+    slow: bool
+    compile_seconds: float
+    errors: dict[str, float]
+    seconds: list[float] = field(default_factory=list)
+
+    def turn(self) -> None:
+        self.seconds += [_timed(self.call, self.points)[0] for _ in range(self.calls)]
+
+    def result(self) -> Result:
+        return Result(
+            rows=len(self.points),
+            slow=self.slow,
+            calls=len(self.seconds),
+            seconds=median(self.seconds),
+            compile_seconds=self.compile_seconds,
+            errors=self.errors,
+            choice=_choice(self.call),
+        )
+
+
+def race(
+    subject: Subject, rivals: Sequence[Rival], rounds: int = 5, rows_scale: float = 1.0
+) -> dict[str, Result]:
+    """Time the contestants on a network, in float32; return {name: result}, in their order.
+
+    All are compiled first. Then they take turns, round after round, each round beginning with
+    another one, so that what the machine does besides hits all alike.
+
+    Args:
+        subject: the network.
+        rivals: the contestants, with distinct names.
+        rounds: turns of each.
+        rows_scale: times the network's own number of rows.
+    """
+    points = subject.points(max(1, round(subject.rows * rows_scale)))
+    reference = reference_arrays(subject, points[:CHECK_ROWS])
+    results: dict[str, Result] = {}
+    lanes: list[_Lane] = []
+    with numerics("float32"):
+        fn = subject.build("float32")
+        for rival in rivals:
+            try:
+                lane = _prepare(rival, fn, points, rounds, reference)
+            except Exception as error:  # whatever stops a contestant is its result
+                first_line = (str(error).strip().splitlines() or ["no message"])[0]
+                results[rival.name] = Result(cannot=f"{type(error).__name__}: {first_line}")
+                continue
+            wrong = [f"{name} by {error:.1g}" for name, error in lane.errors.items() if error > WRONG]
+            if wrong:
+                reason = f"wrong numbers: {', '.join(wrong)} of the largest"
+                results[rival.name] = Result(cannot=reason, errors=lane.errors)
+            else:
+                lanes.append(lane)
+        for turn in range(rounds):
+            first = turn % max(len(lanes), 1)
+            for lane in lanes[first:] + lanes[:first]:
+                if turn < lane.rounds:
+                    lane.turn()
+    results |= {lane.rival.name: lane.result() for lane in lanes}
+    return {rival.name: results[rival.name] for rival in rivals}
+
+
+def reference_arrays(subject: Subject, points: np.ndarray) -> dict[str, np.ndarray]:
+    """Return value, jacobian, hessian_diag and laplacian by jvp of jvp, all in float64.
+
+    Args:
+        subject: the network; its function is built anew, for float64.
+        points: (rows, n), float32.
+    """
+    with numerics("float64"):
+        call = jvp_of_jvp(subject.build("float64"), subject.n)
+        value, jacobian, hessian_diag = map(np.asarray, call(points.astype(np.float64)))
+    return {
+        "value": value,
+        "jacobian": jacobian,
+        "hessian_diag": hessian_diag,
+        "laplacian": hessian_diag.sum(axis=-1),
+    }
+
+
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest error, of each output by its own largest magnitude; infinite for NaN.
+
+    Args:
+        found, expected: (rows, m) or (rows, m, n); an output that is all zero counts absolutely.
+    """
+    others = tuple(axis for axis in range(expected.ndim) if axis != 1)
+    magnitude = np.abs(expected).max(axis=others)
+    error = np.abs(found - expected).max(axis=others) / np.where(magnitude > 0, magnitude, 1)
+    return float(error.max()) if np.isfinite(error).all() else math.inf
+
+
+def _prepare(
+    rival: Rival,
+    fn: Function,
+    points: np.ndarray,
+    rounds: int,
+    reference: Mapping[str, np.ndarray],
+) -> _Lane:
+    """Compile a contestant for as many rows as it can do in `SLOW_SECONDS`, and check it."""
+    n = points.shape[1]
+    probe = jax.numpy.asarray(points[: max(1, len(points) // _PROBE_PART)])
+    scout = rival.build(fn, n)
+    _timed(scout, probe)
+    affordable = int(len(probe) * SLOW_SECONDS / _timed(scout, probe)[0])
+    slow = affordable < len(points)
+    batch = jax.numpy.asarray(points[: max(len(probe), affordable)] if slow else points)
+    # Anew, so that one that tunes itself does so on the batch that is timed.
+    started = time.perf_counter()
+    call = rival.build(fn, n)
+    _timed(call, batch)
+    first = time.perf_counter() - started
+    seconds, arrays = _timed(call, batch)
+    rows = min(len(batch), CHECK_ROWS)
+    return _Lane(
+        rival=rival,
+        call=call,
+        points=batch,
+        rounds=min(rounds, _SLOW_ROUNDS) if slow else rounds,
+        calls=max(1, math.ceil(_TURN_SECONDS / seconds)),
+        slow=slow,
+        compile_seconds=max(0.0, first - seconds),
+        errors={
+            name: relative_error(np.asarray(array[:rows], np.float64), reference[name][:rows])
+            for name, array in zip(rival.gives, arrays, strict=True)
+        },
+    )
+
+
+def _timed(call: Callable[[Any], Any], points: jax.Array) -> tuple[float, Any]:
+    """Return the seconds of a call, until its arrays are there, and the arrays."""
+    started = time.perf_counter()
+    arrays = jax.block_until_ready(call(points))
+    return time.perf_counter() - started, arrays
+
+
+def _choice(call: Batched) -> dict[str, Any] | None:
+    """Return what a contestant says that it chose, as `method` and `tile`."""
+    choice = getattr(call, "choice", None)
+    if choice is None:
+        return None
+    return {name: getattr(choice, name, None) for name in ("method", "tile")}

@@ -1,0 +1,179 @@
+"""What a race says: one dictionary for JSON, and tables for people."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .peak import dense_multiply_adds
+from .race import Result
+from .rivals import OURS, RIVALS, YARDSTICK
+from .subject import Subject
+
+Json = dict[str, Any]
+
+_TITLES = {"reverse_over_forward": "reverse over fwd."}
+
+
+def assemble(
+    raced: Sequence[tuple[Subject, Mapping[str, Result]]],
+    peak: float,
+    machine: Mapping[str, Any],
+    notes: Sequence[str] = (),
+) -> Json:
+    """Return the report of a race, ready for JSON.
+
+    Args:
+        raced: the networks, each with its contestants' results.
+        peak: of the machine, in multiply-adds per second.
+        machine: what is to be said of machine, versions and settings, as plain values.
+        notes: sentences on what was left out.
+
+    Returns:
+        `subject`, `machine`, `peak_multiply_adds_per_s`, `notes`, and
+        `networks`: for each its `name`, `description`, `n`, `m`, `contestants` ({name: the fields of
+        `Result` and `rows_per_s`}), and of the comparison, each None where a side is missing:
+        `best_other` (name of the fastest exact contestant that is not ours), `speedup` (our rate
+        over its rate), `time_over_jacfwd` (our time per row over that of the Jacobian alone) and
+        `share_of_peak` (multiply-adds there must be, at our rate, over the peak);
+        `geometric_means`: of `speedup` and `time_over_jacfwd` over the networks that have them.
+    """
+    networks = [_network(subject, results, peak) for subject, results in raced]
+    return {
+        "subject": "kernels",
+        "machine": dict(machine),
+        "peak_multiply_adds_per_s": peak,
+        "notes": list(notes),
+        "networks": networks,
+        "geometric_means": {
+            key: _geometric_mean([one[key] for one in networks if one[key] is not None])
+            for key in ("speedup", "time_over_jacfwd")
+        },
+    }
+
+
+def _network(subject: Subject, results: Mapping[str, Result], peak: float) -> Json:
+    rates = {name: result.rows_per_s for name, result in results.items()}
+    exact = {
+        name: rate
+        for name, rate in rates.items()
+        if rate is not None and name != OURS and "hessian_diag" in RIVALS[name].gives
+    }
+    best = max(exact, key=lambda name: exact[name], default=None)
+    mine, yardstick = rates.get(OURS), rates.get(YARDSTICK)
+    least = dense_multiply_adds(subject.widths) if subject.widths else None
+    return {
+        "name": subject.name,
+        "description": subject.description,
+        "n": subject.n,
+        "m": subject.m,
+        "best_other": best,
+        "speedup": mine / exact[best] if mine and best else None,
+        "time_over_jacfwd": yardstick / mine if mine and yardstick else None,
+        "share_of_peak": mine * least / peak if mine and least else None,
+        "contestants": {name: _contestant(result) for name, result in results.items()},
+    }
+
+
+def _contestant(result: Result) -> Json:
+    if result.cannot is not None:
+        return {"cannot": result.cannot}
+    return {
+        "cannot": None,
+        "rows_per_s": result.rows_per_s,
+        "rows": result.rows,
+        "slow": result.slow,
+        "calls": result.calls,
+        "seconds": result.seconds,
+        "compile_seconds": result.compile_seconds,
+        "errors": dict(result.errors),
+        "choice": dict(result.choice) if result.choice else None,
+    }
+
+
+def _geometric_mean(values: Sequence[float]) -> float | None:
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+
+
+def print_report(report: Json, console: Console) -> None:
+    """Print a report's tables, what could not be done, and the geometric means."""
+    networks = report["networks"]
+    names = list(dict.fromkeys(name for one in networks for name in one["contestants"]))
+    rates = Table("rows/s", "n", "m", *(_title(name) for name in names), box=None, pad_edge=False)
+    for column in rates.columns[1:]:
+        column.justify = "right"
+    for one in networks:
+        cells = [_rate(one["contestants"][name]) for name in names]
+        rates.add_row(escape(one["name"]), str(one["n"]), str(one["m"]), *cells)
+    console.print(rates)
+    if OURS in names:
+        console.print()
+        console.print(_ours(networks))
+    _print_remarks(report, console)
+    means = report["geometric_means"]
+    if means["speedup"] is not None:
+        console.print(
+            f"\ngeometric mean: {means['speedup']:.2f} times the rate of the best other exact method"
+        )
+    if means["time_over_jacfwd"] is not None:
+        console.print(
+            f"geometric mean: {means['time_over_jacfwd']:.2f} of the time of the Jacobian alone"
+        )
+
+
+def _ours(networks: Sequence[Json]) -> Table:
+    titles = ("ours", "times best other", "time/jacfwd", "of peak", "error J", "error D", "compiled")
+    table = Table(*titles, "method, tile", box=None, pad_edge=False)
+    for column in table.columns[1:-1]:
+        column.justify = "right"
+    for one in networks:
+        mine = one["contestants"][OURS]
+        if mine["cannot"] is not None:
+            table.add_row(escape(one["name"]), "cannot")
+            continue
+        against = "" if one["best_other"] is None else f" {_title(one['best_other'])}"
+        choice = mine["choice"] or {}
+        table.add_row(
+            escape(one["name"]),
+            f"{one['speedup']:.2f}{against}" if one["speedup"] else "-",
+            f"{one['time_over_jacfwd']:.2f}" if one["time_over_jacfwd"] else "-",
+            f"{one['share_of_peak']:.0%}" if one["share_of_peak"] else "",
+            f"{mine['errors']['jacobian']:.0e}",
+            f"{mine['errors']['hessian_diag']:.0e}",
+            f"{mine['compile_seconds']:.1f} s",
+            ", ".join(f"{value}" for value in choice.values() if value is not None),
+        )
+    return table
+
+
+def _print_remarks(report: Json, console: Console) -> None:
+    remarks = list(report["notes"])
+    for one in report["networks"]:
+        for name, result in one["contestants"].items():
+            if result["cannot"] is not None:
+                remarks.append(f"{name} cannot do {one['name']}: {result['cannot']}")
+            elif result["slow"]:
+                remarks.append(
+                    f"{name} is slow on {one['name']}: timed on {result['rows']:,} rows, "
+                    f"{result['calls']} calls"
+                )
+    if any("folx" in one["contestants"] for one in report["networks"]):
+        remarks.append("folx gives less: the Jacobian, and the sum of the Hessian diagonal")
+    if remarks:
+        console.print()
+    for remark in remarks:
+        console.print(f"note: {remark}", markup=False, soft_wrap=True)
+
+
+def _title(name: str) -> str:
+    return _TITLES.get(name, name.replace("_", " "))
+
+
+def _rate(contestant: Json) -> str:
+    if contestant["cannot"] is not None:
+        return "cannot"
+    rate = contestant["rows_per_s"]
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"

@@ -1,0 +1,183 @@
+"""The contestants: ours, and what one would write without us, untiled, `jit` of `vmap`.
+
+Each gets a function of one point, (n,) to (m,), and returns a callable from points (rows, n) to the
+arrays that it gives. The rivals share nothing with `pipeline.hyperdual`: what is timed is what stands
+here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import jet
+
+from pipeline.errors import UsageError, closest
+from pipeline.hyperdual import derivatives
+
+from .subject import Function
+
+Batched = Callable[[Any], tuple[jax.Array, ...]]
+
+# value (rows, m); jacobian (rows, m, n); hessian_diag (rows, m, n); laplacian (rows, m), its sum
+# over the inputs.
+ALL = ("value", "jacobian", "hessian_diag")
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A contestant.
+
+    Attributes:
+        name: what `bench.contestants` calls it.
+        description: one line for people.
+        build: from a function and n to a jitted callable of points (rows, n).
+        gives: the names of the arrays that the callable returns, in order.
+        requires: a package that it needs, or None.
+    """
+
+    name: str
+    description: str
+    build: Callable[[Function, int], Batched]
+    gives: tuple[str, ...] = ALL
+    requires: str | None = None
+
+
+def ours(fn: Function, n: int) -> Batched:
+    """Our engine, with the method and tile that it chooses itself."""
+    return derivatives(fn, n, method="auto")
+
+
+def jvp_of_jvp(fn: Function, n: int) -> Batched:
+    """Forward over forward, once for each input."""
+
+    def along(x: jax.Array, direction: jax.Array) -> tuple[jax.Array, ...]:
+        def dual(point: jax.Array) -> tuple[jax.Array, jax.Array]:
+            return jax.jvp(fn, (point,), (direction,))
+
+        (value, slope), (_, curvature) = jax.jvp(dual, (x,), (direction,))
+        return value, slope, curvature
+
+    def at_point(x: jax.Array) -> tuple[jax.Array, ...]:
+        directions = jnp.eye(n, dtype=x.dtype)
+        return jax.vmap(along, in_axes=(None, 0), out_axes=(None, -1, -1))(x, directions)
+
+    return jax.jit(jax.vmap(at_point))
+
+
+def taylor(fn: Function, n: int) -> Batched:
+    """Second-order Taylor series by `jax.experimental.jet`, once for each input."""
+
+    def along(x: jax.Array, direction: jax.Array) -> tuple[jax.Array, ...]:
+        value, (slope, curvature) = jet.jet(fn, (x,), ((direction, jnp.zeros_like(x)),))
+        return value, slope, curvature
+
+    def at_point(x: jax.Array) -> tuple[jax.Array, ...]:
+        # jet's value is batched along with its series: one copy for each direction.
+        value, jacobian, hessian_diag = jax.vmap(along, in_axes=(None, 0), out_axes=(0, -1, -1))(
+            x, jnp.eye(n, dtype=x.dtype)
+        )
+        return value[0], jacobian, hessian_diag
+
+    return jax.jit(jax.vmap(at_point))
+
+
+def reverse_over_forward(fn: Function, n: int) -> Batched:
+    """Backpropagation through dual numbers: the gradient of each J[j, i], of which one is kept."""
+
+    def along(x: jax.Array, direction: jax.Array) -> tuple[jax.Array, ...]:
+        def dual(point: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            value, slope = jax.jvp(fn, (point,), (direction,))
+            return slope, (value, slope)
+
+        gradients, (value, slope) = jax.jacrev(dual, has_aux=True)(x)
+        return value, slope, gradients @ direction
+
+    def at_point(x: jax.Array) -> tuple[jax.Array, ...]:
+        directions = jnp.eye(n, dtype=x.dtype)
+        return jax.vmap(along, in_axes=(None, 0), out_axes=(None, -1, -1))(x, directions)
+
+    return jax.jit(jax.vmap(at_point))
+
+
+def dense_hessian(fn: Function, n: int) -> Batched:
+    """The whole Hessian by `jax.hessian`, of which the diagonal is kept."""
+    del n
+
+    def at_point(x: jax.Array) -> tuple[jax.Array, ...]:
+        hessian_diag = jnp.diagonal(jax.hessian(fn)(x), axis1=-2, axis2=-1)
+        return fn(x), jax.jacfwd(fn)(x), hessian_diag
+
+    return jax.jit(jax.vmap(at_point))
+
+
+def jacfwd(fn: Function, n: int) -> Batched:
+    """The yardstick: the Jacobian alone, no second derivative."""
+    del n
+    jacobian = jax.jit(jax.vmap(jax.jacfwd(fn)))
+    return lambda x: (jacobian(x),)
+
+
+def folx(fn: Function, n: int) -> Batched:
+    """The forward Laplacian of folx (Li et al. 2023): less than the others give, the sum over i."""
+    del n
+    from folx import forward_laplacian  # late: an optional package
+
+    forward = forward_laplacian(fn, disable_jit=True)  # it is jitted here, as a whole
+
+    def at_point(x: jax.Array) -> tuple[jax.Array, ...]:
+        result = forward(x)
+        return result.x, result.jacobian.dense_array.T, result.laplacian
+
+    return jax.jit(jax.vmap(at_point))
+
+
+OURS, YARDSTICK = "ours", "jacfwd"
+
+_ALL = (
+    Rival(OURS, "derivatives(fn, n): value, Jacobian and Hessian diagonal", ours),
+    Rival("jvp_of_jvp", "forward over forward", jvp_of_jvp),
+    Rival("taylor", "jax.experimental.jet", taylor),
+    Rival("reverse_over_forward", "backpropagation through dual numbers", reverse_over_forward),
+    Rival("dense_hessian", "jax.hessian, its diagonal kept", dense_hessian),
+    Rival(YARDSTICK, "the Jacobian alone, as a yardstick", jacfwd, gives=("jacobian",)),
+    Rival(
+        "folx",
+        "forward Laplacian: the sum of the diagonal only",
+        folx,
+        gives=("value", "jacobian", "laplacian"),
+        requires="folx",
+    ),
+)
+
+RIVALS: dict[str, Rival] = {rival.name: rival for rival in _ALL}
+
+
+def choose_rivals(names: Sequence[str] | None = None) -> tuple[list[Rival], list[str]]:
+    """Return the contestants of a race, and a sentence for each that had to be left out.
+
+    Args:
+        names: from `RIVALS`; None means all whose packages are installed.
+
+    Raises:
+        UsageError: naming each unknown name, and each named one whose package is missing.
+    """
+    wanted = list(dict.fromkeys(names if names is not None else RIVALS))
+    problems = [
+        f"bench.contestants: there is no '{name}'{closest(name, RIVALS)}; "
+        f"there are {', '.join(RIVALS)}"
+        for name in wanted
+        if name not in RIVALS
+    ]
+    known = [RIVALS[name] for name in wanted if name in RIVALS]
+    missing = [
+        f"{rival.name} is left out: it needs the package {rival.requires} "
+        "(pip install 'hyperdiag[bench]')"
+        for rival in known
+        if rival.requires and find_spec(rival.requires) is None
+    ]
+    if problems or (missing and names is not None):
+        raise UsageError(problems + (missing if names is not None else []))
+    return [one for one in known if not one.requires or find_spec(one.requires)], missing

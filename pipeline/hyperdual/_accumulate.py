@@ -1,0 +1,206 @@
+"""The two accumulations, as places where intermediates are recorded.
+
+For a primitive u = phi(v_1, ..., v_p), along each direction i,
+
+    J_u[i] = sum_a dphi/dv_a . J_va[i]
+    D_u[i] = sum_a dphi/dv_a . D_va[i] + s_u[i],     s_u[i] = phi''(v)[J_v[i], J_v[i]].
+
+The *source* s_u is the only place where second derivatives are born. Forward accumulation carries
+D along (hyper-dual numbers; Fike and Alonso, AIAA 2011-886). Adjoint accumulation uses that D_y is
+linear in the sources: with the cotangents delta_u[j] = dy_j/du from one reverse sweep,
+
+    D_y[j, i] = sum_u < delta_u[j], s_u[i] >
+
+(the identity behind edge pushing: Gower and Mello, Optimization Methods and Software 27, 2012).
+The two can be joined: carry D up to some equation, and take each D that later equations use as one
+more source. That is how programs with a step that has no reverse mode are done.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ._tangent import Tangent, add, contract, product, scale, total
+
+# Maps cotangents (m, *S) of the results (None: zero) to those of the parents, and to what the
+# inside of the step adds to D of the outputs, shape (m, k) (None: nothing).
+Pull = Callable[
+    [list[jax.Array | None]], tuple[Sequence[jax.Array | None], jax.Array | None]
+]
+
+
+class Source(NamedTuple):
+    """coefficient * left * right, entry by entry; a factor that is None is one."""
+
+    coefficient: jax.Array | None
+    left: Tangent
+    right: Tangent | None = None
+
+    def tangent(self) -> Tangent:
+        """Return the product of left and right, without the coefficient."""
+        return self.left if self.right is None else product(self.left, self.right)
+
+
+@dataclass(eq=False)
+class Node:
+    """A recorded intermediate of shape S: its value, J and, in forward accumulation, D.
+
+    Attributes:
+        value: shape S.
+        jacobian: along the k directions.
+        hessian_diag: likewise, or along one direction for the Laplacian; None: zero, or not
+            carried because it will come out of the reverse sweep.
+        curved: whether a source, or a D, is here or upstream.
+    """
+
+    value: jax.Array
+    jacobian: Tangent
+    hessian_diag: Tangent | None = None
+    curved: bool = False
+
+
+class _Step(NamedTuple):
+    """One recorded step: what the reverse sweep needs."""
+
+    nodes: list[Node | None]
+    sources: list[list[Source]]
+    parents: list[Node]
+    pull: Pull
+
+
+class Irreversible(Exception):
+    """A step without reverse mode has curved parents; `step` says which to carry D up to."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+
+@dataclass
+class Accumulation:
+    """Records intermediates, carrying D before step `cut` and recording sources from there on.
+
+    Attributes:
+        outputs: m, the number of cotangents in the reverse sweep.
+        cut: the first step of adjoint accumulation: 0 is all adjoint, infinity all forward.
+        laplacian: whether sources are summed over the directions where they are born.
+    """
+
+    outputs: int
+    cut: float
+    laplacian: bool = False
+    step: int = 0
+    steps: list[_Step] = field(default_factory=list)
+    leaves: list[Node] = field(default_factory=list)
+
+    @property
+    def forward(self) -> bool:
+        """Whether D is being carried."""
+        return self.step < self.cut
+
+    def inner(self, forward: bool) -> "Accumulation":
+        """Return the accumulation for the body of a control-flow step."""
+        return Accumulation(self.outputs, math.inf if forward else 0, self.laplacian)
+
+    def record(
+        self,
+        values: Sequence[jax.Array],
+        jacobians: Sequence[Tangent | None],
+        hessian_diags: Sequence[Tangent | None],
+        sources: Sequence[Sequence[Source]],
+        parents: list[Node],
+        pull: Pull | None,
+        curved: bool = False,
+    ) -> list[Node | None]:
+        """Record the results of one step; a result whose J is None is no node.
+
+        Args:
+            values: the results.
+            jacobians: of each result.
+            hessian_diags: of each result, as far as it is linear in the parents' D; not looked
+                at in adjoint accumulation.
+            sources: of each result.
+            parents: the nodes that the step used.
+            pull: the reverse of the step; None if there is none.
+            curved: whether there are sources inside the step, that `pull` accounts for.
+        """
+        upstream = any(parent.curved for parent in parents)
+        nodes: list[Node | None] = []
+        for value, jacobian, carried, born in zip(
+            values, jacobians, hessian_diags, sources, strict=True
+        ):
+            if jacobian is None:
+                nodes.append(None)
+                continue
+            node = Node(value, jacobian, curved=upstream or curved or bool(born))
+            if self.forward:
+                terms = [] if carried is None else [carried]
+                terms += [self._folded(source) for source in born]
+                node.hessian_diag = add(terms)
+                if node.hessian_diag is not None:
+                    self.leaves.append(node)
+            nodes.append(node)
+        if not self.forward:
+            if pull is None:
+                if upstream:
+                    raise Irreversible(self.step)
+                pull = _nothing_upstream(len(parents))
+            self.steps.append(_Step(nodes, [list(born) for born in sources], parents, pull))
+        return nodes
+
+    def _folded(self, source: Source) -> Tangent:
+        tangent = source.tangent()
+        return scale(total(tangent) if self.laplacian else tangent, source.coefficient)
+
+    def reverse(
+        self, results: Sequence[tuple[Node, jax.Array]]
+    ) -> tuple[dict[int, jax.Array], jax.Array | None]:
+        """Sweep back from the results' cotangents (m, *S).
+
+        Returns:
+            The cotangents of all nodes reached, by id, and D of the outputs, shape (m, k) or, for
+            the Laplacian, (m, 1); None if no source was met.
+        """
+        cotangents: dict[int, jax.Array] = {}
+        found: list[jax.Array] = []
+
+        def reach(node: Node, cotangent: jax.Array) -> None:
+            known = cotangents.get(id(node))
+            cotangents[id(node)] = cotangent if known is None else known + cotangent
+
+        for node, cotangent in results:
+            reach(node, cotangent)
+        for step in reversed(self.steps):
+            arrived = [
+                None if node is None else cotangents.get(id(node)) for node in step.nodes
+            ]
+            if all(cotangent is None for cotangent in arrived):
+                continue
+            for cotangent, sources in zip(arrived, step.sources, strict=True):
+                if cotangent is not None:
+                    found += [self._contracted(cotangent, source) for source in sources]
+            passed, inside = step.pull(arrived)
+            if inside is not None:
+                found.append(inside)
+            for parent, cotangent in zip(step.parents, passed, strict=True):
+                if cotangent is not None:
+                    reach(parent, cotangent)
+        for leaf in self.leaves:
+            if id(leaf) in cotangents and leaf.hessian_diag is not None:
+                found.append(contract(cotangents[id(leaf)], leaf.hessian_diag))
+        # With complex intermediates, dy = Re(sum delta du) for real y.
+        return cotangents, sum(jnp.real(part) for part in found) if found else None
+
+    def _contracted(self, cotangent: jax.Array, source: Source) -> jax.Array:
+        tangent = total(source.tangent()) if self.laplacian else source.tangent()
+        if source.coefficient is not None:
+            # The factor that varies from row to row goes to the smaller operand.
+            cotangent = cotangent * source.coefficient
+        return contract(cotangent, tangent)
+
+
+def _nothing_upstream(count: int) -> Pull:
+    return lambda cotangents: ([None] * count, None)

@@ -1,0 +1,65 @@
+"""What the interpreter knows of an array that depends on the inputs.
+
+Elementwise functions of one node are not recorded one by one: an array phi(v), with v a node, is
+carried as the entrywise pair phi'(v), phi''(v), a truncated Taylor series in one scalar for each
+entry. Only when something other than an elementwise function asks is it made a node,
+
+    J = phi'(v) J_v,    D = phi'(v) D_v + phi''(v) J_v^2,
+
+so that an activation of ten primitives costs the k directions one step, not ten.
+"""
+
+from dataclasses import dataclass
+
+import jax
+
+from ._accumulate import Accumulation, Node, Source
+from ._tangent import scale
+
+
+@dataclass(eq=False)
+class Active:
+    """phi(node.value), entry by entry.
+
+    Attributes:
+        node: the argument of phi.
+        value: phi, shape S.
+        slope: phi', shape S; None: one.
+        curvature: phi'', shape S; None: zero.
+    """
+
+    node: Node
+    value: jax.Array
+    slope: jax.Array | None = None
+    curvature: jax.Array | None = None
+    _made: Node | None = None
+
+    def as_node(self, accumulation: Accumulation) -> Node:
+        """Return this array as a node of its own, recorded once."""
+        if self.value is self.node.value:
+            return self.node
+        if self._made is None:
+            self._made = self._record(accumulation)
+        return self._made
+
+    def _record(self, accumulation: Accumulation) -> Node:
+        parent, slope = self.node, self.slope
+        carried = parent.hessian_diag
+        sources = []
+        if self.curvature is not None:
+            sources.append(Source(self.curvature, parent.jacobian, parent.jacobian))
+        (node,) = accumulation.record(
+            [self.value],
+            [scale(parent.jacobian, slope)],
+            [None if carried is None else scale(carried, slope)],
+            [sources],
+            [parent],
+            lambda cotangents: ([cotangents[0] if slope is None else cotangents[0] * slope], None),
+        )
+        assert node is not None
+        return node
+
+
+def whole(node: Node) -> Active:
+    """Return the array that is the node itself."""
+    return Active(node, node.value)

@@ -1,0 +1,81 @@
+"""Primitives that call a function: jit, checkpoint, custom_jvp, custom_vjp.
+
+Plain calls are walked into. A function with a derivative rule of its own is differentiated by that
+rule, never by its body.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from .._interpret import interpret
+from .._jaxpr import equations
+from .._registry import register
+from .._site import Site, differentiated, general
+from . import elementwise
+
+_LOGICAL = (
+    "and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge", "convert_element_type",
+)  # fmt: skip
+_ENTRYWISE = {
+    *elementwise.LINEAR, *elementwise.BILINEAR, *elementwise.CURVED, *elementwise.CONSTANT,
+    *_LOGICAL, "jit", "pjit", "closed_call", "custom_jvp_call",
+}  # fmt: skip
+
+
+@register("jit", "pjit", "closed_call", "core_call", "remat2", "remat", "checkpoint")
+def call(site: Site) -> list[Any]:
+    """Walk into the called program."""
+    inner = site.params.get("jaxpr", site.params.get("call_jaxpr"))
+    jaxpr, consts = (
+        (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
+    )
+    return interpret(jaxpr, consts, site.operands, site.accumulation)
+
+
+@register("custom_jvp_call")
+def custom_jvp(site: Site) -> list[Any]:
+    """Use the function's rule: T(x, t) for J, and the derivative of T for D."""
+    active = [site.operands[at] for at in site.active]
+    if _entrywise(site) and all(operand.node is active[0].node for operand in active):
+        return [elementwise.series(site, active)]
+    return general(site)
+
+
+def _entrywise(site: Site) -> bool:
+    """Tell whether the rule acts entry by entry on arrays of one shape."""
+    shapes = {jnp.shape(value) for value in site.values} - {()}
+    results = [variable.aval for variable in site.equation.outvars]
+    active = [site.values[at] for at in site.active]
+    if len(results) != 1 or not all(
+        value.shape == results[0].shape and jnp.issubdtype(value.dtype, jnp.floating)
+        for value in active
+    ):
+        return False
+    if len(shapes) > 1:
+        return False
+
+    def rule(values: list[Any], tangents: list[Any]) -> Any:
+        return jax.jvp(site.apply_active, tuple(values), tuple(tangents))[1]
+
+    traced = jax.make_jaxpr(rule)(active, active)
+    return all(
+        equation.primitive.name in _ENTRYWISE
+        or (equation.primitive.name == "broadcast_in_dim" and equation.invars[0].aval.shape == ())
+        for equation in equations(traced)
+    )
+
+
+@register("custom_vjp_call", "custom_vjp_call_jaxpr")
+def custom_vjp(site: Site) -> list[Any]:
+    """Use the function's backward rule: its transpose, linear in the tangent, is the derivative."""
+
+    def derivative(values: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        results, backward = jax.vjp(site.apply_active, *values)
+        (pushed,) = jax.linear_transpose(backward, results)(tuple(tangents))
+        return pushed
+
+    return differentiated(site, derivative)

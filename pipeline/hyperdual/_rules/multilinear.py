@@ -1,0 +1,85 @@
+"""Products: dot_general and conv_general_dilated, linear in each of two operands.
+
+B(a, b) with weights in one place is linear, and weights do not depend on the row: rows and
+directions fold into one large matrix product. With both operands active (attention),
+
+    J = B(J_a, b) + B(a, J_b),    s[i] = 2 B(J_a[i], J_b[i]).
+
+https://openxla.org/xla/operation_semantics#dotgeneral, #conv_convolution
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from .._accumulate import Source
+from .._registry import register
+from .._site import Site
+from .._tangent import Tangent, add, dense, flatten, push
+
+
+@register("dot_general")
+def dot_general(site: Site) -> list[Any]:
+    """Matrix product with batch axes."""
+    return _bilinear(site, _kept_by_dot)
+
+
+@register("conv_general_dilated")
+def convolution(site: Site) -> list[Any]:
+    """Convolution of any stride, padding, dilation and grouping."""
+    return _bilinear(site, _kept_by_convolution)
+
+
+def _bilinear(site: Site, kept: Callable[[Site, int], Mapping[int, int]]) -> list[Any]:
+    def product(at: int, tangent: Tangent) -> Tangent:
+        def with_tangent(array: jax.Array) -> list[jax.Array]:
+            operands = list(site.values)
+            operands[at] = array
+            return site.apply(*operands)
+
+        return push(with_tangent, [tangent], kept(site, at))[0]
+
+    def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
+        given = zip(site.active, tangents, strict=True)
+        return [add([product(at, tangent) for at, tangent in given if tangent is not None])]
+
+    def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
+        if len(jacobians) < 2:
+            return [[]]
+        left, right = (flatten(jacobian) for jacobian in jacobians)
+        return [[Source(None, dense(2 * jax.vmap(lambda a, b: site.apply(a, b)[0])(left, right)))]]
+
+    return site.record(apply, source)
+
+
+def _kept_by_dot(site: Site, at: int) -> Mapping[int, int]:
+    """Batch axes come first in the result, then the free axes of the left, then of the right."""
+    (contracted, batch) = site.params["dimension_numbers"]
+    ranks = [len(value.shape) for value in site.values]
+    free = [
+        [axis for axis in range(ranks[side]) if axis not in {*contracted[side], *batch[side]}]
+        for side in (0, 1)
+    ]
+    start = len(batch[0]) + (len(free[0]) if at == 1 else 0)
+    moved = {axis: to for to, axis in enumerate(batch[at])}
+    return moved | {axis: start + to for to, axis in enumerate(free[at])}
+
+
+def _kept_by_convolution(site: Site, at: int) -> Mapping[int, int]:
+    """The batch axis of the image stays, and spatial axes on which the window is one pixel."""
+    params = site.params
+    if at != 0 or params["batch_group_count"] != 1:
+        return {}
+    numbers = params["dimension_numbers"]
+    image, kernel, result = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
+    moved = {image[0]: result[0]}
+    for spatial, axis in enumerate(image[2:]):
+        if (
+            site.values[1].shape[kernel[2 + spatial]] == 1
+            and params["window_strides"][spatial] == 1
+            and tuple(params["padding"][spatial]) == (0, 0)
+            and params["lhs_dilation"][spatial] == 1
+        ):
+            moved[axis] = result[2 + spatial]
+    return moved
