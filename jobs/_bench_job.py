@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 from pipeline.config import Config, load_config
 from pipeline.console import plain_console
@@ -19,15 +19,18 @@ from pipeline.run.ledger import Ledger
 from pipeline.run.planner import make_plan
 from pipeline.run.receipt import Receipt
 
-from ._command import as_yaml, run
+from ._command import as_yaml
 
 log = logging.getLogger("hyperdiag")
 
 
-def task(composed: DictConfig) -> None:
-    """Time the kernel alone and the whole job in turn, on the same points and workers."""
-    with open_dict(composed):
-        repeats = composed.pop("bench").repeats
+def bench_job(composed: DictConfig, repeats: int) -> None:
+    """Time the kernel alone and the whole job in turn, on the same points and workers.
+
+    Args:
+        composed: the configuration of `derive`.
+        repeats: times each is measured.
+    """
     config = load_config(composed)
     if not resolve(config.output.path).is_local:
         raise UsageError("output.path: the benchmark writes to a local folder")
@@ -92,12 +95,3 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
         "start_seconds": start_seconds,
         "versions": settings["versions"],
     }
-
-
-def main() -> None:
-    """Run from the command line."""
-    run("bench", task)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from pipeline.complaints import sentences
 from pipeline.data.design import SAMPLERS
@@ -60,6 +60,8 @@ class DerivativesConfig(_Section):
     dtype: Literal[DTYPES] = "float32"  # type: ignore[valid-type]
     tile: PositiveInt | None = None
     batch: PositiveInt | None = None
+    verify_rows: Annotated[int, Field(ge=0, le=4096)] = 4
+    tolerance: PositiveFloat | None = None
 
 
 class OutputConfig(_Section):

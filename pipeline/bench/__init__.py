@@ -1,17 +1,14 @@
 """The race of the kernels: how fast (y, J, D) can be had, by us and by what others would write.
 
-    subject.py     what a network of the race is
-    zoo.py         the networks; dense.py and structured.py build them
-    rivals.py      the contestants
-    race.py        times them in turn on one network, and checks their numbers
-    peak.py        what the machine could do at most
-    report.py      tables and JSON
-    picture.py     draws
+`subject.py` says what a network of the race is; `zoo.py` lists them, built in `dense.py` and
+`structured.py`; `rivals.py` has the contestants, `race.py` times them in turn on one network and
+checks their numbers, `peak.py` says what the machine could do at most, `report.py` makes tables and
+JSON, and `picture.py` draws.
 """
 
 from .peak import dense_multiply_adds, matmul_peak
 from .picture import draw
-from .race import Result, race
+from .race import Result, run_race
 from .report import assemble, print_report
 from .rivals import OURS, RIVALS, YARDSTICK, Rival, choose_rivals
 from .subject import Subject
@@ -32,5 +29,5 @@ __all__ = [
     "draw",
     "matmul_peak",
     "print_report",
-    "race",
+    "run_race",
 ]

@@ -10,9 +10,7 @@ import numpy as np
 from .subject import Function, apply, dense, like
 
 
-def mlp(
-    widths: Sequence[int], activation: Callable[[jax.Array], jax.Array] = jnp.tanh
-) -> Function:
+def mlp(widths: Sequence[int], activation: Callable[[jax.Array], jax.Array] = jnp.tanh) -> Function:
     """Dense layers of the given widths, with an activation on all but the last."""
     rng = np.random.default_rng(0)
     layers = [dense(rng, inputs, outputs) for inputs, outputs in pairwise(widths)]
@@ -27,7 +25,7 @@ def mlp(
 
 
 def siren(widths: Sequence[int], w0: float = 30.0) -> Function:
-    """Sinusoidal representation network (Sitzmann et al., NeurIPS 2020): sin, w0 in the first layer.
+    """SIREN (Sitzmann et al., NeurIPS 2020): sin everywhere, with frequency w0 in the first layer.
 
     Weights as its section 3.2 draws them: uniform in +-1/n, then in +-sqrt(6 / inputs).
     """

@@ -47,7 +47,7 @@ def dense_multiply_adds(widths: Sequence[int]) -> int:
 
 
 def matmul_peak() -> float:
-    """Return the best measured rate of float32 matrix products here, in multiply-adds per second."""
+    """Return the best measured rate of float32 matrix products here, in multiply-adds/s."""
     best = 0.0
     with numerics("float32"):
         product = jax.jit(jnp.matmul)

@@ -5,7 +5,7 @@ from typing import Any
 
 from .rivals import OURS, YARDSTICK
 
-_OURS, _OTHER, _INK, _FAINT = "#4f7f9f", "#d3d0c8", "#3c3c3c", "#8a8a8a"
+_OURS, _OTHER, _INK, _FAINT = "#8db7d1", "#dcd9d2", "#333333", "#808080"
 # A bar beyond so many times the Jacobian's rate is cut, and its number says how long it is.
 _LONGEST = 4.0
 
@@ -25,33 +25,33 @@ def draw(report: dict[str, Any], path: Path) -> str | None:
     if not bars:
         return f"no picture: no network has {OURS}, {YARDSTICK} and another exact contestant"
     longest = min(_LONGEST, 1.08 * max(1.3, *(max(bar["ours"], bar["other"]) for bar in bars)))
-    figure = Figure(figsize=(9, 0.44 * len(bars) + 1.5), dpi=150, layout="constrained")
+    figure = Figure(figsize=(9, 0.38 * len(bars) + 1.3), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     for row, bar in enumerate(reversed(bars)):
-        for offset, key, colour in ((0.19, "ours", _OURS), (-0.19, "other", _OTHER)):
-            axes.barh(row + offset, min(bar[key], longest), height=0.36, color=colour)
+        for offset, key, colour in ((0.2, "ours", _OURS), (-0.2, "other", _OTHER)):
+            axes.barh(row + offset, min(bar[key], longest), height=0.38, color=colour)
             beyond = f" ({bar[key]:.1f} times) »" if bar[key] > longest else ""
-            axes.text(
-                *(0.012 * longest, row + offset, bar[f"{key}_text"] + beyond),
-                **{"va": "center", "fontsize": 7, "color": "white" if key == "ours" else _INK},
-            )
-        axes.text(
-            *(longest * 1.015, row, f"{bar['ours'] / bar['other']:.1f}x"),
-            **{"va": "center", "fontsize": 10, "color": _INK},
-        )
+            text = bar[f"{key}_text"] + beyond
+            axes.text(0.012 * longest, row + offset, text, va="center", fontsize=7, color=_INK)
+        speedup = f"{bar['ours'] / bar['other']:.1f}x"
+        axes.text(1.015 * longest, row, speedup, va="center", fontsize=10, color=_INK)
     axes.axvline(1, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)))
     axes.set_xlim(0, longest)
     axes.set_ylim(-0.6, len(bars) - 0.4)
-    axes.set_yticks(range(len(bars)), [bar["label"] for bar in reversed(bars)], fontsize=9)
-    axes.tick_params(axis="both", length=0, colors=_INK, labelsize=9)
+    axes.set_yticks(range(len(bars)), [bar["label"] for bar in reversed(bars)])
+    axes.tick_params(length=0, colors=_INK, labelsize=9)
     axes.set_xlabel("rate, as a multiple of the Jacobian alone (jacfwd, dashed)", color=_FAINT)
     axes.spines[:].set_visible(False)
-    handles = [axes.barh(0, 0, color=colour) for colour in (_OURS, _OTHER)]
     axes.legend(
-        handles,
+        [axes.barh(0, 0, color=colour) for colour in (_OURS, _OTHER)],
         ["hyperdiag: value, Jacobian, Hessian diagonal", "the best other exact method: the same"],
-        **{"ncols": 2, "loc": "lower left", "bbox_to_anchor": (-0.01, 1.0)},
-        **{"frameon": False, "fontsize": 9, "labelcolor": _INK, "handlelength": 1.2},
+        loc="lower left",
+        bbox_to_anchor=(-0.01, 1.0),
+        ncols=2,
+        frameon=False,
+        fontsize=9,
+        labelcolor=_INK,
+        handlelength=1.2,
     )
     figure.savefig(path, facecolor="white")
     return None
@@ -59,15 +59,14 @@ def draw(report: dict[str, Any], path: Path) -> str | None:
 
 def _bar(network: dict[str, Any]) -> dict[str, Any] | None:
     """Return the lengths and the texts of a network's two bars; None where one is missing."""
-    contestants, best = network["contestants"], network["best_other"]
     if network["speedup"] is None or network["time_over_jacfwd"] is None:
         return None
-    ours, other = 1 / network["time_over_jacfwd"], 1 / network["time_over_jacfwd"]
-    other /= network["speedup"]
+    contestants, best = network["contestants"], network["best_other"]
+    ours = 1 / network["time_over_jacfwd"]
     return {
         "label": network["name"],
         "ours": ours,
-        "other": other,
+        "other": ours / network["speedup"],
         "ours_text": f"{_short(contestants[OURS]['rows_per_s'])} rows/s",
         "other_text": f"{_short(contestants[best]['rows_per_s'])} rows/s, {best.replace('_', ' ')}",
     }

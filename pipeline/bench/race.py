@@ -38,7 +38,8 @@ class Result:
         slow: whether it was given fewer rows and rounds for being slow.
         calls: how many calls were timed.
         seconds: the median of a call.
-        compile_seconds: from the function to the first result, less one call.
+        compile_seconds: from the function to the first result, less one call: tracing, compiling
+            and, where a contestant tunes itself, tuning.
         errors: {array: largest error / largest magnitude of that output}, against float64.
         choice: the method and tile that it says it chose; None where it does not say.
     """
@@ -87,7 +88,7 @@ class _Lane:
         )
 
 
-def race(
+def run_race(
     subject: Subject, rivals: Sequence[Rival], rounds: int = 5, rows_scale: float = 1.0
 ) -> dict[str, Result]:
     """Time the contestants on a network, in float32; return {name: result}, in their order.
@@ -114,9 +115,9 @@ def race(
                 first_line = (str(error).strip().splitlines() or ["no message"])[0]
                 results[rival.name] = Result(cannot=f"{type(error).__name__}: {first_line}")
                 continue
-            wrong = [f"{name} by {error:.1g}" for name, error in lane.errors.items() if error > WRONG]
-            if wrong:
-                reason = f"wrong numbers: {', '.join(wrong)} of the largest"
+            worst = max(lane.errors, key=lambda name: lane.errors[name])
+            if lane.errors[worst] > WRONG:
+                reason = f"wrong numbers: {worst} is off by {lane.errors[worst]:.1g} of its largest"
                 results[rival.name] = Result(cannot=reason, errors=lane.errors)
             else:
                 lanes.append(lane)
@@ -167,19 +168,16 @@ def _prepare(
     reference: Mapping[str, np.ndarray],
 ) -> _Lane:
     """Compile a contestant for as many rows as it can do in `SLOW_SECONDS`, and check it."""
-    n = points.shape[1]
     probe = jax.numpy.asarray(points[: max(1, len(points) // _PROBE_PART)])
-    scout = rival.build(fn, n)
-    _timed(scout, probe)
-    affordable = int(len(probe) * SLOW_SECONDS / _timed(scout, probe)[0])
+    started = time.perf_counter()
+    call = rival.build(fn, points.shape[1])
+    building = time.perf_counter() - started
+    compiling, seconds, arrays = _first_and_next(call, probe)
+    affordable = int(len(probe) * SLOW_SECONDS / seconds)
     slow = affordable < len(points)
     batch = jax.numpy.asarray(points[: max(len(probe), affordable)] if slow else points)
-    # Anew, so that one that tunes itself does so on the batch that is timed.
-    started = time.perf_counter()
-    call = rival.build(fn, n)
-    _timed(call, batch)
-    first = time.perf_counter() - started
-    seconds, arrays = _timed(call, batch)
+    if len(batch) != len(probe):
+        compiling, seconds, arrays = _first_and_next(call, batch)
     rows = min(len(batch), CHECK_ROWS)
     return _Lane(
         rival=rival,
@@ -188,12 +186,19 @@ def _prepare(
         rounds=min(rounds, _SLOW_ROUNDS) if slow else rounds,
         calls=max(1, math.ceil(_TURN_SECONDS / seconds)),
         slow=slow,
-        compile_seconds=max(0.0, first - seconds),
+        compile_seconds=building + compiling,
         errors={
             name: relative_error(np.asarray(array[:rows], np.float64), reference[name][:rows])
             for name, array in zip(rival.gives, arrays, strict=True)
         },
     )
+
+
+def _first_and_next(call: Batched, points: jax.Array) -> tuple[float, float, Any]:
+    """Return the seconds of compiling, those of a call, and the arrays that it gives."""
+    first, _ = _timed(call, points)
+    seconds, arrays = _timed(call, points)
+    return max(0.0, first - seconds), seconds, arrays
 
 
 def _timed(call: Callable[[Any], Any], points: jax.Array) -> tuple[float, Any]:

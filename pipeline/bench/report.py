@@ -33,13 +33,13 @@ def assemble(
         notes: sentences on what was left out.
 
     Returns:
-        `subject`, `machine`, `peak_multiply_adds_per_s`, `notes`, and
-        `networks`: for each its `name`, `description`, `n`, `m`, `contestants` ({name: the fields of
-        `Result` and `rows_per_s`}), and of the comparison, each None where a side is missing:
+        `subject`, `machine`, `peak_multiply_adds_per_s` and `notes`;
+        `networks`: for each its `name`, `description`, `n`, `m`, `contestants` ({name: the fields
+        of `Result`, and `rows_per_s`}), and the comparison, each None where a side is missing:
         `best_other` (name of the fastest exact contestant that is not ours), `speedup` (our rate
         over its rate), `time_over_jacfwd` (our time per row over that of the Jacobian alone) and
-        `share_of_peak` (multiply-adds there must be, at our rate, over the peak);
-        `geometric_means`: of `speedup` and `time_over_jacfwd` over the networks that have them.
+        `share_of_peak` (multiply-adds that there must be, at our rate, over the peak);
+        `geometric_means`: of `speedup` and `time_over_jacfwd`, over the networks that have them.
     """
     networks = [_network(subject, results, peak) for subject, results in raced]
     return {
@@ -114,19 +114,17 @@ def print_report(report: Json, console: Console) -> None:
         console.print(_ours(networks))
     _print_remarks(report, console)
     means = report["geometric_means"]
-    if means["speedup"] is not None:
-        console.print(
-            f"\ngeometric mean: {means['speedup']:.2f} times the rate of the best other exact method"
-        )
-    if means["time_over_jacfwd"] is not None:
-        console.print(
-            f"geometric mean: {means['time_over_jacfwd']:.2f} of the time of the Jacobian alone"
-        )
+    for key, meaning in (
+        ("speedup", "times the rate of the best other exact method"),
+        ("time_over_jacfwd", "of the time of the Jacobian alone"),
+    ):
+        if means[key] is not None:
+            console.print(f"geometric mean: {means[key]:.2f} {meaning}")
 
 
 def _ours(networks: Sequence[Json]) -> Table:
-    titles = ("ours", "times best other", "time/jacfwd", "of peak", "error J", "error D", "compiled")
-    table = Table(*titles, "method, tile", box=None, pad_edge=False)
+    titles = ("ours", "times best other", "time/jacfwd", "of peak", "error J", "error D")
+    table = Table(*titles, "compiled", "method, tile", box=None, pad_edge=False)
     for column in table.columns[1:-1]:
         column.justify = "right"
     for one in networks:
@@ -161,9 +159,11 @@ def _print_remarks(report: Json, console: Console) -> None:
                     f"{result['calls']} calls"
                 )
     if any("folx" in one["contestants"] for one in report["networks"]):
-        remarks.append("folx gives less: the Jacobian, and the sum of the Hessian diagonal")
-    if remarks:
-        console.print()
+        remarks.append(
+            "folx gives less, the Jacobian and the sum of the Hessian diagonal; where it has no "
+            "rule, as for convolutions, it takes the whole Hessian"
+        )
+    console.print()
     for remark in remarks:
         console.print(f"note: {remark}", markup=False, soft_wrap=True)
 

@@ -1,10 +1,11 @@
 """The contestants: ours, and what one would write without us, untiled, `jit` of `vmap`.
 
 Each gets a function of one point, (n,) to (m,), and returns a callable from points (rows, n) to the
-arrays that it gives. The rivals share nothing with `pipeline.hyperdual`: what is timed is what stands
-here.
+arrays that it gives. The rivals share nothing with `pipeline.hyperdual`: what is timed is what
+stands here.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -125,6 +126,8 @@ def folx(fn: Function, n: int) -> Batched:
     del n
     from folx import forward_laplacian  # late: an optional package
 
+    # It warns, time and again, where it has no rule and takes the whole Hessian instead.
+    logging.getLogger("folx").setLevel(logging.CRITICAL)
     forward = forward_laplacian(fn, disable_jit=True)  # it is jitted here, as a whole
 
     def at_point(x: jax.Array) -> tuple[jax.Array, ...]:

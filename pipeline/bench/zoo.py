@@ -1,7 +1,7 @@
 """The networks of the race: from four layers of a forum thread to a transformer.
 
-A line in `SUBJECTS` adds one. Rows are such that the jvp of a jvp takes 0.1 to 0.4 s for them on one
-core.
+An entry of `_ALL` adds one. Rows are such that the jvp of a jvp takes 0.1 to 0.4 s for them on
+one core.
 """
 
 from collections.abc import Callable, Sequence

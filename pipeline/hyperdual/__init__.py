@@ -8,17 +8,29 @@ This package knows JAX and nothing else of the project, so it can be used from a
     y, jacobian, hessian_diag = bundle(x)  # x: (rows, 5)
 """
 
-from ._derivatives import Derivatives, derivatives
-from ._methods import AUTO, METHODS, MethodError, choose
+from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
+from ._methods import METHODS, MethodError
 from ._numerics import DTYPES, numerics
+from ._outputs import OUTPUTS
+from ._site import RuleError
+from ._tuner import Choice
+from ._verify import Verification, reference, relative_error, verify
 
 __all__ = [
     "AUTO",
     "DTYPES",
     "METHODS",
+    "OUTPUTS",
+    "Bundle",
+    "Choice",
     "Derivatives",
     "MethodError",
+    "RuleError",
+    "Verification",
     "choose",
     "derivatives",
     "numerics",
+    "reference",
+    "relative_error",
+    "verify",
 ]

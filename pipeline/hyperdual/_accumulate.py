@@ -16,6 +16,7 @@ The two can be joined: carry D up to some equation, and take each D that later e
 more source. That is how programs with a step that has no reverse mode are done.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,7 @@ from ._tangent import Tangent, add, contract, product, scale, total
 
 # Maps cotangents (m, *S) of the results (None: zero) to those of the parents, and to what the
 # inside of the step adds to D of the outputs, shape (m, k) (None: nothing).
-Pull = Callable[
-    [list[jax.Array | None]], tuple[Sequence[jax.Array | None], jax.Array | None]
-]
+Pull = Callable[[list[jax.Array | None]], tuple[Sequence[jax.Array | None], jax.Array | None]]
 
 
 class Source(NamedTuple):
@@ -174,25 +173,25 @@ class Accumulation:
         for node, cotangent in results:
             reach(node, cotangent)
         for step in reversed(self.steps):
-            arrived = [
-                None if node is None else cotangents.get(id(node)) for node in step.nodes
-            ]
+            arrived = [None if node is None else cotangents.get(id(node)) for node in step.nodes]
             if all(cotangent is None for cotangent in arrived):
                 continue
-            for cotangent, sources in zip(arrived, step.sources, strict=True):
-                if cotangent is not None:
-                    found += [self._contracted(cotangent, source) for source in sources]
+            for here, sources in zip(arrived, step.sources, strict=True):
+                if here is not None:
+                    found += [self._contracted(here, source) for source in sources]
             passed, inside = step.pull(arrived)
             if inside is not None:
                 found.append(inside)
-            for parent, cotangent in zip(step.parents, passed, strict=True):
-                if cotangent is not None:
-                    reach(parent, cotangent)
+            for parent, there in zip(step.parents, passed, strict=True):
+                if there is not None:
+                    reach(parent, there)
         for leaf in self.leaves:
             if id(leaf) in cotangents and leaf.hessian_diag is not None:
                 found.append(contract(cotangents[id(leaf)], leaf.hessian_diag))
+        if not found:
+            return cotangents, None
         # With complex intermediates, dy = Re(sum delta du) for real y.
-        return cotangents, sum(jnp.real(part) for part in found) if found else None
+        return cotangents, functools.reduce(jnp.add, map(jnp.real, found))
 
     def _contracted(self, cotangent: jax.Array, source: Source) -> jax.Array:
         tangent = total(source.tangent()) if self.laplacian else source.tangent()

@@ -54,7 +54,7 @@ class Active:
             [None if carried is None else scale(carried, slope)],
             [sources],
             [parent],
-            lambda cotangents: ([cotangents[0] if slope is None else cotangents[0] * slope], None),
+            lambda cotangents: ([_scaled(cotangents[0], slope)], None),
         )
         assert node is not None
         return node
@@ -63,3 +63,7 @@ class Active:
 def whole(node: Node) -> Active:
     """Return the array that is the node itself."""
     return Active(node, node.value)
+
+
+def _scaled(cotangent: jax.Array | None, slope: jax.Array | None) -> jax.Array | None:
+    return cotangent if cotangent is None or slope is None else cotangent * slope

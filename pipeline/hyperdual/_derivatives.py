@@ -1,5 +1,6 @@
-"""The front: one jitted call from a batch of points to (y, J, D)."""
+"""The front: one jitted call from a batch of points to the derivatives asked for."""
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -8,8 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._methods import AUTO, METHODS, choose
+from ._methods import METHODS
 from ._numerics import numerics
+from ._outputs import OUTPUTS, at_point
+from ._tuner import Choice, shape_of, tune
+
+AUTO = "auto"
+OWN = ("hyperdual", "hyperdual_adjoint")
 
 
 class Derivatives(NamedTuple):
@@ -26,6 +32,44 @@ class Derivatives(NamedTuple):
     hessian_diag: Any
 
 
+class Bundle:
+    """A jitted function from points (rows, n) to their derivatives; see `derivatives`.
+
+    Attributes:
+        choice: the method and the tile that it uses.
+        n_inputs: n.
+    """
+
+    def __init__(self, batch: Callable[..., Any], n_inputs: int, dtype: str, choice: Choice):
+        self.choice = choice
+        self._batch, self.n_inputs, self._dtype = batch, n_inputs, dtype
+
+    def __call__(self, x: Any, direction: Any = None) -> Any:
+        """Return the derivatives at points `x`, (rows, n), converted to the bundle's dtype.
+
+        Args:
+            x: anything that `jnp.asarray` takes.
+            direction: (rows, n): for the output "hvp" alone, along what.
+
+        Raises:
+            ValueError: for another shape.
+        """
+        with numerics(self._dtype):
+            points = self._checked(x, "x")
+            if direction is None:
+                return self._batch(points)
+            along = self._checked(direction, "direction")
+            if along.shape != points.shape:
+                raise ValueError(f"direction must have the shape of x, {points.shape}")
+            return self._batch(points, along)
+
+    def _checked(self, x: Any, name: str) -> jax.Array:
+        points = jnp.asarray(x, self._dtype)
+        if points.ndim != 2 or points.shape[1] != self.n_inputs:
+            raise ValueError(f"{name} must have shape (rows, {self.n_inputs}); got {points.shape}")
+        return points
+
+
 def derivatives(
     fn: Callable[[jax.Array], jax.Array],
     n_inputs: int,
@@ -33,20 +77,30 @@ def derivatives(
     wrt: Sequence[int] | None = None,
     dtype: str = "float32",
     tile: int | None = None,
-) -> Callable[[Any], Derivatives]:
+    outputs: Sequence[str] = Derivatives._fields,
+    tuning_seconds: float = 10.0,
+) -> Bundle:
     """Return a jitted function from points (rows, n) to `Derivatives`.
 
     Args:
         fn: maps one point of shape (n,) to (m,), or to () which counts as m = 1; any function
             that JAX can trace. A function of a batch must be written for one point instead.
         n_inputs: n.
-        method: a name from `METHODS`, or "auto" for the choice that `choose` makes.
+        method: a name from `METHODS`, or "auto" for the fastest on this device, found by timing
+            the sensible ones (and kept: see `_tuner`).
         wrt: indices of the inputs to differentiate with respect to; None means all. Only these
             directions are computed.
         dtype: "float32" or "float64": of the arithmetic and of the results. Matrix products use
             the highest precision either way.
-        tile: rows that go through the network at a time, in a loop inside the call; None means
-            the whole batch at once (under "auto": a tile that fits a core's cache).
+        tile: rows that go through the network at a time, in a loop inside the call. A last tile
+            that is not full is filled up, so that a row's bits do not depend on how many there
+            are. None means the fastest for "auto" and this package's own methods, and the whole
+            batch at once for the others.
+        outputs: what to return, in this order, each (rows, ...), with k = n or len(wrt):
+            "value" (m,), "jacobian" (m, k), "hessian_diag" (m, k), "laplacian" (m,), the sum of
+            hessian_diag over the inputs, "hvp" (m, k), the Hessian of each output times a
+            direction given with each call, "hessian" (m, k, k). Less costs less.
+        tuning_seconds: what timing may take, about.
 
     A fault of JAX to know of: it keeps a NumPy float64 array that `fn` closes over in the precision
     of its first trace, for as long as that trace lives. Where one process derives one function in
@@ -54,53 +108,134 @@ def derivatives(
     weights rounded to float32. A run has one dtype, and is not affected.
 
     Returns:
-        A callable. It takes anything that `jnp.asarray` takes, of shape (rows, n), converts it to
-        `dtype`, and raises ValueError for another shape.
+        A `Bundle`; it returns a NamedTuple with a field for each of `outputs`.
 
     Raises:
         ValueError: if an argument is out of its domain (the message says which), or `fn` does not
             map (n,) to (m,) or ().
         TypeError: if `fn` returns something other than one floating-point array.
+        MethodError, RuleError: if the method cannot differentiate `fn`, naming what stops it
+            (with "auto" here, else at the first call).
     """
-    chosen = choose(method, tile)
+    _check_outputs(outputs)
+    choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds)
+    assert choice is not None
+    return _bundle(fn, n_inputs, wrt, dtype, choice, tuple(outputs))
+
+
+def choose(
+    fn: Callable[[jax.Array], jax.Array],
+    n_inputs: int,
+    method: str = AUTO,
+    wrt: Sequence[int] | None = None,
+    dtype: str = "float32",
+    tile: int | None = None,
+    tuning_seconds: float | None = 10.0,
+    device_kind: str | None = None,
+) -> Choice | None:
+    """Return the method and the tile that `derivatives` takes for these arguments.
+
+    With `tuning_seconds=None` nothing is timed: the result is None if it would have to be; then
+    `device_kind` may name the device (as JAX does) that the choice is for, and none is touched.
+
+    Raises:
+        ValueError, TypeError, RuleError: as `derivatives`.
+    """
+    if method != AUTO and method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join([AUTO, *METHODS])}; got {method!r}")
+    if tile is not None and tile < 1:
+        raise ValueError(f"tile must be a positive number of rows; got {tile}")
     if n_inputs < 1:
         raise ValueError(f"n_inputs must be at least 1; got {n_inputs}")
     directions = _checked_directions(wrt, n_inputs)
     with numerics(dtype):
         _check_output(jax.eval_shape(fn, jax.ShapeDtypeStruct((n_inputs,), dtype)))
-    at_point = METHODS[chosen.method]
+        if method != AUTO and (tile is not None or method not in OWN):
+            return Choice(method, tile)
+        shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
+    return tune(
+        lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields),
+        shape,
+        n_inputs,
+        None if method == AUTO else method,
+        tile,
+        tuning_seconds,
+    )
+
+
+def _bundle(
+    fn: Callable,
+    n_inputs: int,
+    wrt: Sequence[int] | None,
+    dtype: str,
+    choice: Choice,
+    outputs: tuple[str, ...],
+) -> Bundle:
+    directions = None if wrt is None else np.asarray(wrt)
+    point = partial(_at_point, fn, choice.method, directions, outputs)
+    return Bundle(jax.jit(_tiled(point, choice.tile)), n_inputs, dtype, choice)
+
+
+def _at_point(
+    fn: Callable,
+    method: str,
+    directions: np.ndarray | None,
+    outputs: Sequence[str],
+    x: jax.Array,
+    along: jax.Array | None = None,
+) -> Any:
+    """Return what is asked for at one point."""
 
     def as_vector(x: jax.Array) -> jax.Array:
-        return jnp.atleast_1d(fn(x)).astype(dtype)
+        return jnp.atleast_1d(fn(x)).astype(x.dtype)
 
-    def one_point(x: jax.Array) -> Derivatives:
-        if wrt is None:
-            return Derivatives(*at_point(as_vector, x))
+    if directions is None:
+        found = at_point(as_vector, x, method, outputs, along)
+    else:
         # As a function of displacements along the chosen inputs only, f costs every method
         # accordingly, with no case of its own; at displacement zero, x is kept exactly.
-        seeds = jnp.zeros((directions.size, n_inputs), x.dtype)
+        seeds = jnp.zeros((directions.size, x.size), x.dtype)
         seeds = seeds.at[np.arange(directions.size), directions].set(1)
         displaced = partial(_displaced, as_vector, x, seeds)
-        return Derivatives(*at_point(displaced, jnp.zeros(directions.size, x.dtype)))
-
-    @jax.jit
-    def batch(x: jax.Array) -> Derivatives:
-        if chosen.tile is None or chosen.tile >= x.shape[0]:
-            return jax.vmap(one_point)(x)
-        return jax.lax.map(one_point, x, batch_size=chosen.tile)
-
-    def bundle(x: Any) -> Derivatives:
-        with numerics(dtype):
-            points = jnp.asarray(x, dtype)
-            if points.ndim != 2 or points.shape[1] != n_inputs:
-                raise ValueError(f"x must have shape (rows, {n_inputs}); got {points.shape}")
-            return batch(points)
-
-    return bundle
+        if along is not None:
+            along = along[directions]
+        found = at_point(displaced, jnp.zeros(directions.size, x.dtype), method, outputs, along)
+    if tuple(outputs) == Derivatives._fields:
+        return Derivatives(*found)
+    return namedtuple("Derivatives", outputs)(*found)
 
 
 def _displaced(fn: Callable, x: jax.Array, seeds: jax.Array, z: jax.Array) -> jax.Array:
     return fn(x + z @ seeds)
+
+
+def _tiled(point: Callable, tile: int | None) -> Callable:
+    """Return `point` for a batch, in a loop over full tiles."""
+
+    def batch(*arrays: jax.Array) -> Any:
+        rows = arrays[0].shape[0]
+        if tile is None or rows == 0:
+            return jax.vmap(point)(*arrays)
+        turns = -(-rows // tile)
+        tiles = [
+            jnp.pad(array, ((0, turns * tile - rows), (0, 0)), mode="edge").reshape(turns, tile, -1)
+            for array in arrays
+        ]
+        if turns == 1:
+            found = jax.vmap(point)(*(array[0] for array in tiles))
+        else:
+            found = jax.lax.map(lambda each: jax.vmap(point)(*each), tiles)
+            found = jax.tree.map(lambda a: a.reshape(turns * tile, *a.shape[2:]), found)
+        return jax.tree.map(lambda array: array[:rows], found)
+
+    return batch
+
+
+def _check_outputs(outputs: Sequence[str]) -> None:
+    if isinstance(outputs, str) or not outputs or not set(outputs) <= set(OUTPUTS):
+        raise ValueError(f"outputs must be a list of some of {', '.join(OUTPUTS)}; got {outputs!r}")
+    if len(set(outputs)) != len(outputs):
+        raise ValueError(f"outputs names one twice: {outputs!r}")
 
 
 def _checked_directions(wrt: Sequence[int] | None, n_inputs: int) -> np.ndarray:

@@ -118,4 +118,3 @@ def from_triple(triple: tuple[Any, Any, Any]) -> Any:
             curved=hessian_diag is not None,
         )
     )
-

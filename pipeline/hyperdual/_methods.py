@@ -1,13 +1,13 @@
 """The methods: each gives (y, J, D) of a function at one point.
 
 A method takes `fn`, which maps (k,) to (m,), and a point `z` of shape (k,), and returns the
-value (m,), the Jacobian (m, k) and the Hessian diagonal (m, k). The methods below are the ones
-that the field uses; they share no step with one another beyond JAX itself, so that each checks
-the rest. Costs are in passes through the network for one point with k inputs and m outputs.
+value (m,), the Jacobian (m, k) and the Hessian diagonal (m, k). `hyperdual` and
+`hyperdual_adjoint` are this package's own. The methods below are the ones that the field uses; they
+share no step with one another beyond JAX itself, so that each checks the rest. Costs are in passes
+through the network for one point with k inputs and m outputs.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -123,31 +123,3 @@ METHODS: dict[str, Method] = {
     "reverse_over_forward": reverse_over_forward,
     "dense_hessian": dense_hessian,
 }
-
-AUTO = "auto"
-
-
-class Choice(NamedTuple):
-    """What a run freezes: the method's name and the rows of a tile (None: no tiling)."""
-
-    method: str
-    tile: int | None
-
-
-def choose(method: str = AUTO, tile: int | None = None) -> Choice:
-    """Resolve `auto` to a fixed choice; any other method and tile stay as they are.
-
-    `double_forward` is the cheapest of the exact methods above for every network that we timed.
-    Tiles of 128 rows keep its intermediates in a core's cache: 1.3 times the rate of an untiled
-    batch of 8192 rows on a 10-133x5-8 network, flat from 16 to 256 rows.
-
-    Raises:
-        ValueError: if there is no such method, or the tile is not positive.
-    """
-    if method != AUTO and method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join([AUTO, *METHODS])}; got {method!r}")
-    if tile is not None and tile < 1:
-        raise ValueError(f"tile must be a positive number of rows; got {tile}")
-    if method == AUTO:
-        return Choice("double_forward", tile or 128)
-    return Choice(method, tile)

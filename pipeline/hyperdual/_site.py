@@ -14,6 +14,9 @@ from ._accumulate import Accumulation, Node, Pull, Source
 from ._active import Active, whole
 from ._tangent import Tangent, dense, flatten
 
+# Where frames of a traceback are of no help to the user.
+_NOT_THE_USERS = (str(Path(jax.__file__).parent), str(Path(__file__).parent), "<")
+
 Linear = Callable[[Sequence[Tangent | None]], list[Tangent | None]]
 Quadratic = Callable[[Sequence[Tangent]], list[list[Source]]]
 
@@ -61,9 +64,12 @@ class Site:
     @property
     def smooth(self) -> list[bool]:
         """For each result, whether it is of a type that has derivatives."""
-        return [
-            jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in self.equation.outvars
-        ]
+        return [jnp.issubdtype(aval.dtype, jnp.inexact) for aval in self.result_types]
+
+    @property
+    def result_types(self) -> list[Any]:
+        """Shape and dtype of each result."""
+        return [variable.aval for variable in self.equation.outvars]
 
     def apply(self, *values: Any) -> list[Any]:
         """Run the primitive on other values of the operands."""
@@ -79,9 +85,7 @@ class Site:
         for at, value in zip(self.active, values, strict=True):
             every[at] = value
         return [
-            result
-            for result, smooth in zip(self.apply(*every), self.smooth, strict=True)
-            if smooth
+            result for result, smooth in zip(self.apply(*every), self.smooth, strict=True) if smooth
         ]
 
     def record(
@@ -159,9 +163,9 @@ class Site:
     def place(self) -> str:
         """Return where in the user's code the equation comes from."""
         traceback = self.equation.source_info.traceback
-        frames = [] if traceback is None else traceback.frames
+        frames: list[Any] = [] if traceback is None else list(traceback.frames)
         for frame in frames:
-            if not any(part in frame.file_name for part in ("/jax/", "/hyperdual/", "<frozen")):
+            if not frame.file_name.startswith(_NOT_THE_USERS):
                 return f"{Path(frame.file_name).name}:{frame.line_num} ({frame.function_name})"
         return "an unknown place"
 
@@ -197,7 +201,9 @@ def differentiated(
         filled = _filled(jacobians, primals)
 
         def along(tangents: list[jax.Array]) -> list[jax.Array]:
-            slopes = lambda *values: derivative(values, tangents)
+            def slopes(*values: Any) -> list[Any]:
+                return derivative(values, tangents)
+
             return jax.jvp(slopes, tuple(primals), tuple(tangents))[1]
 
         return [[Source(None, dense(born))] for born in jax.vmap(along)(filled)]

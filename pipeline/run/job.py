@@ -7,7 +7,6 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,12 +18,13 @@ from pipeline.data.shard import Shard
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 
 from .ledger import Ledger
+from .own_modules import own_modules
 from .planner import Planned, make_plan
 from .pool import InlinePool, Pool
 from .progress import Meter, duration, shown
 from .receipt import Receipt, Tally
 from .shard_queue import Failed
-from .worker import SINGLE_THREADED
+from .worker import SINGLE_THREADED, STAGES
 
 log = logging.getLogger("hyperdiag")
 
@@ -69,9 +69,8 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
 
 def prepare_jax(config: Config) -> None:
     """Keep the driver off the devices that belong to the workers, which may be itself."""
-    if config.cluster.name == "inline":
-        os.environ.update(SINGLE_THREADED)
-    else:
+    os.environ.update(SINGLE_THREADED)
+    if config.cluster.name != "inline":
         jax.config.update("jax_platforms", "cpu")
 
 
@@ -81,7 +80,7 @@ def open_pool(config: Config, ledger: Ledger) -> Pool:
         return InlinePool(ledger.plan, ledger.path, config.limits.max_attempts)
     from .ray_pool import RayPool  # late: without Ray, inline still works
 
-    modules = _own_modules(config) if config.cluster.name == "existing" else []
+    modules = own_modules(config) if config.cluster.name == "existing" else []
     return RayPool(config.cluster, ledger.plan, ledger.path, config.limits.max_attempts, modules)
 
 
@@ -123,7 +122,7 @@ def _fill(
         seconds["rows"] = sum(shard.rows for shard in todo)
         seconds["stages"] = {
             stage: round(sum(receipt.seconds.get(stage, 0) for receipt in receipts.values()), 3)
-            for stage in ("read", "compute", "write")
+            for stage in STAGES
         }
         if failures:
             raise RunIncomplete(_what_is_missing(failures, len(shards)))
@@ -200,6 +199,7 @@ def _manifest(
         "shards": shards,
         "rows": tally.to_dict(),
         "bad_files": [file._asdict() for file in planned.bad_files],
+        "tolerance": how["tolerance"],
         "warnings": _warnings(network["outputs"], tally, planned),
         "workers": workers,
         "seconds": seconds,
@@ -220,14 +220,6 @@ def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
     for file in planned.bad_files:
         warnings.append(f"left out: {file.path}: {file.reason}")
     return warnings
-
-
-def _own_modules(config: Config) -> list[str]:
-    """Return the user's module or package in the current folder that the network comes from."""
-    target = config.network.model_dump().get("target") or ""
-    top = target.partition(":")[0].partition(".")[0]
-    candidates = [Path.cwd() / top, Path.cwd() / f"{top}.py"] if top else []
-    return [str(path) for path in candidates if path.exists()][:1]
 
 
 class _Stoppable:

@@ -16,10 +16,11 @@ from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
 from pipeline.errors import Problems, UsageError, closest, listed
-from pipeline.hyperdual import MethodError, choose, derivatives
+from pipeline.hyperdual import AUTO, MethodError, RuleError, derivatives
 from pipeline.networks import Network, build_network
 
 from .plan import Plan, encoded_schema
+from .tuning import chosen_method
 
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
@@ -31,6 +32,10 @@ _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 8192
 # Of a row group's derivatives before encoding: what readers like, and what a worker holds.
 _ROW_GROUP_BYTES = 32 << 20
+
+
+# Of verified rows: far above rounding, far below a wrong derivative.
+_TOLERANCE = {"float32": 1e-2, "float64": 1e-6}
 
 
 class Planned(NamedTuple):
@@ -104,12 +109,14 @@ def _check_kernel(config: Config, network: Network) -> None:
     """Trace the kernel, which finds what its method cannot do."""
     how = config.derivatives
     directions = [network.inputs.index(name) for name in _directions(config, network)]
+    # Any tile will do: it is not run.
+    method = "hyperdual" if how.method == AUTO else how.method
     try:
         kernel = derivatives(
-            network.function, network.n_inputs, how.method, directions, how.dtype, how.tile
+            network.function, network.n_inputs, method, directions, how.dtype, how.tile or 1
         )
         shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
-    except (MethodError, ValueError, TypeError) as error:
+    except (MethodError, RuleError, ValueError, TypeError) as error:
         raise UsageError(f"network '{network.name}': {error}") from error
     if shapes.value.shape[1] != network.n_outputs:
         raise UsageError(
@@ -271,7 +278,8 @@ def _freeze(
     if isinstance(columns, str):
         columns = available if columns == "all" else []
     directions = _directions(config, network)
-    chosen = choose(config.derivatives.method, config.derivatives.tile)
+    device = _device(config)
+    chosen = chosen_method(config, network, directions, device)
     settings = {
         "network": {
             "name": network.name,
@@ -288,7 +296,9 @@ def _freeze(
             "tile": chosen.tile,
             "dtype": config.derivatives.dtype,
             "directions": directions,
-            "device": _device(config),
+            "device": device,
+            "verify_rows": config.derivatives.verify_rows,
+            "tolerance": config.derivatives.tolerance or _TOLERANCE[config.derivatives.dtype],
         },
         "output": {
             "layout": choose_layout(config.output.layout, network.n_outputs, len(directions)),

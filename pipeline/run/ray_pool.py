@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ class RayPool:
         self._deaths_at_start = 0
         try:
             if cluster.name == "existing":
-                self._join(modules)
+                _join(cluster, modules)
             else:
                 self._start_ray()
             self.workers = self._count()
@@ -123,23 +123,6 @@ class RayPool:
         except BaseException:
             self.close()
             raise
-
-    def _join(self, modules: Sequence[str]) -> None:
-        address = self._cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
-        try:
-            _knock(address)
-            ray.init(
-                address=address,
-                runtime_env={"py_modules": list(modules)} if modules else None,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UsageError(
-                f"cluster=existing: no Ray cluster at {address} ({_first_line(error)}); start one "
-                "with `ray start --head`, set cluster.address, or take cluster=local; one that "
-                "asks for a token needs RAY_AUTH_MODE=token here too"
-            ) from error
 
     def _start_ray(self) -> None:
         # A folder of its own, so that nothing is left behind; short, since it holds sockets.
@@ -170,13 +153,8 @@ class RayPool:
         return wanted
 
     def _add_member(self) -> None:
-        each = self._cluster.gpus_per_worker
-        variables = {"JAX_PLATFORMS": "cuda,cpu"} if each else {"JAX_PLATFORMS": "cpu"}
         actor = WorkerActor.options(  # type: ignore[attr-defined]
-            num_cpus=1,
-            num_gpus=each,
-            max_concurrency=self._cluster.shards_in_flight,
-            runtime_env={"env_vars": variables | SINGLE_THREADED},
+            max_concurrency=self._cluster.shards_in_flight, **_resources(self._cluster)
         ).remote(str(Path.cwd()))
         member = _Member(actor)
         self._members.append(member)
@@ -306,6 +284,56 @@ class RayPool:
             ray.shutdown()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def on_cluster(
+    cluster: ClusterConfig,
+    function: Callable[[Any], Any],
+    argument: Any,
+    modules: Sequence[str],
+) -> Any:
+    """Return what a function returns in a task, with a worker's resources, on a running cluster.
+
+    Raises:
+        UsageError: if there is no such cluster, or the function fails there.
+    """
+    _join(cluster, modules)
+    try:
+        task = ray.remote(function).options(**_resources(cluster))
+        return ray.get(task.remote(argument))
+    except RayTaskError as error:
+        raise UsageError(f"on the cluster: {error.cause}") from error
+    finally:
+        ray.shutdown()
+
+
+def _resources(cluster: ClusterConfig) -> dict[str, Any]:
+    """Return what a worker needs, and the environment that JAX starts in."""
+    each = cluster.gpus_per_worker
+    platforms = {"JAX_PLATFORMS": "cuda,cpu" if each else "cpu"}
+    return {
+        "num_cpus": 1,
+        "num_gpus": each,
+        "runtime_env": {"env_vars": platforms | SINGLE_THREADED},
+    }
+
+
+def _join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
+    try:
+        _knock(address)
+        ray.init(
+            address=address,
+            runtime_env={"py_modules": list(modules)} if modules else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"cluster=existing: no Ray cluster at {address} ({_first_line(error)}); start one "
+            "with `ray start --head`, set cluster.address, or take cluster=local; one that "
+            "asks for a token needs RAY_AUTH_MODE=token here too"
+        ) from error
 
 
 def _knock(address: str) -> None:

@@ -21,6 +21,8 @@ class Tally:
         quarantined: rows in quarantine files, by code.
         out_of_range: rows outside a trained range, whatever became of them.
         ranges: {quantity: [lows, highs]}, a number for each output; empty without derived rows.
+        verified: rows that were compared with the reference.
+        largest_error: of these, relative to an output's largest entry in its shard.
     """
 
     read: int = 0
@@ -29,6 +31,8 @@ class Tally:
     quarantined: Counter[str] = field(default_factory=Counter)
     out_of_range: int = 0
     ranges: dict[str, list[list[float]]] = field(default_factory=dict)
+    verified: int = 0
+    largest_error: float = 0.0
 
     def add_ranges(self, arrays: Iterable[np.ndarray]) -> None:
         """Take in value (rows, m), Jacobian and Hessian diagonal (rows, m, k) of good rows."""
@@ -52,6 +56,8 @@ class Tally:
         self.filtered += other.filtered
         self.quarantined += other.quarantined
         self.out_of_range += other.out_of_range
+        self.verified += other.verified
+        self.largest_error = max(self.largest_error, other.largest_error)
         for quantity, ends in other.ranges.items():
             self._widen(quantity, ends)
 
@@ -69,6 +75,8 @@ class Tally:
             "quarantined": dict(sorted(self.quarantined.items())),
             "out_of_range": self.out_of_range,
             "ranges": self.ranges,
+            "verified": self.verified,
+            "largest_error": self.largest_error,
         }
 
     @staticmethod

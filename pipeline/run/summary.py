@@ -26,6 +26,11 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
     )
     console.print(_rows_line(rows, bad))
     console.print(_ranges(network["outputs"], rows["ranges"]))
+    if rows["verified"]:
+        console.print(
+            f"{rows['verified']:,} rows compared with a float64 reference: largest error "
+            f"{rows['largest_error']:.1e} of an output's largest entry"
+        )
     for warning in manifest["warnings"]:
         console.print(f"[yellow]note:[/] {escape(warning)}", soft_wrap=True)
     seconds = manifest["seconds"]

@@ -20,10 +20,13 @@ from pipeline.networks import build_network
 
 from .plan import Plan
 from .receipt import Receipt, Tally
+from .verification import Verifier
 
 # A worker computes on one thread: its batches are too small to share, and the number of threads
 # would decide the last bits of a matrix product. To be set before JAX starts.
 SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
+
+STAGES = ("read", "compute", "verify", "write")
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -62,14 +65,17 @@ class Worker:
             dtype=how["dtype"],
             tile=how["tile"],
         )
+        self._verifier = Verifier(plan) if how["verify_rows"] else None
         self._batch: int = how["batch"]
         self._dtype: str = how["dtype"]
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}
 
     def warm_up(self) -> None:
-        """Compile the kernel."""
+        """Compile the kernel, and the reference that verifies it."""
         self.compute(np.zeros((1, len(self.plan.points.inputs)), self._dtype))
+        if self._verifier:
+            self._verifier.warm_up()
 
     def under_way(self) -> dict[int, int]:
         """Return {shard id: rows read so far} of the shards that are being derived."""
@@ -109,6 +115,7 @@ class Worker:
         """
         clock = _Clock()
         tally = Tally()
+        sample = _Sample(shard.rows, self.plan.settings["derivatives"]["verify_rows"])
         self._under_way[shard.id] = 0
         layout = self.plan.layout
         row_group_rows = self.plan.settings["output"]["row_group_rows"]
@@ -120,10 +127,13 @@ class Worker:
                         rows = next(batches, None)
                     if rows is None:
                         break
-                    self._derive_rows(rows, self.plan.source.file_name(shard), sink, tally, clock)
+                    source_file = self.plan.source.file_name(shard)
+                    self._derive_rows(rows, source_file, sink, tally, sample, clock)
                     self._under_way[shard.id] = tally.read
                 if tally.read != shard.rows:
                     raise OSError(f"shard {shard.id}: {tally.read} rows read, {shard.rows} planned")
+                with clock("verify"):
+                    self._verify(sample, tally)
                 receipt = Receipt(shard.id, tally, clock.seconds)
                 with clock("write"):
                     sink.commit(receipt.to_footer(self.plan.digest))
@@ -132,7 +142,13 @@ class Worker:
         return receipt
 
     def _derive_rows(
-        self, rows: Rows, source_file: str, sink: ShardSink, tally: Tally, clock: "_Clock"
+        self,
+        rows: Rows,
+        source_file: str,
+        sink: ShardSink,
+        tally: Tally,
+        sample: "_Sample",
+        clock: "_Clock",
     ) -> None:
         table, index = rows.table, rows.index
         tally.read += table.num_rows + rows.filtered
@@ -155,10 +171,21 @@ class Worker:
                 good = ~faults.bad
                 mask = pa.array(good)
                 table, index = table.filter(mask), index.filter(mask)
+                points = points[good]
                 computed = tuple(array[good] for array in computed)  # type: ignore[assignment]
+            sample.take(tally.derived, points, computed)
             tally.derived += table.num_rows
             tally.add_ranges(computed)
             sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+
+    def _verify(self, sample: "_Sample", tally: Tally) -> None:
+        if self._verifier and sample.points:
+            computed = tuple(np.stack(arrays) for arrays in zip(*sample.computed, strict=True))
+            with self._lock:
+                tally.largest_error = self._verifier.verify(
+                    np.stack(sample.points), computed, tally
+                )
+            tally.verified = len(sample.points)
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""
@@ -185,11 +212,34 @@ class Worker:
             faults.add(where, Fault.NON_FINITE_RESULT, details)
 
 
+class _Sample:
+    """Good rows picked evenly from a shard, to be verified.
+
+    Attributes:
+        points: arrays (n,).
+        computed: for each point its value (m,), Jacobian and Hessian diagonal (m, k).
+    """
+
+    def __init__(self, rows: int, wanted: int):
+        self._places = np.unique(np.linspace(0, rows, wanted, endpoint=False, dtype=np.int64))
+        self.points: list[np.ndarray] = []
+        self.computed: list[Arrays] = []
+
+    def take(self, before: int, points: np.ndarray, computed: Arrays) -> None:
+        """Pick from a batch of good rows that has so many good rows before it."""
+        for place in self._places[len(self.points) :]:
+            at = max(int(place) - before, 0)
+            if at >= points.shape[0]:
+                break
+            self.points.append(points[at].copy())
+            self.computed.append(tuple(array[at].copy() for array in computed))
+
+
 class _Clock:
     """Adds up wall seconds by stage."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {"read": 0.0, "compute": 0.0, "write": 0.0}
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:

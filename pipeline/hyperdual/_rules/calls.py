@@ -29,7 +29,7 @@ _ENTRYWISE = {
 @register("jit", "pjit", "closed_call", "core_call", "remat2", "remat", "checkpoint")
 def call(site: Site) -> list[Any]:
     """Walk into the called program."""
-    inner = site.params.get("jaxpr", site.params.get("call_jaxpr"))
+    inner: Any = site.params.get("jaxpr", site.params.get("call_jaxpr"))
     jaxpr, consts = (
         (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
     )
@@ -48,7 +48,7 @@ def custom_jvp(site: Site) -> list[Any]:
 def _entrywise(site: Site) -> bool:
     """Tell whether the rule acts entry by entry on arrays of one shape."""
     shapes = {jnp.shape(value) for value in site.values} - {()}
-    results = [variable.aval for variable in site.equation.outvars]
+    results = site.result_types
     active = [site.values[at] for at in site.active]
     if len(results) != 1 or not all(
         value.shape == results[0].shape and jnp.issubdtype(value.dtype, jnp.floating)
@@ -64,9 +64,13 @@ def _entrywise(site: Site) -> bool:
     traced = jax.make_jaxpr(rule)(active, active)
     return all(
         equation.primitive.name in _ENTRYWISE
-        or (equation.primitive.name == "broadcast_in_dim" and equation.invars[0].aval.shape == ())
+        or (equation.primitive.name == "broadcast_in_dim" and _is_scalar(equation.invars[0]))
         for equation in equations(traced)
     )
+
+
+def _is_scalar(atom: Any) -> bool:
+    return atom.aval.shape == ()
 
 
 @register("custom_vjp_call", "custom_vjp_call_jaxpr")

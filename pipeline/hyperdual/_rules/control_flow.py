@@ -35,8 +35,7 @@ def cond(site: Site) -> list[Any]:
         index[0],
         [
             lambda given, branch=branch: [
-                conform(triple, like)
-                for triple, like in zip(branch(given), wanted, strict=True)
+                conform(triple, like) for triple, like in zip(branch(given), wanted, strict=True)
             ]
             for branch in branches
         ],
@@ -87,8 +86,10 @@ def forward(closed: core.ClosedJaxpr, site: Site) -> Callable[[Sequence[Triple]]
 
 def merge(shapes: Sequence[Triple]) -> Triple:
     """Return the shapes of a triple that has every derivative that one of `shapes` has."""
-    first = lambda at: next((shape[at] for shape in shapes if shape[at] is not None), None)
-    return first(0), first(1), first(2)
+    value, jacobian, hessian_diag = (
+        next((shape[at] for shape in shapes if shape[at] is not None), None) for at in range(3)
+    )
+    return value, jacobian, hessian_diag
 
 
 def conform(triple: Triple, like: Triple) -> Triple:
@@ -113,7 +114,7 @@ def grown(
             conform(triple, merge([triple, shape]))
             for triple, shape in zip(state, shapes, strict=True)
         ]
-        if jax.tree.structure(wider) == jax.tree.structure(state):
+        if len(jax.tree.leaves(wider)) == len(jax.tree.leaves(state)):
             return wider
         state = wider
 

@@ -7,12 +7,14 @@ Functions of one node are carried as a scalar series (see `Active`). Where two n
 with the partial derivatives of f taken once for each entry, not for each direction.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from .._accumulate import Source
 from .._active import Active
@@ -32,13 +34,56 @@ CURVED = (
     "integer_pow", "lgamma", "log", "log1p", "logistic", "polygamma", "pow", "rem", "rsqrt", "sin",
     "sinh", "sqrt", "square", "tan", "tanh",
 )  # fmt: skip
-CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round", "nextafter", "is_finite")
+CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
+
+
+def _tanh(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    value = jnp.tanh(x)
+    slope = (1 - value) * (1 + value)
+    return value, slope, -2 * value * slope
+
+
+def _logistic(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    value = lax.logistic(x)
+    slope = value * (1 - value)
+    return value, slope, slope * (1 - 2 * value)
+
+
+def _exp(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    value = jnp.exp(x)
+    return value, value, value
+
+
+def _sin(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    sine, cosine = jnp.sin(x), jnp.cos(x)
+    return sine, cosine, -sine
+
+
+def _cos(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    sine, cosine = jnp.sin(x), jnp.cos(x)
+    return cosine, -sine, -cosine
+
+
+def _erf(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    slope = 2 / math.sqrt(math.pi) * jnp.exp(-x * x)
+    return lax.erf(x), slope, -2 * x * slope
+
+
+# phi, phi' and phi'' from one evaluation of what is slow.
+SHARED = {
+    "tanh": _tanh,
+    "logistic": _logistic,
+    "exp": _exp,
+    "sin": _sin,
+    "cos": _cos,
+    "erf": _erf,
+}
 
 
 @register(*LINEAR, *BILINEAR, *CURVED)
 def elementwise(site: Site) -> list[Any]:
     """Differentiate a function that acts entry by entry, of one node or of several."""
-    (shape,) = [variable.aval.shape for variable in site.equation.outvars]
+    (shape,) = [result.shape for result in site.result_types]
     active = [site.operands[at] for at in site.active]
     real = all(jnp.issubdtype(operand.value.dtype, jnp.floating) for operand in active)
     if not real or any(operand.value.shape != shape for operand in active):
@@ -56,17 +101,21 @@ def constant(site: Site) -> list[Any]:
 
 def series(site: Site, active: Sequence[Active]) -> Active:
     """Carry the series in the one node on: phi' and phi'' of the composition."""
+    name = site.equation.primitive.name
+    if name in SHARED and len(active) == 1:
+        return composed(active[0], *SHARED[name](active[0].value))
     values = tuple(operand.value for operand in active)
     slopes = tuple(
         jnp.ones_like(operand.value) if operand.slope is None else operand.slope
         for operand in active
     )
-    name = site.equation.primitive.name
     (value,) = site.apply(*site.values)
 
     def first(*at: Any) -> jax.Array:
         return jax.jvp(site.apply_active, at, slopes)[1][0]
 
+    slope: jax.Array | None
+    curvature: jax.Array | None
     straight = name in LINEAR or (name in BILINEAR and len(active) == 1)
     if straight:
         slope, curvature = first(*values), None
@@ -82,6 +131,17 @@ def series(site: Site, active: Sequence[Active]) -> Active:
     if name in ("add", "add_any", "copy", "copy_p") and len(active) == 1:
         slope = active[0].slope  # exactly one stays structurally one
     return Active(active[0].node, value, slope, curvature)
+
+
+def composed(inner: Active, value: Any, slope: Any, curvature: Any) -> Active:
+    """Return phi(inner), given phi, phi' and phi'' at inner's value (chain rule, twice)."""
+    if inner.slope is not None:
+        curvature = curvature * inner.slope**2
+    if inner.curvature is not None:
+        curvature = curvature + slope * inner.curvature
+    if inner.slope is not None:
+        slope = slope * inner.slope
+    return Active(inner.node, value, slope, curvature)
 
 
 def _partials(site: Site) -> list[Any]:
@@ -111,9 +171,7 @@ def _partials(site: Site) -> list[Any]:
             second.append((a, b, bend if a == b else 2 * bend))
 
     def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        return [
-            add([scale(t, g) for t, g in zip(tangents, gain, strict=True) if t is not None])
-        ]
+        return [add([scale(t, g) for t, g in zip(tangents, gain, strict=True) if t is not None])]
 
     def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
         return [[Source(bend, jacobians[a], jacobians[b]) for a, b, bend in second]]

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._registry import register
 from .._site import Site, general
@@ -24,8 +25,7 @@ def same_axes_but(*names: str) -> Moved:
     def moved(site: Site) -> Mapping[int, int]:
         touched = set()
         for name in names:
-            listed = site.params[name]
-            touched |= {listed} if isinstance(listed, int) else set(listed)
+            touched |= set(np.atleast_1d(site.params[name]).tolist())
         return {axis: axis for axis in range(_rank(site)) if axis not in touched}
 
     return moved
@@ -70,8 +70,8 @@ def no_axis(site: Site) -> Mapping[int, int]:
 
 def whole_slices(site: Site) -> Mapping[int, int]:
     """Axes that are taken whole stay."""
-    (result,) = site.equation.outvars
-    same = zip(site.values[0].shape, result.aval.shape, strict=True)
+    (result,) = site.result_types
+    same = zip(site.values[0].shape, result.shape, strict=True)
     return {axis: axis for axis, (before, after) in enumerate(same) if before == after}
 
 
@@ -126,24 +126,20 @@ def linear_in(site: Site, positions: Sequence[int] | None, moved: Moved) -> list
         positions = range(len(site.operands))
     if not set(site.active) <= set(positions):
         return general(site)
-    blank = [
-        jnp.zeros_like(value) if at in positions else value for at, value in enumerate(site.values)
-    ]
 
     def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        given = {
-            at: tangent
-            for at, tangent in zip(site.active, tangents, strict=True)
-            if tangent is not None
-        }
+        given = [at for at, tangent in enumerate(tangents) if tangent is not None]
 
         def at_once(*arrays: jax.Array) -> list[jax.Array]:
-            every = list(blank)
+            # By JAX's derivative, not the primitive itself: a gather that fills what lies beyond
+            # the end with NaN fills the tangent with zero.
+            every = [jnp.zeros_like(site.values[at]) for at in site.active]
             for at, array in zip(given, arrays, strict=True):
                 every[at] = array
-            results = zip(site.apply(*every), site.smooth, strict=True)
-            return [result for result, smooth in results if smooth]
+            primals = tuple(site.values[at] for at in site.active)
+            return jax.jvp(site.apply_active, primals, tuple(every))[1]
 
-        return list(push(at_once, list(given.values()), moved(site)))
+        present = [tangent for tangent in tangents if tangent is not None]
+        return list(push(at_once, present, moved(site)))
 
     return site.record(apply, lambda jacobians: [[] for smooth in site.smooth if smooth])

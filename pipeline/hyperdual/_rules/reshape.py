@@ -57,9 +57,7 @@ def reshaped(tangent: Tangent, shape: tuple[int, ...]) -> Tangent:
     )
 
 
-def _groups(
-    before: Sequence[int], after: Sequence[int]
-) -> list[tuple[list[int], list[int]]]:
+def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     """Match axes in groups of equal size, each as small as can be."""
     if 0 in before:
         return [(list(range(len(before))), [])]

@@ -1,0 +1,249 @@
+"""Which method and tile are fastest: a few candidates timed once, and the outcome kept.
+
+Which accumulation is cheapest follows from k and m only roughly (1 + 2k passes against 1 + k + m),
+and the best tile from the widths and the caches; so both are measured, on the device at hand.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ._jaxpr import equations
+
+log = logging.getLogger("hyperdiag")
+
+# J of a tile should stay in a core's second-level cache, or fill a GPU.
+_TILE_BYTES = {"cpu": 1 << 19, "gpu": 1 << 27}
+_TILES = {"cpu": (1, 2048), "gpu": (64, 65536)}
+# A timing shorter than this says little.
+_LEAST_SECONDS = 0.02
+_REPEATS = 3
+# Below this many bytes of J for a row the plain method's lack of structure costs next to nothing.
+_SMALL_ROW_BYTES = 2048
+
+
+class Choice(NamedTuple):
+    """What a run freezes: the method's name and the rows of a tile (None: no tiling)."""
+
+    method: str
+    tile: int | None
+
+
+class Shape(NamedTuple):
+    """What the tuner needs to know of a program.
+
+    Attributes:
+        directions: k.
+        outputs: m.
+        row_bytes: of the largest intermediate's J for one row, stored densely.
+        key: digest of the program without its constants' values, of dtype, versions and device.
+    """
+
+    directions: int
+    outputs: int
+    row_bytes: int
+    key: str
+
+
+def shape_of(
+    fn: Callable, n_inputs: int, directions: int, dtype: str, device_kind: str | None
+) -> Shape:
+    """Trace `fn` at one point and note its shape."""
+    traced = jax.make_jaxpr(fn)(jax.ShapeDtypeStruct((n_inputs,), dtype))
+    widest = max(
+        (
+            math.prod(getattr(variable.aval, "shape", ()))
+            for equation in equations(traced)
+            for variable in equation.outvars
+        ),
+        default=1,
+    )
+    kind = device_kind or jax.devices()[0].device_kind
+    # Addresses of functions in the text differ from process to process.
+    program = re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr))
+    parts = [program, str(directions), dtype, jax.__version__, kind, _threads()]
+    return Shape(
+        directions,
+        math.prod(traced.out_avals[0].shape),
+        directions * widest * np.dtype(dtype).itemsize,
+        hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24],
+    )
+
+
+def _threads() -> str:
+    return os.environ.get("PJRT_NPROC", str(os.cpu_count()))
+
+
+def default_tile(shape: Shape) -> int:
+    """Return the tile from which the search starts."""
+    kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    least, most = _TILES[kind]
+    wanted = max(_TILE_BYTES[kind] / max(shape.row_bytes, 1), 1)
+    return min(max(1 << round(math.log2(wanted)), least), most)
+
+
+def tune(
+    build: Callable[[Choice], Callable[[np.ndarray], Any]],
+    shape: Shape,
+    n_inputs: int,
+    method: str | None,
+    tile: int | None,
+    seconds: float | None,
+) -> Choice | None:
+    """Return the fastest choice, from the cache or by timing.
+
+    Args:
+        build: makes the function of points (rows, n) for a choice.
+        shape: of the program.
+        n_inputs: n.
+        method: None tries the sensible ones.
+        tile: None tries a few.
+        seconds: after which no further candidate is compiled, as far as can be foreseen; None
+            times nothing, and returns None if the outcome is not known.
+
+    Raises:
+        Exception: that of the first candidate, if none works.
+    """
+    key = f"{shape.key}-{method}-{tile}"
+    known = _recall(key)
+    if known is not None or seconds is None:
+        return known
+    race = _Race(build, n_inputs, time.monotonic() + seconds)
+    start = tile or default_tile(shape)
+    methods = [method] if method is not None else _sensible(shape)
+    race.run(Choice(methods[0], start))
+    for other in methods[1:]:
+        race.run(Choice(other, start))
+    if tile is None:
+        for factor in (4, 0.25):
+            size = race.best.tile
+            while (size := int((size or 1) * factor)) >= 1 and size <= _TILES["gpu"][1]:
+                if not race.run(Choice(race.best.method, size)):
+                    break
+    _remember(key, race.best, race.seconds)
+    return race.best
+
+
+def _sensible(shape: Shape) -> list[str]:
+    """Return the methods worth timing, the likeliest first.
+
+    Passes: 1 + 2k for forward accumulation, 1 + k + m for adjoint.
+    """
+    k, m = shape.directions, shape.outputs
+    methods = []
+    if m <= 2 * k:
+        methods.append("hyperdual_adjoint")
+    if 4 * m > k:
+        methods.append("hyperdual")
+    if m > k:
+        methods.reverse()
+    if shape.row_bytes <= _SMALL_ROW_BYTES:
+        methods.append("double_forward")
+    return methods
+
+
+class _Race:
+    """Times candidates until the deadline; `best` is the fastest of `seconds` (for a row)."""
+
+    def __init__(
+        self,
+        build: Callable[[Choice], Callable[[np.ndarray], Any]],
+        n_inputs: int,
+        deadline: float,
+    ):
+        self.seconds: dict[Choice, float] = {}
+        self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
+        self._longest = 0.0
+
+    @property
+    def best(self) -> Choice:
+        return min(self.seconds, key=lambda choice: self.seconds[choice])
+
+    def run(self, choice: Choice) -> bool:
+        """Time a candidate; tell whether it is the best so far."""
+        if choice in self.seconds:
+            return False
+        began = time.monotonic()
+        if self.seconds and began + self._longest > self._deadline:
+            return False
+        try:
+            self.seconds[choice] = self._time(choice)
+        except Exception as error:
+            if choice.method in ("hyperdual", "hyperdual_adjoint") and not self.seconds:
+                raise
+            log.debug("tuning: %s: %s", choice, error)
+            return False
+        self._longest = max(self._longest, time.monotonic() - began)
+        return self.best == choice
+
+    def _time(self, choice: Choice) -> float:
+        """Return seconds for a row; compilation is not counted."""
+        bundle = self._build(choice)
+        rows = 4 * (choice.tile or 256)
+        points = np.random.default_rng(0).standard_normal((rows, self._n_inputs))
+        jax.block_until_ready(bundle(points))
+        fastest, spent, turns = math.inf, 0.0, 0
+        while turns < _REPEATS or spent < _LEAST_SECONDS:
+            began = time.perf_counter()
+            jax.block_until_ready(bundle(points))
+            took = time.perf_counter() - began
+            fastest, spent, turns = min(fastest, took), spent + took, turns + 1
+            if spent > 1:  # one call is long enough to be sure
+                break
+        return fastest / rows
+
+
+_outcomes: dict[str, Choice] = {}
+
+
+def _folder() -> Path | None:
+    """Return where outcomes are kept; None if HYPERDIAG_CACHE is set to nothing."""
+    given = os.environ.get("HYPERDIAG_CACHE")
+    if given is not None:
+        return Path(given) / "tuning" if given else None
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hyperdiag" / "tuning"
+
+
+def _recall(key: str) -> Choice | None:
+    if key in _outcomes:
+        return _outcomes[key]
+    folder = _folder()
+    if folder is None:
+        return None
+    try:
+        kept = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        return Choice(str(kept["method"]), int(kept["tile"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(key: str, choice: Choice, seconds: dict[Choice, float]) -> None:
+    _outcomes[key] = choice
+    folder = _folder()
+    if folder is None:
+        return
+    content = {
+        "method": choice.method,
+        "tile": choice.tile,
+        "rows_per_s": {f"{c.method}/{c.tile}": round(1 / s, 1) for c, s in seconds.items()},
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Whole or not at all: several processes may tune the same program.
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
+            json.dump(content, file, indent=1)
+        Path(file.name).replace(folder / f"{key}.json")
+    except OSError as error:
+        log.debug("tuning: the outcome is not kept: %s", error)

@@ -1,0 +1,80 @@
+"""Checking derivatives against an independent method in float64."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ._derivatives import AUTO, Bundle, Derivatives, derivatives
+
+
+class Verification(NamedTuple):
+    """The largest differences from the reference, each relative to an output's largest entry.
+
+    Attributes:
+        value, jacobian, hessian_diag: max over rows and directions |found - wanted| divided by
+            max |wanted|, the worst output; 0 where both are zero everywhere.
+    """
+
+    value: float
+    jacobian: float
+    hessian_diag: float
+
+
+def verify(
+    fn: Callable[[jax.Array], jax.Array],
+    x: Any,
+    method: str = AUTO,
+    wrt: Sequence[int] | None = None,
+    dtype: str = "float32",
+    tile: int | None = None,
+) -> Verification:
+    """Compare a method with an independent float64 reference at points `x`, (rows, n).
+
+    The reference shares no step with this package's own methods: it nests JAX's transforms.
+
+    Raises:
+        ValueError, TypeError, MethodError, RuleError: as `derivatives`.
+    """
+    points = np.asarray(x, dtype)
+    n_inputs = points.shape[-1]
+    wanted = reference(fn, n_inputs, wrt)(points)
+    found = derivatives(fn, n_inputs, method, wrt, dtype, tile)(points)
+    return Verification(
+        *(
+            float(np.max(relative_error(_largest(a - b), _largest(b)), initial=0))
+            for a, b in zip(_doubles(found), _doubles(wanted), strict=True)
+        )
+    )
+
+
+def reference(
+    fn: Callable[[jax.Array], jax.Array], n_inputs: int, wrt: Sequence[int] | None = None
+) -> Bundle:
+    """Return the float64 reference: the jvp of a jvp or, without forward mode, jvp of vjp."""
+    forward = derivatives(fn, n_inputs, "double_forward", wrt, "float64")
+    try:
+        jax.eval_shape(forward, jax.ShapeDtypeStruct((1, n_inputs), np.float64))
+    except Exception:  # a custom_vjp function: JAX raises what it likes
+        return derivatives(fn, n_inputs, "forward_over_reverse", wrt, "float64")
+    return forward
+
+
+def _largest(array: np.ndarray) -> np.ndarray:
+    """Return the largest magnitude for each output, (m,), of an array (rows, m, ...)."""
+    return np.abs(array).max(axis=_but_outputs(array))
+
+
+def relative_error(difference: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return difference / scale, 0 where both are zero (underflow counts as zero)."""
+    floor = np.sqrt(np.finfo(np.float32).tiny)
+    return np.where(difference <= floor, 0.0, difference / np.maximum(scale, floor))
+
+
+def _doubles(arrays: Derivatives) -> list[np.ndarray]:
+    return [np.asarray(array, np.float64) for array in arrays]
+
+
+def _but_outputs(array: np.ndarray) -> tuple[int, ...]:
+    return tuple(axis for axis in range(array.ndim) if axis != 1)
