@@ -6,7 +6,8 @@ stands here.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -121,17 +122,27 @@ def jacfwd(fn: Function, n: int) -> Batched:
     return lambda x: (jacobian(x),)
 
 
+@contextmanager
+def _quiet_root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
 def folx(fn: Function, n: int) -> Batched:
     """The forward Laplacian of folx (Li et al. 2023): less than the others give, the sum over i."""
     del n
     from folx import forward_laplacian  # late: an optional package
 
-    # It warns, time and again, where it has no rule and takes the whole Hessian instead.
-    logging.getLogger("folx").setLevel(logging.CRITICAL)
     forward = forward_laplacian(fn, disable_jit=True)  # it is jitted here, as a whole
 
     def at_point(x: jax.Array) -> tuple[jax.Array, ...]:
-        result = forward(x)
+        with _quiet_root_logger():  # folx warns, time and again, where it has no rule
+            result = forward(x)
         return result.x, result.jacobian.dense_array.T, result.laplacian
 
     return jax.jit(jax.vmap(at_point))

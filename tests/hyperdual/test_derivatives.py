@@ -87,7 +87,7 @@ def test_integer_and_list_input_is_converted():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "tayler"}, "method must be one of auto, double_forward"),
+        ({"method": "tayler"}, "method must be one of auto, hyperdual, hyperdual_adjoint"),
         ({"dtype": "float16"}, "dtype must be one of float32, float64"),
         ({"wrt": [4]}, "inputs 0 to 3"),
         ({"wrt": [-1]}, "inputs 0 to 3"),

@@ -7,20 +7,19 @@ Functions of one node are carried as a scalar series (see `Active`). Where two n
 with the partial derivatives of f taken once for each entry, not for each direction.
 """
 
-import math
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from .._accumulate import Source
 from .._active import Active
 from .._registry import register
 from .._site import Site, general
 from .._tangent import Tangent, add, scale
+from .transcendental import JETS
 
 # No second derivative, pure or mixed.
 LINEAR = (
@@ -35,49 +34,6 @@ CURVED = (
     "sinh", "sqrt", "square", "tan", "tanh",
 )  # fmt: skip
 CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
-
-
-def _tanh(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    value = jnp.tanh(x)
-    slope = (1 - value) * (1 + value)
-    return value, slope, -2 * value * slope
-
-
-def _logistic(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    value = lax.logistic(x)
-    slope = value * (1 - value)
-    return value, slope, slope * (1 - 2 * value)
-
-
-def _exp(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    value = jnp.exp(x)
-    return value, value, value
-
-
-def _sin(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    sine, cosine = jnp.sin(x), jnp.cos(x)
-    return sine, cosine, -sine
-
-
-def _cos(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    sine, cosine = jnp.sin(x), jnp.cos(x)
-    return cosine, -sine, -cosine
-
-
-def _erf(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    slope = 2 / math.sqrt(math.pi) * jnp.exp(-x * x)
-    return lax.erf(x), slope, -2 * x * slope
-
-
-# phi, phi' and phi'' from one evaluation of what is slow.
-SHARED = {
-    "tanh": _tanh,
-    "logistic": _logistic,
-    "exp": _exp,
-    "sin": _sin,
-    "cos": _cos,
-    "erf": _erf,
-}
 
 
 @register(*LINEAR, *BILINEAR, *CURVED)
@@ -102,8 +58,8 @@ def constant(site: Site) -> list[Any]:
 def series(site: Site, active: Sequence[Active]) -> Active:
     """Carry the series in the one node on: phi' and phi'' of the composition."""
     name = site.equation.primitive.name
-    if name in SHARED and len(active) == 1:
-        return composed(active[0], *SHARED[name](active[0].value))
+    if name in JETS and len(active) == 1:
+        return composed(active[0], *JETS[name](active[0].value))
     values = tuple(operand.value for operand in active)
     slopes = tuple(
         jnp.ones_like(operand.value) if operand.slope is None else operand.slope
