@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,40 @@ def push(
         Tangent(pushed.reshape(*lead, *pushed.shape[1:]), sizes, ties)
         for pushed in jax.vmap(fn)(*folded)
     ]
+
+
+def push_over(
+    fn: Callable[[jax.Array], jax.Array],
+    tangent: Tangent,
+    summed: Sequence[int],
+    moved: Mapping[int, int],
+) -> Tangent:
+    """Apply a linear function that sums over axes which directions are tied to.
+
+    Of such a sum only the term of the direction itself is left, sum_s [i = s] t[s] = t[i]: the axis
+    becomes a free direction axis, and nothing is added up.
+
+    Args:
+        fn: maps one array of shape S to the result, with the axes `summed` not summed but first.
+        tangent: what to apply it to; directions are tied to all of `summed`.
+        summed: axes of S.
+        moved: as in `push`, for the other axes.
+    """
+    tangent = untie(
+        tangent,
+        [a for a in tangent.ties if a is not None and a not in moved and a not in summed],
+    )
+    ties, free = tangent.ties, tangent.free
+    lead = tangent.data.shape[:free]
+    folded = tangent.data.reshape(math.prod(lead), *tangent.data.shape[free:])
+    data = jax.vmap(fn)(folded) if free else fn(tangent.data)[None]
+    data = data.reshape(*lead, *data.shape[1:])
+    # The free axes so far, then the new ones; put in the order of the directions.
+    order = [which for which, axis in enumerate(ties) if axis is None]
+    order += [ties.index(axis) for axis in summed]
+    data = jnp.transpose(data, [*np.argsort(order), *range(len(order), data.ndim)])
+    left = tuple(None if axis is None or axis in summed else moved[axis] for axis in ties)
+    return Tangent(data, tangent.sizes, left)
 
 
 def contract(cotangents: jax.Array, tangent: Tangent) -> jax.Array:

@@ -22,11 +22,11 @@ _LOGICAL = (
 )  # fmt: skip
 _ENTRYWISE = {
     *elementwise.LINEAR, *elementwise.BILINEAR, *elementwise.CURVED, *elementwise.CONSTANT,
-    *_LOGICAL, "jit", "pjit", "closed_call", "custom_jvp_call",
+    *_LOGICAL, "jit", "closed_call", "custom_jvp_call",
 }  # fmt: skip
 
 
-@register("jit", "pjit", "closed_call", "core_call", "remat2", "remat", "checkpoint")
+@register("jit", "closed_call", "remat2")
 def call(site: Site) -> list[Any]:
     """Walk into the called program."""
     inner: Any = site.params.get("jaxpr", site.params.get("call_jaxpr"))
@@ -73,7 +73,7 @@ def _is_scalar(atom: Any) -> bool:
     return atom.aval.shape == ()
 
 
-@register("custom_vjp_call", "custom_vjp_call_jaxpr")
+@register("custom_vjp_call")
 def custom_vjp(site: Site) -> list[Any]:
     """Use the function's backward rule: its transpose, linear in the tangent, is the derivative."""
 

@@ -23,7 +23,7 @@ from .transcendental import JETS
 
 # No second derivative, pure or mixed.
 LINEAR = (
-    "add", "add_any", "sub", "neg", "copy", "copy_p", "max", "min", "select_n", "clamp", "abs",
+    "add", "add_any", "sub", "neg", "copy", "max", "min", "select_n", "clamp", "abs",
 )  # fmt: skip
 # No pure second derivative.
 BILINEAR = ("mul",)
@@ -84,7 +84,7 @@ def series(site: Site, active: Sequence[Active]) -> Active:
         )
         carried = jax.jvp(site.apply_active, values, bends)[1][0]
         curvature = carried if curvature is None else curvature + carried
-    if name in ("add", "add_any", "copy", "copy_p") and len(active) == 1:
+    if name in ("add", "add_any", "copy") and len(active) == 1:
         slope = active[0].slope  # exactly one stays structurally one
     return Active(active[0].node, value, slope, curvature)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._registry import register
 from .._site import Site, general
-from .._tangent import Tangent, push
+from .._tangent import Tangent, push, push_over
 
 Moved = Callable[[Site], Mapping[int, int]]
 
@@ -102,7 +102,6 @@ LINEAR: dict[str, tuple[tuple[int, ...] | None, Moved]] = {
     "pad": ((0, 1), unpadded),
     "real": (None, all_axes),
     "reduce_precision": (None, all_axes),
-    "reduce_sum": (None, removed("axes")),
     "reduce_window_sum": (None, no_axis),
     "rev": (None, same_axes_but("dimensions")),
     "scatter-add": ((0, 2), no_axis),
@@ -111,6 +110,27 @@ LINEAR: dict[str, tuple[tuple[int, ...] | None, Moved]] = {
     "squeeze": (None, removed("dimensions")),
     "transpose": (None, transposed),
 }
+
+
+@register("reduce_sum")
+def reduce_sum(site: Site) -> list[Any]:
+    """Sum over axes; over one that directions are tied to there is nothing to add up."""
+    axes, moved = site.params["axes"], removed("axes")(site)
+
+    def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
+        (tangent,) = tangents
+        assert tangent is not None
+        tied = [axis for axis in axes if axis in tangent.ties]
+        others = [axis for axis in axes if axis not in tied]
+
+        def summed(array: jax.Array) -> jax.Array:
+            return jnp.moveaxis(array, tied, range(len(tied))).sum(
+                axis=[len(tied) + axis - sum(t < axis for t in tied) for axis in others]
+            )
+
+        return [push_over(summed, tangent, tied, moved)]
+
+    return site.record(apply, lambda jacobians: [[]])
 
 
 @register(*LINEAR)

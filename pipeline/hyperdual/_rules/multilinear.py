@@ -12,37 +12,36 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from .._accumulate import Source
 from .._registry import register
 from .._site import Site
-from .._tangent import Tangent, add, dense, flatten, push
+from .._tangent import Tangent, add, dense, flatten, push, push_over
 
 
 @register("dot_general")
 def dot_general(site: Site) -> list[Any]:
     """Matrix product with batch axes."""
-    return _bilinear(site, _kept_by_dot)
+    return _bilinear(site, _dot_with_tangent)
 
 
 @register("conv_general_dilated")
 def convolution(site: Site) -> list[Any]:
     """Convolution of any stride, padding, dilation and grouping."""
-    return _bilinear(site, _kept_by_convolution)
+    return _bilinear(
+        site,
+        lambda site, at, tangent: push(
+            _with_operand(site, at), [tangent], _kept_by_convolution(site, at)
+        )[0],
+    )
 
 
-def _bilinear(site: Site, kept: Callable[[Site, int], Mapping[int, int]]) -> list[Any]:
-    def product(at: int, tangent: Tangent) -> Tangent:
-        def with_tangent(array: jax.Array) -> list[jax.Array]:
-            operands = list(site.values)
-            operands[at] = array
-            return site.apply(*operands)
-
-        return push(with_tangent, [tangent], kept(site, at))[0]
-
+def _bilinear(site: Site, product: Callable[[Site, int, Tangent], Tangent]) -> list[Any]:
     def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
         given = zip(site.active, tangents, strict=True)
-        return [add([product(at, tangent) for at, tangent in given if tangent is not None])]
+        return [add([product(site, at, tangent) for at, tangent in given if tangent is not None])]
 
     def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
         if len(jacobians) < 2:
@@ -51,6 +50,45 @@ def _bilinear(site: Site, kept: Callable[[Site, int], Mapping[int, int]]) -> lis
         return [[Source(None, dense(2 * jax.vmap(lambda a, b: site.apply(a, b)[0])(left, right)))]]
 
     return site.record(apply, source)
+
+
+def _with_operand(site: Site, at: int) -> Callable[[jax.Array], list[jax.Array]]:
+    """Return the product as a function of the operand at one place."""
+
+    def product(array: jax.Array) -> list[jax.Array]:
+        operands = list(site.values)
+        operands[at] = array
+        return site.apply(*operands)
+
+    return product
+
+
+def _dot_with_tangent(site: Site, at: int, tangent: Tangent) -> Tangent:
+    """Multiply a tangent; a direction tied to a contracted axis picks one row of the other side."""
+    (contracted, batch) = site.params["dimension_numbers"]
+    tied = [axis for axis in contracted[at] if axis in tangent.ties]
+    if not tied:
+        return push(_with_operand(site, at), [tangent], _kept_by_dot(site, at))[0]
+    places = [contracted[at].index(axis) for axis in tied]
+    # These axes are batch axes now, after those that are batch axes anyway.
+    numbers = (
+        [[a for p, a in enumerate(side) if p not in places] for side in contracted],
+        [[*batch[side], *(contracted[side][p] for p in places)] for side in (0, 1)],
+    )
+
+    def product(array: jax.Array) -> jax.Array:
+        operands = list(site.values)
+        operands[at] = array
+        result = lax.dot_general(
+            *operands,
+            numbers,
+            precision=site.params["precision"],
+            preferred_element_type=site.params["preferred_element_type"],
+        )
+        picked = range(len(batch[0]), len(batch[0]) + len(tied))
+        return jnp.moveaxis(result, picked, range(len(tied)))
+
+    return push_over(product, tangent, tied, _kept_by_dot(site, at))
 
 
 def _kept_by_dot(site: Site, at: int) -> Mapping[int, int]:

@@ -1,0 +1,107 @@
+"""Convolutions: strides, padding, groups, dilation, active kernels."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from ._program import collector, weights
+
+PROGRAMS, program = collector()
+
+
+def _conv(image, kernel, strides, padding, **options):
+    return lax.conv_general_dilated(image, kernel, strides, padding, **options)
+
+
+@program(7)
+def conv_1d_with_stride(x):
+    maps = jnp.tanh(_conv(x.reshape(1, 1, 7), weights(x, (2, 1, 3)), (2,), "SAME"))
+    return _conv(maps, weights(x, (1, 2, 2)), (1,), "VALID").reshape(-1)
+
+
+@program(12)
+def conv_2d_with_uneven_padding(x):
+    maps = _conv(x.reshape(1, 1, 3, 4), weights(x, (2, 1, 2, 3)), (2, 1), ((1, 0), (0, 2)))
+    return weights(x, (3, maps.size)) @ jnp.sin(maps).reshape(-1)
+
+
+@program(12)
+def conv_2d_channels_last(x):
+    numbers = ("NHWC", "HWIO", "NHWC")
+    image, kernel = x.reshape(1, 2, 3, 2), weights(x, (2, 2, 2, 3))
+    maps = _conv(image, kernel, (1, 1), "VALID", dimension_numbers=numbers)
+    return jax.nn.gelu(maps).sum((0, 1, 2))
+
+
+@program(8)
+def conv_of_feature_groups(x):
+    options = {"feature_group_count": 2}
+    maps = _conv(x.reshape(1, 2, 4), weights(x, (4, 1, 2)), (1,), ((1, 1),), **options)
+    return jnp.tanh(maps).sum(-1)[0]
+
+
+@program(8)
+def conv_of_batch_groups(x):
+    options = {"batch_group_count": 2}
+    maps = _conv(x.reshape(2, 1, 4), weights(x, (4, 1, 3)), (1,), "VALID", **options)
+    return jnp.sin(maps).reshape(-1)[:5]
+
+
+@program(9)
+def conv_with_dilated_kernel(x):
+    maps = _conv(x.reshape(1, 1, 9), weights(x, (2, 1, 3)), (1,), "VALID", rhs_dilation=(3,))
+    return jnp.exp(-(maps**2)).reshape(-1)
+
+
+@program(5)
+def conv_with_dilated_input(x):
+    maps = _conv(x.reshape(1, 1, 5), weights(x, (2, 1, 3)), (1,), ((1, 2),), lhs_dilation=(2,))
+    return jnp.tanh(maps.sum(1)).reshape(-1)[2:7]
+
+
+@program(5)
+def conv_with_cropping_padding(x):
+    kernel = weights(x, (1, 1, 2))
+    return jnp.cos(_conv(x.reshape(1, 1, 5), kernel, (1,), ((-1, 2),))).reshape(-1)
+
+
+@program(6)
+def conv_transposed(x):
+    maps = lax.conv_transpose(x.reshape(1, 3, 2), weights(x, (3, 2, 2)), (2,), "SAME")
+    return jnp.tanh(maps).reshape(-1)[3:9]
+
+
+@program(6)
+def conv_kernel_from_x(x):
+    image = weights(x, (1, 2, 5))
+    return jnp.tanh(_conv(image, x.reshape(1, 2, 3), (1,), "SAME")).reshape(-1)[:3]
+
+
+@program(7)
+def conv_of_two_active_operands(x):
+    return _conv(jnp.sin(x).reshape(1, 1, 7), (x[:3] * x[4:]).reshape(1, 1, 3), (1,), "SAME")[0, 0]
+
+
+@program(6)
+def conv_of_two_active_operands_in_groups(x):
+    image, kernel = x.reshape(1, 2, 3), jnp.tanh(x[:4]).reshape(2, 1, 2)
+    return _conv(image, kernel, (2,), ((1, 0),), feature_group_count=2).reshape(-1)
+
+
+@program(4)
+def convolve_with_itself(x):
+    return jnp.convolve(x, x[1:]) + jnp.correlate(x, x[:2], "full").sum()
+
+
+@program(9)
+def patches_of_an_image(x):
+    patches = lax.conv_general_dilated_patches(x.reshape(1, 1, 3, 3), (2, 2), (1, 1), "VALID")
+    return jnp.tanh(weights(x, (2, 4)) @ patches.reshape(4, 4)).sum(1)
+
+
+@program(8)
+def autoencoder_with_skip(x):
+    down = jax.nn.silu(_conv(x.reshape(1, 1, 8), weights(x, (2, 1, 2)), (2,), "VALID"))
+    code = jnp.tanh(weights(x, (8, 8)) @ down.reshape(-1)).reshape(1, 2, 4)
+    up = jax.image.resize(code, (1, 2, 8), "linear")
+    return (up.sum(1)[0] * x)[1:7]

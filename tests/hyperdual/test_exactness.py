@@ -1,0 +1,162 @@
+"""The methods of our own against JAX's, on every program of the table, in float64."""
+
+from functools import cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pipeline.hyperdual import METHODS, derivatives
+
+from .programs import PROGRAMS
+from .programs._program import weights
+
+TESTED = ("hyperdual", "hyperdual_adjoint")
+ROWS = 3
+# Thousands of programs run once each: what counts is the time that XLA takes to compile them.
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+# One of each kind: these are also run operation by operation, which takes JAX much longer.
+WITHOUT_JIT = (
+    "mlp_relu_is_flat",
+    "activation_softplus_and_variants",
+    "bilinear_form",
+    "conv_with_cropping_padding",
+    "cumulative_sum",
+    "gather_rows",
+    "sort_with_companions",
+    "scan_over_active_inputs",
+    "while_of_fixed_count",
+    "cond_with_a_branch_without_x",
+    "custom_jvp_with_nondiff_argnums",
+    "custom_vjp_of_x_itself",
+    "magnitude_and_phase",
+    "contraction_of_length_zero",
+)
+
+
+def _reference(rule, fn, z):
+    """Value, Jacobian and the diagonal of the dense Hessian, as a user would write them."""
+    vector = lambda point: jnp.atleast_1d(fn(point))
+    first = jax.jacfwd if rule == "forward" else jax.jacrev
+    twice = lambda point: (first(vector)(point),) * 2
+    hessian, jacobian = jax.jacfwd(twice, has_aux=True)(z)
+    return vector(z), jacobian, jnp.diagonal(hessian, axis1=-2, axis2=-1)
+
+
+def _each(function, points):
+    """Run the function of one point at each point, compiled quickly."""
+    with jax.enable_x64(True):
+        compiled = jax.jit(function, compiler_options=QUICK)
+        found = [compiled(jnp.asarray(point)) for point in points]
+        return [np.stack(arrays) for arrays in zip(*found, strict=True)]
+
+
+@cache
+def _wanted(name):
+    program = PROGRAMS[name]
+    return _each(partial(_reference, program.rule, program.fn), program.points(ROWS))
+
+
+def _assert_close(found, wanted):
+    """Each array to 1e-9 of its largest entry; to 1e-12 where it is all zeros."""
+    for name, a, b in zip(("value", "Jacobian", "Hessian diagonal"), found, wanted, strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert (a.shape, a.dtype) == (b.shape, np.float64), name
+        largest = np.abs(b).max(initial=0.0)
+        within = 1e-9 * largest if largest > 1e-12 else 1e-12
+        np.testing.assert_allclose(a, b, rtol=0, atol=within, err_msg=name)
+
+
+def test_table_of_programs_has_every_family_and_all_the_rules():
+    assert len(PROGRAMS) >= 110
+    assert {program.rule for program in PROGRAMS.values()} == {"jvp", "forward", "reverse"}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_reference_of_a_program_is_finite_and_curved_unless_called_flat(name):
+    value, jacobian, hessian_diag = _wanted(name)
+    assert all(np.isfinite(array).all() for array in (value, jacobian, hessian_diag))
+    assert (np.abs(hessian_diag).max() > 1e-6) != PROGRAMS[name].flat
+
+
+@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_method_on_a_program_equals_the_dense_hessian(name, method):
+    """With respect to all inputs, and to some of them in another order."""
+    program = PROGRAMS[name]
+    some = np.random.default_rng(program.n).permutation(program.n)[: program.n // 2 + 1].tolist()
+    in_full, in_part = (
+        derivatives(program.fn, program.n, method, wrt=wrt, dtype="float64") for wrt in (None, some)
+    )
+    with jax.enable_x64(True):
+        both = jax.jit(lambda x: (in_full(x), in_part(x)), compiler_options=QUICK)
+        found, found_in_part = both(program.points(ROWS))
+    value, jacobian, hessian_diag = _wanted(name)
+    _assert_close(found, (value, jacobian, hessian_diag))
+    _assert_close(found_in_part, (value, jacobian[:, :, some], hessian_diag[:, :, some]))
+
+
+@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("name", WITHOUT_JIT)
+def test_method_without_jit_equals_the_dense_hessian(name, method):
+    program = PROGRAMS[name]
+    vector = lambda z: jnp.atleast_1d(program.fn(z))
+    with jax.enable_x64(True), jax.disable_jit():
+        found = METHODS[method](vector, jnp.asarray(program.points(1)[0]))
+    _assert_close(found, [array[0] for array in _wanted(name)])
+
+
+@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("name", ["mlp_tanh", "scan_over_active_inputs", "custom_jvp_in_a_cond"])
+def test_method_called_eagerly_equals_the_dense_hessian(name, method):
+    program = PROGRAMS[name]
+    with jax.enable_x64(True):
+        found = METHODS[method](program.fn, jnp.asarray(program.points(1)[0]))
+    _assert_close(found, [array[0] for array in _wanted(name)])
+
+
+@jax.custom_jvp
+def _bent(scale, h):
+    return jnp.sin(scale * h)
+
+
+@_bent.defjvp
+def _(primals, tangents):
+    scale, h = primals
+    return _bent(scale, h), scale * h**2 * tangents[1] + jnp.cos(h) * tangents[0]
+
+
+def _loop(w, z):
+    body = lambda s: (s[0] + 1, jnp.tanh(w @ s[1]) + z)
+    return jax.lax.while_loop(lambda s: s[0] < 3 + (w[0, 0] > 0), body, (0, z))[1]
+
+
+WITH_PARAMETERS = {
+    "dense": lambda w, z: w @ jnp.tanh(w @ z),
+    "norm": lambda w, z: jax.nn.standardize(w @ z) * z[0],
+    "attention": lambda w, z: jax.nn.softmax(jnp.outer(w @ z, z)) @ jnp.sin(w) @ z,
+    "convolution": lambda w, z: jnp.convolve(jnp.sin(z), w[0]) * jnp.convolve(z, w[1]),
+    "solve": lambda w, z: jnp.linalg.solve(w @ w.T + jnp.diag(1 + z**2), z),
+    "scan": lambda w, z: jax.lax.scan(lambda h, a: (jnp.sin(a * h + z), h[0]), z, w)[1],
+    "cond": lambda w, z: jax.lax.cond(w[0, 0] > 0, lambda: z**3, lambda: jnp.sin(w @ z) * z),
+    "gather": lambda w, z: jnp.exp(z)[jnp.argsort(w[0])] * (w @ z) ** 2,
+    "rule": lambda w, z: _bent(w[0], w @ z) * z,
+    "while": _loop,
+}
+
+
+@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
+def test_method_under_vmap_over_parameters_equals_one_by_one(name, method):
+    fn = WITH_PARAMETERS[name]
+    rule = "forward" if name == "while" else "jvp"
+    with jax.enable_x64(True):
+        z = jnp.asarray(np.random.default_rng(5).standard_normal(3))
+        networks = weights(z, (4, 3, 3), seed=2)
+    one_by_one = _each(lambda w: _reference(rule, partial(fn, w), z), networks)
+    with jax.enable_x64(True):
+        batched = jax.vmap(lambda w: METHODS[method](lambda point: fn(w, point), z))
+        found = jax.jit(batched, compiler_options=QUICK)(networks)
+    _assert_close(found, one_by_one)

@@ -1,0 +1,104 @@
+"""What can be asked for, against the Hessian of all of it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pipeline.hyperdual import METHODS, OUTPUTS, derivatives
+from pipeline.hyperdual import _outputs as outputs_module
+
+WEIGHTS = np.random.default_rng(0).standard_normal((5, 4))
+POINTS = np.random.default_rng(1).standard_normal((3, 4))
+ALONG = np.random.default_rng(2).standard_normal((3, 4))
+
+
+def _net(x):
+    w = jnp.asarray(WEIGHTS, x.dtype)
+    return jnp.tanh(w @ jnp.sin(w.T @ jnp.tanh(w @ x)))[:3]
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    with jax.enable_x64(True):
+        x = jnp.asarray(POINTS)
+        hessian = jax.vmap(jax.jacfwd(jax.jacfwd(_net)))(x)
+        return {
+            "value": jax.vmap(_net)(x),
+            "jacobian": jax.vmap(jax.jacfwd(_net))(x),
+            "hessian_diag": jnp.einsum("rjii->rji", hessian),
+            "laplacian": jnp.einsum("rjii->rj", hessian),
+            "hvp": jnp.einsum("rjik,rk->rji", hessian, ALONG),
+            "hessian": hessian,
+        }
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("value",),
+        ("jacobian",),
+        ("laplacian",),
+        ("laplacian", "hessian_diag"),
+        ("hessian", "value", "laplacian"),
+        ("hvp", "jacobian"),
+        OUTPUTS,
+    ],
+)
+def test_outputs_asked_for_come_in_their_order_and_are_exact(method, names, wanted):
+    bundle = derivatives(_net, 4, method, dtype="float64", tile=2, outputs=names)
+    found = bundle(POINTS, ALONG) if "hvp" in names else bundle(POINTS)
+    assert found._fields == names
+    for name, array in zip(names, found, strict=True):
+        assert array.shape == wanted[name].shape
+        np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-11, err_msg=name)
+
+
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
+def test_outputs_with_wrt_are_the_columns_of_the_full_ones(method, wanted):
+    bundle = derivatives(_net, 4, method, [3, 1], "float64", 2, outputs=("laplacian", "hessian"))
+    laplacian, hessian = bundle(POINTS)
+    full = np.asarray(wanted["hessian"])[:, :, [3, 1]][..., [3, 1]]
+    np.testing.assert_allclose(hessian, full, atol=1e-11)
+    np.testing.assert_allclose(laplacian, np.einsum("rjii->rj", full), atol=1e-11)
+
+
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
+def test_less_is_cheaper(method):
+    weights = np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
+    fn = lambda x: jnp.tanh(weights @ jnp.tanh(weights @ jnp.tanh(weights @ x)))[:4]
+
+    def flops(*names):
+        bundle = derivatives(fn, 48, method, tile=16, outputs=names)
+        lowered = jax.jit(bundle).lower(jax.ShapeDtypeStruct((16, 48), np.float32))
+        return lowered.compile().cost_analysis()["flops"]
+
+    assert flops("value") < 0.25 * flops("jacobian")
+    assert flops("jacobian") < 0.5 * flops("laplacian")
+    if method == "hyperdual":
+        assert flops("laplacian") < 0.65 * flops("hessian_diag")
+    else:
+        assert flops("laplacian") < flops("hessian_diag")
+    assert flops("hessian_diag") < 0.5 * flops("hessian")
+
+
+def test_hvp_without_a_direction_is_refused():
+    with pytest.raises(ValueError, match="needs a direction"):
+        derivatives(_net, 4, "hyperdual", tile=2, outputs=["hvp"])(POINTS)
+    with pytest.raises(ValueError, match="needs a direction"):
+        derivatives(_net, 4, "hyperdual", tile=2)(POINTS, ALONG)
+
+
+@pytest.mark.parametrize("names", ["value", [], ["values"], ["value", "value"]])
+def test_outputs_that_do_not_exist_are_refused(names):
+    with pytest.raises(ValueError, match="outputs"):
+        derivatives(_net, 4, outputs=names)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_directions_in_chunks_give_the_same_numbers(method, monkeypatch, wanted):
+    monkeypatch.setattr(outputs_module, "_CHUNK_BYTES", 3 * 5 * 8)  # three directions of five
+    found = derivatives(_net, 4, method, dtype="float64", tile=2)(POINTS)
+    for name, array in zip(found._fields, found, strict=True):
+        np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-11)
