@@ -1,13 +1,16 @@
 import json
 
+import pytest
 
-def test_bench_measures_job_and_kernel_in_one_run(hyperdiag, tmp_path):
-    box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
+BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
+
+
+def test_bench_of_a_job_measures_job_and_kernel_in_one_run(hyperdiag, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("stays")
     done = hyperdiag(
-        *("bench", "network=chain", box, "dataset.rows=20000", "bench.repeats=2"),
-        *("cluster=inline", "output.path=out"),
+        *("bench", "bench.subject=job", "network=chain", BOX, "dataset.rows=20000"),
+        *("bench.repeats=2", "cluster=inline", "output.path=out"),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out/bench.json").read_text())
@@ -16,3 +19,88 @@ def test_bench_measures_job_and_kernel_in_one_run(hyperdiag, tmp_path):
     assert 0 < report["ratio"] <= 1.5
     assert report["job_rows_per_s"] > 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bench.json", "mine.txt"]
+
+
+def test_bench_of_kernels_races_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
+    done = hyperdiag(
+        *("bench", "bench.networks=[mlp-9-64x3-1,chain-5-3-3]", "bench.rounds=2"),
+        *("bench.contestants=[ours,jvp_of_jvp,jacfwd]", "bench.rows_scale=0.001"),
+        "output.path=out",
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out/kernels.json").read_text())
+    assert [network["name"] for network in report["networks"]] == ["mlp-9-64x3-1", "chain-5-3-3"]
+    assert [network["contestants"]["ours"]["rows"] for network in report["networks"]] == [33, 800]
+    for network in report["networks"]:
+        assert list(network["contestants"]) == ["ours", "jvp_of_jvp", "jacfwd"]
+        assert network["best_other"] == "jvp_of_jvp"
+        assert network["contestants"]["ours"]["errors"]["hessian_diag"] < 1e-4
+    assert report["machine"]["rounds"] == 2
+    assert "one core, one thread" in done.stdout
+    assert "geometric mean" in done.stdout
+    # The picture, or why there is none.
+    assert (tmp_path / "out/kernels.png").exists() != ("needs matplotlib" in done.stdout)
+
+
+def test_bench_of_kernels_on_all_cores_says_so(hyperdiag):
+    done = hyperdiag(
+        *("bench", "bench.networks=[chain-5-3-3]", "bench.contestants=[jacfwd]", "bench.rounds=1"),
+        *("bench.rows_scale=0.0001", "bench.threads=all"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "all cores" in done.stdout
+
+
+def test_bench_with_wrong_options_names_all_of_them(hyperdiag, tmp_path):
+    done = hyperdiag(
+        *("bench", "bench.subject=kernel", "bench.rounds=0", "bench.rows_scale=0"),
+        *("bench.threads=2", "bench.networks=graph"),
+    )
+    assert done.returncode == 2
+    for sentence in (
+        "hyperdiag: 5 problems:",
+        'bench.subject must be one of kernels, job; got "kernel"',
+        "bench.rounds must be greater than 0; got 0",
+        "bench.rows_scale must be greater than 0; got 0",
+        "bench.threads must be one of 1, all; got 2",
+        'bench.networks must be a list; got "graph"',
+    ):
+        assert sentence in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("bench.networks=[grahp]", "bench.networks: there is no 'grahp' (closest: 'graph')"),
+        ("bench.contestants=[tailor]", "there is no 'tailor' (closest: 'taylor')"),
+        ("bench.round=3", "unknown key 'bench.round' (closest: 'bench.rounds')"),
+        ("output.path=s3://bucket/x", "output.path: the benchmark writes to a local folder"),
+    ],
+)
+def test_bench_with_a_wrong_option_says_what_is_wrong(hyperdiag, tmp_path, override, sentence):
+    done = hyperdiag("bench", override)
+    assert done.returncode == 2
+    assert done.stderr.startswith("hyperdiag: ")
+    assert sentence in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "ignored"),
+    [
+        (("network=chain", "bench.repeats=5"), ("network", "bench.repeats")),
+        (("bench.subject=job", "bench.rounds=2"), ("bench.rounds",)),
+    ],
+)
+def test_bench_with_options_of_its_other_subject_refuses(hyperdiag, overrides, ignored):
+    done = hyperdiag("bench", *overrides)
+    assert done.returncode == 2
+    for key in ignored:
+        assert f"{key} would be ignored: " in done.stderr
+
+
+def test_bench_of_kernels_refuses_a_sweep(hyperdiag):
+    done = hyperdiag("bench", "--multirun", "bench.threads=1,all")
+    assert done.returncode == 2
+    assert "instead of --multirun" in done.stderr

@@ -1,0 +1,71 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pipeline.bench import SUBJECTS, choose_subjects, zoo
+from pipeline.errors import UsageError
+from pipeline.hyperdual import numerics
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_subject_maps_one_point_to_m_numbers_of_its_dtype(name, dtype):
+    subject = SUBJECTS[name]
+    points = subject.points(3)
+    assert points.shape == (3, subject.n)
+    assert points.dtype == np.float32
+    with numerics(dtype):
+        y = subject.build(dtype)(jnp.asarray(points[2], dtype))
+    assert y.shape == (subject.m,)
+    assert y.dtype == dtype
+    assert np.isfinite(y).all()
+    assert np.unique(y).size == subject.m  # no output is a copy of another
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_subject_built_twice_is_two_functions_of_the_same_network(name):
+    first, second = (SUBJECTS[name].build("float32") for _ in range(2))
+    x = jnp.asarray(SUBJECTS[name].points(1)[0])
+    assert first is not second
+    np.testing.assert_array_equal(first(x), second(x))
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_subject_with_widths_has_its_inputs_and_outputs_at_the_ends(name):
+    subject = SUBJECTS[name]
+    if subject.widths is not None:
+        assert (subject.widths[0], subject.widths[-1]) == (subject.n, subject.m)
+
+
+@pytest.mark.parametrize(("name", "parts"), [("deep-sets", 16), ("pixels", 64)])
+def test_subject_that_pools_does_not_depend_on_the_order_of_its_parts(name, parts):
+    function, x = SUBJECTS[name].build("float32"), SUBJECTS[name].points(1)[0]
+    turned = np.roll(x.reshape(parts, -1), 5, axis=0).reshape(-1)
+    np.testing.assert_allclose(function(turned), function(x), rtol=1e-4, atol=1e-6)
+    assert np.abs(function(x[::-1]) - function(x)).max() > 1e-4
+
+
+def test_choose_subjects_keeps_the_given_order_and_takes_none_twice():
+    chosen, notes = choose_subjects(["graph", "chain-5-3-3", "graph"])
+    assert [subject.name for subject in chosen] == ["graph", "chain-5-3-3"]
+    assert notes == []
+
+
+def test_choose_subjects_with_unknown_names_names_all_of_them():
+    with pytest.raises(UsageError) as caught:
+        choose_subjects(["grahp", "graph", "lstm"])
+    assert len(caught.value.problems) == 2
+    assert "there is no 'grahp' (closest: 'graph')" in caught.value.problems[0]
+
+
+def test_choose_subjects_without_the_package_of_one_leaves_it_out_unless_named(monkeypatch):
+    def absent(settings, dtype="float32"):
+        raise UsageError(f"network '{settings['name']}' needs a package")
+
+    monkeypatch.setattr(zoo, "build_network", absent)
+    chosen, notes = choose_subjects()
+    missing = {"qlknn", "chain-5-3-3", "chain-10-5-3"}
+    assert {subject.name for subject in chosen} == SUBJECTS.keys() - missing
+    assert "qlknn is left out: network 'qlknn' needs a package" in notes
+    with pytest.raises(UsageError, match="needs a package"):
+        choose_subjects(["qlknn"])
