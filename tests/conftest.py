@@ -3,8 +3,6 @@ import secrets
 
 # As in a worker: the number of threads decides the last bits of a matrix product.
 os.environ |= {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
-# What this machine remembers of timings is no part of a test.
-os.environ["HYPERDIAG_CACHE"] = ""
 # Ray's clusters ask for a token; one of our own leaves the user's alone.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
@@ -26,6 +24,14 @@ from jobs._command import CONFIG_DIR
 from pipeline.config import load_config
 
 jax.config.update("jax_platforms", "cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _timings(tmp_path_factory):
+    """Keep the tuner's outcomes for this session, not with those of the machine."""
+    os.environ["HYPERDIAG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    del os.environ["HYPERDIAG_CACHE"]
 
 
 @pytest.fixture

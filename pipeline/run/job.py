@@ -28,6 +28,9 @@ from .worker import SINGLE_THREADED, STAGES
 
 log = logging.getLogger("hyperdiag")
 
+# The part of rows from which on an output without curvature on them is worth a word.
+_MANY_FLAT_ROWS = 0.1
+
 
 class Stopped(BaseException):
     """A signal asked the run to stop; finished shards are kept."""
@@ -210,12 +213,34 @@ def _manifest(
 
 def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
     warnings = []
-    lows, highs = tally.ranges.get("hessian_diag", [[], []])
-    flat = [name for name, low, high in zip(outputs, lows, highs, strict=False) if low == high == 0]
+    shares = {
+        name: count / tally.derived
+        for name, count in zip(outputs, tally.flat, strict=False)
+        if count and tally.derived
+    }
+    flat = [name for name, share in shares.items() if share == 1]
     if flat:
         warnings.append(
             f"the Hessian diagonal of {', '.join(flat)} is zero everywhere: such outputs are "
             "piecewise linear (ReLU, clipping), and these zeros are no curvature of what they model"
+        )
+    plateaus = [f"{n} ({s:.0%})" for n, s in shares.items() if _MANY_FLAT_ROWS <= s < 1]
+    if plateaus:
+        warnings.append(
+            f"the Hessian diagonal is zero for every input on many rows of {', '.join(plateaus)}: "
+            "plateaus, where the network is clipped or saturated"
+        )
+    if tally.at_kinks:
+        warnings.append(
+            f"{tally.at_kinks:,} of {tally.verified:,} verified rows lie where derivatives jump "
+            "within rounding of the point: there the network is not differentiable, and what is "
+            "written is the derivative on one side"
+        )
+    if tally.largest_error > planned.plan.settings["derivatives"]["tolerance"] / 10:
+        warnings.append(
+            f"the largest error of verified rows, {tally.largest_error:.1e}, is near "
+            f"derivatives.tolerance={planned.plan.settings['derivatives']['tolerance']:g}: take "
+            "derivatives.dtype=float64 for more digits"
         )
     for file in planned.bad_files:
         warnings.append(f"left out: {file.path}: {file.reason}")

@@ -1,7 +1,7 @@
 """What is known of a finished shard: counts and ranges, and how to add them up."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +21,10 @@ class Tally:
         quarantined: rows in quarantine files, by code.
         out_of_range: rows outside a trained range, whatever became of them.
         ranges: {quantity: [lows, highs]}, a number for each output; empty without derived rows.
+        flat: for each output, rows whose Hessian diagonal is zero for every input.
         verified: rows that were compared with the reference.
         largest_error: of these, relative to an output's largest entry in its shard.
+        at_kinks: of these, rows where the derivatives jump within rounding of the point.
     """
 
     read: int = 0
@@ -31,16 +33,23 @@ class Tally:
     quarantined: Counter[str] = field(default_factory=Counter)
     out_of_range: int = 0
     ranges: dict[str, list[list[float]]] = field(default_factory=dict)
+    flat: list[int] = field(default_factory=list)
     verified: int = 0
     largest_error: float = 0.0
+    at_kinks: int = 0
 
-    def add_ranges(self, arrays: Iterable[np.ndarray]) -> None:
+    def add_ranges(self, arrays: Sequence[np.ndarray]) -> None:
         """Take in value (rows, m), Jacobian and Hessian diagonal (rows, m, k) of good rows."""
+        self._add_flat((~arrays[-1].any(axis=-1)).sum(axis=0).tolist())
         for quantity, array in zip(QUANTITIES, arrays, strict=True):
             if array.shape[0]:
                 axes = tuple(axis for axis in range(array.ndim) if axis != 1)
                 ends = [array.min(axis=axes).tolist(), array.max(axis=axes).tolist()]
                 self._widen(quantity, ends)
+
+    def _add_flat(self, counts: Sequence[int]) -> None:
+        before = self.flat or [0] * len(counts)
+        self.flat = [a + b for a, b in zip(before, counts or [0] * len(before), strict=True)]
 
     def _widen(self, quantity: str, ends: list[list[float]]) -> None:
         lows, highs = self.ranges.get(quantity, ends)
@@ -56,7 +65,9 @@ class Tally:
         self.filtered += other.filtered
         self.quarantined += other.quarantined
         self.out_of_range += other.out_of_range
+        self._add_flat(other.flat)
         self.verified += other.verified
+        self.at_kinks += other.at_kinks
         self.largest_error = max(self.largest_error, other.largest_error)
         for quantity, ends in other.ranges.items():
             self._widen(quantity, ends)
@@ -75,8 +86,10 @@ class Tally:
             "quarantined": dict(sorted(self.quarantined.items())),
             "out_of_range": self.out_of_range,
             "ranges": self.ranges,
+            "flat": self.flat,
             "verified": self.verified,
             "largest_error": self.largest_error,
+            "at_kinks": self.at_kinks,
         }
 
     @staticmethod

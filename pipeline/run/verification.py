@@ -13,6 +13,7 @@ from .receipt import QUANTITIES, Tally
 
 # A step in x, relative, that is nothing to a smooth network, but crosses a kink that is near.
 _STEP = {"float32": 1e-6, "float64": 1e-14}
+_FAR = 1000
 _NAMES = dict(zip(QUANTITIES, ("value", "Jacobian", "Hessian diagonal"), strict=True))
 
 Arrays = Sequence[np.ndarray]
@@ -40,8 +41,8 @@ class Verifier:
         """Compile the reference."""
         self._derive(np.zeros((1, self._reference.n_inputs)))
 
-    def verify(self, points: np.ndarray, computed: Arrays, tally: Tally) -> float:
-        """Return the largest error of rows of a shard.
+    def verify(self, points: np.ndarray, computed: Arrays, tally: Tally) -> None:
+        """Compare rows of a shard, and note in its tally how large the errors are.
 
         Args:
             points: (rows, n), as the kernel saw them.
@@ -52,13 +53,15 @@ class Verifier:
             HyperdiagError: if an error is beyond the tolerance.
         """
         wanted = self._derive(points)
-        worst = 0.0
+        at_kinks = np.zeros(points.shape[0], dtype=bool)
         for at, (quantity, found) in enumerate(zip(QUANTITIES, computed, strict=True)):
             scale = np.abs(np.array(tally.ranges[quantity])).max(axis=0)
             scale = scale.reshape(1, -1, *[1] * (found.ndim - 2))
             errors = relative_error(np.abs(found - wanted[at]), scale)
             if errors.max() > self._tolerance:
-                errors = np.where(self._jumps(points, at, errors, scale), 0.0, errors)
+                jumps = self._jumps(points, at, errors, scale)
+                at_kinks |= (jumps & (errors > self._tolerance)).reshape(jumps.shape[0], -1).any(1)
+                errors = np.where(jumps, 0.0, errors)
             if errors.max() > self._tolerance:
                 row, output = np.unravel_index(int(errors.argmax()), errors.shape)[:2]
                 raise HyperdiagError(
@@ -68,8 +71,9 @@ class Verifier:
                     "Take derivatives.dtype=float64, another derivatives.method, or a larger "
                     "tolerance"
                 )
-            worst = max(worst, float(errors.max()))
-        return worst
+            tally.largest_error = max(tally.largest_error, float(errors.max()))
+        tally.verified += points.shape[0]
+        tally.at_kinks += int(at_kinks.sum())
 
     def _derive(self, points: np.ndarray) -> list[np.ndarray]:
         """Return the reference at up to `verify_rows` points, always in one shape."""
@@ -82,6 +86,9 @@ class Verifier:
     ) -> np.ndarray:
         """Tell where the reference itself changes as much within rounding of the point: a kink."""
         here = self._derive(points)[at]
-        moved = [self._derive(points * (1 + sign * self._step))[at] for sign in (-1, 1)]
+        reach = np.maximum(np.abs(points), np.abs(points).max(axis=0))
+        step = self._step * np.where(reach > 0, reach, 1)
+        moved = [self._derive(points + sign * step)[at] for sign in (-1, 1)]
         change = np.maximum(*(relative_error(np.abs(there - here), scale) for there in moved))
-        return change > errors / 4
+        # What is smooth changes by about the step; a jump does not depend on it.
+        return change > np.maximum(errors / 4, _FAR * self._step)

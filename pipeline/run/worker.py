@@ -182,10 +182,7 @@ class Worker:
         if self._verifier and sample.points:
             computed = tuple(np.stack(arrays) for arrays in zip(*sample.computed, strict=True))
             with self._lock:
-                tally.largest_error = self._verifier.verify(
-                    np.stack(sample.points), computed, tally
-                )
-            tally.verified = len(sample.points)
+                self._verifier.verify(np.stack(sample.points), computed, tally)
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def poles():
@@ -14,6 +15,25 @@ def poles():
 
 def rectified():
     return lambda x: jnp.stack([jax.nn.relu(x[0] - x[1]), x[0] + x[1]])
+
+
+def wavy():
+    weights = np.random.default_rng(0).standard_normal((4, 3))
+
+    def function(x):
+        w = jnp.asarray(weights, x.dtype)
+        return (w @ jnp.sin(w.T @ jnp.tanh(w @ x)))[:3]
+
+    return function
+
+
+def kinked():
+    """A kink at a = 1e-9, which float32 cannot tell from a = 0."""
+    return lambda x: jnp.abs((1 + x[0]) - (1 + 1e-9))
+
+
+def flat_in_part():
+    return lambda x: jnp.stack([jnp.clip(x[0], -1, 0) ** 2 / 2, jax.nn.relu(x[1]), jnp.sin(x[2])])
 
 
 def _die(x):

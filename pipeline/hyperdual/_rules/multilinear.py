@@ -71,17 +71,20 @@ def _dot_with_tangent(site: Site, at: int, tangent: Tangent) -> Tangent:
         return push(_with_operand(site, at), [tangent], _kept_by_dot(site, at))[0]
     places = [contracted[at].index(axis) for axis in tied]
     # These axes are batch axes now, after those that are batch axes anyway.
-    numbers = (
-        [[a for p, a in enumerate(side) if p not in places] for side in contracted],
-        [[*batch[side], *(contracted[side][p] for p in places)] for side in (0, 1)],
+    left, right = (
+        [axis for place, axis in enumerate(side) if place not in places] for side in contracted
+    )
+    left_batch, right_batch = (
+        [*batch[side], *(contracted[side][place] for place in places)] for side in (0, 1)
     )
 
     def product(array: jax.Array) -> jax.Array:
         operands = list(site.values)
         operands[at] = array
         result = lax.dot_general(
-            *operands,
-            numbers,
+            operands[0],
+            operands[1],
+            ((left, right), (left_batch, right_batch)),
             precision=site.params["precision"],
             preferred_element_type=site.params["preferred_element_type"],
         )

@@ -6,6 +6,7 @@ of the argument and cost as much as one exponential.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +48,7 @@ def _erf(x: jax.Array) -> Jet:
 
 
 # name: x -> phi(x), phi'(x), phi''(x)
-JETS = {
+JETS: dict[str, Callable[[jax.Array], Jet]] = {
     "cos": _cos,
     "erf": _erf,
     "exp": _exp,

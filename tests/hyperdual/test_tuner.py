@@ -1,0 +1,141 @@
+"""The tuner: what it times, what it keeps, and that its choices give the same bits."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pipeline.hyperdual import METHODS, Choice, RuleError, choose, derivatives
+from pipeline.hyperdual import _tuner as tuner
+
+WEIGHTS = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)
+
+
+def _net(x):
+    return jnp.tanh(WEIGHTS.T @ jnp.tanh(WEIGHTS @ x))
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HYPERDIAG_CACHE", str(tmp_path))
+    monkeypatch.setattr(tuner, "_outcomes", {})
+    return tmp_path / "tuning"
+
+
+def test_auto_is_the_fastest_of_what_was_timed_and_is_kept(cache):
+    choice = choose(_net, 6)
+    assert choice.method in METHODS
+    (kept,) = [json.loads(file.read_text()) for file in cache.iterdir()]
+    assert Choice(kept["method"], kept["tile"]) == choice
+    rates = kept["rows_per_s"]
+    assert max(rates, key=rates.get) == f"{choice.method}/{choice.tile}"
+    assert {name.split("/")[0] for name in rates} >= {"hyperdual", "hyperdual_adjoint"}
+    assert len({name.split("/")[1] for name in rates}) >= 3
+
+
+def test_outcome_is_remembered_by_later_processes(cache, monkeypatch):
+    choice = choose(_net, 6)
+    (file,) = cache.iterdir()
+    changed = json.loads(file.read_text()) | {"method": "double_forward", "tile": 77}
+    file.write_text(json.dumps(changed))
+    assert choose(_net, 6) == choice  # this process knows
+    monkeypatch.setattr(tuner, "_outcomes", {})
+    assert choose(_net, 6) == ("double_forward", 77)
+    assert derivatives(_net, 6).choice == ("double_forward", 77)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"method": "hyperdual"}', "\0"])
+def test_damaged_memory_is_timed_anew(content, cache):
+    choose(_net, 6)
+    (file,) = cache.iterdir()
+    file.write_text(content)
+    tuner._outcomes.clear()
+    assert choose(_net, 6).method in METHODS
+
+
+def test_key_tells_programs_sizes_and_dtypes_apart(cache):
+    def key(fn, n, directions, dtype, kind="cpu"):
+        with jax.enable_x64(dtype == "float64"):
+            return tuner.shape_of(fn, n, directions, dtype, kind).key
+
+    base = key(_net, 6, 6, "float32")
+    assert base == key(_net, 6, 6, "float32")
+    others = [
+        key(lambda x: _net(x) + 1, 6, 6, "float32"),
+        key(_net, 6, 2, "float32"),
+        key(_net, 6, 6, "float64"),
+        key(_net, 6, 6, "float32", "NVIDIA H100"),
+    ]
+    assert len({base, *others}) == 5
+
+
+def test_key_is_the_same_in_every_process():
+    script = (
+        "import jax, jax.numpy as jnp; from pipeline.hyperdual._tuner import shape_of;"
+        "f = jax.checkpoint(lambda x: jax.nn.softplus(jnp.sin(x)),"
+        " policy=jax.checkpoint_policies.dots_saveable);"
+        "print(shape_of(f, 3, 3, 'float32', 'cpu').key)"
+    )
+    keys = {subprocess.check_output([sys.executable, "-c", script]) for _ in range(2)}
+    assert len(keys) == 1
+
+
+def test_nothing_timed_when_nothing_may_be(cache):
+    assert choose(_net, 6, tuning_seconds=None) is None
+    assert choose(_net, 6, "hyperdual", tile=8, tuning_seconds=None) == ("hyperdual", 8)
+    assert choose(_net, 6, "taylor", tuning_seconds=None) == ("taylor", None)
+
+
+def test_method_alone_or_tile_alone_is_kept(cache):
+    assert choose(_net, 6, "hyperdual").method == "hyperdual"
+    assert choose(_net, 6, tile=24).tile == 24
+
+
+def test_memory_that_cannot_be_written_is_no_failure(monkeypatch):
+    monkeypatch.setenv("HYPERDIAG_CACHE", "/proc/none")
+    monkeypatch.setattr(tuner, "_outcomes", {})
+    assert choose(_net, 6).method in METHODS
+
+
+def test_program_that_no_method_can_do_is_refused_by_name(cache):
+    fn = lambda x: jax.lax.nextafter(x, x + 1)
+    with pytest.raises(RuleError, match="'nextafter' twice"):
+        derivatives(fn, 3)
+
+
+@pytest.mark.parametrize(
+    ("n", "m", "first"), [(50, 1, "hyperdual_adjoint"), (25, 198, "hyperdual")]
+)
+def test_likeliest_method_is_timed_first(n, m, first):
+    assert tuner._sensible(tuner.Shape(n, m, 10**6, ""))[0] == first
+
+
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "double_forward"])
+@pytest.mark.parametrize("tile", [1, 8, 32])
+def test_bits_of_a_row_depend_neither_on_the_batch_nor_on_its_neighbours(method, tile):
+    x = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
+    bundle = derivatives(_net, 6, method, tile=tile)
+    whole = [np.asarray(array) for array in bundle(x)]
+    order = np.random.default_rng(2).permutation(40)
+    for a, b in zip(whole, bundle(x[order]), strict=True):
+        np.testing.assert_array_equal(a[order], b)
+    for rows in (1, 7, 33):
+        for a, b in zip(whole, bundle(x[:rows]), strict=True):
+            np.testing.assert_array_equal(a[:rows], b)
+    x[1::2] = 1e30  # neighbours of another kind, that overflow
+    for a, b in zip(whole, bundle(x), strict=True):
+        np.testing.assert_array_equal(a[::2], np.asarray(b)[::2])
+
+
+def test_bits_of_a_sine_do_not_depend_on_a_neighbour_too_large_for_the_short_way():
+    fn = lambda x: jnp.sin(30 * x) * jnp.cos(x)
+    bundle = derivatives(fn, 2, "hyperdual", tile=8)
+    x = np.random.default_rng(1).standard_normal((8, 2)).astype(np.float32)
+    alone = [np.asarray(array)[:4] for array in bundle(x)]
+    x[4:] = 1e7
+    for a, b in zip(alone, bundle(x), strict=True):
+        np.testing.assert_array_equal(a, np.asarray(b)[:4])

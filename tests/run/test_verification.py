@@ -1,0 +1,107 @@
+"""Rows verified in a run: honest errors pass, wrong derivatives stop the shard."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.data.sink import RECEIPT
+from pipeline.errors import RunIncomplete
+from pipeline.run import worker as worker_module
+from pipeline.run.job import derive
+
+
+def _rows(folder, rows=200, seed=0):
+    x = np.random.default_rng(seed).standard_normal((rows, 3)).astype(np.float32)
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({name: x[:, i] for i, name in enumerate("abc")}), folder / "x.parquet")
+
+
+def _overrides(tmp_path, target, *more):
+    return [
+        "cluster=inline",
+        "network=python",
+        f"network.target=tests.run.networks:{target}",
+        "network.inputs=[a,b,c]",
+        "dataset=parquet",
+        f"dataset.path={tmp_path / 'in'}",
+        "dataset.shard_rows=50",
+        f"output.path={tmp_path / 'out'}",
+        "derivatives.tile=8",
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "taylor"])
+def test_verified_rows_are_counted_and_their_error_kept(method, tmp_path, configure):
+    _rows(tmp_path / "in")
+    overrides = _overrides(tmp_path, "wavy", f"derivatives.method={method}")
+    manifest = derive(*configure(*overrides))
+    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
+    assert 0 < manifest["rows"]["largest_error"] < 1e-5
+    footer = pq.read_metadata(next((tmp_path / "out/data").iterdir())).metadata
+    receipt = json.loads(footer[RECEIPT])
+    assert receipt["rows"]["verified"] == 4
+    assert receipt["rows"]["largest_error"] <= manifest["rows"]["largest_error"]
+
+
+def test_verify_rows_zero_verifies_nothing(tmp_path, configure):
+    _rows(tmp_path / "in")
+    overrides = _overrides(tmp_path, "wavy", "derivatives.verify_rows=0")
+    assert derive(*configure(*overrides))["rows"]["verified"] == 0
+
+
+@pytest.mark.parametrize(
+    ("quantity", "name"), [(0, "value"), (1, "Jacobian"), (2, "Hessian diagonal")]
+)
+def test_wrong_derivative_stops_its_shards_with_the_place(
+    quantity, name, tmp_path, configure, monkeypatch
+):
+    _rows(tmp_path / "in")
+    right = worker_module.Worker.compute
+
+    def wrong(self, points):
+        arrays = list(right(self, points))
+        arrays[quantity] = arrays[quantity] + 0.05 * np.abs(arrays[quantity]).max()
+        return tuple(arrays)
+
+    monkeypatch.setattr(worker_module.Worker, "compute", wrong)
+    with pytest.raises(RunIncomplete, match=f"verification: the {name} of 'y1' differs") as error:
+        derive(*configure(*_overrides(tmp_path, "wavy", "limits.max_attempts=1")))
+    assert "derivatives.tolerance is 0.01" in str(error.value)
+    assert not (tmp_path / "out/_SUCCESS").exists()
+    assert list((tmp_path / "out/data").iterdir()) == []
+
+
+def test_asked_tolerance_below_float32_is_refused_and_met_by_float64(tmp_path, configure):
+    _rows(tmp_path / "in")
+    tight = _overrides(tmp_path, "wavy", "derivatives.tolerance=1e-9", "limits.max_attempts=1")
+    with pytest.raises(RunIncomplete, match=r"Take derivatives\.dtype=float64"):
+        derive(*configure(*tight))
+    double = [*tight, "derivatives.dtype=float64", "output.mode=overwrite"]
+    manifest = derive(*configure(*double))
+    assert manifest["rows"]["largest_error"] < 1e-13
+
+
+def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
+    """|a - 1e-9| at a = 0: float32 rounds the kink onto the point, float64 sees its left side."""
+    (tmp_path / "in").mkdir()
+    x = pa.array(np.zeros(20, np.float32))
+    pq.write_table(pa.table({"a": x, "b": x, "c": x}), tmp_path / "in/x.parquet")
+    overrides = _overrides(tmp_path, "kinked", "derivatives.method=hyperdual")
+    manifest = derive(*configure(*overrides))
+    assert manifest["rows"]["at_kinks"] == 4
+    assert any("derivatives jump" in warning for warning in manifest["warnings"])
+
+
+def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
+    _rows(tmp_path / "in")
+    manifest = derive(*configure(*_overrides(tmp_path, "flat_in_part")))
+    first, second = manifest["warnings"]
+    assert "of y2 is zero everywhere" in first
+    assert "on many rows of y1" in second
+    assert manifest["rows"]["flat"][1] == 200
+    assert 20 < manifest["rows"]["flat"][0] < 180
+    assert manifest["rows"]["flat"][2] == 0
