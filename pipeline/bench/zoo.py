@@ -67,8 +67,8 @@ def _uniform(low: float, high: float, count: int, n: int) -> np.ndarray:
 
 
 _ALL = (
-    _chain(800_000, (5, 3, 3)),
-    _chain(200_000, (10, 5, 3)),
+    _chain(65_536, (5, 3, 3)),
+    _chain(65_536, (10, 5, 3)),
     _qlknn(8192),
     _mlp(32768, (9, 64, 64, 64, 1)),
     _mlp(1024, (32, 256, 256, 256, 256, 1)),

@@ -26,6 +26,10 @@ log = logging.getLogger("hyperdiag")
 # J of a tile should stay in a core's second-level cache, or fill a GPU.
 _TILE_BYTES = {"cpu": 1 << 19, "gpu": 1 << 27}
 _TILES = {"cpu": (1, 2048), "gpu": (64, 65536)}
+# A timed call has rows for so many bytes of J, so that the call itself does not count, but not more
+# than so many.
+_TIMED_BYTES = 1 << 24
+_TIMED_ROWS = 1 << 16
 # A timing shorter than this says little.
 _LEAST_SECONDS = 0.02
 _REPEATS = 3
@@ -119,7 +123,7 @@ def tune(
     known = _recall(key)
     if known is not None or seconds is None:
         return known
-    race = _Race(build, n_inputs, time.monotonic() + seconds)
+    race = _Race(build, n_inputs, shape.row_bytes, time.monotonic() + seconds)
     start = tile or default_tile(shape)
     methods = [method] if method is not None else _sensible(shape)
     race.run(Choice(methods[0], start))
@@ -138,16 +142,13 @@ def tune(
 def _sensible(shape: Shape) -> list[str]:
     """Return the methods worth timing, the likeliest first.
 
-    Passes: 1 + 2k for forward accumulation, 1 + k + m for adjoint.
+    Passes: 1 + 2k for forward accumulation, 1 + k + m for adjoint. Loops can turn that round: what
+    adjoint accumulation keeps of each turn for the way back may not fit the cache.
     """
     k, m = shape.directions, shape.outputs
-    methods = []
-    if m <= 2 * k:
+    methods = ["hyperdual"] if m > k else ["hyperdual_adjoint", "hyperdual"]
+    if k < m <= 2 * k:
         methods.append("hyperdual_adjoint")
-    if 4 * m > k:
-        methods.append("hyperdual")
-    if m > k:
-        methods.reverse()
     if shape.row_bytes <= _SMALL_ROW_BYTES:
         methods.append("double_forward")
     return methods
@@ -160,10 +161,12 @@ class _Race:
         self,
         build: Callable[[Choice], Callable[[np.ndarray], Any]],
         n_inputs: int,
+        row_bytes: int,
         deadline: float,
     ):
         self.seconds: dict[Choice, float] = {}
         self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
+        self._row_bytes = max(row_bytes, 1)
         self._longest = 0.0
 
     @property
@@ -190,7 +193,9 @@ class _Race:
     def _time(self, choice: Choice) -> float:
         """Return seconds for a row; compilation is not counted."""
         bundle = self._build(choice)
-        rows = 4 * (choice.tile or 256)
+        tile = choice.tile or 1
+        turns = max(4, min(_TIMED_ROWS, _TIMED_BYTES // self._row_bytes) // tile)
+        rows = turns * tile
         points = np.random.default_rng(0).standard_normal((rows, self._n_inputs))
         jax.block_until_ready(bundle(points))
         fastest, spent, turns = math.inf, 0.0, 0

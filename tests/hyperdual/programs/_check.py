@@ -1,0 +1,36 @@
+"""What the tests compare with: derivatives by JAX's own transforms, in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+# Most programs run once: what counts is the time that XLA takes to compile them. Not for programs
+# whose derivative asks whether two computed numbers are equal, as that of a maximum does: compiled
+# like this, one number can be computed twice and be rounded differently.
+QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+
+
+def reference(fn, z, first=jax.jacrev):
+    """Value, Jacobian and the diagonal of the dense Hessian, as a user would write them."""
+    vector = lambda point: jnp.atleast_1d(fn(point))
+    twice = lambda point: (first(vector)(point),) * 2
+    hessian, jacobian = jax.jacfwd(twice, has_aux=True)(z)
+    return vector(z), jacobian, jnp.diagonal(hessian, axis1=-2, axis2=-1)
+
+
+def each(function, points, options):
+    """Compile the function of one point, run it at each, and stack what it returns."""
+    with jax.enable_x64(True):
+        compiled = jax.jit(function, compiler_options=options)
+        found = [compiled(jnp.asarray(point)) for point in points]
+    return [np.stack(arrays) for arrays in zip(*found, strict=True)]
+
+
+def assert_close(found, wanted, note=""):
+    """Each array to 1e-9 of its largest entry; to 1e-12 where it is all zeros."""
+    for name, a, b in zip(("value", "Jacobian", "Hessian diagonal"), found, wanted, strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert (a.shape, a.dtype) == (b.shape, np.float64), (name, a.shape, a.dtype, b.shape)
+        largest = np.abs(b).max(initial=0.0)
+        within = 1e-9 * largest if largest > 1e-12 else 1e-12
+        np.testing.assert_allclose(a, b, rtol=0, atol=within, err_msg=f"{name} {note}")
