@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from pipeline.complaints import sentences
 from pipeline.data.design import SAMPLERS
+from pipeline.data.layout import QUANTITIES, USUAL
 from pipeline.errors import Problems, UsageError
 from pipeline.hyperdual import AUTO, DTYPES, METHODS
 
@@ -60,6 +61,7 @@ class DerivativesConfig(_Section):
     dtype: Literal[DTYPES] = "float32"  # type: ignore[valid-type]
     tile: PositiveInt | None = None
     batch: PositiveInt | None = None
+    outputs: Annotated[list[Literal[QUANTITIES]], Field(min_length=1)] = list(USUAL)  # type: ignore[valid-type]
     verify_rows: Annotated[int, Field(ge=0, le=4096)] = 4
     tolerance: PositiveFloat | None = None
 

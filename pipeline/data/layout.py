@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from math import prod
 
 import numpy as np
@@ -17,11 +18,47 @@ WIDE_AT_MOST = 256  # derivative columns, beyond which `auto` takes the tensor l
 SOURCE_FILE, ROW_INDEX = "_source_file", "_row_index"
 
 
-def choose_layout(layout: str, n_outputs: int, n_directions: int) -> str:
+QUANTITIES = ("value", "jacobian", "hessian_diag", "laplacian", "hessian")
+# What a run writes when nothing else is asked for.
+USUAL = QUANTITIES[:3]
+
+
+def quantity_shape(quantity: str, m: int, k: int) -> tuple[int, ...]:
+    """Return the shape that a quantity has in each row, for m outputs and k directions."""
+    return {
+        "value": (m,),
+        "jacobian": (m, k),
+        "hessian_diag": (m, k),
+        "laplacian": (m,),
+        "hessian": (m, k, k),
+    }[quantity]
+
+
+def column_names(quantity: str, outputs: Sequence[str], directions: Sequence[str]) -> list[str]:
+    """Return the wide layout's columns of a quantity, in the order of its entries."""
+    if quantity == "value":
+        return list(outputs)
+    if quantity == "laplacian":
+        return [f"laplacian_{o}" for o in outputs]
+    if quantity == "jacobian":
+        return [f"d_{o}_d_{i}" for o in outputs for i in directions]
+    if quantity == "hessian_diag":
+        return [f"d2_{o}_d_{i}2" for o in outputs for i in directions]
+    return [f"d2_{o}_d_{i}_d_{j}" for o in outputs for i in directions for j in directions]
+
+
+def choose_layout(
+    layout: str, n_outputs: int, n_directions: int, quantities: Sequence[str] = USUAL
+) -> str:
     """Resolve `auto`: wide up to 256 derivative columns, else tensor."""
     if layout != "auto":
         return layout
-    return "wide" if 2 * n_outputs * n_directions <= WIDE_AT_MOST else "tensor"
+    derivative_columns = sum(
+        prod(quantity_shape(quantity, n_outputs, n_directions))
+        for quantity in quantities
+        if quantity != "value"
+    )
+    return "wide" if derivative_columns <= WIDE_AT_MOST else "tensor"
 
 
 @dataclass(frozen=True)
@@ -37,6 +74,8 @@ class Layout:
         dtype: "float32" or "float64".
         passed: the fields of the dataset's columns that are passed through.
         provenance: whether `_source_file` and `_row_index` are written.
+        quantities: what is written of each row, in this order: value, jacobian, hessian_diag,
+            laplacian, hessian.
     """
 
     kind: str
@@ -47,24 +86,36 @@ class Layout:
     dtype: str
     passed: Sequence[pa.Field]
     provenance: bool
+    quantities: Sequence[str] = USUAL
 
     @cached_property
     def computed(self) -> list[pa.Field]:
-        """The fields of value, Jacobian and Hessian diagonal."""
+        """The fields of the quantities."""
+        fields = self._tensors if self.kind == "tensor" else self._columns
+        return [field for quantity in self.quantities for field in fields(quantity)]
+
+    def _tensors(self, quantity: str) -> list[pa.Field]:
+        kind = pa.from_numpy_dtype(np.dtype(self.dtype))
+        shape = quantity_shape(quantity, len(self.outputs), len(self.directions))
+        for size in reversed(shape):
+            kind = pa.list_(kind, size)
+        inputs = () if quantity == "value" else None
+        return [self._field(quantity, kind, shape=shape, inputs=inputs)]
+
+    def _columns(self, quantity: str) -> list[pa.Field]:
         number = pa.from_numpy_dtype(np.dtype(self.dtype))
-        m, k = len(self.outputs), len(self.directions)
-        if self.kind == "tensor":
-            matrix = pa.list_(pa.list_(number, k), m)
-            return [
-                self._field("value", pa.list_(number, m), shape=[m], inputs=()),
-                self._field("jacobian", matrix, shape=[m, k]),
-                self._field("hessian_diag", matrix, shape=[m, k]),
-            ]
-        pairs = [(out, direction) for out in self.outputs for direction in self.directions]
+        every: list[tuple[str, ...]] = [(direction,) for direction in self.directions]
+        if quantity == "value":
+            every = [()]
+        elif quantity == "laplacian":
+            every = [tuple(self.directions)]
+        elif quantity == "hessian":
+            every = list(product(self.directions, repeat=2))
+        owners = [(output, inputs) for output in self.outputs for inputs in every]
+        names = column_names(quantity, self.outputs, self.directions)
         return [
-            *(self._field(out, number, outputs=[out], inputs=()) for out in self.outputs),
-            *(self._field(f"d_{o}_d_{i}", number, outputs=[o], inputs=[i]) for o, i in pairs),
-            *(self._field(f"d2_{o}_d_{i}2", number, outputs=[o], inputs=[i]) for o, i in pairs),
+            self._field(name, number, outputs=[output], inputs=inputs)
+            for name, (output, inputs) in zip(names, owners, strict=True)
         ]
 
     def _field(
@@ -106,14 +157,15 @@ class Layout:
     def row_bytes(self) -> int:
         """Return the bytes that the derivatives of a row take in memory."""
         m, k = len(self.outputs), len(self.directions)
-        return (m + 2 * m * k) * np.dtype(self.dtype).itemsize
+        numbers = sum(prod(quantity_shape(quantity, m, k)) for quantity in self.quantities)
+        return numbers * np.dtype(self.dtype).itemsize
 
     def assemble(
         self,
         table: pa.Table,
         source_file: str,
         index: pa.Array,
-        computed: tuple[np.ndarray, np.ndarray, np.ndarray],
+        computed: Sequence[np.ndarray],
     ) -> pa.Table:
         """Join rows with their derivatives.
 
@@ -121,7 +173,7 @@ class Layout:
             table: the dataset's columns, of these rows.
             source_file: where the rows come from.
             index: int64 (rows,), their place there.
-            computed: value (rows, m), Jacobian and Hessian diagonal (rows, m, k).
+            computed: an array (rows, ...) for each of `quantities`.
 
         Returns:
             A table of this layout's schema.

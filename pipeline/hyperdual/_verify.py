@@ -50,14 +50,17 @@ def verify(
 
 
 def reference(
-    fn: Callable[[jax.Array], jax.Array], n_inputs: int, wrt: Sequence[int] | None = None
+    fn: Callable[[jax.Array], jax.Array],
+    n_inputs: int,
+    wrt: Sequence[int] | None = None,
+    outputs: Sequence[str] = Derivatives._fields,
 ) -> Bundle:
     """Return the float64 reference: the jvp of a jvp or, without forward mode, jvp of vjp."""
-    forward = derivatives(fn, n_inputs, "double_forward", wrt, "float64")
+    forward = derivatives(fn, n_inputs, "double_forward", wrt, "float64", outputs=outputs)
     try:
         jax.eval_shape(forward, jax.ShapeDtypeStruct((1, n_inputs), np.float64))
     except Exception:  # a custom_vjp function: JAX raises what it likes
-        return derivatives(fn, n_inputs, "forward_over_reverse", wrt, "float64")
+        return derivatives(fn, n_inputs, "forward_over_reverse", wrt, "float64", outputs=outputs)
     return forward
 
 

@@ -197,6 +197,7 @@ def _manifest(
         "method": how["method"],
         "dtype": how["dtype"],
         "directions": how["directions"],
+        "outputs": how["outputs"],
         "layout": settings["output"]["layout"],
         "output": masked(absolute(config.output.path)),
         "shards": shards,

@@ -119,6 +119,7 @@ class Plan:
             dtype=self.settings["derivatives"]["dtype"],
             passed=[schema.field(name) for name in output["columns"]],
             provenance=output["provenance"],
+            quantities=self.settings["derivatives"]["outputs"],
         )
 
     @cached_property

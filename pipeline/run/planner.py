@@ -1,5 +1,6 @@
 """From configuration to a plan: everything that can be wrong is found here, before any worker."""
 
+from collections import Counter
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import PurePosixPath
@@ -109,11 +110,20 @@ def _check_kernel(config: Config, network: Network) -> None:
     """Trace the kernel, which finds what its method cannot do."""
     how = config.derivatives
     directions = [network.inputs.index(name) for name in _directions(config, network)]
+    for name, count in Counter(how.outputs).items():
+        if count > 1:
+            raise UsageError(f"derivatives.outputs names '{name}' twice")
     # Any tile will do: it is not run.
     method = "hyperdual" if how.method == AUTO else how.method
     try:
         kernel = derivatives(
-            network.function, network.n_inputs, method, directions, how.dtype, how.tile or 1
+            network.function,
+            network.n_inputs,
+            method,
+            directions,
+            how.dtype,
+            how.tile or 1,
+            ["value", *(name for name in how.outputs if name != "value")],
         )
         shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
     except (MethodError, RuleError, ValueError, TypeError) as error:
@@ -296,12 +306,18 @@ def _freeze(
             "tile": chosen.tile,
             "dtype": config.derivatives.dtype,
             "directions": directions,
+            "outputs": config.derivatives.outputs,
             "device": device,
             "verify_rows": config.derivatives.verify_rows,
             "tolerance": config.derivatives.tolerance or _TOLERANCE[config.derivatives.dtype],
         },
         "output": {
-            "layout": choose_layout(config.output.layout, network.n_outputs, len(directions)),
+            "layout": choose_layout(
+                config.output.layout,
+                network.n_outputs,
+                len(directions),
+                config.derivatives.outputs,
+            ),
             "columns": list(columns),
             "provenance": config.output.provenance,
         },

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-QUANTITIES = ("value", "jacobian", "hessian_diag")
+# What people call the quantities.
+TITLES = {
+    "value": "value",
+    "jacobian": "Jacobian",
+    "hessian_diag": "Hessian diagonal",
+    "laplacian": "Laplacian",
+    "hessian": "Hessian",
+}
 
 
 @dataclass
@@ -38,10 +45,11 @@ class Tally:
     largest_error: float = 0.0
     at_kinks: int = 0
 
-    def add_ranges(self, arrays: Sequence[np.ndarray]) -> None:
-        """Take in value (rows, m), Jacobian and Hessian diagonal (rows, m, k) of good rows."""
-        self._add_flat((~arrays[-1].any(axis=-1)).sum(axis=0).tolist())
-        for quantity, array in zip(QUANTITIES, arrays, strict=True):
+    def add_ranges(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take in the quantities (rows, m, ...) of good rows, by name."""
+        if "hessian_diag" in arrays:
+            self._add_flat((~arrays["hessian_diag"].any(axis=-1)).sum(axis=0).tolist())
+        for quantity, array in arrays.items():
             if array.shape[0]:
                 axes = tuple(axis for axis in range(array.ndim) if axis != 1)
                 ends = [array.min(axis=axes).tolist(), array.max(axis=axes).tolist()]

@@ -1,5 +1,6 @@
 """The last words of a run: what was derived, where it is, how to read it."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,9 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
+from pipeline.data.layout import column_names, quantity_shape
 
 from .progress import duration
-from .receipt import QUANTITIES
+from .receipt import TITLES
 
 
 def print_summary(manifest: Mapping[str, Any]) -> None:
@@ -19,13 +21,13 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
     bad = sum(rows["quarantined"].values())
     console.print()
     console.print(
-        f"[bold]{escape(network['name'])}[/]: value, Jacobian and Hessian diagonal of "
+        f"[bold]{escape(network['name'])}[/]: {_listed(manifest['outputs'])} of "
         f"{len(network['outputs'])} outputs with respect to {len(manifest['directions'])} of "
         f"{len(network['inputs'])} inputs, in {manifest['dtype']}, by {manifest['method']}",
         soft_wrap=True,
     )
     console.print(_rows_line(rows, bad))
-    console.print(_ranges(network["outputs"], rows["ranges"]))
+    console.print(_ranges(network["outputs"], manifest["outputs"], rows["ranges"]))
     if rows["verified"]:
         console.print(
             f"{rows['verified']:,} rows compared with a float64 reference: largest error "
@@ -65,11 +67,17 @@ def _rows_line(rows: Mapping[str, Any], bad: int) -> str:
     return line
 
 
-def _ranges(outputs: list[str], ranges: Mapping[str, Any]) -> Table:
-    table = Table("output", "value", "Jacobian", "Hessian diagonal", box=None, pad_edge=False)
+def _listed(quantities: list[str]) -> str:
+    *first, last = (TITLES[quantity] for quantity in quantities)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _ranges(outputs: list[str], quantities: list[str], ranges: Mapping[str, Any]) -> Table:
+    titles = (TITLES[quantity] for quantity in quantities)
+    table = Table("output", *titles, box=None, pad_edge=False)
     for position, output in enumerate(outputs):
         cells = []
-        for quantity in QUANTITIES:
+        for quantity in quantities:
             if quantity in ranges:
                 low, high = (ends[position] for ends in ranges[quantity])
                 cells.append(f"{low: .4g} .. {high:.4g}")
@@ -80,14 +88,17 @@ def _ranges(outputs: list[str], ranges: Mapping[str, Any]) -> Table:
 
 
 def _columns_line(manifest: Mapping[str, Any]) -> str:
-    m, k = len(manifest["network"]["outputs"]), len(manifest["directions"])
+    outputs, directions = manifest["network"]["outputs"], manifest["directions"]
+    shapes = {
+        quantity: quantity_shape(quantity, len(outputs), len(directions))
+        for quantity in manifest["outputs"]
+    }
     if manifest["layout"] == "tensor":
-        return f"columns value [{m}], jacobian [{m}][{k}], hessian_diag [{m}][{k}]"
-    output, direction = manifest["network"]["outputs"][0], manifest["directions"][0]
-    return (
-        f"{m + 2 * m * k} computed columns such as {output}, d_{output}_d_{direction}, "
-        f"d2_{output}_d_{direction}2"
-    )
+        columns = (name + "".join(f" [{s}]" for s in shape) for name, shape in shapes.items())
+        return f"columns {', '.join(columns)}"
+    examples = (column_names(quantity, outputs, directions)[0] for quantity in shapes)
+    count = sum(math.prod(shape) for shape in shapes.values())
+    return f"{count} computed columns such as {', '.join(examples)}"
 
 
 def _how_to_read(output: str) -> list[str]:

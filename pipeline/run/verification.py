@@ -9,12 +9,11 @@ from pipeline.hyperdual import reference, relative_error
 from pipeline.networks import build_network
 
 from .plan import Plan
-from .receipt import QUANTITIES, Tally
+from .receipt import TITLES, Tally
 
 # A step in x, relative, that is nothing to a smooth network, but crosses a kink that is near.
 _STEP = {"float32": 1e-6, "float64": 1e-14}
 _FAR = 1000
-_NAMES = dict(zip(QUANTITIES, ("value", "Jacobian", "Hessian diagonal"), strict=True))
 
 Arrays = Sequence[np.ndarray]
 
@@ -31,7 +30,10 @@ class Verifier:
         built = build_network(network["settings"], "float64")
         directions = [built.inputs.index(name) for name in how["directions"]]
         every = directions == list(range(built.n_inputs))
-        self._reference = reference(built.function, built.n_inputs, None if every else directions)
+        self._quantities: list[str] = how["outputs"]
+        self._reference = reference(
+            built.function, built.n_inputs, None if every else directions, self._quantities
+        )
         self._outputs = built.outputs
         self._rows: int = how["verify_rows"]
         self._tolerance: float = how["tolerance"]
@@ -46,7 +48,7 @@ class Verifier:
 
         Args:
             points: (rows, n), as the kernel saw them.
-            computed: value, Jacobian and Hessian diagonal of these rows.
+            computed: the quantities of these rows.
             tally: of the whole shard: errors are relative to an output's largest entry in it.
 
         Raises:
@@ -54,7 +56,7 @@ class Verifier:
         """
         wanted = self._derive(points)
         at_kinks = np.zeros(points.shape[0], dtype=bool)
-        for at, (quantity, found) in enumerate(zip(QUANTITIES, computed, strict=True)):
+        for at, (quantity, found) in enumerate(zip(self._quantities, computed, strict=True)):
             scale = np.abs(np.array(tally.ranges[quantity])).max(axis=0)
             scale = scale.reshape(1, -1, *[1] * (found.ndim - 2))
             errors = relative_error(np.abs(found - wanted[at]), scale)
@@ -65,7 +67,7 @@ class Verifier:
             if errors.max() > self._tolerance:
                 row, output = np.unravel_index(int(errors.argmax()), errors.shape)[:2]
                 raise HyperdiagError(
-                    f"verification: the {_NAMES[quantity]} of '{self._outputs[output]}' differs "
+                    f"verification: the {TITLES[quantity]} of '{self._outputs[output]}' differs "
                     f"from a float64 reference by {errors.max():.1e} of its largest entry, at the "
                     f"point {points[row].tolist()}; derivatives.tolerance is {self._tolerance:g}. "
                     "Take derivatives.dtype=float64, another derivatives.method, or a larger "

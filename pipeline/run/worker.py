@@ -15,11 +15,11 @@ from pipeline.data.points import count_outside, fill_bad_rows, refuse_outside
 from pipeline.data.shard import Rows, Shard
 from pipeline.data.sink import ShardSink
 from pipeline.errors import HyperdiagError
-from pipeline.hyperdual import Derivatives, derivatives
+from pipeline.hyperdual import derivatives
 from pipeline.networks import build_network
 
 from .plan import Plan
-from .receipt import Receipt, Tally
+from .receipt import TITLES, Receipt, Tally
 from .verification import Verifier
 
 # A worker computes on one thread: its batches are too small to share, and the number of threads
@@ -28,7 +28,8 @@ SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
 
 STAGES = ("read", "compute", "verify", "write")
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+# The quantities of some rows, (rows, ...) each, in the order of the plan.
+Arrays = tuple[np.ndarray, ...]
 
 
 class Worker:
@@ -64,7 +65,9 @@ class Worker:
             else [built.inputs.index(name) for name in how["directions"]],
             dtype=how["dtype"],
             tile=how["tile"],
+            outputs=how["outputs"],
         )
+        self._quantities: list[str] = how["outputs"]
         self._verifier = Verifier(plan) if how["verify_rows"] else None
         self._batch: int = how["batch"]
         self._dtype: str = how["dtype"]
@@ -82,7 +85,7 @@ class Worker:
         return dict(self._under_way)
 
     def compute(self, points: np.ndarray) -> Arrays:
-        """Return value (rows, m), Jacobian and Hessian diagonal (rows, m, k) of up to a batch.
+        """Return the quantities of up to a batch of points.
 
         Fewer points are padded with the last of them: the kernel always sees one shape.
         """
@@ -90,9 +93,7 @@ class Worker:
         if rows < self._batch:
             points = np.concatenate([points, np.repeat(points[-1:], self._batch - rows, axis=0)])
         with self._lock:
-            computed: Derivatives = self._kernel(points)
-            value, jacobian, hessian_diag = (np.asarray(array) for array in computed)
-        return value[:rows], jacobian[:rows], hessian_diag[:rows]
+            return tuple(np.asarray(array)[:rows] for array in self._kernel(points))
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
@@ -172,10 +173,10 @@ class Worker:
                 mask = pa.array(good)
                 table, index = table.filter(mask), index.filter(mask)
                 points = points[good]
-                computed = tuple(array[good] for array in computed)  # type: ignore[assignment]
+                computed = tuple(array[good] for array in computed)
             sample.take(tally.derived, points, computed)
             tally.derived += table.num_rows
-            tally.add_ranges(computed)
+            tally.add_ranges(dict(zip(self._quantities, computed, strict=True)))
             sink.write(self.plan.layout.assemble(table, source_file, index, computed))
 
     def _verify(self, sample: "_Sample", tally: Tally) -> None:
@@ -186,9 +187,7 @@ class Worker:
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""
-        for quantity, array in zip(
-            ("value", "Jacobian", "Hessian diagonal"), computed, strict=True
-        ):
+        for quantity, array in zip(self._quantities, computed, strict=True):
             flat = array.reshape(array.shape[0], -1)
             # A sum is finite only if its terms are: one pass, and rarely the elementwise second.
             with np.errstate(invalid="ignore", over="ignore"):
@@ -201,9 +200,9 @@ class Worker:
             for row, entries in zip(suspects[bad], finite[bad], strict=True):
                 entry = int(np.argmin(entries))
                 position, *direction = map(int, np.unravel_index(entry, array.shape[1:]))
-                by = f" by '{self.plan.layout.directions[direction[0]]}'" if direction else ""
+                by = "".join(f" by '{self.plan.layout.directions[at]}'" for at in direction)
                 output = self.plan.layout.outputs[position]
-                details[row] = f"{quantity} of '{output}'{by} is {flat[row, entry]}"
+                details[row] = f"{TITLES[quantity]} of '{output}'{by} is {flat[row, entry]}"
             where = np.zeros(array.shape[0], dtype=bool)
             where[suspects[bad]] = True
             faults.add(where, Fault.NON_FINITE_RESULT, details)
@@ -214,7 +213,7 @@ class _Sample:
 
     Attributes:
         points: arrays (n,).
-        computed: for each point its value (m,), Jacobian and Hessian diagonal (m, k).
+        computed: for each point its quantities.
     """
 
     def __init__(self, rows: int, wanted: int):

@@ -6,13 +6,16 @@ from hypothesis import strategies as st
 
 from pipeline.run.receipt import Receipt, Tally
 
+NAMES = ("value", "jacobian", "hessian_diag")
+
 
 def _tally(rows, seed):
     rng = np.random.default_rng(seed)
     arrays = [rng.standard_normal(shape) for shape in ((rows, 2), (rows, 2, 3), (rows, 2, 3))]
     tally = Tally(read=rows + 2, derived=rows, filtered=1)
     tally.quarantined["nan"] += 1
-    tally.add_ranges(arrays)
+    arrays[2][::2] = 0
+    tally.add_ranges(dict(zip(NAMES, arrays, strict=True)))
     return tally, arrays
 
 
@@ -26,7 +29,9 @@ def test_tallies_added_up_are_those_of_all_rows_at_once(sizes):
         for held, array in zip(everything, arrays, strict=True):
             held.append(array)
     assert (total.derived, total.filtered, total.bad) == (sum(sizes), len(sizes), len(sizes))
-    for name, held in zip(("value", "jacobian", "hessian_diag"), everything, strict=True):
+    flat = sum(-(-rows // 2) for rows in sizes)
+    assert total.flat == [flat, flat]
+    for name, held in zip(NAMES, everything, strict=True):
         if sum(sizes) == 0:
             assert total.ranges == {}
             continue

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.data.sink import RECEIPT
-from pipeline.errors import RunIncomplete
+from pipeline.errors import RunIncomplete, UsageError
 from pipeline.run import worker as worker_module
 from pipeline.run.job import derive
 
@@ -105,3 +105,52 @@ def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     assert manifest["rows"]["flat"][1] == 200
     assert 20 < manifest["rows"]["flat"][0] < 180
     assert manifest["rows"]["flat"][2] == 0
+
+
+@pytest.mark.parametrize("layout", ["wide", "tensor"])
+def test_outputs_asked_for_are_the_columns_written(layout, tmp_path, configure):
+    _rows(tmp_path / "in")
+    usual = derive(*configure(*_overrides(tmp_path, "wavy", "output.layout=tensor")))
+    full = pq.read_table(tmp_path / "out/data")
+    overrides = _overrides(
+        tmp_path,
+        "wavy",
+        "derivatives.outputs=[laplacian,value,hessian]",
+        f"output.layout={layout}",
+        "output.mode=overwrite",
+        "derivatives.wrt=[a,c]",
+    )
+    manifest = derive(*configure(*overrides))
+    assert usual["outputs"] == ["value", "jacobian", "hessian_diag"]
+    assert manifest["outputs"] == ["laplacian", "value", "hessian"]
+    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
+    table = pq.read_table(tmp_path / "out/data")
+    diagonal = np.array(full["hessian_diag"].to_pylist())
+    if layout == "tensor":
+        assert table.column_names == ["a", "b", "c", "laplacian", "value", "hessian"]
+        laplacian = np.array(table["laplacian"].to_pylist())
+        hessian = np.array(table["hessian"].to_pylist())
+    else:
+        assert table.column_names[3:11] == [
+            *("laplacian_y1", "laplacian_y2", "laplacian_y3", "y1", "y2", "y3"),
+            *("d2_y1_d_a_d_a", "d2_y1_d_a_d_c"),
+        ]
+        numbers = np.array([column.to_numpy() for column in table.columns[3:]]).T
+        laplacian, hessian = numbers[:, :3], numbers[:, 6:].reshape(-1, 3, 2, 2)
+    np.testing.assert_allclose(laplacian, diagonal[:, :, [0, 2]].sum(axis=-1), atol=2e-4)
+    np.testing.assert_allclose(np.einsum("rjii->rji", hessian), diagonal[:, :, [0, 2]], atol=2e-4)
+    np.testing.assert_allclose(hessian, hessian.transpose(0, 1, 3, 2), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ("[]", "derivatives.outputs"),
+        ("[values]", "derivatives.outputs"),
+        ("[value,value]", "derivatives.outputs names 'value' twice"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_before_the_start(outputs, message, tmp_path, configure):
+    _rows(tmp_path / "in")
+    with pytest.raises(UsageError, match=message):
+        derive(*configure(*_overrides(tmp_path, "wavy", f"derivatives.outputs={outputs}")))
