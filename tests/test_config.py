@@ -51,7 +51,8 @@ def test_load_with_several_problems_names_them_all(configure):
     assert caught.value.problems == (
         "dataset.rows must be greater than 0; got -3",
         "derivatives.method must be one of auto, hyperdual, hyperdual_adjoint, double_forward, "
-        "taylor, forward_over_reverse, reverse_over_forward, dense_hessian; got \"tayler\" (closest: 'taylor')",
+        "taylor, forward_over_reverse, reverse_over_forward, dense_hessian; "
+        "got \"tayler\" (closest: 'taylor')",
         "output.columns must be one of all, none, or a list; got 7",
         'cluster.workers must be an integer; got "two"',
         "limits.max_bad_fraction must be less than or equal to 1; got 1.5",

@@ -175,7 +175,7 @@ def test_random_program_by_each_method_equals_the_dense_hessian(steps, n, output
     wanted = each(partial(reference, fn, first=jax.jacfwd), points, options)
     assert all(np.isfinite(array).all() for array in wanted)
     for method in TESTED:
-        bundle = derivatives(fn, n, method, dtype="float64")
+        bundle = derivatives(fn, n, method, dtype="float64", tile=2)
         with jax.enable_x64(True):
             found = jax.jit(bundle, compiler_options=options)(points)
         assert_close(found, wanted, note=f"by {method}")
