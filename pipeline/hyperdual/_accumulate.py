@@ -17,7 +17,6 @@ more source. That is how programs with a step that has no reverse mode are done.
 """
 
 import functools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -65,6 +64,7 @@ class Node:
 class _Step(NamedTuple):
     """One recorded step: what the reverse sweep needs."""
 
+    number: int
     nodes: list[Node | None]
     sources: list[list[Source]]
     parents: list[Node]
@@ -72,7 +72,7 @@ class _Step(NamedTuple):
 
 
 class Irreversible(Exception):
-    """A step without reverse mode has curved parents; `step` says which to carry D up to."""
+    """A step that the reverse sweep must pass has no reverse; D is to be carried through it."""
 
     def __init__(self, step: int):
         self.step = step
@@ -99,10 +99,6 @@ class Accumulation:
     def forward(self) -> bool:
         """Whether D is being carried."""
         return self.step < self.cut
-
-    def inner(self, forward: bool) -> "Accumulation":
-        """Return the accumulation for the body of a control-flow step."""
-        return Accumulation(self.outputs, math.inf if forward else 0, self.laplacian)
 
     def record(
         self,
@@ -147,7 +143,9 @@ class Accumulation:
                 if upstream:
                     raise Irreversible(self.step)
                 pull = _nothing_upstream(len(parents))
-            self.steps.append(_Step(nodes, [list(born) for born in sources], parents, pull))
+            self.steps.append(
+                _Step(self.step, nodes, [list(born) for born in sources], parents, pull)
+            )
         return nodes
 
     def _folded(self, source: Source) -> Tangent:
@@ -179,7 +177,10 @@ class Accumulation:
             for here, sources in zip(arrived, step.sources, strict=True):
                 if here is not None:
                     found += [self._contracted(here, source) for source in sources]
-            passed, inside = step.pull(arrived)
+            try:
+                passed, inside = step.pull(arrived)
+            except Exception as error:  # JAX has no reverse for it, or a faulty one
+                raise Irreversible(step.number) from error
             if inside is not None:
                 found.append(inside)
             for parent, there in zip(step.parents, passed, strict=True):
@@ -197,8 +198,13 @@ class Accumulation:
         tangent = total(source.tangent()) if self.laplacian else source.tangent()
         if source.coefficient is not None:
             # The factor that varies from row to row goes to the smaller operand.
-            cotangent = cotangent * source.coefficient
+            cotangent = damped(cotangent, source.coefficient)
         return contract(cotangent, tangent)
+
+
+def damped(cotangent: jax.Array, factor: jax.Array) -> jax.Array:
+    """Return the product, zero where the cotangent is: what does not matter may be infinite."""
+    return jnp.where(cotangent == 0, cotangent, cotangent * factor)
 
 
 def _nothing_upstream(count: int) -> Pull:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import jax
 
-from ._accumulate import Accumulation, Node, Source
+from ._accumulate import Accumulation, Node, Source, damped
 from ._tangent import scale
 
 
@@ -66,4 +66,4 @@ def whole(node: Node) -> Active:
 
 
 def _scaled(cotangent: jax.Array | None, slope: jax.Array | None) -> jax.Array | None:
-    return cotangent if cotangent is None or slope is None else cotangent * slope
+    return cotangent if cotangent is None or slope is None else damped(cotangent, slope)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ._methods import METHODS
 from ._numerics import numerics
-from ._outputs import OUTPUTS, at_point
+from ._outputs import OUTPUTS, at_point, displaced
 from ._tuner import Choice, shape_of, tune
 
 AUTO = "auto"
@@ -101,6 +101,12 @@ def derivatives(
             hessian_diag over the inputs, "hvp" (m, k), the Hessian of each output times a
             direction given with each call, "hessian" (m, k, k). Less costs less.
         tuning_seconds: what timing may take, about.
+
+    A function with a derivative rule of its own (`custom_jvp`, `custom_vjp`) is taken to have that
+    rule as its derivative wherever a first derivative is needed, the squares in second derivatives
+    included. Nested JAX transforms, and so the other methods, differentiate the value that the rule
+    returns by whatever computes it there: they differ where that is not the function itself, as in
+    straight-through estimators.
 
     A fault of JAX to know of: it keeps a NumPy float64 array that `fn` closes over in the precision
     of its first trace, for as long as that trace lives. Where one process derives one function in
@@ -196,17 +202,13 @@ def _at_point(
         # accordingly, with no case of its own; at displacement zero, x is kept exactly.
         seeds = jnp.zeros((directions.size, x.size), x.dtype)
         seeds = seeds.at[np.arange(directions.size), directions].set(1)
-        displaced = partial(_displaced, as_vector, x, seeds)
+        moved = partial(displaced, as_vector, x, seeds)
         if along is not None:
             along = along[directions]
-        found = at_point(displaced, jnp.zeros(directions.size, x.dtype), method, outputs, along)
+        found = at_point(moved, jnp.zeros(directions.size, x.dtype), method, outputs, along)
     if tuple(outputs) == Derivatives._fields:
         return Derivatives(*found)
     return namedtuple("Derivatives", outputs)(*found)
-
-
-def _displaced(fn: Callable, x: jax.Array, seeds: jax.Array, z: jax.Array) -> jax.Array:
-    return fn(x + z @ seeds)
 
 
 def _tiled(point: Callable, tile: int | None) -> Callable:
@@ -258,5 +260,7 @@ def _check_output(output: Any) -> None:
         raise ValueError(
             f"fn must map one point of shape (n,) to shape (m,) or (); it returns {output.shape}"
         )
+    if output.size == 0:
+        raise ValueError(f"fn must return at least one number; it returns shape {output.shape}")
     if not jnp.issubdtype(output.dtype, jnp.floating):
         raise TypeError(f"fn must return floating-point numbers; it returns {output.dtype}")

@@ -1,9 +1,9 @@
 """Looking into traced functions."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from typing import Any
 
-import jax
 from jax.extend import core
 
 
@@ -20,14 +20,31 @@ def equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:
     inner = jaxpr.jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else jaxpr
     for equation in inner.eqns:
         yield equation
-        for sub in subjaxprs(equation.params):
-            yield from equations(sub)
+        yield from equations_inside(equation.params)
 
 
-def custom_rule_names(fn: Callable, *args: Any) -> list[str]:
-    """Return the names of the functions with custom derivative rules that `fn` calls."""
+def equations_inside(params: dict[str, Any]) -> Iterator[core.JaxprEqn]:
+    """Yield every equation of the programs inside an equation's parameters."""
+    for sub in subjaxprs(params):
+        yield from equations(sub)
+
+
+def widest(traced: core.ClosedJaxpr) -> int:
+    """Return the number of entries of the largest intermediate."""
+    return max(
+        (
+            math.prod(getattr(variable.aval, "shape", ()))
+            for equation in equations(traced)
+            for variable in equation.outvars
+        ),
+        default=1,
+    )
+
+
+def custom_rule_names(traced: core.ClosedJaxpr) -> list[str]:
+    """Return the names of the functions with custom derivative rules that a program calls."""
     names = []
-    for equation in equations(jax.make_jaxpr(fn)(*args)):
+    for equation in equations(traced):
         if equation.primitive.name.startswith("custom_"):
             inner = equation.params.get("call_jaxpr") or equation.params.get("fun_jaxpr")
             name = equation.params.get("name") or getattr(

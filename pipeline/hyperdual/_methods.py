@@ -50,7 +50,7 @@ def taylor(fn: Function, z: jax.Array) -> Triple:
     refused), and what jet has no or faulty rules for (`while`, scatter, the scalar `min` in celu).
     Each is refused, with what stopped it.
     """
-    refused = custom_rule_names(fn, z)
+    refused = custom_rule_names(jax.make_jaxpr(fn)(z))
     if refused:
         raise MethodError(
             f"method 'taylor' cannot differentiate {', '.join(refused)}: jax.experimental.jet "

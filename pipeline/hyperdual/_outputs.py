@@ -1,6 +1,5 @@
 """What can be asked for at one point, each at its own price."""
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -8,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ._interpret import laplacian
-from ._jaxpr import equations
+from ._jaxpr import equations, widest
 from ._methods import METHODS
 
 OUTPUTS = ("value", "jacobian", "hessian_diag", "laplacian", "hvp", "hessian")
@@ -47,15 +46,14 @@ def at_point(
             value, jacobian, hessian_diag = METHODS[method](fn, z)
             triple = value, jacobian, hessian_diag.sum(axis=-1)
         found |= zip(("value", "jacobian", "laplacian"), triple, strict=True)
-    slope = _jacobian(fn, z)
     if "value" not in found:
         found["value"] = fn(z)
     if "jacobian" in outputs and "jacobian" not in found:
-        found["jacobian"] = slope(z)
+        found["jacobian"] = _jacobian(fn, z)(z)
     if along is not None:
-        found["hvp"] = jax.jvp(slope, (z,), (along,))[1]
+        found["hvp"] = jax.jvp(_jacobian(fn, z), (z,), (along,))[1]
     if "hessian" in outputs:
-        found["hessian"] = jax.jacfwd(slope)(z)
+        found["hessian"] = jax.jacfwd(_jacobian(fn, z))(z)
     return [found[name] for name in outputs]
 
 
@@ -63,21 +61,15 @@ def _jacobian(fn: Callable, z: jax.Array) -> Callable[[jax.Array], jax.Array]:
     """Return the Jacobian (m, k) as a function, by the cheaper direction that exists."""
     traced = jax.make_jaxpr(fn)(z)
     (output,) = traced.out_avals
-    loops = any(equation.primitive.name == "while" for equation in equations(traced))
-    return jax.jacfwd(fn) if loops or output.size > z.size else jax.jacrev(fn)
+    names = {equation.primitive.name for equation in equations(traced)}
+    if "custom_vjp_call" in names:
+        return jax.jacrev(fn)
+    return jax.jacfwd(fn) if "while" in names or output.size > z.size else jax.jacrev(fn)
 
 
 def _in_chunks(method: Callable, fn: Callable, z: jax.Array) -> tuple[jax.Array, ...]:
     """Run a method on so many directions at a time that J of one row fits."""
-    widest = max(
-        (
-            math.prod(getattr(variable.aval, "shape", ()))
-            for equation in equations(jax.make_jaxpr(fn)(z))
-            for variable in equation.outvars
-        ),
-        default=1,
-    )
-    chunk = max(_CHUNK_BYTES // max(widest * z.dtype.itemsize, 1), 1)
+    chunk = max(_CHUNK_BYTES // max(widest(jax.make_jaxpr(fn)(z)) * z.dtype.itemsize, 1), 1)
     if z.size <= chunk:
         return method(fn, z)
     count = -(-z.size // chunk)
@@ -86,7 +78,7 @@ def _in_chunks(method: Callable, fn: Callable, z: jax.Array) -> tuple[jax.Array,
         # Directions past the last are zero: they give zeros, cut off below.
         rows = first * chunk + jnp.arange(chunk)
         seeds = (rows[:, None] == jnp.arange(z.size)).astype(z.dtype)
-        return method(partial(_displaced, fn, z, seeds), jnp.zeros(chunk, z.dtype))
+        return method(partial(displaced, fn, z, seeds), jnp.zeros(chunk, z.dtype))
 
     value, jacobian, hessian_diag = jax.lax.map(some, jnp.arange(count))
     m = value.shape[1]
@@ -97,5 +89,6 @@ def _in_chunks(method: Callable, fn: Callable, z: jax.Array) -> tuple[jax.Array,
     return value[0], jacobian, hessian_diag
 
 
-def _displaced(fn: Callable, x: jax.Array, seeds: jax.Array, z: jax.Array) -> jax.Array:
+def displaced(fn: Callable, x: jax.Array, seeds: jax.Array, z: jax.Array) -> jax.Array:
+    """Return fn at x moved by z, (k,), along the rows of `seeds`, (k, n)."""
     return fn(x + z @ seeds)

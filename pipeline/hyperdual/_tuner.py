@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from ._jaxpr import equations
+from ._jaxpr import custom_rule_names, widest
+from ._methods import METHODS
 
 log = logging.getLogger("hyperdiag")
 
@@ -52,12 +54,14 @@ class Shape(NamedTuple):
         outputs: m.
         row_bytes: of the largest intermediate's J for one row, stored densely.
         key: digest of the program without its constants' values, of dtype, versions and device.
+        own_rules: whether functions with derivative rules of their own are in it.
     """
 
     directions: int
     outputs: int
     row_bytes: int
     key: str
+    own_rules: bool = False
 
 
 def shape_of(
@@ -65,14 +69,6 @@ def shape_of(
 ) -> Shape:
     """Trace `fn` at one point and note its shape."""
     traced = jax.make_jaxpr(fn)(jax.ShapeDtypeStruct((n_inputs,), dtype))
-    widest = max(
-        (
-            math.prod(getattr(variable.aval, "shape", ()))
-            for equation in equations(traced)
-            for variable in equation.outvars
-        ),
-        default=1,
-    )
     kind = device_kind or jax.devices()[0].device_kind
     # Addresses of functions in the text differ from process to process.
     program = re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr))
@@ -80,8 +76,9 @@ def shape_of(
     return Shape(
         directions,
         math.prod(traced.out_avals[0].shape),
-        directions * widest * np.dtype(dtype).itemsize,
+        directions * widest(traced) * np.dtype(dtype).itemsize,
         hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24],
+        bool(custom_rule_names(traced)),
     )
 
 
@@ -126,9 +123,15 @@ def tune(
     race = _Race(build, n_inputs, shape.row_bytes, time.monotonic() + seconds)
     start = tile or default_tile(shape)
     methods = [method] if method is not None else _sensible(shape)
+    if isinstance(jnp.zeros(()), jax.core.Tracer):
+        # Inside somebody's jit nothing runs, so nothing can be timed.
+        return Choice(methods[0], start)
     race.run(Choice(methods[0], start))
     for other in methods[1:]:
         race.run(Choice(other, start))
+    if not race.seconds:
+        assert race.failure is not None
+        raise race.failure
     if tile is None:
         for factor in (4, 0.25):
             size = race.best.tile
@@ -149,7 +152,8 @@ def _sensible(shape: Shape) -> list[str]:
     methods = ["hyperdual"] if m > k else ["hyperdual_adjoint", "hyperdual"]
     if k < m <= 2 * k:
         methods.append("hyperdual_adjoint")
-    if shape.row_bytes <= _SMALL_ROW_BYTES:
+    # What JAX makes of a rule of one's own may differ (see `derivatives`): no matter for timing.
+    if shape.row_bytes <= _SMALL_ROW_BYTES and not shape.own_rules:
         methods.append("double_forward")
     return methods
 
@@ -168,6 +172,7 @@ class _Race:
         self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
         self._row_bytes = max(row_bytes, 1)
         self._longest = 0.0
+        self.failure: Exception | None = None
 
     @property
     def best(self) -> Choice:
@@ -182,9 +187,8 @@ class _Race:
             return False
         try:
             self.seconds[choice] = self._time(choice)
-        except Exception as error:
-            if choice.method in ("hyperdual", "hyperdual_adjoint") and not self.seconds:
-                raise
+        except Exception as error:  # another candidate may do
+            self.failure = self.failure or error
             log.debug("tuning: %s: %s", choice, error)
             return False
         self._longest = max(self._longest, time.monotonic() - began)
@@ -229,9 +233,11 @@ def _recall(key: str) -> Choice | None:
         return None
     try:
         kept = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-        return Choice(str(kept["method"]), int(kept["tile"]))
+        choice = Choice(kept["method"], kept["tile"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    fits = choice.method in METHODS and isinstance(choice.tile, int) and choice.tile > 0
+    return choice if fits else None
 
 
 def _remember(key: str, choice: Choice, seconds: dict[Choice, float]) -> None:

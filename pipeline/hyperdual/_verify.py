@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ._derivatives import AUTO, Bundle, Derivatives, derivatives
+from ._methods import MethodError
 
 
 class Verification(NamedTuple):
@@ -55,13 +56,24 @@ def reference(
     wrt: Sequence[int] | None = None,
     outputs: Sequence[str] = Derivatives._fields,
 ) -> Bundle:
-    """Return the float64 reference: the jvp of a jvp or, without forward mode, jvp of vjp."""
-    forward = derivatives(fn, n_inputs, "double_forward", wrt, "float64", outputs=outputs)
-    try:
-        jax.eval_shape(forward, jax.ShapeDtypeStruct((1, n_inputs), np.float64))
-    except Exception:  # a custom_vjp function: JAX raises what it likes
-        return derivatives(fn, n_inputs, "forward_over_reverse", wrt, "float64", outputs=outputs)
-    return forward
+    """Return the float64 reference: the jvp of a jvp or, without forward mode, jvp of vjp.
+
+    Raises:
+        MethodError: if neither can differentiate the function.
+    """
+    reasons = []
+    for method in ("double_forward", "forward_over_reverse"):
+        bundle = derivatives(fn, n_inputs, method, wrt, "float64", outputs=outputs)
+        try:
+            jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float64))
+        except Exception as error:  # JAX raises what it likes
+            reasons.append((str(error).strip().splitlines() or [type(error).__name__])[0])
+        else:
+            return bundle
+    raise MethodError(
+        "nothing can check this function: the jvp of a jvp fails "
+        f"({reasons[0]}), and so does the jvp of a vjp ({reasons[1]})"
+    )
 
 
 def _largest(array: np.ndarray) -> np.ndarray:
@@ -70,8 +82,8 @@ def _largest(array: np.ndarray) -> np.ndarray:
 
 
 def relative_error(difference: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return difference / scale, 0 where both are zero (underflow counts as zero)."""
-    floor = np.sqrt(np.finfo(np.float32).tiny)
+    """Return difference / scale, 0 where both are zero (float32's underflow counts as zero)."""
+    floor = 1e3 * np.finfo(np.float32).tiny
     return np.where(difference <= floor, 0.0, difference / np.maximum(scale, floor))
 
 

@@ -17,7 +17,7 @@ from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
 from pipeline.errors import Problems, UsageError, closest, listed
-from pipeline.hyperdual import AUTO, MethodError, RuleError, derivatives
+from pipeline.hyperdual import AUTO, MethodError, RuleError, derivatives, reference
 from pipeline.networks import Network, build_network
 
 from .plan import Plan, encoded_schema
@@ -128,11 +128,24 @@ def _check_kernel(config: Config, network: Network) -> None:
         shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
     except (MethodError, RuleError, ValueError, TypeError) as error:
         raise UsageError(f"network '{network.name}': {error}") from error
+    if how.verify_rows:
+        _check_reference(config, network, directions)
     if shapes.value.shape[1] != network.n_outputs:
         raise UsageError(
             f"network '{network.name}' names {network.n_outputs} outputs, but its function returns "
             f"{shapes.value.shape[1]}"
         )
+
+
+def _check_reference(config: Config, network: Network, directions: list[int]) -> None:
+    """Trace what verified rows are compared with."""
+    double = build_network(config.network.model_dump(), "float64")
+    try:
+        reference(double.function, double.n_inputs, directions, config.derivatives.outputs)
+    except MethodError as error:
+        raise UsageError(
+            f"network '{network.name}': {error}; derivatives.verify_rows=0 does without"
+        ) from error
 
 
 def _directions(config: Config, network: Network) -> list[str]:

@@ -3,9 +3,8 @@
 import logging
 import os
 import shutil
-import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from pipeline.data.shard import Shard
 from pipeline.errors import HyperdiagError, OutputError, UsageError
 
 from .plan import Plan
+from .ray_cluster import first_line, join, resources
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
-from .worker import SINGLE_THREADED, Worker
+from .worker import Worker
 
 _TICK_SECONDS = 0.5
-_KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
 _OBJECT_STORE_BYTES = 80 << 20  # receipts are small; Ray's least is 75 MiB
 
 
@@ -113,7 +112,7 @@ class RayPool:
         self._deaths_at_start = 0
         try:
             if cluster.name == "existing":
-                _join(cluster, modules)
+                join(cluster, modules)
             else:
                 self._start_ray()
             self.workers = self._count()
@@ -143,7 +142,7 @@ class RayPool:
         """Return how many workers to start."""
         each = self._cluster.gpus_per_worker
         kind = "GPU" if each else "CPU"
-        available = int(ray.cluster_resources().get(kind, 0) // (each or 1))
+        available = int(ray.clusterresources().get(kind, 0) // (each or 1))
         wanted = self._cluster.workers or available
         if not 0 < wanted <= available:
             raise UsageError(
@@ -154,7 +153,7 @@ class RayPool:
 
     def _add_member(self) -> None:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
-            max_concurrency=self._cluster.shards_in_flight, **_resources(self._cluster)
+            max_concurrency=self._cluster.shards_in_flight, **resources(self._cluster)
         ).remote(str(Path.cwd()))
         member = _Member(actor)
         self._members.append(member)
@@ -174,7 +173,7 @@ class RayPool:
         except RayActorError as error:
             self._deaths_at_start += 1
             if self._deaths_at_start >= self._max_attempts * self.workers:
-                raise HyperdiagError(f"workers die at their start: {_first_line(error)}") from None
+                raise HyperdiagError(f"workers die at their start: {first_line(error)}") from None
             self._replace(member)
             return
         except RayTaskError as error:
@@ -248,7 +247,7 @@ class RayPool:
             return ray.get(ref)
         except RayActorError as error:
             self._replace(member)
-            return queue.failed(shard, f"its worker died ({_first_line(error)})", worker_died=True)
+            return queue.failed(shard, f"its worker died ({first_line(error)})", worker_died=True)
         except RayTaskError as error:
             if isinstance(error.cause, OutputError):
                 raise error.cause from None
@@ -284,64 +283,3 @@ class RayPool:
             ray.shutdown()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def on_cluster(
-    cluster: ClusterConfig,
-    function: Callable[[Any], Any],
-    argument: Any,
-    modules: Sequence[str],
-) -> Any:
-    """Return what a function returns in a task, with a worker's resources, on a running cluster.
-
-    Raises:
-        UsageError: if there is no such cluster, or the function fails there.
-    """
-    _join(cluster, modules)
-    try:
-        task = ray.remote(function).options(**_resources(cluster))
-        return ray.get(task.remote(argument))
-    except RayTaskError as error:
-        raise UsageError(f"on the cluster: {error.cause}") from error
-    finally:
-        ray.shutdown()
-
-
-def _resources(cluster: ClusterConfig) -> dict[str, Any]:
-    """Return what a worker needs, and the environment that JAX starts in."""
-    each = cluster.gpus_per_worker
-    platforms = {"JAX_PLATFORMS": "cuda,cpu" if each else "cpu"}
-    return {
-        "num_cpus": 1,
-        "num_gpus": each,
-        "runtime_env": {"env_vars": platforms | SINGLE_THREADED},
-    }
-
-
-def _join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
-    address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
-    try:
-        _knock(address)
-        ray.init(
-            address=address,
-            runtime_env={"py_modules": list(modules)} if modules else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(
-            f"cluster=existing: no Ray cluster at {address} ({_first_line(error)}); start one "
-            "with `ray start --head`, set cluster.address, or take cluster=local; one that "
-            "asks for a token needs RAY_AUTH_MODE=token here too"
-        ) from error
-
-
-def _knock(address: str) -> None:
-    """Raise OSError where nobody listens: Ray itself would go on trying for minutes."""
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
@@ -17,6 +18,9 @@ from pipeline.networks import Network, build_network
 from .own_modules import own_modules
 from .plan import Plan
 from .worker import SINGLE_THREADED
+
+_ANSWER = "hyperdiag tuning: "
+_MOST_SECONDS = 300.0
 
 
 def chosen_method(
@@ -43,7 +47,7 @@ def chosen_method(
         "pin": config.cluster.pin and device == "cpu",
     }
     before = _frozen_before(config, network, job, device)
-    if before is not None:
+    if before is not None and config.output.mode != "overwrite":
         return before
     known = _choose(network, job, None, device) if device == "cpu" else None
     if known is not None:
@@ -53,7 +57,7 @@ def chosen_method(
         assert found is not None
         return found
     if config.cluster.name == "existing":
-        from .ray_pool import on_cluster  # late: without Ray, inline still works
+        from .ray_cluster import on_cluster  # late: without Ray, inline still works
 
         return Choice(*on_cluster(config.cluster, measure, job, own_modules(config)))
     return _in_process(job, device)
@@ -114,21 +118,29 @@ def _frozen_before(
 def _in_process(job: Mapping[str, Any], device: str) -> Choice:
     """Time in a process like a worker's, on this machine."""
     platforms = "cpu" if device == "cpu" else "cuda,cpu"
-    done = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=json.dumps(job),
-        capture_output=True,
-        text=True,
-        env={**os.environ, **SINGLE_THREADED, "JAX_PLATFORMS": platforms},
-    )
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise UsageError(
-            f"derivatives.method={AUTO}: timing the methods failed: {reason}; name one, such as "
-            "derivatives.method=hyperdual derivatives.tile=32"
+    failure = f"derivatives.method={job['method']}: timing it failed"
+    mend = "give method and tile, such as derivatives.method=hyperdual derivatives.tile=32"
+    try:
+        done = subprocess.run(
+            # Without the current folder first: a `pipeline` of the user's is not ours.
+            [sys.executable, "-P", "-m", __name__],
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+            env={**os.environ, **SINGLE_THREADED, "JAX_PLATFORMS": platforms},
+            timeout=_MOST_SECONDS,
         )
-    return Choice(*json.loads(done.stdout.splitlines()[-1]))
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{failure}: no answer in {_MOST_SECONDS:g} s; {mend}") from error
+    # Whatever the user's code prints besides.
+    answers = [line for line in done.stdout.splitlines() if line.startswith(_ANSWER)]
+    if done.returncode != 0 or not answers:
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise UsageError(f"{failure}: {reason}; {mend}")
+    return Choice(*json.loads(answers[0].removeprefix(_ANSWER)))
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(json.load(sys.stdin))))
+    # The network's own module may be in the current folder.
+    sys.path.insert(0, str(Path.cwd()))
+    print(f"\n{_ANSWER}{json.dumps(measure(json.load(sys.stdin)))}", flush=True)

@@ -151,7 +151,7 @@ class Worker:
         sample: "_Sample",
         clock: "_Clock",
     ) -> None:
-        table, index = rows.table, rows.index
+        table, index, before = rows.table, rows.index, tally.read
         tally.read += table.num_rows + rows.filtered
         tally.filtered += rows.filtered
         if table.num_rows == 0:
@@ -174,7 +174,7 @@ class Worker:
                 table, index = table.filter(mask), index.filter(mask)
                 points = points[good]
                 computed = tuple(array[good] for array in computed)
-            sample.take(tally.derived, points, computed)
+            sample.take(before + np.flatnonzero(~faults.bad), points, computed)
             tally.derived += table.num_rows
             tally.add_ranges(dict(zip(self._quantities, computed, strict=True)))
             sink.write(self.plan.layout.assemble(table, source_file, index, computed))
@@ -221,11 +221,16 @@ class _Sample:
         self.points: list[np.ndarray] = []
         self.computed: list[Arrays] = []
 
-    def take(self, before: int, points: np.ndarray, computed: Arrays) -> None:
-        """Pick from a batch of good rows that has so many good rows before it."""
+    def take(self, rows: np.ndarray, points: np.ndarray, computed: Arrays) -> None:
+        """Pick from good rows: at each place wanted the first that comes.
+
+        Args:
+            rows: their positions in the shard, ascending.
+            points, computed: theirs.
+        """
         for place in self._places[len(self.points) :]:
-            at = max(int(place) - before, 0)
-            if at >= points.shape[0]:
+            at = int(np.searchsorted(rows, place))
+            if at == rows.size:
                 break
             self.points.append(points[at].copy())
             self.computed.append(tuple(array[at].copy() for array in computed))

@@ -16,23 +16,6 @@ from .programs._program import weights
 TESTED = ("hyperdual", "hyperdual_adjoint")
 ROWS = 3
 
-# These compare numbers that they compute, so they are compiled as usual (see QUICK).
-NOT_QUICKLY = (
-    "angles_and_lengths",
-    "maximum_and_minimum",
-    "activation_relu_and_variants",
-    "activation_elu_and_variants",
-    "activation_sigmoids",
-    "activation_hard_activations",
-    "deep_sets",
-    "graph_attention_by_segments",
-    "reduce_max_and_min",
-    "cumulative_maximum",
-    "pooling_by_maximum",
-    "pooling_by_overlapping_maximum",
-    "scatter_maximum",
-)
-
 # One of each kind: these are also run operation by operation, which takes JAX much longer.
 WITHOUT_JIT = (
     "mlp_relu_is_flat",
@@ -51,16 +34,12 @@ WITHOUT_JIT = (
 )
 
 
-def _options(name):
-    return None if name in NOT_QUICKLY else QUICK
-
-
 @cache
 def _wanted(name):
     program = PROGRAMS[name]
     first = jax.jacfwd if program.rule == "forward" else jax.jacrev
     dense = partial(reference, program.fn, first=first)
-    return each(dense, program.points(ROWS), _options(name))
+    return each(dense, program.points(ROWS), QUICK)
 
 
 def test_table_of_programs_is_long_and_has_all_the_rules():
@@ -86,7 +65,7 @@ def test_method_on_a_program_equals_the_dense_hessian(name, method):
         for wrt in (None, some)
     )
     with jax.enable_x64(True):
-        both = jax.jit(lambda x: (in_full(x), in_part(x)), compiler_options=_options(name))
+        both = jax.jit(lambda x: (in_full(x), in_part(x)), compiler_options=QUICK)
         found, found_in_part = both(program.points(ROWS))
     value, jacobian, hessian_diag = _wanted(name)
     assert_close(found, (value, jacobian, hessian_diag))

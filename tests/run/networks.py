@@ -29,7 +29,37 @@ def wavy():
 
 def kinked():
     """A kink at a = 1e-9, which float32 cannot tell from a = 0."""
-    return lambda x: jnp.abs((1 + x[0]) - (1 + 1e-9))
+    return lambda x: jnp.abs((1 + x[0]) - (1 + 1e-9)) + x[1] ** 2
+
+
+def steep():
+    return lambda x: jnp.sin(3e6 * x[0])
+
+
+def mixed_scales():
+    return lambda x: 1e-3 * x[0] ** 2 + x[1] ** 2
+
+
+@jax.custom_vjp
+def _only_backwards(x):
+    return jnp.sin(x)
+
+
+_only_backwards.defvjp(lambda x: (jnp.sin(x), x), lambda x, ct: (ct * jnp.cos(x),))
+
+
+def only_backwards():
+    return lambda x: _only_backwards(x * x[0])
+
+
+def unverifiable():
+    """No forward mode for the rule, no reverse mode for the loop."""
+
+    def function(x):
+        turn = lambda s: (s[0] + 1, _only_backwards(s[1]))
+        return jax.lax.while_loop(lambda s: s[0] < 2, turn, (0, x))[1]
+
+    return function
 
 
 def flat_in_part():

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.data.sink import RECEIPT
 from pipeline.errors import RunIncomplete, UsageError
+from pipeline.run import verification as verification_module
 from pipeline.run import worker as worker_module
 from pipeline.run.job import derive
 
@@ -88,8 +89,8 @@ def test_asked_tolerance_below_float32_is_refused_and_met_by_float64(tmp_path, c
 def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
     """|a - 1e-9| at a = 0: float32 rounds the kink onto the point, float64 sees its left side."""
     (tmp_path / "in").mkdir()
-    x = pa.array(np.zeros(20, np.float32))
-    pq.write_table(pa.table({"a": x, "b": x, "c": x}), tmp_path / "in/x.parquet")
+    zero, some = np.zeros(20, np.float32), np.linspace(1, 2, 20, dtype=np.float32)
+    pq.write_table(pa.table({"a": zero, "b": some, "c": some}), tmp_path / "in/x.parquet")
     overrides = _overrides(tmp_path, "kinked", "derivatives.method=hyperdual")
     manifest = derive(*configure(*overrides))
     assert manifest["rows"]["at_kinks"] == 4
@@ -154,3 +155,68 @@ def test_outputs_that_cannot_be_are_refused_before_the_start(outputs, message, t
     _rows(tmp_path / "in")
     with pytest.raises(UsageError, match=message):
         derive(*configure(*_overrides(tmp_path, "wavy", f"derivatives.outputs={outputs}")))
+
+
+def test_steep_network_is_not_taken_for_one_with_kinks(tmp_path, configure):
+    """sin(3e6 a): the rounding of a alone is 0.2 of a radian."""
+    _rows(tmp_path / "in")
+    overrides = _overrides(tmp_path, "steep", "derivatives.method=hyperdual")
+    with pytest.raises(RunIncomplete, match="verification"):
+        derive(*configure(*overrides, "limits.max_attempts=1"))
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 3.0])
+def test_reference_or_result_that_is_no_number_is_no_pass(wrong, tmp_path, configure, monkeypatch):
+    _rows(tmp_path / "in")
+
+    def spoilt(self, points):
+        value, jacobian, hessian_diag = right(self, points)
+        if np.isnan(wrong):
+            hessian_diag = hessian_diag * wrong
+        return [value, jacobian, hessian_diag + wrong]
+
+    right = verification_module.Verifier._derive
+    monkeypatch.setattr(verification_module.Verifier, "_derive", spoilt)
+    with pytest.raises(RunIncomplete, match="Hessian diagonal of 'y1' differs"):
+        derive(*configure(*_overrides(tmp_path, "wavy", "limits.max_attempts=1")))
+
+
+def test_wrong_curvature_by_an_input_of_another_scale_is_seen(tmp_path, configure, monkeypatch):
+    """a^2 / 1000 beside b^2: its curvature is a thousandth of the output's largest."""
+    _rows(tmp_path / "in")
+    right = worker_module.Worker.compute
+
+    def wrong(self, points):
+        value, jacobian, hessian_diag = right(self, points)
+        return value, jacobian, hessian_diag * np.array([1.5, 1, 1], np.float32)
+
+    monkeypatch.setattr(worker_module.Worker, "compute", wrong)
+    with pytest.raises(RunIncomplete, match="Hessian diagonal of 'y1' differs"):
+        derive(*configure(*_overrides(tmp_path, "mixed_scales", "limits.max_attempts=1")))
+
+
+def test_network_that_nothing_can_check_is_refused_with_the_mend(tmp_path, configure):
+    _rows(tmp_path / "in")
+    with pytest.raises(UsageError, match=r"nothing can check .* derivatives\.verify_rows=0"):
+        derive(*configure(*_overrides(tmp_path, "unverifiable")))
+    manifest = derive(
+        *configure(*_overrides(tmp_path, "unverifiable", "derivatives.verify_rows=0"))
+    )
+    assert manifest["rows"]["derived"] == 200
+
+
+def test_rows_are_verified_even_where_most_are_bad(tmp_path, configure):
+    (tmp_path / "in").mkdir()
+    x = np.random.default_rng(0).standard_normal((400, 3)).astype(np.float32)
+    x[:300, 0] = np.nan
+    table = pa.table({name: x[:, i] for i, name in enumerate("abc")})
+    pq.write_table(table, tmp_path / "in/x.parquet")
+    overrides = _overrides(tmp_path, "wavy", "dataset.shard_rows=400", "limits.max_bad_fraction=1")
+    assert derive(*configure(*overrides))["rows"]["verified"] == 4
+
+
+def test_network_with_a_custom_vjp_is_derived_and_verified(tmp_path, configure):
+    _rows(tmp_path / "in")
+    manifest = derive(*configure(*_overrides(tmp_path, "only_backwards")))
+    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
+    assert manifest["rows"]["largest_error"] < 1e-5

@@ -46,7 +46,7 @@ def custom_jvp(site: Site) -> list[Any]:
 
 
 def _entrywise(site: Site) -> bool:
-    """Tell whether the rule acts entry by entry on arrays of one shape."""
+    """Tell whether the rule, and its derivative, act entry by entry on arrays of one shape."""
     shapes = {jnp.shape(value) for value in site.values} - {()}
     results = site.result_types
     active = [site.values[at] for at in site.active]
@@ -58,10 +58,11 @@ def _entrywise(site: Site) -> bool:
     if len(shapes) > 1:
         return False
 
-    def rule(values: list[Any], tangents: list[Any]) -> Any:
-        return jax.jvp(site.apply_active, tuple(values), tuple(tangents))[1]
+    def rule(*values: Any) -> Any:
+        return jax.jvp(site.apply_active, values, values)[1]
 
-    traced = jax.make_jaxpr(rule)(active, active)
+    # Of the derivative: functions that the rule calls may have rules of their own.
+    traced = jax.make_jaxpr(lambda *values: jax.jvp(rule, values, values))(*active)
     return all(
         equation.primitive.name in _ENTRYWISE
         or (equation.primitive.name == "broadcast_in_dim" and _is_scalar(equation.invars[0]))

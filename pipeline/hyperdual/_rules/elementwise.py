@@ -19,6 +19,7 @@ from .._active import Active
 from .._registry import register
 from .._site import Site, general
 from .._tangent import Tangent, add, scale
+from .linear import all_axes, linear_in
 from .transcendental import JETS
 
 # No second derivative, pure or mixed.
@@ -46,6 +47,9 @@ def elementwise(site: Site) -> list[Any]:
         return general(site)
     if all(operand.node is active[0].node for operand in active):
         return [series(site, active)]
+    if site.equation.primitive.name in ("select_n", "clamp"):
+        # Selected, not multiplied by one and zero: what is not taken may be infinite.
+        return linear_in(site, None, all_axes)
     return _partials(site)
 
 

@@ -66,11 +66,10 @@ def _loop(
 ) -> tuple[list[Triple], list[Triple]]:
     """Run a body that maps triples to triples; directions go after the axis of the loop."""
     turns = [_swapped(triple) for triple in items]
-    one = [jax.tree.map(lambda array: jax.eval_shape(lambda a: a[0], array), t) for t in turns]
     count = len(start)
 
     def state_after(state: Sequence[Triple]) -> list[Triple]:
-        like = [jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), triple) for triple in one]
+        like = jax.tree.map(lambda array: jnp.zeros(array.shape[1:], array.dtype), turns)
         return body([*consts, *state, *like])[:count]
 
     start = grown(state_after, start)

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Most programs run once: what counts is the time that XLA takes to compile them. Not for programs
-# whose derivative asks whether two computed numbers are equal, as that of a maximum does: compiled
-# like this, one number can be computed twice and be rounded differently.
+# A program runs once: what counts is the time that XLA takes to compile it. Compiled like this, a
+# number can be computed twice and a * b + c be rounded differently; derivatives of a maximum ask
+# whether two numbers are equal, so here maxima are of inputs and of products, never of such sums.
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
 

@@ -25,11 +25,6 @@ def pad_negative_and_interior(x):
     return lax.pad(h, x[0] * x[1], ((1, 0, 1), (-1, 2, 0))).sum(0)
 
 
-@program(5)
-def pad_by_reflection_and_edge(x):
-    return jnp.pad(x**2, (2, 1), mode="reflect") * jnp.pad(jnp.sin(x), (1, 2), mode="edge")
-
-
 @program(6)
 def concatenate_and_split(x):
     a, b, c = jnp.split(x, [1, 4])

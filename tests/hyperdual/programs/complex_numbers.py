@@ -20,11 +20,6 @@ def rfft_filter_irfft(x):
     return jnp.fft.irfft(spectrum, 6) * x
 
 
-@program(5)
-def rfft_of_odd_length(x):
-    return jnp.real(jnp.fft.rfft(x) ** 3)
-
-
 @program(6)
 def ifft_in_two_dimensions(x):
     h = jnp.fft.ifft2(x.reshape(2, 3) * (1 + 0.5j))

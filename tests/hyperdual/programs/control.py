@@ -30,12 +30,6 @@ def scan_in_reverse(x):
 
 
 @program(3)
-def scan_over_fixed_inputs(x):
-    layers = weights(x, (4, 3, 3))
-    return lax.scan(lambda h, w: (h + jnp.tanh(w @ h), h[0]), x, layers)[1]
-
-
-@program(3)
 def scan_whose_carry_becomes_active_late(x):
     """The carries form a chain: each depends on x one step after the one before it."""
 
@@ -118,11 +112,6 @@ def while_whose_carry_becomes_active_late(x):
     body = lambda s: (s[0] + 1, jnp.sin(x), s[1] * x, s[2] ** 2 + s[3])
     start = (0, jnp.ones(3, x.dtype), jnp.ones(3, x.dtype), jnp.ones(3, x.dtype))
     return lax.while_loop(lambda s: s[0] < 4, body, start)[3]
-
-
-@program(3)
-def fori_loop_of_fixed_count(x):
-    return lax.fori_loop(0, 3, lambda i, h: jnp.tanh(h + i) * x, x)
 
 
 @program(3, rule="forward")

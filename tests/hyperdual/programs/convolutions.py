@@ -20,12 +20,6 @@ def conv_1d_with_stride(x):
 
 
 @program(12)
-def conv_2d_with_uneven_padding(x):
-    maps = _conv(x.reshape(1, 1, 3, 4), weights(x, (2, 1, 2, 3)), (2, 1), ((1, 0), (0, 2)))
-    return weights(x, (3, maps.size)) @ jnp.sin(maps).reshape(-1)
-
-
-@program(12)
 def conv_2d_channels_last(x):
     numbers = ("NHWC", "HWIO", "NHWC")
     image, kernel = x.reshape(1, 2, 3, 2), weights(x, (2, 2, 2, 3))
@@ -86,22 +80,3 @@ def conv_of_two_active_operands(x):
 def conv_of_two_active_operands_in_groups(x):
     image, kernel = x.reshape(1, 2, 3), jnp.tanh(x[:4]).reshape(2, 1, 2)
     return _conv(image, kernel, (2,), ((1, 0),), feature_group_count=2).reshape(-1)
-
-
-@program(4)
-def convolve_with_itself(x):
-    return jnp.convolve(x, x[1:]) + jnp.correlate(x, x[:2], "full").sum()
-
-
-@program(9)
-def patches_of_an_image(x):
-    patches = lax.conv_general_dilated_patches(x.reshape(1, 1, 3, 3), (2, 2), (1, 1), "VALID")
-    return jnp.tanh(weights(x, (2, 4)) @ patches.reshape(4, 4)).sum(1)
-
-
-@program(8)
-def autoencoder_with_skip(x):
-    down = jax.nn.silu(_conv(x.reshape(1, 1, 8), weights(x, (2, 1, 2)), (2,), "VALID"))
-    code = jnp.tanh(weights(x, (8, 8)) @ down.reshape(-1)).reshape(1, 2, 4)
-    up = jax.image.resize(code, (1, 2, 8), "linear")
-    return (up.sum(1)[0] * x)[1:7]

@@ -132,12 +132,6 @@ def root_of_ones_own(x):
 
 
 @program(4)
-def batch_of_small_solves(x):
-    a = jnp.stack([_matrix(x, 2), _matrix(x**2, 2)])
-    return jnp.linalg.solve(a, x.reshape(2, 2, 1)).reshape(-1)
-
-
-@program(4)
 def sparse_matrix_product(x):
     dense = weights(x, (5, 4)) * (np.arange(20).reshape(5, 4) % 3 > 0)
     return jnp.tanh(sparse.BCOO.fromdense(dense, nse=13) @ x)

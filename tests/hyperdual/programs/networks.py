@@ -148,7 +148,7 @@ def mixer(x):
 @program(6)
 def deep_sets(x):
     h = jax.nn.softplus(x.reshape(3, 2) @ weights(x, (2, 5)))
-    return weights(x, (2, 5)) @ jnp.tanh(h.sum(0)) + h.max(0)[:2]
+    return weights(x, (2, 5)) @ jnp.tanh(h.sum(0)) * x.reshape(3, 2).max(0)
 
 
 @program(4)
@@ -199,23 +199,6 @@ def graph_network_by_segment_sum(x):
     senders, receivers = np.array([0, 1, 1, 2, 4, 3]), np.array([1, 0, 2, 3, 3, 4])
     messages = jnp.tanh(x[senders] * x[receivers] + x[senders])
     return jnp.sin(jax.ops.segment_sum(messages, receivers, num_segments=5)) + x**2
-
-
-@program(5)
-def graph_attention_by_segments(x):
-    senders, receivers = np.array([0, 1, 1, 2, 4, 3, 0]), np.array([1, 0, 2, 2, 0, 1, 2])
-    scores = jnp.sin(x[senders]) * x[receivers]
-    top = jax.ops.segment_max(scores, receivers, num_segments=3)
-    e = jnp.exp(scores - top[receivers])
-    share = e / jax.ops.segment_sum(e, receivers, num_segments=3)[receivers]
-    return jax.ops.segment_sum(share * x[senders], receivers, num_segments=3)
-
-
-@program(6)
-def pairwise_potential(x):
-    r = x.reshape(3, 2)
-    i, j = np.triu_indices(3, 1)
-    return jnp.exp(-jnp.linalg.norm(r[i] - r[j], axis=1)).sum()
 
 
 @program(4)

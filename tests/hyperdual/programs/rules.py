@@ -230,13 +230,6 @@ def hessian_inside(x):
 
 
 @program(3)
-def laplacian_by_nested_jvp_inside(x):
-    potential = lambda r: jnp.exp(-jnp.sqrt(r @ r + 0.5))
-    second = lambda e: jax.jvp(lambda r: jax.jvp(potential, (r,), (e,))[1], (x,), (e,))[1]
-    return jax.vmap(second)(jnp.eye(3, dtype=x.dtype)).sum()
-
-
-@program(3)
 def gradient_inside_of_a_function_with_a_rule(x):
     energy = lambda h: jnp.sum(jax.nn.softplus(weights(x, (4, 3)) @ h) ** 2)
     return jax.grad(energy)(x)

@@ -1,0 +1,84 @@
+"""The Ray cluster that workers are on: joining it, and what they need there."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayTaskError
+
+from pipeline.config import ClusterConfig
+from pipeline.errors import UsageError
+
+from .worker import SINGLE_THREADED
+
+_KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
+
+
+def on_cluster(
+    cluster: ClusterConfig,
+    function: Callable[[Any], Any],
+    argument: Any,
+    modules: Sequence[str],
+) -> Any:
+    """Return what a function returns in a task, with a worker's resources, on a running cluster.
+
+    Raises:
+        UsageError: if there is no such cluster, or the function fails there.
+    """
+    join(cluster, modules)
+    try:
+        task = ray.remote(function).options(**resources(cluster))
+        return ray.get(task.remote(argument))
+    except RayTaskError as error:
+        raise UsageError(f"on the cluster: {error.cause}") from error
+    finally:
+        ray.shutdown()
+
+
+def resources(cluster: ClusterConfig) -> dict[str, Any]:
+    """Return what a worker needs, and the environment that JAX starts in."""
+    each = cluster.gpus_per_worker
+    platforms = {"JAX_PLATFORMS": "cuda,cpu" if each else "cpu"}
+    return {
+        "num_cpus": 1,
+        "num_gpus": each,
+        "runtime_env": {"env_vars": platforms | SINGLE_THREADED},
+    }
+
+
+def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
+    """Connect to a running cluster and send it the user's modules.
+
+    Raises:
+        UsageError: if there is none at the address.
+    """
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
+    try:
+        _knock(address)
+        ray.init(
+            address=address,
+            runtime_env={"py_modules": list(modules)} if modules else None,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"cluster=existing: no Ray cluster at {address} ({first_line(error)}); start one "
+            "with `ray start --head`, set cluster.address, or take cluster=local; one that "
+            "asks for a token needs RAY_AUTH_MODE=token here too"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens: Ray itself would go on trying for minutes."""
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
