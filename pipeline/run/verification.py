@@ -109,7 +109,7 @@ class Verifier:
         here = self._derive(points)[at]
         reach = np.maximum(np.abs(points), np.abs(points).max(axis=0))
         # A fixed direction along which no two inputs move alike.
-        direction = np.random.default_rng(0).uniform(0.5, 1.5, points.shape[1])
+        direction = np.random.default_rng(0).uniform(0.5, 1.5, (points.shape[1],))
         direction[::2] *= -1
         move = np.where(reach > 0, reach, 1) * direction
 

@@ -48,7 +48,19 @@ def test_outcome_is_remembered_by_later_processes(cache, monkeypatch):
     assert derivatives(_net, 6).choice == ("double_forward", 77)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", '{"method": "hyperdual"}', "\0"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"method": "hyperdual"}',
+        '{"method": "gone", "tile": 8}',
+        '{"method": "hyperdual", "tile": 0}',
+        '{"method": "hyperdual", "tile": "8"}',
+        "\0",
+    ],
+)
 def test_damaged_memory_is_timed_anew(content, cache):
     choose(_net, 6)
     (file,) = cache.iterdir()

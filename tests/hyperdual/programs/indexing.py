@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ._program import collector, positive, weights
+from ._program import collector, weights
 
 PROGRAMS, program = collector()
 
