@@ -10,7 +10,8 @@ run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the res
 	$(BIN)/hyperdiag derive
 
 test: $(VENV)/.dev ## run the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests/hyperdual -n 2
+	$(BIN)/python -m pytest --ignore=tests/hyperdual
 
 lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff check .
