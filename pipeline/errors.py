@@ -1,7 +1,8 @@
 """Errors that a person is meant to read: each names the thing, the place and the mend."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 
 class HyperdiagError(Exception):
@@ -43,6 +44,14 @@ class Problems:
     def extend(self, problems: Iterable[str]) -> None:
         """Record several problems."""
         self.found.extend(problems)
+
+    def attempt(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """Return what a step returns; None if it raises UsageError, whose problems are kept."""
+        try:
+            return step(*arguments)
+        except UsageError as error:
+            self.extend(error.problems)
+            return None
 
     def check(self) -> None:
         """Raise `UsageError` with everything found so far, if anything was."""

@@ -1,40 +1,29 @@
 """From configuration to a plan: everything that can be wrong is found here, before any worker."""
 
 from collections import Counter
-from collections.abc import Mapping
 from importlib import metadata
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
-from pipeline.data.design import SOBOL_ROWS, grid_rows
-from pipeline.data.filesystem import absolute, masked, resolve
+from pipeline.data.filesystem import absolute, masked
 from pipeline.data.layout import choose_layout
 from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
-from pipeline.data.points import point_columns
-from pipeline.data.row_filter import parse_filter
 from pipeline.errors import Problems, UsageError, closest, listed
 from pipeline.hyperdual import AUTO, MethodError, RuleError, derivatives, reference
 from pipeline.networks import Network, build_network
 
-from .plan import Plan, encoded_schema
+from .plan import Plan
+from .plan_dataset import check_listing, plan_design, plan_parquet
 from .tuning import chosen_method
 
-# A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
-# Not by the number of workers: the same shards, and so the same bits, whoever does the work.
-_SHARDS = 64
-_MOST_SHARDS = 1_000_000  # more than a plan can hold with ease
-_SHARD_ROWS_LEAST, _SHARD_ROWS_MOST = 1 << 13, 1 << 17
 # Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 8192
 # Of a row group's derivatives before encoding: what readers like, and what a worker holds.
 _ROW_GROUP_BYTES = 32 << 20
-
-
 # Of verified rows: far above rounding, far below a wrong derivative.
 _TOLERANCE = {"float32": 1e-2, "float64": 1e-6}
 
@@ -60,18 +49,18 @@ def make_plan(config: Config) -> Planned:
         UsageError: with every problem that was found.
     """
     problems = Problems()
-    network = _try(problems, _network, config)
-    listing = _try(problems, _listing, config)
+    network = problems.attempt(_network, config)
+    listing = problems.attempt(_listing, config)
     if network is not None:
-        _try(problems, _check_kernel, config, network)
+        problems.attempt(_check_kernel, config, network)
     dataset: dict[str, Any] | None = None
     if isinstance(config.dataset, DesignConfig):
         if network is not None:
-            dataset = _try(problems, _design, config.dataset, config, network)
+            dataset = problems.attempt(plan_design, config.dataset, config, network)
     elif listing is not None:
-        _try(problems, _check_listing, config, listing)
+        problems.attempt(check_listing, config, listing)
         if network is not None:
-            dataset = _try(problems, _parquet, config.dataset, network, listing)
+            dataset = problems.attempt(plan_parquet, config.dataset, network, listing)
     problems.check()
     assert network is not None
     assert dataset is not None
@@ -84,14 +73,6 @@ def make_plan(config: Config) -> Planned:
         raise UsageError(f"the dataset has no rows: {_place(config)}")
     _ = plan.layout.schema  # refuses two columns of one name
     return Planned(_sized(plan, config, max_rows), rows, listing.bad_files if listing else ())
-
-
-def _try(problems: Problems, step: Any, *arguments: Any) -> Any:
-    try:
-        return step(*arguments)
-    except UsageError as error:
-        problems.extend(error.problems)
-        return None
 
 
 def _place(config: Config) -> str:
@@ -170,127 +151,6 @@ def _directions(config: Config, network: Network) -> list[str]:
         problems.add("derivatives.wrt is empty; null means all inputs")
     problems.check()
     return names
-
-
-def _design(design: DesignConfig, config: Config, network: Network) -> dict[str, Any]:
-    problems = Problems()
-    ranges = {name: list(ends) for name, ends in network.ranges.items()}
-    for name, given in (design.ranges or {}).items():
-        if name not in network.inputs:
-            problems.add(
-                f"dataset.ranges names '{name}', which is no input of network '{network.name}'"
-                f"{closest(name, network.inputs)}"
-            )
-        elif len(given) != 2 or not (np.isfinite(given).all() and given[0] < given[1]):
-            problems.add(f"dataset.ranges.{name} must be [low, high], low < high; got {given}")
-        ranges[name] = [float(end) for end in given]
-    unknown = [name for name in network.inputs if name not in ranges]
-    if unknown:
-        problems.add(
-            f"network '{network.name}' has no trained range for {listed(unknown)}: "
-            f"give dataset.ranges={{{unknown[0]}: [low, high], ...}}"
-        )
-    levels: dict[str, int] = {}
-    rows = design.rows
-    if design.sampler == "grid":
-        every = isinstance(design.levels, int)
-        given_levels: Mapping[str, int] = (
-            dict.fromkeys(network.inputs, design.levels) if every else design.levels  # type: ignore
-        )
-        wrong = set(given_levels) ^ set(network.inputs)
-        if wrong:
-            problems.add(f"dataset.levels must name every input once; look at {listed(wrong)}")
-        else:
-            levels = {name: given_levels[name] for name in network.inputs}
-            rows = grid_rows(levels)
-    if design.sampler == "sobol" and rows > SOBOL_ROWS:
-        problems.add(
-            f"dataset.rows: a Sobol sequence here has {SOBOL_ROWS} points, not {rows}; "
-            "take dataset.sampler=latin_hypercube"
-        )
-    made = min(rows, design.limit or rows)
-    shard_rows = design.shard_rows or _shard_rows(made)
-    if made > shard_rows * _MOST_SHARDS:
-        problems.add(
-            f"a design of {made:,} rows makes more than {_MOST_SHARDS:,} shards: take fewer rows "
-            "or levels, a dataset.limit, or a larger dataset.shard_rows"
-        )
-    problems.check()
-    return {
-        "name": "design",
-        "ranges": {name: ranges[name] for name in network.inputs},
-        "sampler": design.sampler,
-        "rows": rows,
-        "seed": design.seed,
-        "levels": levels,
-        "limit": design.limit,
-        "dtype": config.derivatives.dtype,
-        "shard_rows": shard_rows,
-    }
-
-
-def _check_listing(config: Config, listing: Listing) -> None:
-    dataset = config.dataset
-    assert isinstance(dataset, ParquetConfig)
-    problems = Problems()
-    if dataset.on_bad_file == "fail":
-        for file in listing.bad_files:
-            problems.add(
-                f"{file.path}: {file.reason}; mend or remove it, or leave such files out with "
-                "dataset.on_bad_file=skip"
-            )
-    if dataset.filter is not None:
-        _try(problems, parse_filter, dataset.filter, listing.schema)
-    if isinstance(config.output.columns, list):
-        for name in config.output.columns:
-            if name not in listing.schema.names:
-                problems.add(
-                    f"output.columns: the dataset has no column '{name}'"
-                    f"{closest(name, listing.schema.names)}"
-                )
-    output_files = PurePosixPath(resolve(config.output.path).path)
-    if any(PurePosixPath(file.path).is_relative_to(output_files) for file in listing.files):
-        problems.add(
-            f"dataset.path {masked(dataset.path)} lies inside output.path, where this run writes "
-            "and clears; give another output.path"
-        )
-    source, output = resolve(dataset.path), resolve(config.output.path)
-    if source.filesystem == output.filesystem and PurePosixPath(output.path).is_relative_to(
-        source.path
-    ):
-        problems.add(
-            f"output.path {masked(config.output.path)} lies inside dataset.path: the next run "
-            "would read it as input; put it elsewhere"
-        )
-    problems.check()
-
-
-def _parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict[str, Any]:
-    found = point_columns(
-        network.inputs,
-        listing.schema,
-        dataset.columns or {},
-        dataset.vector,
-        f"dataset {masked(dataset.path)}",
-        network.name,
-    )
-    rows = sum(sum(file.row_group_rows) for file in listing.files)
-    return {
-        "name": "parquet",
-        "path": masked(absolute(dataset.path)),
-        "schema": encoded_schema(listing.schema),
-        "partition_keys": list(listing.partition_keys),
-        "base": listing.base,
-        "points": {"columns": list(found.columns), "vector": found.vector},
-        "row_filter": dataset.filter,
-        "limit": dataset.limit,
-        "shard_rows": dataset.shard_rows or _shard_rows(min(rows, dataset.limit or rows)),
-    }
-
-
-def _shard_rows(rows: int) -> int:
-    even = 1 << (max(rows // _SHARDS, 1) - 1).bit_length()
-    return min(max(even, _SHARD_ROWS_LEAST), _SHARD_ROWS_MOST)
 
 
 def _freeze(

@@ -1,0 +1,160 @@
+"""The part of a plan that says where the rows come from, checked against network and output."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from pipeline.config import Config, DesignConfig, ParquetConfig
+from pipeline.data.design import SOBOL_ROWS, grid_rows
+from pipeline.data.filesystem import absolute, masked, resolve
+from pipeline.data.parquet_listing import Listing
+from pipeline.data.points import point_columns
+from pipeline.data.row_filter import parse_filter
+from pipeline.errors import Problems, closest, listed
+from pipeline.networks import Network
+
+from .plan import encoded_schema
+
+# A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
+# Not by the number of workers: the same shards, and so the same bits, whoever does the work.
+_SHARDS = 64
+_MOST_SHARDS = 1_000_000  # more than a plan can hold with ease
+_SHARD_ROWS_LEAST, _SHARD_ROWS_MOST = 1 << 13, 1 << 17
+
+
+def plan_design(design: DesignConfig, config: Config, network: Network) -> dict[str, Any]:
+    """Return the plan's section on a design of points.
+
+    Raises:
+        UsageError: with every problem that was found.
+    """
+    problems = Problems()
+    ranges = {name: list(ends) for name, ends in network.ranges.items()}
+    for name, given in (design.ranges or {}).items():
+        if name not in network.inputs:
+            problems.add(
+                f"dataset.ranges names '{name}', which is no input of network '{network.name}'"
+                f"{closest(name, network.inputs)}"
+            )
+        elif len(given) != 2 or not (np.isfinite(given).all() and given[0] < given[1]):
+            problems.add(f"dataset.ranges.{name} must be [low, high], low < high; got {given}")
+        ranges[name] = [float(end) for end in given]
+    unknown = [name for name in network.inputs if name not in ranges]
+    if unknown:
+        problems.add(
+            f"network '{network.name}' has no trained range for {listed(unknown)}: "
+            f"give dataset.ranges={{{unknown[0]}: [low, high], ...}}"
+        )
+    levels: dict[str, int] = {}
+    rows = design.rows
+    if design.sampler == "grid":
+        every = isinstance(design.levels, int)
+        given_levels: Mapping[str, int] = (
+            dict.fromkeys(network.inputs, design.levels) if every else design.levels  # type: ignore
+        )
+        wrong = set(given_levels) ^ set(network.inputs)
+        if wrong:
+            problems.add(f"dataset.levels must name every input once; look at {listed(wrong)}")
+        else:
+            levels = {name: given_levels[name] for name in network.inputs}
+            rows = grid_rows(levels)
+    if design.sampler == "sobol" and rows > SOBOL_ROWS:
+        problems.add(
+            f"dataset.rows: a Sobol sequence here has {SOBOL_ROWS} points, not {rows}; "
+            "take dataset.sampler=latin_hypercube"
+        )
+    made = min(rows, design.limit or rows)
+    shard_rows = design.shard_rows or _shard_rows(made)
+    if made > shard_rows * _MOST_SHARDS:
+        problems.add(
+            f"a design of {made:,} rows makes more than {_MOST_SHARDS:,} shards: take fewer rows "
+            "or levels, a dataset.limit, or a larger dataset.shard_rows"
+        )
+    problems.check()
+    return {
+        "name": "design",
+        "ranges": {name: ranges[name] for name in network.inputs},
+        "sampler": design.sampler,
+        "rows": rows,
+        "seed": design.seed,
+        "levels": levels,
+        "limit": design.limit,
+        "dtype": config.derivatives.dtype,
+        "shard_rows": shard_rows,
+    }
+
+
+def check_listing(config: Config, listing: Listing) -> None:
+    """Check what the listed files must be for this run, whatever the network.
+
+    Raises:
+        UsageError: with every problem that was found.
+    """
+    dataset = config.dataset
+    assert isinstance(dataset, ParquetConfig)
+    problems = Problems()
+    if dataset.on_bad_file == "fail":
+        for file in listing.bad_files:
+            problems.add(
+                f"{file.path}: {file.reason}; mend or remove it, or leave such files out with "
+                "dataset.on_bad_file=skip"
+            )
+    if dataset.filter is not None:
+        problems.attempt(parse_filter, dataset.filter, listing.schema)
+    if isinstance(config.output.columns, list):
+        for name in config.output.columns:
+            if name not in listing.schema.names:
+                problems.add(
+                    f"output.columns: the dataset has no column '{name}'"
+                    f"{closest(name, listing.schema.names)}"
+                )
+    output_files = PurePosixPath(resolve(config.output.path).path)
+    if any(PurePosixPath(file.path).is_relative_to(output_files) for file in listing.files):
+        problems.add(
+            f"dataset.path {masked(dataset.path)} lies inside output.path, where this run writes "
+            "and clears; give another output.path"
+        )
+    source, output = resolve(dataset.path), resolve(config.output.path)
+    if source.filesystem == output.filesystem and PurePosixPath(output.path).is_relative_to(
+        source.path
+    ):
+        problems.add(
+            f"output.path {masked(config.output.path)} lies inside dataset.path: the next run "
+            "would read it as input; put it elsewhere"
+        )
+    problems.check()
+
+
+def plan_parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict[str, Any]:
+    """Return the plan\'s section on a Parquet dataset.
+
+    Raises:
+        UsageError: if the network\'s inputs are not in it.
+    """
+    found = point_columns(
+        network.inputs,
+        listing.schema,
+        dataset.columns or {},
+        dataset.vector,
+        f"dataset {masked(dataset.path)}",
+        network.name,
+    )
+    rows = sum(sum(file.row_group_rows) for file in listing.files)
+    return {
+        "name": "parquet",
+        "path": masked(absolute(dataset.path)),
+        "schema": encoded_schema(listing.schema),
+        "partition_keys": list(listing.partition_keys),
+        "base": listing.base,
+        "points": {"columns": list(found.columns), "vector": found.vector},
+        "row_filter": dataset.filter,
+        "limit": dataset.limit,
+        "shard_rows": dataset.shard_rows or _shard_rows(min(rows, dataset.limit or rows)),
+    }
+
+
+def _shard_rows(rows: int) -> int:
+    even = 1 << (max(rows // _SHARDS, 1) - 1).bit_length()
+    return min(max(even, _SHARD_ROWS_LEAST), _SHARD_ROWS_MOST)
