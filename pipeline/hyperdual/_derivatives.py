@@ -78,7 +78,7 @@ def derivatives(
     dtype: str = "float32",
     tile: int | None = None,
     outputs: Sequence[str] = Derivatives._fields,
-    tuning_seconds: float = 10.0,
+    tuning_seconds: float = 6.0,
 ) -> Bundle:
     """Return a jitted function from points (rows, n) to `Derivatives`.
 
@@ -136,7 +136,7 @@ def choose(
     wrt: Sequence[int] | None = None,
     dtype: str = "float32",
     tile: int | None = None,
-    tuning_seconds: float | None = 10.0,
+    tuning_seconds: float | None = 6.0,
     device_kind: str | None = None,
 ) -> Choice | None:
     """Return the method and the tile that `derivatives` takes for these arguments.

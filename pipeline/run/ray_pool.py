@@ -142,7 +142,7 @@ class RayPool:
         """Return how many workers to start."""
         each = self._cluster.gpus_per_worker
         kind = "GPU" if each else "CPU"
-        available = int(ray.clusterresources().get(kind, 0) // (each or 1))
+        available = int(ray.cluster_resources().get(kind, 0) // (each or 1))
         wanted = self._cluster.workers or available
         if not 0 < wanted <= available:
             raise UsageError(

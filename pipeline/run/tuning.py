@@ -76,7 +76,7 @@ def measure(job: Mapping[str, Any]) -> list[Any]:
 def _choose(
     network: Network,
     job: Mapping[str, Any],
-    seconds: float | None = 10.0,
+    seconds: float | None = 6.0,
     device_kind: str | None = None,
 ) -> Choice | None:
     every = tuple(job["directions"]) == network.inputs
