@@ -1,8 +1,8 @@
 """Derivative rules of the user's own, stopped gradients, derivatives inside the function.
 
 Most of the rules below are not those of their functions, so that ignoring a rule is seen. They
-return the value by calling the function itself, as JAX asks for derivatives of higher order; where a
-rule returns it in another way, nothing nonlinear comes after (`test_edges.py` has that case).
+return the value by calling the function itself, as JAX asks for derivatives of higher order; where
+a rule returns it in another way, nothing nonlinear comes after (`test_edges.py` has that case).
 """
 
 from functools import partial
