@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipeline.console import plain_console
 from pipeline.errors import UsageError
-from pipeline.hyperdual import DTYPES, derivatives
+from pipeline.hyperdual import DTYPES, RuleError, derivatives
 from pipeline.networks import Network, build_network, network_names, network_summary
 
 from ._command import run
@@ -41,8 +41,12 @@ def _show(network: Network, point: Any, dtype: str) -> None:
     x = _point(network, point)
     width = max(map(len, (*network.inputs, *network.outputs, "-1.234e+05"))) + 2
     console = plain_console(least_width=width * (network.n_outputs + 1))
-    bundle = derivatives(network.function, network.n_inputs, dtype=dtype)
-    sample = np.asarray(bundle(network.typical_points(_SAMPLE)).hessian_diag)
+    # Not "auto": a few points are not worth timing anything.
+    bundle = derivatives(network.function, network.n_inputs, "hyperdual", dtype=dtype, tile=_SAMPLE)
+    try:
+        sample = np.asarray(bundle(network.typical_points(_SAMPLE)).hessian_diag)
+    except RuleError as error:
+        raise UsageError(f"network '{network.name}': {error}") from error
     zero = not sample.any()
     console.print(f"[bold]{escape(network.name)}[/]: {escape(network.description)}")
     console.print(f"digest {network.digest}")

@@ -239,8 +239,8 @@ def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
         )
     if tally.largest_error > planned.plan.settings["derivatives"]["tolerance"] / 10:
         warnings.append(
-            f"the largest error of verified rows, {tally.largest_error:.1e}, is near "
-            f"derivatives.tolerance={planned.plan.settings['derivatives']['tolerance']:g}: take "
+            f"the largest rounding error of verified rows is {tally.largest_error:.1e} of the "
+            "largest there (saturated activations, cancelling terms): take "
             "derivatives.dtype=float64 for more digits"
         )
     for file in planned.bad_files:

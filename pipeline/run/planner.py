@@ -183,6 +183,7 @@ def _freeze(
             "device": device,
             "verify_rows": config.derivatives.verify_rows,
             "tolerance": config.derivatives.tolerance or _TOLERANCE[config.derivatives.dtype],
+            "strict": config.derivatives.tolerance is not None,
         },
         "output": {
             "layout": choose_layout(

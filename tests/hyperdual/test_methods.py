@@ -42,9 +42,12 @@ def dense():
 
 @pytest.mark.parametrize("name", ZOO)
 def test_methods_on_the_zoo_agree_to_1e_10(name, dense):
+    """The field's methods; our own have `test_exactness.py`."""
     fn, n = ZOO[name]
     wanted = dense(name)
     for method in METHODS:
+        if method.startswith("hyperdual"):
+            continue
         try:
             found = derivatives(fn, n, method=method, dtype="float64")(_points(n))
         except MethodError:

@@ -36,6 +36,10 @@ def steep():
     return lambda x: jnp.sin(3e6 * x[0])
 
 
+def saturated():
+    return jnp.tanh
+
+
 def mixed_scales():
     return lambda x: 1e-3 * x[0] ** 2 + x[1] ** 2
 

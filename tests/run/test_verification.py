@@ -161,8 +161,28 @@ def test_steep_network_is_not_taken_for_one_with_kinks(tmp_path, configure):
     """sin(3e6 a): the rounding of a alone is 0.2 of a radian."""
     _rows(tmp_path / "in")
     overrides = _overrides(tmp_path, "steep", "derivatives.method=hyperdual")
+    manifest = derive(*configure(*overrides))
+    assert manifest["rows"]["at_kinks"] == 0
+    assert manifest["rows"]["largest_error"] > manifest["tolerance"]
+    assert any("rounding error" in warning for warning in manifest["warnings"])
+    asked = ["derivatives.tolerance=0.01", "output.mode=overwrite", "limits.max_attempts=1"]
     with pytest.raises(RunIncomplete, match="verification"):
-        derive(*configure(*overrides, "limits.max_attempts=1"))
+        derive(*configure(*overrides, *asked))
+
+
+def test_saturated_activation_is_rounding_and_no_wrong_derivative(tmp_path, configure):
+    """tanh'(10) is 8e-9: in float32 the difference of two numbers that are both one."""
+    (tmp_path / "in").mkdir()
+    x = pa.array(np.linspace(8, 12, 100, dtype=np.float32))
+    pq.write_table(pa.table({"a": x, "b": x, "c": x}), tmp_path / "in/x.parquet")
+    for method in ("hyperdual", "hyperdual_adjoint"):
+        manifest = derive(
+            *configure(
+                *_overrides(tmp_path, "saturated", f"derivatives.method={method}"),
+                "output.mode=overwrite",
+            )
+        )
+        assert manifest["rows"]["derived"] == 100
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 3.0])
@@ -177,8 +197,9 @@ def test_reference_or_result_that_is_no_number_is_no_pass(wrong, tmp_path, confi
 
     right = verification_module.Verifier._derive
     monkeypatch.setattr(verification_module.Verifier, "_derive", spoilt)
+    overrides = ["limits.max_attempts=1", "derivatives.tolerance=0.01"]
     with pytest.raises(RunIncomplete, match="Hessian diagonal of 'y1' differs"):
-        derive(*configure(*_overrides(tmp_path, "wavy", "limits.max_attempts=1")))
+        derive(*configure(*_overrides(tmp_path, "wavy", *overrides)))
 
 
 def test_wrong_curvature_by_an_input_of_another_scale_is_seen(tmp_path, configure, monkeypatch):
