@@ -30,12 +30,31 @@ def on_cluster(
     """
     join(cluster, modules)
     try:
+        workers_for(cluster)  # a task that nothing can run would wait for ever
         task = ray.remote(function).options(**resources(cluster))
         return ray.get(task.remote(argument))
     except RayTaskError as error:
         raise UsageError(f"on the cluster: {error.cause}") from error
     finally:
         ray.shutdown()
+
+
+def workers_for(cluster: ClusterConfig) -> int:
+    """Return how many workers to start on the cluster that this process is connected to.
+
+    Raises:
+        UsageError: if the cluster is too small.
+    """
+    each = cluster.gpus_per_worker
+    kind = "GPU" if each else "CPU"
+    available = int(ray.cluster_resources().get(kind, 0) // (each or 1))
+    wanted = cluster.workers or available
+    if not 0 < wanted <= available:
+        raise UsageError(
+            f"cluster.workers={wanted or 'null'} with {each or 1:g} {kind} each: the cluster "
+            f"has {kind}s for {available}"
+        )
+    return wanted
 
 
 def resources(cluster: ClusterConfig) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from pipeline.config import ClusterConfig
 from pipeline.data.shard import Shard
-from pipeline.errors import HyperdiagError, OutputError, UsageError
+from pipeline.errors import HyperdiagError, OutputError
 
 from .plan import Plan
-from .ray_cluster import first_line, join, resources
+from .ray_cluster import first_line, join, resources, workers_for
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 from .worker import Worker
@@ -115,7 +115,7 @@ class RayPool:
                 join(cluster, modules)
             else:
                 self._start_ray()
-            self.workers = self._count()
+            self.workers = workers_for(cluster)
             self._plan = ray.put(plan)
             for _ in range(self.workers):
                 self._add_member()
@@ -137,19 +137,6 @@ class RayPool:
             log_to_driver=False,
             _temp_dir=self._scratch,
         )
-
-    def _count(self) -> int:
-        """Return how many workers to start."""
-        each = self._cluster.gpus_per_worker
-        kind = "GPU" if each else "CPU"
-        available = int(ray.cluster_resources().get(kind, 0) // (each or 1))
-        wanted = self._cluster.workers or available
-        if not 0 < wanted <= available:
-            raise UsageError(
-                f"cluster.workers={wanted or 'null'} with {each or 1:g} {kind} each: the cluster "
-                f"has {kind}s for {available}"
-            )
-        return wanted
 
     def _add_member(self) -> None:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
