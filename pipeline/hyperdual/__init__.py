@@ -9,7 +9,7 @@ This package knows JAX and nothing else of the project, so it can be used from a
 """
 
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
-from ._methods import METHODS, MethodError
+from ._methods import METHODS, OWN_METHODS, MethodError
 from ._numerics import DTYPES, numerics
 from ._outputs import OUTPUTS
 from ._site import RuleError
@@ -21,6 +21,7 @@ __all__ = [
     "DTYPES",
     "METHODS",
     "OUTPUTS",
+    "OWN_METHODS",
     "Bundle",
     "Choice",
     "Derivatives",

@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._methods import METHODS
+from ._methods import METHODS, OWN_METHODS
 from ._numerics import numerics
 from ._outputs import OUTPUTS, at_point, displaced
 from ._tuner import Choice, shape_of, tune
 
 AUTO = "auto"
-OWN = ("hyperdual", "hyperdual_adjoint")
 
 
 class Derivatives(NamedTuple):
@@ -156,7 +155,7 @@ def choose(
     directions = _checked_directions(wrt, n_inputs)
     with numerics(dtype):
         _check_output(jax.eval_shape(fn, jax.ShapeDtypeStruct((n_inputs,), dtype)))
-        if method != AUTO and (tile is not None or method not in OWN):
+        if method != AUTO and (tile is not None or method not in OWN_METHODS):
             return Choice(method, tile)
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
     return tune(

@@ -114,6 +114,7 @@ def dense_hessian(fn: Function, z: jax.Array) -> Triple:
     return fn(z), jax.jacfwd(fn)(z), jnp.diagonal(hessian, axis1=-2, axis2=-1)
 
 
+OWN_METHODS = ("hyperdual", "hyperdual_adjoint")
 METHODS: dict[str, Method] = {
     "hyperdual": hyperdual,
     "hyperdual_adjoint": hyperdual_adjoint,

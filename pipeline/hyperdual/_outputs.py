@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ._interpret import laplacian
 from ._jaxpr import equations, widest
-from ._methods import METHODS
+from ._methods import METHODS, OWN_METHODS
 
 OUTPUTS = ("value", "jacobian", "hessian_diag", "laplacian", "hvp", "hessian")
 
@@ -40,7 +40,7 @@ def at_point(
         found |= zip(keys, _in_chunks(METHODS[method], fn, z), strict=True)
         found["laplacian"] = found["hessian_diag"].sum(axis=-1)
     elif "laplacian" in outputs:
-        if method in ("hyperdual", "hyperdual_adjoint"):
+        if method in OWN_METHODS:
             triple = laplacian(fn, z, adjoint=method == "hyperdual_adjoint")
         else:
             value, jacobian, hessian_diag = METHODS[method](fn, z)

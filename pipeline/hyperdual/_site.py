@@ -93,7 +93,6 @@ class Site:
         push: Linear,
         source: Quadratic,
         pull: Pull | None = None,
-        reversible: bool = True,
     ) -> list[Any]:
         """Apply the primitive and record its results.
 
@@ -102,7 +101,6 @@ class Site:
                 (None: zero); one tangent, or None for zero, for each smooth result.
             source: the sources of each smooth result, from the J of the active operands.
             pull: the reverse of `push`; left out, it is JAX's own.
-            reversible: whether there is a reverse at all.
         """
         parents = self.parents
         jacobians: list[Tangent | None] = [parent.jacobian for parent in parents]
@@ -112,8 +110,6 @@ class Site:
             results = self.apply(*self.values)
             if any(parent.hessian_diag is not None for parent in parents):
                 carried = push([parent.hessian_diag for parent in parents])
-        elif not reversible:
-            results, pull = self.apply(*self.values), None
         elif pull is None:
             results, pull = self.with_pullback()
         else:

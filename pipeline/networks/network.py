@@ -70,6 +70,12 @@ class Network:
         """m."""
         return len(self.outputs)
 
+    def wrt(self, directions: Sequence[str]) -> list[int] | None:
+        """Return the indices of the inputs of these names; None if they are all, in order."""
+        if tuple(directions) == self.inputs:
+            return None
+        return [self.inputs.index(name) for name in directions]
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and upper end of each input's range, (n,) each, float64.
 

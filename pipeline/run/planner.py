@@ -90,7 +90,7 @@ def _listing(config: Config) -> Listing | None:
 def _check_kernel(config: Config, network: Network) -> None:
     """Trace the kernel, which finds what its method cannot do."""
     how = config.derivatives
-    directions = [network.inputs.index(name) for name in _directions(config, network)]
+    directions = network.wrt(_directions(config, network))
     for name, count in Counter(how.outputs).items():
         if count > 1:
             raise UsageError(f"derivatives.outputs names '{name}' twice")
@@ -118,7 +118,7 @@ def _check_kernel(config: Config, network: Network) -> None:
         )
 
 
-def _check_reference(config: Config, network: Network, directions: list[int]) -> None:
+def _check_reference(config: Config, network: Network, directions: list[int] | None) -> None:
     """Trace what verified rows are compared with."""
     double = build_network(config.network.model_dump(), "float64")
     try:
@@ -219,6 +219,8 @@ def _sized(plan: Plan, config: Config, max_rows: int) -> Plan:
     if batch is None:
         fits = max(_BATCH_BYTES // row_bytes, 1)
         batch = min(_BATCH_ROWS, 1 << (fits.bit_length() - 1), 1 << (max_rows - 1).bit_length())
+        tile = plan.settings["derivatives"]["tile"] or 1
+        batch = -(-batch // tile) * tile  # the kernel would fill up the last one anyway
     settings = {
         **plan.settings,
         "derivatives": {**plan.settings["derivatives"], "batch": batch},

@@ -79,13 +79,11 @@ def _choose(
     seconds: float | None = 6.0,
     device_kind: str | None = None,
 ) -> Choice | None:
-    every = tuple(job["directions"]) == network.inputs
-    wrt = None if every else [network.inputs.index(name) for name in job["directions"]]
     return choose(
         network.function,
         network.n_inputs,
         job["method"],
-        wrt,
+        network.wrt(job["directions"]),
         job["dtype"],
         job["tile"],
         seconds,

@@ -14,8 +14,9 @@ from .receipt import TITLES, Tally
 
 # A step in x, relative, that crosses a kink within rounding of the point and of what follows.
 _STEP = {"float32": 1e-6, "float64": 1e-14}
-# Of an output's largest entry: errors below the tolerance times this are never looked at.
+# How much more than the reference's own method in the run's dtype a method may err by rounding.
 _ROUNDING = 10
+# Of an output's largest entry: errors below the tolerance times this are never looked at.
 _PART = {"float32": 1e-4, "float64": 1e-10}
 
 Arrays = Sequence[np.ndarray]
@@ -32,8 +33,7 @@ class Verifier:
         network, how = plan.settings["network"], plan.settings["derivatives"]
         self._network = network["settings"]
         built = build_network(self._network, "float64")
-        directions = [built.inputs.index(name) for name in how["directions"]]
-        self._wrt = None if directions == list(range(built.n_inputs)) else directions
+        self._wrt = built.wrt(how["directions"])
         self._quantities: list[str] = how["outputs"]
         self._reference = reference(built.function, built.n_inputs, self._wrt, self._quantities)
         self._strict: bool = how["strict"]

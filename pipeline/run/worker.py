@@ -60,9 +60,7 @@ class Worker:
             built.function,
             built.n_inputs,
             method=how["method"],
-            wrt=None
-            if tuple(how["directions"]) == built.inputs
-            else [built.inputs.index(name) for name in how["directions"]],
+            wrt=built.wrt(how["directions"]),
             dtype=how["dtype"],
             tile=how["tile"],
             outputs=how["outputs"],

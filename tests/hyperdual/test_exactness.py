@@ -7,13 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.hyperdual import METHODS, derivatives
+from pipeline.hyperdual import METHODS, OWN_METHODS, derivatives
 
 from .programs import PROGRAMS
 from .programs._check import QUICK, assert_close, each, reference
 from .programs._program import weights
 
-TESTED = ("hyperdual", "hyperdual_adjoint")
 ROWS = 3
 
 # One of each kind: these are also run operation by operation, which takes JAX much longer.
@@ -58,12 +57,12 @@ def _some(n):
     return np.random.default_rng(n).permutation(n)[: n // 2 + 1].tolist()
 
 
-@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_method_on_a_program_equals_the_dense_hessian(name, method):
     """With respect to all inputs; and to some of them, for which the methods take turns."""
     fn, n, *_ = PROGRAMS[name]
-    turn = (list(PROGRAMS).index(name) + TESTED.index(method)) % 2
+    turn = (list(PROGRAMS).index(name) + OWN_METHODS.index(method)) % 2
     choices = [None, _some(n)] if turn else [None]
     bundles = [derivatives(fn, n, method, wrt, dtype="float64", tile=ROWS) for wrt in choices]
     with jax.enable_x64(True):
@@ -76,7 +75,7 @@ def test_method_on_a_program_equals_the_dense_hessian(name, method):
         assert_close(bundle, wanted, note=f"with wrt={wrt}")
 
 
-@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("name", WITHOUT_JIT)
 def test_method_without_jit_equals_the_dense_hessian(name, method):
     program = PROGRAMS[name]
@@ -86,7 +85,7 @@ def test_method_without_jit_equals_the_dense_hessian(name, method):
     assert_close(found, [array[0] for array in _wanted(name)])
 
 
-@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("name", ["mlp_tanh", "scan_over_active_inputs", "custom_jvp_in_a_cond"])
 def test_method_called_eagerly_equals_the_dense_hessian(name, method):
     program = PROGRAMS[name]
@@ -125,7 +124,7 @@ WITH_PARAMETERS = {
 }
 
 
-@pytest.mark.parametrize("method", TESTED)
+@pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_method_under_vmap_over_parameters_equals_one_by_one(name, method):
     fn = WITH_PARAMETERS[name]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.hyperdual import METHODS, OUTPUTS, derivatives
+from pipeline.hyperdual import METHODS, OUTPUTS, OWN_METHODS, derivatives
 from pipeline.hyperdual import _outputs as outputs_module
 
 WEIGHTS = np.random.default_rng(0).standard_normal((5, 4))
@@ -55,7 +55,7 @@ def test_outputs_asked_for_come_in_their_order_and_are_exact(method, names, want
         np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-11, err_msg=name)
 
 
-@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_outputs_with_wrt_are_the_columns_of_the_full_ones(method, wanted):
     bundle = derivatives(_net, 4, method, [3, 1], "float64", 2, outputs=("laplacian", "hessian"))
     laplacian, hessian = bundle(POINTS)
@@ -64,7 +64,7 @@ def test_outputs_with_wrt_are_the_columns_of_the_full_ones(method, wanted):
     np.testing.assert_allclose(laplacian, np.einsum("rjii->rj", full), atol=1e-11)
 
 
-@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_less_is_cheaper(method):
     weights = np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
     fn = lambda x: jnp.tanh(weights @ jnp.tanh(weights @ jnp.tanh(weights @ x)))[:4]

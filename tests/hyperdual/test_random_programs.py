@@ -9,12 +9,11 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from pipeline.hyperdual import derivatives
+from pipeline.hyperdual import OWN_METHODS, derivatives
 
 from .programs._check import QUICK, assert_close, each, reference
 from .programs._program import weights
 
-TESTED = ("hyperdual", "hyperdual_adjoint")
 LARGEST = 24
 
 
@@ -174,7 +173,7 @@ def test_random_program_by_each_method_equals_the_dense_hessian(steps, n, output
     options = None if {"maximum", "kink"} & {name for name, *_ in steps} else QUICK
     wanted = each(partial(reference, fn, first=jax.jacfwd), points, options)
     assert all(np.isfinite(array).all() for array in wanted)
-    for method in TESTED:
+    for method in OWN_METHODS:
         bundle = derivatives(fn, n, method, dtype="float64", tile=2)
         with jax.enable_x64(True):
             found = jax.jit(bundle, compiler_options=options)(points)

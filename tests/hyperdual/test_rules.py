@@ -9,7 +9,7 @@ import pytest
 from jax.extend import core
 from jax.interpreters import batching, mlir
 
-from pipeline.hyperdual import RuleError, derivatives
+from pipeline.hyperdual import OWN_METHODS, RuleError, derivatives
 from pipeline.hyperdual._registry import RULES
 from pipeline.hyperdual._rules.transcendental import JETS
 from pipeline.hyperdual.rules import (
@@ -19,8 +19,6 @@ from pipeline.hyperdual.rules import (
     register_linear,
     scale,
 )
-
-OWN = ("hyperdual", "hyperdual_adjoint")
 
 
 def _primitive(name, compute):
@@ -55,30 +53,32 @@ def _same_in_jax(x):
     return jnp.tanh(weights @ (weights.T @ jnp.sin(weights @ x)) ** 3)
 
 
-def _dense(fn, points):
+def _assert_exact(method):
+    points = np.random.default_rng(1).standard_normal((3, 4))
+    found = derivatives(_net, 4, method, dtype="float64", tile=2)(points)
     with jax.enable_x64(True):
         x = jnp.asarray(points)
-        hessian = jax.vmap(jax.jacfwd(jax.jacrev(fn)))(x)
-        return jax.vmap(jax.jacrev(fn))(x), jnp.einsum("rjii->rji", hessian)
+        jacobian = jax.vmap(jax.jacrev(_same_in_jax))(x)
+        hessian = jax.vmap(jax.jacfwd(jax.jacrev(_same_in_jax)))(x)
+    np.testing.assert_allclose(found.jacobian, jacobian, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        found.hessian_diag, np.einsum("rjii->rji", hessian), rtol=0, atol=1e-11
+    )
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_primitive_without_derivative_is_refused_with_its_name_and_place(method):
     with pytest.raises(RuleError, match=r"'cube_of_ours' twice, at test_rules\.py:\d+ \(_net\)"):
         derivatives(_net, 4, method, tile=2)(np.ones((2, 4)))
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_elementwise_rule_with_its_own_derivatives_is_exact(method, clean_table):
     register_elementwise("cube_of_ours", lambda x: (x**3, 3 * x**2, 6 * x))
-    points = np.random.default_rng(1).standard_normal((3, 4))
-    found = derivatives(_net, 4, method, dtype="float64", tile=2)(points)
-    jacobian, hessian_diag = _dense(_same_in_jax, points)
-    np.testing.assert_allclose(found.jacobian, jacobian, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.hessian_diag, hessian_diag, rtol=0, atol=1e-11)
+    _assert_exact(method)
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_rule_from_push_source_and_pull_is_exact(method, clean_table):
     @register("cube_of_ours")
     def cube(site):
@@ -90,14 +90,10 @@ def test_rule_from_push_source_and_pull_is_exact(method, clean_table):
             pull=lambda cotangents: ([cotangents[0] * slope], None),
         )
 
-    points = np.random.default_rng(1).standard_normal((3, 4))
-    found = derivatives(_net, 4, method, dtype="float64", tile=2)(points)
-    jacobian, hessian_diag = _dense(_same_in_jax, points)
-    np.testing.assert_allclose(found.jacobian, jacobian, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(found.hessian_diag, hessian_diag, rtol=0, atol=1e-11)
+    _assert_exact(method)
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_linear_rule_gives_what_the_general_rule_gives(method, clean_table):
     fn = lambda x: jnp.cumsum(jnp.sin(x)) * x[0]
     points = np.random.default_rng(1).standard_normal((3, 4))

@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.hyperdual import METHODS
+from pipeline.hyperdual import METHODS, OWN_METHODS
 
-OWN = ("hyperdual", "hyperdual_adjoint")
 ROWS = 64
 
 
@@ -27,7 +26,7 @@ def _value_flops(fn, n):
     return compiled.cost_analysis()["flops"]
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_linear_network_costs_little_more_than_its_value(method):
     """J is the same for all rows, and D is structurally zero."""
     a, b = _weights(32, 64), _weights(64, 3)
@@ -37,7 +36,7 @@ def test_linear_network_costs_little_more_than_its_value(method):
     assert _flops(method, fn, 32) < 1.5 * _value_flops(fn, 32) + once
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_first_layer_costs_no_pass_for_each_direction(method):
     """x @ a has the same J for all rows; only the layers behind the activation see directions."""
     a, b = _weights(256, 64), _weights(64, 1)
@@ -47,7 +46,7 @@ def test_first_layer_costs_no_pass_for_each_direction(method):
     assert _flops(method, fn, 256) < 14 * wide
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_elementwise_first_stage_costs_no_directions(method):
     a = _weights(128, 4)
     plain = lambda x: x @ a
@@ -57,7 +56,7 @@ def test_elementwise_first_stage_costs_no_directions(method):
     assert extra < 40 * ROWS * 128 * 4
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_tokens_that_mix_late_cost_their_own_directions_only(method):
     """16 tokens of 4 features through a layer each: 4 directions for a token, not 64."""
     a, b, c = _weights(4, 32), _weights(32, 32, seed=1), _weights(32, 1, seed=2)
@@ -71,7 +70,7 @@ def test_tokens_that_mix_late_cost_their_own_directions_only(method):
     assert _flops("double_forward", fn, 64) > 100 * one_pass
 
 
-@pytest.mark.parametrize("method", OWN)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_pixels_through_windows_of_one_cost_their_own_directions_only(method):
     kernel, mix = _weights(8, 2, 1, 1), _weights(8, 8, 1, 1, seed=1)
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pipeline.hyperdual import METHODS, verify
+from pipeline.hyperdual import METHODS, OWN_METHODS, verify
 from pipeline.hyperdual import _methods as methods_module
 
 POINTS = np.random.default_rng(0).standard_normal((5, 4))
@@ -44,7 +44,7 @@ def test_verify_of_a_custom_vjp_takes_a_reference_that_honours_it():
 
     odd.defvjp(lambda x: (jnp.sin(x), x), lambda x, ct: (ct * jnp.cos(x),))
     fn = lambda x: odd(x) * x
-    for method in ("hyperdual", "hyperdual_adjoint"):
+    for method in OWN_METHODS:
         assert max(verify(fn, POINTS, method, dtype="float64", tile=2)) < 1e-13
 
 

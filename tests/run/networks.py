@@ -52,6 +52,19 @@ def _only_backwards(x):
 _only_backwards.defvjp(lambda x: (jnp.sin(x), x), lambda x, ct: (ct * jnp.cos(x),))
 
 
+@jax.custom_jvp
+def _rounded(x):
+    return jnp.round(x)
+
+
+_rounded.defjvp(lambda primals, tangents: (jnp.round(primals[0]), tangents[0]))
+
+
+def straight_through():
+    """Its rule and its value are two functions: derivatives of which is a matter of taste."""
+    return lambda x: jnp.sin(_rounded(3 * x))
+
+
 def only_backwards():
     return lambda x: _only_backwards(x * x[0])
 

@@ -41,9 +41,11 @@ def test_sizes_follow_from_the_derivatives_of_a_row(configure):
     assert plan.settings["output"]["row_group_rows"] * row_bytes <= 32 << 20
 
 
-def test_small_dataset_has_a_small_batch(configure):
-    plan = make_plan(configure("dataset.rows=25")[0]).plan
-    assert plan.settings["derivatives"]["batch"] == 32
+@pytest.mark.parametrize(("tile", "batch"), [(8, 32), (24, 48), (100, 100)])
+def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure):
+    named = ["derivatives.method=hyperdual", f"derivatives.tile={tile}"]
+    plan = make_plan(configure("dataset.rows=25", *named)[0]).plan
+    assert plan.settings["derivatives"]["batch"] == batch
 
 
 def test_wrt_by_name_and_by_index_are_the_same_plan(configure):

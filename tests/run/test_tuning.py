@@ -61,6 +61,18 @@ def test_changed_run_does_not_take_over_what_was_frozen(changed, tmp_path, confi
     assert tile == 5 or changed != "derivatives.tile=5"
 
 
+def _job(inputs=("a",), method="auto", pin=False):
+    """What is timed: the network that `mine.py` in the current folder builds."""
+    return {
+        "network": {"name": "python", "target": "mine:build", "inputs": list(inputs)},
+        "directions": list(inputs),
+        "method": method,
+        "tile": None,
+        "dtype": "float32",
+        "pin": pin,
+    }
+
+
 def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatch):
     """Beside modules that would stand in the way, by code that prints what it likes."""
     monkeypatch.setenv("HYPERDIAG_CACHE", str(tmp_path / "cache"))
@@ -73,14 +85,7 @@ def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatc
         "def build():\n"
         "    return lambda x: jnp.sin(x[:1] * x[1])\n"
     )
-    job = {
-        "network": {"name": "python", "target": "mine:build", "kwargs": {}, "inputs": ["a", "b"]},
-        "directions": ["a", "b"],
-        "method": "auto",
-        "tile": None,
-        "dtype": "float32",
-        "pin": True,
-    }
+    job = _job(inputs=["a", "b"], pin=True)
     monkeypatch.chdir(tmp_path)
     choice = tuning._in_process(job, "cpu")
     assert choice.method in METHODS
@@ -91,32 +96,16 @@ def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatc
 def test_timing_that_fails_says_why_and_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("def build():\n    raise OSError('no weights here')\n")
     monkeypatch.chdir(tmp_path)
-    job = {
-        "network": {"name": "python", "target": "mine:build", "inputs": ["a"]},
-        "directions": ["a"],
-        "method": "auto",
-        "tile": None,
-        "dtype": "float32",
-        "pin": False,
-    }
     with pytest.raises(UsageError, match=r"method=auto: timing it failed: .*no weights here; give"):
-        tuning._in_process(job, "cpu")
+        tuning._in_process(_job(), "cpu")
 
 
 def test_timing_that_never_ends_is_given_up(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("import time\ndef build():\n    time.sleep(60)\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuning, "_MOST_SECONDS", 4.0)
-    job = {
-        "network": {"name": "python", "target": "mine:build", "inputs": ["a"]},
-        "directions": ["a"],
-        "method": "hyperdual",
-        "tile": None,
-        "dtype": "float32",
-        "pin": False,
-    }
     with pytest.raises(UsageError, match=r"method=hyperdual: timing it failed: no answer in 4 s"):
-        tuning._in_process(job, "cpu")
+        tuning._in_process(_job(method="hyperdual"), "cpu")
 
 
 def test_timing_on_a_running_cluster_is_a_task_there(ray_address, configure, tmp_path, forgetful):

@@ -40,7 +40,7 @@ def call(site: Site) -> list[Any]:
 def custom_jvp(site: Site) -> list[Any]:
     """Use the function's rule: T(x, t) for J, and the derivative of T for D."""
     active = [site.operands[at] for at in site.active]
-    if _entrywise(site) and all(operand.node is active[0].node for operand in active):
+    if all(operand.node is active[0].node for operand in active) and _entrywise(site):
         return [elementwise.series(site, active)]
     return general(site)
 
