@@ -71,7 +71,7 @@ class OutputConfig(_Section):
 
     path: str
     layout: Literal["auto", "wide", "tensor"] = "auto"
-    mode: Literal["resume", "overwrite"] = "resume"
+    mode: Literal["resume", "overwrite", "update"] = "resume"
     columns: Literal["all", "none"] | list[str] = "all"
     provenance: bool = False
 
@@ -81,6 +81,8 @@ class ClusterConfig(_Section):
 
     name: Literal["local", "inline", "existing"]
     workers: PositiveInt | None = None
+    min_workers: PositiveInt | None = None
+    wait_seconds: PositiveFloat = 300.0
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     address: str | None = None
     shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
@@ -92,6 +94,8 @@ class LimitsConfig(_Section):
 
     max_bad_fraction: Fraction = 0.1
     max_attempts: PositiveInt = 3
+    retry_seconds: Annotated[float, Field(ge=0)] = 2.0
+    shard_seconds: PositiveFloat | None = None
     out_of_range: Literal["count", "quarantine"] = "count"
 
 

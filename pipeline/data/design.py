@@ -57,7 +57,7 @@ class DesignSource:
         """Yield runs of `shard_rows` rows."""
         rows = self.rows if self.limit is None else min(self.rows, self.limit)
         for number, first in enumerate(range(0, rows, self.shard_rows)):
-            yield Shard(number, -1, 0, 0, first, min(self.shard_rows, rows - first))
+            yield Shard(number, None, 0, 0, first, min(self.shard_rows, rows - first))
 
     def read(self, shard: Shard, batch_rows: int) -> Iterator[Rows]:
         """Yield a shard's points, `batch_rows` at a time."""

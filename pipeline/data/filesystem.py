@@ -55,6 +55,12 @@ def absolute(path: str) -> str:
         raise UsageError(f"cannot open {path}: {error}") from error
 
 
+def below(path: str, name: str) -> str:
+    """Return the path or URI of what is called `name` in the folder at a path or URI."""
+    place, query, options = path.partition("?") if is_uri(path) else (path, "", "")
+    return f"{place.rstrip('/')}/{name}{query}{options}"
+
+
 def resolve(path: str) -> Place:
     """Return the place that a local path or a URI names.
 

@@ -13,9 +13,8 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from .filesystem import resolve
-from .parquet_listing import InputFile
 from .row_filter import parse_filter
-from .shard import Rows, Shard
+from .shard import InputFile, Rows, Shard
 
 _READ_BUFFER = 1 << 20  # bytes of a column chunk held at a time, so that its size does not matter
 
@@ -50,9 +49,11 @@ class ParquetSource:
         """Yield runs of whole row groups that reach `shard_rows`, or a file's end."""
         left = self.limit
         number = 0
-        for file_index, file in enumerate(self.files):
+        for file in self.files:
             starts = [0, *accumulate(file.row_group_rows)]
             first = 0
+            number = number if file.first_shard < 0 else file.first_shard
+            source = file._replace(row_group_rows=(), first_shard=-1)
             for group in range(len(file.row_group_rows)):
                 rows = starts[group + 1] - starts[first]
                 full = rows >= self.shard_rows or group + 1 == len(file.row_group_rows)
@@ -63,13 +64,14 @@ class ParquetSource:
                     left -= rows
                     if rows == 0:
                         return
-                yield Shard(number, file_index, first, group + 1 - first, starts[first], rows)
+                yield Shard(number, source, first, group + 1 - first, starts[first], rows)
                 number += 1
                 first = group + 1
 
     def file_name(self, shard: Shard) -> str:
         """Return the path of the file that a shard's rows come from."""
-        return self.files[shard.file].path
+        assert shard.file is not None
+        return shard.file.path
 
     @cached_property
     def _keep(self) -> pc.Expression | None:
@@ -82,7 +84,8 @@ class ParquetSource:
             OSError: if the file is gone, or not the one that was planned.
         """
         place = resolve(self.path)
-        file = self.files[shard.file]
+        file = shard.file
+        assert file is not None
         info = place.filesystem.get_file_info(file.path)
         if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
             raise OSError(f"{file.path} has changed since the run was planned")

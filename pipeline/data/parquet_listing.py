@@ -17,24 +17,9 @@ from pyarrow import fs
 from pipeline.errors import UsageError, listed
 
 from .filesystem import Place, masked, resolve
+from .shard import InputFile
 
 _FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
-
-
-class InputFile(NamedTuple):
-    """One file as it stood when the run was planned.
-
-    Attributes:
-        path: on the dataset's filesystem.
-        size: bytes.
-        modified_ns: modification time, nanoseconds since 1970 (0 where the store has none).
-        row_group_rows: rows of each of its row groups.
-    """
-
-    path: str
-    size: int
-    modified_ns: int
-    row_group_rows: tuple[int, ...]
 
 
 class BadFile(NamedTuple):

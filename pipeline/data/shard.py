@@ -6,12 +6,30 @@ from typing import NamedTuple, Protocol
 import pyarrow as pa
 
 
+class InputFile(NamedTuple):
+    """One file as it stood when the run was planned.
+
+    Attributes:
+        path: on the dataset's filesystem.
+        size: bytes.
+        modified_ns: modification time, nanoseconds since 1970 (0 where the store has none).
+        row_group_rows: rows of each of its row groups.
+        first_shard: the id of the first of its shards; -1 goes on from the file before.
+    """
+
+    path: str
+    size: int
+    modified_ns: int
+    row_group_rows: tuple[int, ...]
+    first_shard: int = -1
+
+
 class Shard(NamedTuple):
     """Which rows; its id names its output file.
 
     Attributes:
-        id: 0, 1, 2, ... in the order of the dataset.
-        file: index of the input file; -1 where rows are made, not read.
+        id: 0, 1, 2, ... in the order of the dataset, as long as no file came or went.
+        file: which its rows come from, without its row groups; None where rows are made.
         first_row_group: the first of its whole row groups in that file.
         row_groups: how many there are (0 where rows are made).
         first_row: index of its first row in the file (in the dataset, where rows are made).
@@ -19,7 +37,7 @@ class Shard(NamedTuple):
     """
 
     id: int
-    file: int
+    file: InputFile | None
     first_row_group: int
     row_groups: int
     first_row: int
@@ -28,7 +46,12 @@ class Shard(NamedTuple):
     @property
     def file_name(self) -> str:
         """The name of its data file, and of its quarantine file."""
-        return f"part-{self.id:07d}.parquet"
+        return file_name(self.id)
+
+
+def file_name(shard: int) -> str:
+    """Return the name of a shard's data file, and of its quarantine file, by its id."""
+    return f"part-{shard:07d}.parquet"
 
 
 class Rows(NamedTuple):

@@ -17,7 +17,9 @@ from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
 
 _HELD_BYTES = 64 << 20
 RECEIPT = b"hyperdiag.receipt"  # the key in a data file's footer
-DATA, QUARANTINE, RUN, SCRATCH, SUCCESS = "data", "quarantine", "run", "run/scratch", "_SUCCESS"
+DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
+SCRATCH = "run/scratch"  # files under way
+STAGED = "run/staged"  # an output of its own: what an update will publish
 ERROR_CODE, ERROR_DETAIL = "_error_code", "_error_detail"
 
 
@@ -88,8 +90,11 @@ class ShardSink:
             self._quarantine = _Scratch(self._output, f"quarantine-{self._file_name}", rows.schema)
         self._quarantine.write(rows)
 
-    def commit(self, receipt: Mapping[str, Any]) -> None:
+    def commit(self, receipt: Mapping[str, Any]) -> tuple[int, int]:
         """Close the files and give them their names; the receipt goes into the data file's footer.
+
+        Returns:
+            Size in bytes and modification time in nanoseconds of the data file.
 
         Receipts hold nothing that differs from one execution of a shard to another, so that a
         shard done twice writes the same bytes.
@@ -100,7 +105,11 @@ class ShardSink:
         if self._quarantine:
             self._quarantine.close({})
             self._quarantine.publish(self._output / QUARANTINE / self._file_name)
-        self._data.publish(self._output / DATA / self._file_name)
+        place = self._output / DATA / self._file_name
+        self._data.publish(place)
+        with _writing(place):
+            info = place.info()
+        return info.size, info.mtime_ns or 0
 
 
 class _Scratch:
@@ -118,6 +127,7 @@ class _Scratch:
                 compression="zstd",
                 compression_level=1,
                 # Dictionary encoding must be off for a column, or the split is ignored.
+                write_page_checksum=True,
                 use_dictionary=other_leaves(schema),
                 column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
             )

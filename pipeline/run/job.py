@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -14,9 +15,9 @@ import jax
 
 from pipeline.config import Config
 from pipeline.data.filesystem import absolute, masked
-from pipeline.data.shard import Shard
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 
+from .inventory import Inventory
 from .ledger import Ledger
 from .own_modules import own_modules
 from .planner import Planned, make_plan
@@ -80,36 +81,35 @@ def prepare_jax(config: Config) -> None:
 def open_pool(config: Config, ledger: Ledger) -> Pool:
     """Return the pool of workers that configuration asks for."""
     if config.cluster.name == "inline":
-        return InlinePool(ledger.plan, ledger.path, config.limits.max_attempts)
+        return InlinePool(config.limits, ledger.plan, ledger.work_path)
     from .ray_pool import RayPool  # late: without Ray, inline still works
 
     modules = own_modules(config) if config.cluster.name == "existing" else []
-    return RayPool(config.cluster, ledger.plan, ledger.path, config.limits.max_attempts, modules)
+    return RayPool(config.cluster, config.limits, ledger.plan, ledger.work_path, modules)
 
 
 def _fill(
     config: Config, planned: Planned, ledger: Ledger, started: float, stoppable: "_Stoppable"
 ) -> dict[str, Any]:
-    shards = list(ledger.plan.shards())
-    receipts = ledger.receipts(shards)
-    todo = [shard for shard in shards if shard.id not in receipts]
-    manifest = ledger.published()
-    if manifest is not None and not todo:
-        _check_bad_rows(config, Tally.from_dict(manifest["rows"]))
+    inventory = ledger.inventory
+    manifest = ledger.up_to_date()
+    if manifest is not None:
+        _check_bad_rows(config, inventory.tally)
         log.info("everything is done already: %s", config.output.path)
         return manifest
     log.info(
-        "plan %s: %s rows in %d shards%s, to %s",
+        "plan %s: %s rows in %s shards%s, to %s",
         ledger.plan.digest,
         f"{planned.rows:,}",
-        len(shards),
-        f", {len(receipts)} of them done before" if receipts else "",
+        f"{inventory.shards:,}",
+        f", {inventory.count:,} of them done before" if inventory.count else "",
         config.output.path,
     )
     seconds: dict[str, Any] = {"start": 0.0, "work": 0.0, "rows": 0, "stages": {}}
     workers = 0
-    if todo:
-        ledger.withdraw()
+    if inventory.count < inventory.shards:
+        ledger.begin()
+        before = inventory.tally.read
         pool = open_pool(config, ledger)
         try:
             stoppable.listen()  # Ray has put a handler of its own in the place of ours
@@ -118,22 +118,16 @@ def _fill(
             seconds["start"] = time.monotonic() - started
             log.info("%d workers ready after %s", workers, duration(seconds["start"]))
             began = time.monotonic()
-            failures = _work(pool, todo, receipts, planned.rows)
+            failures, stages = _work(pool, ledger, planned.rows)
             seconds["work"] = time.monotonic() - began
         finally:
             pool.close()
-        seconds["rows"] = sum(shard.rows for shard in todo)
-        seconds["stages"] = {
-            stage: round(sum(receipt.seconds.get(stage, 0) for receipt in receipts.values()), 3)
-            for stage in STAGES
-        }
+        seconds["rows"] = inventory.tally.read - before
+        seconds["stages"] = {stage: round(stages[stage], 3) for stage in STAGES}
         if failures:
-            raise RunIncomplete(_what_is_missing(failures, len(shards)))
-    tally = Tally()
-    for shard in shards:
-        tally.add(receipts[shard.id].tally)
-    _check_bad_rows(config, tally)
-    manifest = _manifest(config, planned, tally, len(shards), workers, seconds)
+            raise RunIncomplete(_what_is_missing(failures, inventory.shards))
+    _check_bad_rows(config, inventory.tally)
+    manifest = _manifest(config, planned, inventory, workers, seconds)
     ledger.publish(manifest)
     return manifest
 
@@ -147,25 +141,23 @@ def _check_bad_rows(config: Config, tally: Tally) -> None:
         )
 
 
-def _work(
-    pool: Pool, todo: Sequence[Shard], receipts: dict[int, Receipt], rows: int
-) -> list[Failed]:
-    """Derive shards, adding their receipts; return those that failed for good."""
-    failures = []
-    done = sum(receipt.tally.read for receipt in receipts.values())
-    quarantined = sum(receipt.tally.bad for receipt in receipts.values())
-    meter = Meter(rows, done, pool.workers)
+def _work(pool: Pool, ledger: Ledger, rows: int) -> tuple[list[Failed], Counter[str]]:
+    """Derive what is missing; return the shards that failed for good, and seconds by stage."""
+    failures: list[Failed] = []
+    stages: Counter[str] = Counter()
+    inventory = ledger.inventory
+    meter = Meter(rows, inventory.tally.read, pool.workers)
     with shown(meter) as display:
-        for outcome in pool.outcomes(todo):
+        for outcome in pool.outcomes(inventory.missing(ledger.plan)):
             if isinstance(outcome, Receipt):
-                receipts[outcome.shard] = outcome
-                done += outcome.tally.read
-                quarantined += outcome.tally.bad
+                ledger.record(outcome)
+                stages.update(outcome.seconds)
             elif isinstance(outcome, Failed):
                 failures.append(outcome)
-            meter.update(done + pool.rows_under_way(), quarantined)
+            rows_done = inventory.tally.read + pool.rows_under_way()
+            meter.update(rows_done, inventory.tally.bad)
             display.show(meter)
-    return failures
+    return failures, stages
 
 
 def _what_is_missing(failures: Sequence[Failed], shards: int) -> str:
@@ -184,11 +176,11 @@ def _what_is_missing(failures: Sequence[Failed], shards: int) -> str:
 def _manifest(
     config: Config,
     planned: Planned,
-    tally: Tally,
-    shards: int,
+    inventory: Inventory,
     workers: int,
     seconds: dict[str, Any],
 ) -> dict[str, Any]:
+    tally = inventory.tally
     settings = planned.plan.settings
     network, how = settings["network"], settings["derivatives"]
     return {
@@ -200,7 +192,7 @@ def _manifest(
         "outputs": how["outputs"],
         "layout": settings["output"]["layout"],
         "output": masked(absolute(config.output.path)),
-        "shards": shards,
+        "shards": inventory.shards,
         "rows": tally.to_dict(),
         "bad_files": [file._asdict() for file in planned.bad_files],
         "tolerance": how["tolerance"],

@@ -1,54 +1,73 @@
-"""The ledger: what an output folder holds, which shards are done, and when the run is published."""
+"""The ledger: an output folder, taken for one run, filled, and published when the run is whole."""
 
-import fcntl
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+import numpy as np
 from pyarrow import fs
 
-from pipeline.data.filesystem import Place, absolute, masked, resolve, write_whole
-from pipeline.data.shard import Shard
+from pipeline.data.filesystem import Place, absolute, below, masked, publish, resolve, write_whole
+from pipeline.data.shard import file_name
 from pipeline.data.sink import (
     DATA,
     QUARANTINE,
     RUN,
     SCRATCH,
+    STAGED,
     SUCCESS,
     prepare_folders,
-    read_receipt,
 )
-from pipeline.errors import UsageError, listed
+from pipeline.errors import OutputError, UsageError, listed
 
+from .inventory import Inventory, files_in, shard_of
+from .journal import Journal
+from .lock import Lock
 from .plan import Plan
 from .receipt import Receipt
 
+JOURNAL = f"{RUN}/journal"
 _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
-_FOOTER_READERS = 16
+_MOVERS = 16
 
 
 class Ledger:
     """One output folder and the plan that fills it.
 
+    An update of a published output is done beside it, in `run/staged`, and moved into place when it
+    is whole; until then the folder shows what it showed before.
+
     Args:
         path: the output folder, a local path or a URI.
         plan: of this run.
+
+    Attributes:
+        inventory: what is done; from `open` on.
     """
+
+    inventory: Inventory
 
     def __init__(self, path: str, plan: Plan):
         self.path = absolute(path)
         self.plan = plan
         self.output: Place = resolve(path)
-        self._lock: IO[str] | None = None
+        self._lock = Lock(self.output, masked(self.path))
+        self._staging = False
+        self._config_yaml = ""
+        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH)
+
+    @property
+    def work_path(self) -> str:
+        """Where workers write: the output folder, or what is staged for it."""
+        return below(self.path, STAGED) if self._staging else self.path
 
     def open(self, mode: str, config_yaml: str) -> None:
-        """Take the folder for this run: make it, lock it, and freeze the plan in it.
+        """Take the folder for this run: make it, lock it, freeze the plan in it, take stock.
 
         Args:
-            mode: "resume" goes on with the same plan and refuses another; "overwrite" removes
-                what an earlier run left.
+            mode: "resume" goes on with the same plan and refuses another; "update" takes over
+                what other input files have changed; "overwrite" removes what an earlier run left.
             config_yaml: kept beside the plan, for people.
 
         Raises:
@@ -58,51 +77,51 @@ class Ledger:
         """
         self._refuse_strangers()
         prepare_folders(self.output)
-        self._take_lock()
-        # From here on nobody else is at work in the folder (of a local filesystem).
-        if mode == "resume":
-            self._refuse_other_plan()
-        else:
+        self._lock.take()
+        # From here on nobody else is at work in the folder.
+        if mode == "overwrite":
             self._clear()
-        if self.output.is_local:
-            self.output.filesystem.delete_dir_contents((self.output / SCRATCH).path)
-        self._write("plan.json", self.plan.to_json())
+        else:
+            self._refuse_other_plan(mode)
+        self._empty(SCRATCH)
         lines = (masked(line) for line in config_yaml.splitlines())
-        self._write("config.yaml", "\n".join(lines) + "\n")
+        self._config_yaml = "\n".join(lines) + "\n"
+        staged = self.output / STAGED
+        self._staging = mode == "update" and (self.published() is not None or staged.exists())
+        root = staged if self._staging else self.output
+        prepare_folders(root)
+        self._freeze(root)
+        self._take_stock()
 
     def close(self) -> None:
-        """Let go of the folder."""
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        """Write down what is done, and let go of the folder."""
+        try:
+            self._journal.flush()
+        finally:
+            self._lock.release()
 
-    def receipts(self, shards: Iterable[Shard]) -> dict[int, Receipt]:
-        """Return the receipts of the shards that are done, by shard id.
+    def _take_stock(self) -> None:
+        self.output.filesystem.create_dir((self.output / JOURNAL).path, recursive=True)
+        self.inventory = Inventory(self.output, self.plan)
+        stale = self.inventory.take(self._journal)
+        for receipt in self.inventory.from_footers():
+            self._count(receipt)
+        self._journal.flush()
+        for name in stale:
+            self._journal.remove(name)
 
-        A data file whose footer is not this plan's receipt of its shard does not count, nor one
-        whose quarantine file is gone.
+    def record(self, receipt: Receipt) -> None:
+        """Count a shard that was done just now.
+
+        Raises:
+            OutputError: if it cannot be written down.
         """
-        found = self._names_in(DATA)
-        candidates = [shard for shard in shards if shard.file_name in found]
-        with ThreadPoolExecutor(_FOOTER_READERS) as readers:
-            footers = readers.map(
-                lambda shard: read_receipt(self.output / DATA / shard.file_name), candidates
-            )
-            receipts = {
-                shard: Receipt.from_footer(footer)
-                for shard, footer in zip(candidates, footers, strict=True)
-                if footer and (footer["plan"], footer["shard"]) == (self.plan.digest, shard.id)
-            }
-        quarantined = self._names_in(QUARANTINE)
-        return {
-            shard.id: receipt
-            for shard, receipt in receipts.items()
-            if not receipt.tally.bad or shard.file_name in quarantined
-        }
+        self.inventory.files.staged[receipt.shard] = self._staging
+        self._count(receipt)
 
-    def _names_in(self, folder: str) -> set[str]:
-        selector = fs.FileSelector((self.output / folder).path, allow_not_found=True)
-        return {info.base_name for info in self.output.filesystem.get_file_info(selector)}
+    def _count(self, receipt: Receipt) -> None:
+        if self.inventory.add(receipt):
+            self._journal.add(receipt, self.inventory.key(receipt.shard))
 
     def published(self) -> dict[str, Any] | None:
         """Return the manifest of a run that was published here; None if none was."""
@@ -110,17 +129,74 @@ class Ledger:
             return None
         return json.loads((self.output / RUN / "manifest.json").read_bytes())
 
+    def up_to_date(self) -> dict[str, Any] | None:
+        """Return the manifest if just this plan was published here, and all of it is there."""
+        manifest = self.published()
+        whole = self.inventory.count == self.inventory.shards
+        return manifest if manifest and whole and manifest["plan"] == self.plan.digest else None
+
+    def begin(self) -> None:
+        """Say that something is missing (again), unless that shows only when it is published."""
+        if not self._staging:
+            self._withdraw()
+
     def publish(self, manifest: Mapping[str, Any]) -> None:
-        """Write the manifest, then `_SUCCESS`: the run is whole."""
+        """Show what is done: data and quarantine files, the plan, the manifest, then `_SUCCESS`.
+
+        Each step can be done again: a run that dies in between is completed by the next.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        self._withdraw()
+        if self._staging:
+            self._move_staged()
+        self._drop_stale()
+        if self._staging:
+            self._freeze(self.output)
+            self.output.filesystem.delete_dir((self.output / STAGED).path)
         self._write("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
         scratch = self.output / SCRATCH / SUCCESS
         write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
 
-    def withdraw(self) -> None:
-        """Take `_SUCCESS` and the manifest away: there is something to do (again)."""
+    def _move_staged(self) -> None:
+        shards = np.flatnonzero(self.inventory.files.staged & self.inventory.done).tolist()
+
+        def move(shard: int) -> None:
+            # As when it was written: the data file vouches for its quarantine file.
+            for folder in (QUARANTINE, DATA):
+                source = self.output / STAGED / folder / file_name(shard)
+                if folder == DATA or self.inventory.bad[shard]:
+                    publish(source, self.output / folder / file_name(shard))
+
+        self._in_parallel(move, shards)
+
+    def _drop_stale(self) -> None:
+        """Delete files of shards that the plan does not have (any longer)."""
+        inventory = self.inventory
+        for folder, wanted in ((DATA, inventory.done), (QUARANTINE, inventory.bad)):
+            keep = set(map(file_name, np.flatnonzero(wanted).tolist()))
+            names = [info.base_name for info in files_in(self.output / folder)]
+            stale = [name for name in names if shard_of(name) >= 0 and name not in keep]
+            root = self.output / folder
+            self._in_parallel(lambda name, root=root: _delete(root / name), stale)
+
+    def _in_parallel(self, step: Any, items: list[Any]) -> None:
+        try:
+            with ThreadPoolExecutor(_MOVERS) as movers:
+                for _ in movers.map(step, items):
+                    pass
+        except OSError as error:
+            raise OutputError(f"cannot publish {masked(self.path)}: {error}") from error
+
+    def _withdraw(self) -> None:
         for place in (self.output / SUCCESS, self.output / RUN / "manifest.json"):
             if place.exists():
                 self.output.filesystem.delete_file(place.path)
+
+    def _freeze(self, root: Place) -> None:
+        self.plan.save(root)
+        write_whole(root / RUN / "config.yaml", self._config_yaml.encode(), root / SCRATCH / "yaml")
 
     def _write(self, name: str, text: str) -> None:
         write_whole(self.output / RUN / name, text.encode(), self.output / SCRATCH / name)
@@ -137,7 +213,7 @@ class Ledger:
         found = self.output.filesystem.get_file_info(fs.FileSelector(self.output.path))
         names = {item.base_name for item in found if item.base_name not in _OURS}
         for name in (DATA, QUARANTINE):
-            if self._names_in(name):
+            if files_in(self.output / name):
                 names.add(name)
         if names:
             raise UsageError(
@@ -145,52 +221,47 @@ class Ledger:
                 f"({listed(sorted(names), 3)}) and no run of this program; give a new folder"
             )
 
-    def _refuse_other_plan(self) -> None:
-        place = self.output / RUN / "plan.json"
-        if not place.exists():
-            return
+    def _refuse_other_plan(self, mode: str) -> None:
         try:
-            before = Plan.from_json(place.read_bytes())
+            head = Plan.load_head(self.output)
+            if head is None or head[0] == self.plan.digest:
+                return
+            before = Plan.load(self.output)
         except ValueError as error:
             raise UsageError(
-                f"{place.path} cannot be read ({error}): start again with output.mode=overwrite"
+                f"{(self.output / RUN / 'plan.json').path} cannot be read ({error}): start again "
+                "with output.mode=overwrite"
             ) from error
-        if before.digest != self.plan.digest:
-            differences = before.differences(self.plan)
-            raise UsageError(
-                f"output.path {masked(self.path)} holds a run with another plan: "
-                f"{'; '.join(differences[:6])}"
-                f"{f'; and {len(differences) - 6} more' if len(differences) > 6 else ''}. "
-                "Give another output.path, or start again with output.mode=overwrite"
-            )
-
-    def _take_lock(self) -> None:
-        # The kernel drops the lock when this process ends, however it ends. Object stores have
-        # no such thing: two runs of one plan there write the same bytes twice.
-        if not self.output.is_local:
+        assert before is not None
+        only_files = before.recipe == self.plan.recipe
+        if only_files and mode == "update":
             return
-        # Held open on purpose: the open file is the lock.
-        lock = Path((self.output / RUN / "lock").path).open("a+", encoding="utf-8")  # noqa: SIM115
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            raise UsageError(
-                f"another run is at work in output.path {masked(self.path)} ({holder}): "
-                "wait for it, or give another output.path"
-            ) from error
-        self._lock = lock
+        differences = before.differences(self.plan)
+        update = ", take over the changed files with output.mode=update" if only_files else ""
+        raise UsageError(
+            f"output.path {masked(self.path)} holds a run with another plan: "
+            f"{'; '.join(differences[:6])}"
+            f"{f'; and {len(differences) - 6} more' if len(differences) > 6 else ''}. "
+            f"Give another output.path{update}, or start again with output.mode=overwrite"
+        )
 
     def sign_lock(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""
-        if self._lock:
-            self._lock.truncate(0)
-            self._lock.write(holder)
-            self._lock.flush()
+        self._lock.sign(holder)
 
     def _clear(self) -> None:
-        self.withdraw()
-        for name in (DATA, QUARANTINE):
-            self.output.filesystem.delete_dir_contents((self.output / name).path)
+        self._withdraw()
+        for name in (DATA, QUARANTINE, JOURNAL, STAGED):
+            self._empty(name)
+        staged = self.output / STAGED
+        if staged.exists():
+            staged.filesystem.delete_dir(staged.path)
+
+    def _empty(self, name: str) -> None:
+        place = self.output / name
+        if place.exists():
+            place.filesystem.delete_dir_contents(place.path)
+
+
+def _delete(place: Place) -> None:
+    place.filesystem.delete_file(place.path)

@@ -2,23 +2,37 @@
 
 import base64
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.data.design import DesignSource
+from pipeline.data.filesystem import Place, write_whole
 from pipeline.data.layout import Layout
 from pipeline.data.parquet import ParquetSource
-from pipeline.data.parquet_listing import InputFile
 from pipeline.data.points import PointColumns
-from pipeline.data.shard import Shard, Source
+from pipeline.data.shard import InputFile, Shard, Source
+from pipeline.data.sink import RUN, SCRATCH
 
 Settings = Mapping[str, Any]
+
+_PLAN, _FILES = "plan.json", "files.parquet"
+_FILE_COLUMNS = pa.schema(
+    [
+        ("path", pa.string()),
+        ("size", pa.int64()),
+        ("modified_ns", pa.int64()),
+        ("row_group_rows", pa.list_(pa.int64())),
+        ("first_shard", pa.int64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -38,31 +52,80 @@ class Plan:
     location: str = ""
 
     @cached_property
+    def recipe(self) -> str:
+        """16 hexadecimal digits over the settings: what is done to a row, whichever it is."""
+        return _digest([json.dumps(self.settings, sort_keys=True)])
+
+    @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over settings and files."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+        return _digest([self.recipe, *map(repr, map(tuple, self.files))])
 
-    def to_json(self) -> str:
-        """Return the plan as it is kept in `run/plan.json`."""
-        content = {"settings": self.settings, "files": self.files}
-        return json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False)
+    def key(self, shard: Shard) -> str:
+        """Return 16 hexadecimal digits over all that decides the bits of a shard's output."""
+        return _digest([self.recipe, repr(tuple(shard.file or ())), repr(shard[2:])])
 
-    @staticmethod
-    def from_json(text: str | bytes) -> "Plan":
-        """Read a plan back.
+    def save(self, output: Place) -> None:
+        """Keep the plan in an output's `run` folder.
 
         Raises:
-            ValueError: if the text is no plan.
+            OutputError: if it cannot be written.
         """
-        content = json.loads(text)
-        try:
+        if self.files:
+            columns = list(zip(*self.files, strict=True))
+            arrays = [
+                pa.array(column, field.type)
+                for column, field in zip(columns, _FILE_COLUMNS, strict=True)
+            ]
+            buffer = io.BytesIO()
+            pq.write_table(pa.table(arrays, schema=_FILE_COLUMNS), buffer, compression="zstd")
+            _write(output, _FILES, buffer.getvalue())
+        content = {"digest": self.digest, "files": len(self.files), "settings": self.settings}
+        text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False)
+        _write(output, _PLAN, text.encode())  # last: it vouches for the other
+
+    @staticmethod
+    def load_head(output: Place) -> tuple[str, Settings] | None:
+        """Return digest and settings of the plan that is kept in an output; None if none is.
+
+        Raises:
+            ValueError: if what is there is no plan.
+        """
+        content = _content(output)
+        return None if content is None else (content["digest"], content["settings"])
+
+    @staticmethod
+    def load(output: Place) -> "Plan | None":
+        """Read the plan that is kept in an output's `run` folder; None if none is.
+
+        Raises:
+            ValueError: if what is there is no plan.
+        """
+        content = _content(output)
+        if content is None:
+            return None
+        files: Iterable[InputFile] = ()
+        if content["files"]:
+            place = output / RUN / _FILES
+            try:
+                table = pq.read_table(place.path, filesystem=place.filesystem)
+            except (pa.ArrowException, OSError) as error:
+                raise ValueError(f"{_FILES}: {error}") from error
+            columns = [column.to_pylist() for column in table.columns]
             files = (
-                InputFile(path, size, modified, tuple(rows))
-                for path, size, modified, rows in content["files"]
+                InputFile(path, size, modified, tuple(rows), first)
+                for path, size, modified, rows, first in zip(*columns, strict=True)
             )
-            return Plan(content["settings"], tuple(files))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a plan: {error}") from error
+        # A path with credentials is kept masked, and leads nowhere.
+        location = content["settings"]["dataset"].get("path", "")
+        plan = Plan(content["settings"], tuple(files), location)
+        if plan.digest != content["digest"]:
+            raise ValueError("not a whole plan: settings and files do not fit together")
+        return plan
+
+    def for_workers(self) -> "Plan":
+        """Return the plan without the list of files: a shard brings its own."""
+        return replace(self, files=())
 
     def differences(self, other: "Plan") -> list[str]:
         """Return sentences on what differs from this plan in another, newer one."""
@@ -77,7 +140,7 @@ class Plan:
         for what, paths in (
             ("added", after.keys() - before.keys()),
             ("removed", before.keys() - after.keys()),
-            ("changed", {p for p in before.keys() & after.keys() if before[p] != after[p]}),
+            ("changed", {p for p in before.keys() & after.keys() if before[p][:4] != after[p][:4]}),
         ):
             if paths:
                 more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
@@ -138,6 +201,27 @@ def encoded_schema(schema: pa.Schema) -> str:
 
 def _same_names(inputs: list[str]) -> dict[str, Any]:
     return {"columns": inputs, "vector": False}
+
+
+def _digest(parts: Iterable[str]) -> str:
+    total = hashlib.sha256()
+    for part in parts:
+        total.update(f"{part}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _write(output: Place, name: str, content: bytes) -> None:
+    write_whole(output / RUN / name, content, output / SCRATCH / name)
+
+
+def _content(output: Place) -> dict[str, Any] | None:
+    place = output / RUN / _PLAN
+    if not place.exists():
+        return None
+    content = json.loads(place.read_bytes())
+    if not isinstance(content, dict) or content.keys() != {"digest", "files", "settings"}:
+        raise ValueError("not a plan")
+    return content
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

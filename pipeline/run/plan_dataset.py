@@ -110,8 +110,13 @@ def check_listing(config: Config, listing: Listing) -> None:
                     f"output.columns: the dataset has no column '{name}'"
                     f"{closest(name, listing.schema.names)}"
                 )
-    output_files = PurePosixPath(resolve(config.output.path).path)
-    if any(PurePosixPath(file.path).is_relative_to(output_files) for file in listing.files):
+    if dataset.limit and config.output.mode == "update":
+        problems.add(
+            "dataset.limit and output.mode=update exclude each other: which rows are the first "
+            "changes with the files"
+        )
+    inside = resolve(config.output.path).path.rstrip("/") + "/"
+    if any(file.path.startswith(inside) for file in listing.files):
         problems.add(
             f"dataset.path {masked(dataset.path)} lies inside output.path, where this run writes "
             "and clears; give another output.path"
@@ -127,11 +132,19 @@ def check_listing(config: Config, listing: Listing) -> None:
     problems.check()
 
 
-def plan_parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> dict[str, Any]:
-    """Return the plan\'s section on a Parquet dataset.
+def plan_parquet(
+    dataset: ParquetConfig, network: Network, listing: Listing, shard_rows: int | None
+) -> dict[str, Any]:
+    """Return the plan's section on a Parquet dataset.
+
+    Args:
+        dataset: as configured.
+        network: whose inputs are looked for.
+        listing: what was found.
+        shard_rows: of an earlier plan, to be kept where none are configured.
 
     Raises:
-        UsageError: if the network\'s inputs are not in it.
+        UsageError: if the network's inputs are not in it.
     """
     found = point_columns(
         network.inputs,
@@ -151,7 +164,9 @@ def plan_parquet(dataset: ParquetConfig, network: Network, listing: Listing) -> 
         "points": {"columns": list(found.columns), "vector": found.vector},
         "row_filter": dataset.filter,
         "limit": dataset.limit,
-        "shard_rows": dataset.shard_rows or _shard_rows(min(rows, dataset.limit or rows)),
+        "shard_rows": dataset.shard_rows
+        or shard_rows
+        or _shard_rows(min(rows, dataset.limit or rows)),
     }
 
 

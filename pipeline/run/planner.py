@@ -1,6 +1,7 @@
 """From configuration to a plan: everything that can be wrong is found here, before any worker."""
 
 from collections import Counter
+from dataclasses import replace
 from importlib import metadata
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from pipeline.networks import Network, build_network
 
 from .plan import Plan
 from .plan_dataset import check_listing, plan_design, plan_parquet
+from .predecessor import earlier_shard_rows, earlier_sizes, with_earlier_ids
 from .tuning import chosen_method
 
 # Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
@@ -60,7 +62,8 @@ def make_plan(config: Config) -> Planned:
     elif listing is not None:
         problems.attempt(check_listing, config, listing)
         if network is not None:
-            dataset = problems.attempt(plan_parquet, config.dataset, network, listing)
+            shard_rows = earlier_shard_rows(config)
+            dataset = problems.attempt(plan_parquet, config.dataset, network, listing, shard_rows)
     problems.check()
     assert network is not None
     assert dataset is not None
@@ -72,7 +75,8 @@ def make_plan(config: Config) -> Planned:
     if rows == 0:
         raise UsageError(f"the dataset has no rows: {_place(config)}")
     _ = plan.layout.schema  # refuses two columns of one name
-    return Planned(_sized(plan, config, max_rows), rows, listing.bad_files if listing else ())
+    plan = with_earlier_ids(_sized(plan, config, max_rows), config)
+    return Planned(plan, rows, listing.bad_files if listing else ())
 
 
 def _place(config: Config) -> str:
@@ -221,12 +225,16 @@ def _sized(plan: Plan, config: Config, max_rows: int) -> Plan:
         batch = min(_BATCH_ROWS, 1 << (fits.bit_length() - 1), 1 << (max_rows - 1).bit_length())
         tile = plan.settings["derivatives"]["tile"] or 1
         batch = -(-batch // tile) * tile  # the kernel would fill up the last one anyway
+    sizes = earlier_sizes(config) or {
+        "batch": batch,
+        "row_group_rows": max(_ROW_GROUP_BYTES // row_bytes, batch),
+    }
     settings = {
         **plan.settings,
-        "derivatives": {**plan.settings["derivatives"], "batch": batch},
-        "output": {
-            **plan.settings["output"],
-            "row_group_rows": max(_ROW_GROUP_BYTES // row_bytes, batch),
+        "derivatives": {
+            **plan.settings["derivatives"],
+            "batch": config.derivatives.batch or sizes["batch"],
         },
+        "output": {**plan.settings["output"], "row_group_rows": sizes["row_group_rows"]},
     }
-    return Plan(settings, plan.files, plan.location)
+    return replace(plan, settings=settings)

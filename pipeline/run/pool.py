@@ -1,8 +1,11 @@
 """What a pool of workers offers, and the one that needs no Ray."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
+from pipeline.config import LimitsConfig
+from pipeline.data.filesystem import resolve
 from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
@@ -11,19 +14,23 @@ from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 from .worker import Worker
 
+_TICK_SECONDS = 0.1
+
 
 class Pool(Protocol):
     """Workers of one plan."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """How many are at work."""
 
     def start(self) -> None:
-        """Return when every worker has compiled its kernel."""
+        """Return when as many workers as the run needs have compiled their kernels."""
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
 
-    def outcomes(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failed | None]:
+    def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
         """Derive shards; yield what became of each, and None now and then while waiting.
 
         Raises:
@@ -41,16 +48,18 @@ class InlinePool:
     """One worker in this process, one shard at a time.
 
     Args:
+        limits: when a shard is given up.
         plan: of the run.
         output_path: the output folder.
-        max_attempts: after as many failures a shard is given up.
     """
 
     workers = 1
 
-    def __init__(self, plan: Plan, output_path: str, max_attempts: int):
+    def __init__(self, limits: LimitsConfig, plan: Plan, output_path: str):
+        self._limits = limits
         self._worker = Worker(plan, output_path)
-        self._max_attempts = max_attempts
+        # On a store, what cannot be written now may be written a little later.
+        self._stops_at_output_error = resolve(output_path).is_local
 
     def start(self) -> None:
         """Compile the kernel."""
@@ -60,20 +69,22 @@ class InlinePool:
         """Return 0: nobody asks while a shard is being derived."""
         return 0
 
-    def outcomes(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failed | None]:
+    def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
         """Derive shards in order; yield what became of each."""
-        queue = ShardQueue(shards, self._max_attempts)
-        while (shard := queue.take(())) is not None:
-            outcome: Receipt | Failed | None
+        queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        while not queue.empty:
+            shard = queue.take(())
+            if shard is None:
+                time.sleep(_TICK_SECONDS)
+                continue
             try:
-                outcome = self._worker.derive(shard)
-            except OutputError:
-                raise
+                yield self._worker.derive(shard)
+                queue.succeeded(shard)
             except Exception as error:  # whatever it is, the other shards go on
+                if isinstance(error, OutputError) and self._stops_at_output_error:
+                    raise
                 cause = f"{type(error).__name__}: {error}"
-                outcome = queue.failed(shard, cause, worker_died=False)
-            if outcome is not None:
-                yield outcome
+                yield queue.failed(shard, cause, worker_died=False)
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""

@@ -30,7 +30,7 @@ def on_cluster(
     """
     join(cluster, modules)
     try:
-        workers_for(cluster)  # a task that nothing can run would wait for ever
+        check_room(cluster)  # a task that nothing can run would wait for ever
         task = ray.remote(function).options(**resources(cluster))
         return ray.get(task.remote(argument))
     except RayTaskError as error:
@@ -39,22 +39,30 @@ def on_cluster(
         ray.shutdown()
 
 
-def workers_for(cluster: ClusterConfig) -> int:
-    """Return how many workers to start on the cluster that this process is connected to.
+def room_for(cluster: ClusterConfig) -> int:
+    """Return how many workers the cluster that this process is connected to has room for."""
+    kind, each = _kind(cluster)
+    return int(ray.cluster_resources().get(kind, 0) // each)
+
+
+def check_room(cluster: ClusterConfig) -> None:
+    """Check that the cluster can begin the run.
 
     Raises:
-        UsageError: if the cluster is too small.
+        UsageError: if it has no room for the least number of workers.
     """
-    each = cluster.gpus_per_worker
-    kind = "GPU" if each else "CPU"
-    available = int(ray.cluster_resources().get(kind, 0) // (each or 1))
-    wanted = cluster.workers or available
-    if not 0 < wanted <= available:
+    kind, each = _kind(cluster)
+    least, room = cluster.min_workers or cluster.workers or 1, room_for(cluster)
+    if least > room:
+        name = "cluster.min_workers" if cluster.min_workers else "cluster.workers"
         raise UsageError(
-            f"cluster.workers={wanted or 'null'} with {each or 1:g} {kind} each: the cluster "
-            f"has {kind}s for {available}"
+            f"{name}={least} with {each:g} {kind} each: the cluster has {kind}s for {room}"
         )
-    return wanted
+
+
+def _kind(cluster: ClusterConfig) -> tuple[str, float]:
+    each = cluster.gpus_per_worker
+    return ("GPU", each) if each else ("CPU", 1)
 
 
 def resources(cluster: ClusterConfig) -> dict[str, Any]:

@@ -1,83 +1,40 @@
-"""Workers as Ray actors: on this machine, or on a running cluster."""
+"""Shards derived by workers on Ray: on this machine, or on a running cluster."""
 
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from pipeline.config import ClusterConfig
+from pipeline.config import ClusterConfig, LimitsConfig
+from pipeline.data.filesystem import resolve
 from pipeline.data.shard import Shard
-from pipeline.errors import HyperdiagError, OutputError
+from pipeline.errors import OutputError
 
+from .deadline import Deadline
 from .plan import Plan
-from .ray_cluster import first_line, join, resources, workers_for
+from .ray_cluster import check_room, first_line, join
+from .ray_crew import Crew, Member
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
-from .worker import Worker
 
 _TICK_SECONDS = 0.5
 _OBJECT_STORE_BYTES = 80 << 20  # receipts are small; Ray's least is 75 MiB
 
 
-@ray.remote(concurrency_groups={"control": 1})
-class WorkerActor:
-    """A `Worker` in a process of its own."""
+@dataclass(frozen=True)
+class _Attempt:
+    """A shard that a worker has under way."""
 
-    def __init__(self, folder: str):
-        # As on the driver: relative paths, and modules in the current folder, mean the same here.
-        if Path(folder).is_dir():
-            os.chdir(folder)
-
-    def node(self) -> str:
-        """Return the id of the node that this worker is on."""
-        return ray.get_runtime_context().get_node_id()
-
-    def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
-        """Pin this process to a core, if told to, and compile the kernel.
-
-        Args:
-            plan: the frozen run.
-            output_path: the output folder.
-            slot: number of this worker among those on its node; None does not pin.
-        """
-        if slot is not None:
-            cores = sorted(os.sched_getaffinity(0))
-            for thread in Path("/proc/self/task").iterdir():  # later threads inherit it
-                os.sched_setaffinity(int(thread.name), {cores[slot % len(cores)]})
-        self._worker = Worker(plan, output_path)
-        self._worker.warm_up()
-
-    def derive(self, shard: Shard) -> Receipt:
-        """Derive a shard."""
-        return self._worker.derive(shard)
-
-    def measure(self, shards: Sequence[Shard]) -> float:
-        """Return the seconds that the kernel alone needs for these shards' points, in memory."""
-        return self._worker.measure(shards)
-
-    @ray.method(concurrency_group="control")
-    def under_way(self) -> dict[int, int]:
-        """Return {shard id: rows read so far}."""
-        return self._worker.under_way()
-
-
-@dataclass(eq=False)
-class _Member:
-    """What the driver knows of one worker."""
-
-    actor: Any
-    node: str | None = None
-    slot: int = 0
-    ready: bool = False
-    busy_with: list[Shard] = field(default_factory=list)
-    under_way: dict[int, int] = field(default_factory=dict)
+    member: Member
+    shard: Shard
+    began: float
 
 
 class RayPool:
@@ -85,9 +42,9 @@ class RayPool:
 
     Args:
         cluster: how many workers, and where.
+        limits: when a shard is given up.
         plan: of the run.
         output_path: the output folder.
-        max_attempts: after as many failures a shard is given up.
         modules: files or folders of the user's own modules, to be sent to a running cluster.
 
     Raises:
@@ -97,28 +54,24 @@ class RayPool:
     def __init__(
         self,
         cluster: ClusterConfig,
+        limits: LimitsConfig,
         plan: Plan,
         output_path: str,
-        max_attempts: int,
         modules: Sequence[str] = (),
     ):
-        self._cluster = cluster
-        self._output_path = output_path
-        self._max_attempts = max_attempts
+        self._cluster, self._limits = cluster, limits
+        # On a store, what cannot be written now may be written a little later.
+        self._stops_at_output_error = resolve(output_path).is_local
+        self._deadline = Deadline(limits.shard_seconds)
         self._scratch: str | None = None
-        self._members: list[_Member] = []
-        self._starting: dict[Any, _Member] = {}  # by the reference of what they are to answer
-        self._asked: dict[Any, _Member] = {}
-        self._deaths_at_start = 0
+        self._crew: Crew | None = None
         try:
             if cluster.name == "existing":
                 join(cluster, modules)
             else:
                 self._start_ray()
-            self.workers = workers_for(cluster)
-            self._plan = ray.put(plan)
-            for _ in range(self.workers):
-                self._add_member()
+            check_room(cluster)
+            self._crew = Crew(cluster, plan.for_workers(), output_path, limits.max_attempts)
         except BaseException:
             self.close()
             raise
@@ -138,85 +91,63 @@ class RayPool:
             _temp_dir=self._scratch,
         )
 
-    def _add_member(self) -> None:
-        actor = WorkerActor.options(  # type: ignore[attr-defined]
-            max_concurrency=self._cluster.shards_in_flight, **resources(self._cluster)
-        ).remote(str(Path.cwd()))
-        member = _Member(actor)
-        self._members.append(member)
-        self._starting[actor.node.remote()] = member
+    @property
+    def crew(self) -> Crew:
+        """The workers."""
+        assert self._crew is not None
+        return self._crew
+
+    @property
+    def workers(self) -> int:
+        """How many are at work."""
+        return len(self.crew.ready)
 
     def start(self) -> None:
-        """Return when every worker has compiled its kernel."""
-        while self._starting:
-            ready, _ = ray.wait(list(self._starting))
-            self._next_step_of_start(ready[0])
-
-    def _next_step_of_start(self, ref: Any) -> None:
-        """Take a worker from placed to pinned and compiled, or from there to ready."""
-        member = self._starting.pop(ref)
-        try:
-            answer = ray.get(ref)
-        except RayActorError as error:
-            self._deaths_at_start += 1
-            if self._deaths_at_start >= self._max_attempts * self.workers:
-                raise HyperdiagError(f"workers die at their start: {first_line(error)}") from None
-            self._replace(member)
-            return
-        except RayTaskError as error:
-            raise HyperdiagError(f"a worker cannot start: {error.cause}") from error
-        if member.node is not None:
-            member.ready = True
-            return
-        taken = {other.slot for other in self._members if other.node == answer}
-        member.node = answer
-        member.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-        pinned = self._cluster.pin and not self._cluster.gpus_per_worker
-        step = member.actor.start.remote(
-            self._plan, self._output_path, member.slot if pinned else None
-        )
-        self._starting[step] = member
-
-    def _replace(self, member: _Member) -> None:
-        """Start another worker for a dead one, once, whichever of its calls tells first."""
-        if member in self._members:
-            self._members.remove(member)
-            self._add_member()
+        """Return when as many workers as the run needs have compiled their kernels."""
+        while len(self.crew.ready) < self.crew.least:
+            ready, _ = ray.wait(list(self.crew.starting), timeout=_TICK_SECONDS)
+            for ref in ready:
+                self.crew.go_on_starting(ref)
+            self.crew.look_after()
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
-        return sum(sum(member.under_way.values()) for member in self._members)
+        return self.crew.rows_under_way()
 
-    def outcomes(self, shards: Sequence[Shard]) -> Iterator[Receipt | Failed | None]:
+    def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
         """Derive shards; yield what became of each, and None about twice a second.
 
-        A worker that dies is replaced, and its shards go back to the queue.
+        A worker that dies, or does not answer in time, is replaced, and its shards go back to the
+        queue.
         """
-        queue = ShardQueue(shards, self._max_attempts)
-        running: dict[Any, tuple[_Member, Shard]] = {}
-        left = len(shards)
-        while left:
+        queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        running: dict[Any, _Attempt] = {}
+        while running or not queue.empty:
             self._hand_out(queue, running)
-            ready, _ = ray.wait([*running, *self._starting], timeout=_TICK_SECONDS)
-            self._ask_what_is_under_way()
+            ready = self._wait([*running, *self.crew.starting])
+            self.crew.ask_what_is_under_way()
+            yield from self._overdue(queue, running)
             if not ready:
+                self.crew.look_after()
                 yield None
-                continue
-            (ref,) = ready
-            if ref in self._starting:
-                self._next_step_of_start(ref)
-                continue
-            member, shard = running.pop(ref)
-            member.busy_with.remove(shard)
-            member.under_way.pop(shard.id, None)
-            outcome = self._outcome(ref, member, shard, queue)
-            if outcome is not None:
-                left -= 1
-                yield outcome
+            for ref in ready:
+                if ref in self.crew.starting:
+                    self.crew.go_on_starting(ref)
+                elif ref in running:
+                    attempt = running.pop(ref)
+                    attempt.member.busy_with.remove(attempt.shard)
+                    attempt.member.under_way.pop(attempt.shard.id, None)
+                    yield self._outcome(ref, attempt, queue)
 
-    def _hand_out(self, queue: ShardQueue, running: dict[Any, tuple[_Member, Shard]]) -> None:
+    def _wait(self, refs: list[Any]) -> list[Any]:
+        if refs:
+            return ray.wait(refs, timeout=_TICK_SECONDS)[0]
+        time.sleep(_TICK_SECONDS)  # all that is left waits for its next attempt
+        return []
+
+    def _hand_out(self, queue: ShardQueue, running: dict[Any, _Attempt]) -> None:
         """Give the least busy worker a shard, until nobody can take one."""
-        room = [member for member in self._members if member.ready]
+        room = self.crew.ready
         while room:
             member = min(room, key=lambda member: len(member.busy_with))
             full = len(member.busy_with) >= self._cluster.shards_in_flight
@@ -225,48 +156,60 @@ class RayPool:
                 room.remove(member)
                 continue
             member.busy_with.append(shard)
-            running[member.actor.derive.remote(shard)] = member, shard
+            ref = member.actor.derive.remote(shard)
+            running[ref] = _Attempt(member, shard, time.monotonic())
 
-    def _outcome(
-        self, ref: Any, member: _Member, shard: Shard, queue: ShardQueue
-    ) -> Receipt | Failed | None:
+    def _outcome(self, ref: Any, attempt: _Attempt, queue: ShardQueue) -> Receipt | Failed | None:
+        shard = attempt.shard
         try:
-            return ray.get(ref)
+            receipt = ray.get(ref)
         except RayActorError as error:
-            self._replace(member)
+            self.crew.replace(attempt.member)
             return queue.failed(shard, f"its worker died ({first_line(error)})", worker_died=True)
         except RayTaskError as error:
-            if isinstance(error.cause, OutputError):
+            if isinstance(error.cause, OutputError) and self._stops_at_output_error:
                 raise error.cause from None
             cause = f"{type(error.cause).__name__}: {error.cause}"
             return queue.failed(shard, cause, worker_died=False)
+        queue.succeeded(shard)
+        self._deadline.observe(shard, time.monotonic() - attempt.began)
+        return receipt
 
-    def _ask_what_is_under_way(self) -> None:
-        """Collect the answers that are there, and ask those who have answered again."""
-        if self._asked:
-            answered, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
-            for ref in answered:
-                member = self._asked.pop(ref)
-                try:
-                    member.under_way = ray.get(ref)
-                except (RayActorError, RayTaskError):
-                    member.under_way = {}  # the results of its shards will tell
-        busy = {id(member) for member in self._asked.values()}
-        for member in self._members:
-            if member.ready and id(member) not in busy:
-                self._asked[member.actor.under_way.remote()] = member
+    def _overdue(self, queue: ShardQueue, running: dict[Any, _Attempt]) -> Iterator[Failed]:
+        """End workers that take too long for a shard, and replace them."""
+        now = time.monotonic()
+        late = [
+            attempt
+            for attempt in running.values()
+            if now - attempt.began > self._deadline.seconds(attempt.shard)
+        ]
+        for culprit in late:
+            member = culprit.member
+            member.kill()
+            # Nobody waits for it: a node that is cut off never answers.
+            for ref in [ref for ref, attempt in running.items() if attempt.member is member]:
+                shard = running.pop(ref).shard
+                cause = (
+                    f"its worker was not done with shard {culprit.shard.id} after "
+                    f"{now - culprit.began:.0f} s and was ended (limits.shard_seconds)"
+                )
+                given_up = queue.failed(shard, cause, worker_died=True)
+                if given_up:
+                    yield given_up
+            self.crew.replace(member)
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernels alone need for these shards' points, in memory."""
-        shares = [shards[position :: self.workers] for position in range(self.workers)]
-        pairs = zip(self._members, shares, strict=True)
+        members = self.crew.ready
+        shares = [shards[position :: len(members)] for position in range(len(members))]
+        pairs = zip(members, shares, strict=True)
         return max(ray.get([member.actor.measure.remote(share) for member, share in pairs]))
 
     def close(self) -> None:
         """Stop the workers at once, and the Ray that was started for them."""
         if ray.is_initialized():
-            for member in self._members:
-                ray.kill(member.actor)
+            if self._crew:
+                self._crew.dismiss()
             ray.shutdown()
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)

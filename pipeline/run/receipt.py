@@ -115,17 +115,19 @@ class Receipt:
         tally: of its rows.
         seconds: {"read", "compute", "write"}: where the time went; empty when read back from a
             data file, since a shard done twice must write the same bytes.
+        stamp: size in bytes and modification time in nanoseconds of the data file.
     """
 
     shard: int
     tally: Tally
     seconds: Mapping[str, float] = field(default_factory=dict)
+    stamp: tuple[int, int] = (0, 0)
 
-    def to_footer(self, plan_digest: str) -> dict[str, Any]:
-        """Return what the data file's footer holds."""
-        return {"shard": self.shard, "plan": plan_digest, "rows": self.tally.to_dict()}
+    def to_footer(self, key: str) -> dict[str, Any]:
+        """Return what the data file's footer holds; `key` is the plan's, for this shard."""
+        return {"shard": self.shard, "key": key, "rows": self.tally.to_dict()}
 
     @staticmethod
-    def from_footer(footer: Mapping[str, Any]) -> "Receipt":
+    def from_footer(footer: Mapping[str, Any], stamp: tuple[int, int]) -> "Receipt":
         """Read a receipt back from a data file's footer."""
-        return Receipt(footer["shard"], Tally.from_dict(footer["rows"]))
+        return Receipt(footer["shard"], Tally.from_dict(footer["rows"]), stamp=stamp)

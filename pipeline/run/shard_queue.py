@@ -1,6 +1,7 @@
 """Which shard is next, how often each was tried, and which must be tried alone."""
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -8,6 +9,11 @@ from dataclasses import dataclass
 from pipeline.data.shard import Shard
 
 log = logging.getLogger("hyperdiag")
+
+_LONGEST_PAUSE = 60.0  # seconds between two attempts at a shard
+# After so many failures without one success between them, what failed is tried again before
+# anything new is: the cause is likely to be the same for all (a store that is down).
+_MANY_FAILURES = 8
 
 
 @dataclass(frozen=True)
@@ -32,33 +38,62 @@ class ShardQueue:
     so that one which kills its worker takes no other with it.
 
     Args:
-        shards: to do, in order.
+        shards: to do, in order; taken one by one.
         max_attempts: after as many failures a shard is given up.
+        pause: seconds before a failed shard is tried again, four times longer after each failure.
     """
 
-    def __init__(self, shards: Iterable[Shard], max_attempts: int):
-        self._waiting = deque(shards)
-        self._suspects: deque[Shard] = deque()
+    def __init__(self, shards: Iterable[Shard], max_attempts: int, pause: float = 0.0):
+        self._fresh = iter(shards)
+        self._next = next(self._fresh, None)
+        # Failed ones, with the time from which on they may be tried again.
+        self._waiting: deque[tuple[float, Shard]] = deque()
+        self._suspects: deque[tuple[float, Shard]] = deque()
         self._alone: set[int] = set()
         self._attempts: Counter[int] = Counter()
-        self._max_attempts = max_attempts
+        self._failures_in_a_row = 0
+        self._max_attempts, self._pause = max_attempts, pause
+
+    @property
+    def empty(self) -> bool:
+        """Whether no shard is left to be taken, now or later."""
+        return self._next is None and not self._waiting and not self._suspects
 
     def take(self, busy_with: Collection[Shard]) -> Shard | None:
         """Return the next shard for a worker, given what it has under way; None for none now."""
         if any(shard.id in self._alone for shard in busy_with):
             return None
-        if self._suspects:  # workers run dry until one is free for the suspect
-            return None if busy_with else self._suspects.popleft()
-        return self._waiting.popleft() if self._waiting else None
+        if _due(self._suspects):  # workers run dry until one is free for the suspect
+            return None if busy_with else self._suspects.popleft()[1]
+        if _due(self._waiting):
+            return self._waiting.popleft()[1]
+        if self._waiting and self._failures_in_a_row >= _MANY_FAILURES:
+            return None
+        shard = self._next
+        if shard is not None:
+            self._next = next(self._fresh, None)
+        return shard
+
+    def succeeded(self, shard: Shard) -> None:
+        """Take note that a shard is done."""
+        self._failures_in_a_row = 0
+        self._attempts.pop(shard.id, None)
 
     def failed(self, shard: Shard, cause: str, worker_died: bool) -> Failed | None:
         """Put a failed shard back; return that it is given up where it was tried enough."""
         self._attempts[shard.id] += 1
+        self._failures_in_a_row += 1
         attempts = self._attempts[shard.id]
         log.warning("shard %d failed (attempt %d): %s", shard.id, attempts, cause)
         if attempts >= self._max_attempts:
             return Failed(shard, attempts, cause)
         if worker_died:
             self._alone.add(shard.id)
-        (self._suspects if shard.id in self._alone else self._waiting).append(shard)
+        pause = min(self._pause * 4 ** (attempts - 1), _LONGEST_PAUSE)
+        queue = self._suspects if shard.id in self._alone else self._waiting
+        queue.append((time.monotonic() + pause, shard))
         return None
+
+
+def _due(queue: deque[tuple[float, Shard]]) -> bool:
+    return bool(queue) and queue[0][0] <= time.monotonic()

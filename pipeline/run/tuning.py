@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.data.filesystem import resolve
-from pipeline.data.sink import RUN
 from pipeline.errors import UsageError
 from pipeline.hyperdual import AUTO, Choice, choose
 from pipeline.networks import Network, build_network
 
 from .own_modules import own_modules
-from .plan import Plan
+from .predecessor import earlier_settings
 from .worker import SINGLE_THREADED
 
 _ANSWER = "hyperdiag tuning: "
@@ -47,7 +45,7 @@ def chosen_method(
         "pin": config.cluster.pin and device == "cpu",
     }
     before = _frozen_before(config, network, job, device)
-    if before is not None and config.output.mode != "overwrite":
+    if before is not None:
         return before
     known = _choose(network, job, None, device) if device == "cpu" else None
     if known is not None:
@@ -94,21 +92,17 @@ def _choose(
 def _frozen_before(
     config: Config, network: Network, job: Mapping[str, Any], device: str
 ) -> Choice | None:
-    place = resolve(config.output.path) / RUN / "plan.json"
-    if not place.exists():
+    settings = earlier_settings(config)
+    if settings is None:
         return None
-    try:
-        settings = Plan.from_json(place.read_bytes()).settings
-        how, digest = settings["derivatives"], settings["network"]["digest"]
-        choice = Choice(how["method"], how["tile"])
-        same = (digest, how["directions"], how["dtype"], how["device"]) == (
-            network.digest,
-            job["directions"],
-            job["dtype"],
-            device,
-        )
-    except (ValueError, KeyError, TypeError):
-        return None  # no plan of ours: the ledger will say so
+    how, digest = settings["derivatives"], settings["network"]["digest"]
+    choice = Choice(how["method"], how["tile"])
+    same = (digest, how["directions"], how["dtype"], how["device"]) == (
+        network.digest,
+        job["directions"],
+        job["dtype"],
+        device,
+    )
     fits = job["method"] in (AUTO, choice.method) and job["tile"] in (None, choice.tile)
     return choice if same and fits else None
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -135,10 +136,10 @@ class Worker:
                     self._verify(sample, tally)
                 receipt = Receipt(shard.id, tally, clock.seconds)
                 with clock("write"):
-                    sink.commit(receipt.to_footer(self.plan.digest))
+                    stamp = sink.commit(receipt.to_footer(self.plan.key(shard)))
         finally:
             del self._under_way[shard.id]
-        return receipt
+        return replace(receipt, stamp=stamp)
 
     def _derive_rows(
         self,

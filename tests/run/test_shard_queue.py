@@ -1,7 +1,7 @@
 from pipeline.data.shard import Shard
 from pipeline.run.shard_queue import ShardQueue
 
-A, B, C = (Shard(number, -1, 0, 0, 0, 1) for number in range(3))
+A, B, C = (Shard(number, None, 0, 0, 0, 1) for number in range(3))
 
 
 def test_take_gives_shards_in_order():

@@ -1,0 +1,178 @@
+"""The inventory: which shards of a plan an output holds, and what their rows add up to.
+
+All is kept in arrays by shard id, so that a million shards are some tens of megabytes.
+"""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from pyarrow import fs
+
+from pipeline.data.filesystem import Place
+from pipeline.data.shard import Shard, file_name
+from pipeline.data.sink import DATA, QUARANTINE, STAGED, read_receipt
+
+from .journal import Entry, Journal, Segment
+from .plan import Plan
+from .receipt import Receipt, Tally
+
+_FOOTER_READERS = 16
+_FOOTERS_AT_ONCE = 4096
+_NAME = re.compile(r"part-(\d{7,})\.parquet")
+
+
+class Files:
+    """The data and quarantine files of an output, by shard id.
+
+    Where an update has staged a file, that is the one which counts.
+
+    Attributes:
+        size: bytes of the data file; -1 where there is none.
+        modified_ns: when it was written.
+        staged: whether it is one that an update has not published yet.
+        quarantine: whether there is a quarantine file.
+        strangers: other names in the published folders.
+    """
+
+    def __init__(self, output: Place, ids: int):
+        self.size = np.full(ids, -1, np.int64)
+        self.modified_ns = np.zeros(ids, np.int64)
+        self.staged = np.zeros(ids, bool)
+        self.quarantine = np.zeros(ids, bool)
+        self.strangers: list[str] = []
+        for root, staged in ((output, False), (output / STAGED, True)):
+            for shard, info in self._list(root / DATA, staged):
+                self.size[shard] = info.size
+                self.modified_ns[shard] = info.mtime_ns or 0
+                self.staged[shard] = staged
+                self.quarantine[shard] = False
+            for shard, _ in self._list(root / QUARANTINE, staged):
+                self.quarantine[shard] |= staged == self.staged[shard]
+
+    def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, fs.FileInfo]]:
+        for info in files_in(folder):
+            shard = shard_of(info.base_name)
+            if 0 <= shard < self.size.size:
+                yield shard, info
+            elif not staged:
+                self.strangers.append(f"{folder.path.rpartition('/')[2]}/{info.base_name}")
+
+
+def shard_of(name: str) -> int:
+    """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
+    found = _NAME.fullmatch(name)
+    return int(found[1]) if found else -1
+
+
+def files_in(folder: Place) -> list[fs.FileInfo]:
+    """Return what is in a folder; nothing if there is no such folder."""
+    selector = fs.FileSelector(folder.path, allow_not_found=True)
+    return folder.filesystem.get_file_info(selector)
+
+
+class Inventory:
+    """Which shards of a plan are done, and what their receipts add up to.
+
+    Args:
+        output: the output folder.
+        plan: that the shards belong to.
+
+    Attributes:
+        shards: how many the plan has.
+        count: how many are done.
+        done: bool by shard id.
+        bad: likewise, which of them have a quarantine file.
+        tally: of all that are done.
+        files: what is in the output.
+    """
+
+    def __init__(self, output: Place, plan: Plan):
+        self._output = output
+        ids = np.fromiter(_ids_and_keys(plan), dtype=[("id", np.int64), ("key", np.uint64)])
+        self.shards = ids.size
+        self._keys = np.zeros(int(ids["id"].max(initial=-1)) + 1, np.uint64)
+        self._known = np.zeros(self._keys.size, bool)
+        self._keys[ids["id"]] = ids["key"]
+        self._known[ids["id"]] = True
+        self.count = 0
+        self.done = np.zeros(self._keys.size, bool)
+        self.bad = np.zeros(self._keys.size, bool)
+        self.tally = Tally()
+        self.files = Files(output, self._keys.size)
+
+    def key(self, shard: int) -> str:
+        """Return the plan's key of a shard, by its id."""
+        return f"{int(self._keys[shard]):016x}"
+
+    def missing(self, plan: Plan) -> Iterator[Shard]:
+        """Yield the shards that are not done, in order."""
+        return (shard for shard in plan.shards() if not self.done[shard.id])
+
+    def add(self, receipt: Receipt) -> bool:
+        """Count a shard that was done just now; tell whether it had not been counted before."""
+        if self.done[receipt.shard]:
+            return False
+        self._count(receipt.shard, bool(receipt.tally.bad))
+        self.tally.add(receipt.tally)
+        return True
+
+    def _count(self, shard: int, bad: bool) -> None:
+        self.done[shard] = True
+        self.bad[shard] = bad
+        self.count += 1
+
+    def take(self, journal: Journal) -> list[str]:
+        """Count what the journal says is done; return the names of segments that do not hold."""
+        return [name for name, segment in journal.segments() if not self._take(segment)]
+
+    def _take(self, segment: Segment | None) -> bool:
+        """Count the shards of a segment if all of them are as it says."""
+        if segment is None or not all(map(self._holds, segment.entries)):
+            return False
+        for entry in segment.entries:
+            self._count(entry.shard, entry.bad)
+        self.tally.add(segment.tally)
+        return True
+
+    def _holds(self, entry: Entry) -> bool:
+        shard = entry.shard
+        return (
+            shard < self.done.size
+            and not self.done[shard]
+            and entry.key == self.key(shard)
+            and entry.size == self.files.size[shard]
+            and entry.modified_ns == self.files.modified_ns[shard]
+            and bool(self.files.quarantine[shard]) >= entry.bad
+        )
+
+    def from_footers(self) -> Iterator[Receipt]:
+        """Yield the receipts in the footers of data files that are not counted.
+
+        A footer that is not the receipt of the plan's shard is none, nor one whose quarantine
+        file is gone.
+        """
+        candidates = np.flatnonzero(self._known & (self.files.size >= 0) & ~self.done).tolist()
+        with ThreadPoolExecutor(_FOOTER_READERS) as readers:
+            for first in range(0, len(candidates), _FOOTERS_AT_ONCE):
+                some = candidates[first : first + _FOOTERS_AT_ONCE]
+                yield from filter(None, readers.map(self.receipt, some))
+
+    def place(self, shard: int, folder: str = DATA) -> Place:
+        """Return where a shard's file is (or would be, published)."""
+        root = self._output / STAGED if self.files.staged[shard] else self._output
+        return root / folder / file_name(shard)
+
+    def receipt(self, shard: int) -> Receipt | None:
+        """Return the receipt in a data file's footer; None if it is none of the plan's shard."""
+        footer = read_receipt(self.place(shard))
+        if not footer or (footer.get("shard"), footer.get("key")) != (shard, self.key(shard)):
+            return None
+        stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
+        receipt = Receipt.from_footer(footer, stamp)
+        return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt
+
+
+def _ids_and_keys(plan: Plan) -> Iterator[tuple[int, int]]:
+    return ((shard.id, int(plan.key(shard), 16)) for shard in plan.shards())

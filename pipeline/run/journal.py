@@ -1,0 +1,112 @@
+"""The journal: receipts of finished shards, gathered, so that nobody reads a million footers twice.
+
+The footers are the truth. A segment of the journal stands for some hundred of them as long as their
+files are as they were; where one is not, the footers of that segment's shards are read again.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from pyarrow import fs
+
+from pipeline.data.filesystem import Place, write_whole
+
+from .receipt import Receipt, Tally
+
+_SEGMENT_SHARDS = 1000
+_SEGMENT_SECONDS = 30.0  # what a killed run has to read again, at most
+_READERS = 16
+
+
+class Entry(NamedTuple):
+    """A finished shard.
+
+    Attributes:
+        shard: its id.
+        key: of the plan, for this shard.
+        size: bytes of its data file.
+        modified_ns: when that was written.
+        bad: whether it has a quarantine file.
+    """
+
+    shard: int
+    key: str
+    size: int
+    modified_ns: int
+    bad: bool
+
+
+class Segment(NamedTuple):
+    """Some finished shards, and what their rows add up to."""
+
+    entries: list[Entry]
+    tally: Tally
+
+
+class Journal:
+    """Segments in a folder, each written once and whole.
+
+    Args:
+        folder: for the segments, and nothing else.
+        scratch: where files grow.
+    """
+
+    def __init__(self, folder: Place, scratch: Place):
+        self._folder, self._scratch = folder, scratch
+        self._begin()
+        self._next = 0
+
+    def _begin(self) -> None:
+        self._open = Segment([], Tally())
+        self._since = time.monotonic()
+
+    def segments(self) -> Iterator[tuple[str, Segment | None]]:
+        """Yield name and content of what is there; None for a segment that cannot be read."""
+        selector = fs.FileSelector(self._folder.path, allow_not_found=True)
+        infos = self._folder.filesystem.get_file_info(selector)
+        names = sorted(info.base_name for info in infos if info.extension == "json")
+        self._next = max([self._next, *(int(name[:-5], 16) + 1 for name in names)])
+        with ThreadPoolExecutor(_READERS) as readers:
+            yield from zip(names, readers.map(self._read, names), strict=True)
+
+    def _read(self, name: str) -> Segment | None:
+        try:
+            content = json.loads((self._folder / name).read_bytes())
+            entries = [Entry(*values) for values in content["entries"]]
+            return Segment(entries, Tally.from_dict(content["rows"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def remove(self, name: str) -> None:
+        """Take a segment away that no longer stands for its shards."""
+        self._folder.filesystem.delete_file((self._folder / name).path)
+
+    def add(self, receipt: Receipt, key: str) -> None:
+        """Note a finished shard; written at the latest with the next one after some seconds.
+
+        Raises:
+            OutputError: if a segment cannot be written.
+        """
+        entry = Entry(receipt.shard, key, *receipt.stamp, bool(receipt.tally.bad))
+        self._open.entries.append(entry)
+        self._open.tally.add(receipt.tally)
+        waited = time.monotonic() - self._since
+        if len(self._open.entries) >= _SEGMENT_SHARDS or waited >= _SEGMENT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        if self._open.entries:
+            name = f"{self._next:08x}.json"
+            self._next += 1
+            content = {"entries": self._open.entries, "rows": self._open.tally.to_dict()}
+            text = json.dumps(content, separators=(",", ":"))
+            write_whole(self._folder / name, text.encode(), self._scratch / name)
+        self._begin()

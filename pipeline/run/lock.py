@@ -1,0 +1,60 @@
+"""One run at a time in an output folder."""
+
+import fcntl
+from pathlib import Path
+from typing import IO
+
+from pipeline.data.filesystem import Place
+from pipeline.data.sink import RUN
+from pipeline.errors import UsageError
+
+
+class Lock:
+    """A lock on an output folder of this machine.
+
+    The kernel drops it when this process ends, however it ends. Object stores have no such thing:
+    two runs of one plan there write the same bytes twice.
+
+    Args:
+        output: the folder.
+        name: what messages call it.
+    """
+
+    def __init__(self, output: Place, name: str):
+        self._output, self._name = output, name
+        self._file: IO[str] | None = None
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            UsageError: if another run has it, naming that run.
+        """
+        if not self._output.is_local:
+            return
+        # Held open on purpose: the open file is the lock.
+        lock = Path((self._output / RUN / "lock").path).open("a+", encoding="utf-8")  # noqa: SIM115
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            lock.close()
+            raise UsageError(
+                f"another run is at work in output.path {self._name} ({holder}): "
+                "wait for it, or give another output.path"
+            ) from error
+        self._file = lock
+
+    def sign(self, holder: str) -> None:
+        """Say in the lock who holds it, for the run that will be refused."""
+        if self._file:
+            self._file.truncate(0)
+            self._file.write(holder)
+            self._file.flush()
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        if self._file:
+            self._file.close()
+            self._file = None
