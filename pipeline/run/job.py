@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import time
-from collections import Counter
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -14,23 +13,25 @@ from typing import Any
 import jax
 
 from pipeline.config import Config
-from pipeline.data.filesystem import absolute, masked
+from pipeline.data.shard import Shard
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 
 from .inventory import Inventory
 from .ledger import Ledger
+from .manifest import Work, make_manifest
 from .own_modules import own_modules
 from .planner import Planned, make_plan
 from .pool import InlinePool, Pool
 from .progress import Meter, duration, shown
+from .pulse import DONE, INCOMPLETE, STOPPED, Pulse
 from .receipt import Receipt, Tally
 from .shard_queue import Failed
-from .worker import SINGLE_THREADED, STAGES
+from .worker import SINGLE_THREADED
 
 log = logging.getLogger("hyperdiag")
 
-# The part of rows from which on an output without curvature on them is worth a word.
-_MANY_FLAT_ROWS = 0.1
+# Shards given up one after another from which on the cause is taken to be the same for all.
+_MOST_FAILURES_IN_A_ROW = 10
 
 
 class Stopped(BaseException):
@@ -105,31 +106,87 @@ def _fill(
         f", {inventory.count:,} of them done before" if inventory.count else "",
         config.output.path,
     )
-    seconds: dict[str, Any] = {"start": 0.0, "work": 0.0, "rows": 0, "stages": {}}
-    workers = 0
-    if inventory.count < inventory.shards:
-        ledger.begin()
-        before = inventory.tally.read
-        pool = open_pool(config, ledger)
-        try:
-            stoppable.listen()  # Ray has put a handler of its own in the place of ours
-            pool.start()
-            workers = pool.workers
-            seconds["start"] = time.monotonic() - started
-            log.info("%d workers ready after %s", workers, duration(seconds["start"]))
-            began = time.monotonic()
-            failures, stages = _work(pool, ledger, planned.rows)
-            seconds["work"] = time.monotonic() - began
-        finally:
-            pool.close()
-        seconds["rows"] = inventory.tally.read - before
-        seconds["stages"] = {stage: round(stages[stage], 3) for stage in STAGES}
-        if failures:
-            raise RunIncomplete(_what_is_missing(failures, inventory.shards))
-    _check_bad_rows(config, inventory.tally)
-    manifest = _manifest(config, planned, inventory, workers, seconds)
-    ledger.publish(manifest)
+    work = Work()
+    pulse = Pulse(ledger.output)
+    pulse.tell(shards=inventory.shards, rows=planned.rows, shards_done=inventory.count)
+    pulse.start()
+    state = INCOMPLETE
+    try:
+        if inventory.count < inventory.shards:
+            ledger.begin()
+            _work(config, planned, ledger, work, pulse, started, stoppable)
+        _check_bad_rows(config, inventory.tally)
+        manifest = make_manifest(planned, inventory, work, config.output.path)
+        ledger.publish(manifest)
+        state = DONE
+    except Stopped:
+        state = STOPPED
+        raise
+    finally:
+        failed = [[one.shard.id, one.cause] for one in work.failures]
+        pulse.stop(state, shards_done=inventory.count, failed=failed)
     return manifest
+
+
+def _work(
+    config: Config,
+    planned: Planned,
+    ledger: Ledger,
+    work: Work,
+    pulse: Pulse,
+    started: float,
+    stoppable: "_Stoppable",
+) -> None:
+    """Derive what is missing.
+
+    Raises:
+        RunIncomplete: if shards were given up.
+    """
+    pool = open_pool(config, ledger)
+    try:
+        stoppable.listen()  # Ray has put a handler of its own in the place of ours
+        pool.start()
+        work.workers = pool.workers
+        work.start_seconds = time.monotonic() - started
+        log.info("%d workers ready after %s", work.workers, duration(work.start_seconds))
+        began = time.monotonic()
+        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse)
+        work.seconds = time.monotonic() - began
+    finally:
+        pool.close()
+    if work.failures:
+        raise RunIncomplete(_what_is_missing(work.failures, ledger.inventory, stopped_early))
+
+
+def _derive_missing(pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse) -> bool:
+    """Derive shards; tell whether the run stopped early, since all of them fail."""
+    inventory = ledger.inventory
+    meter = Meter(rows, inventory.tally.read, pool.workers)
+    failures_in_a_row = 0
+    with shown(meter) as display:
+        for outcome in pool.outcomes(inventory.missing(ledger.plan)):
+            if isinstance(outcome, Receipt):
+                ledger.record(outcome)
+                work.add(outcome)
+                failures_in_a_row = 0
+            elif isinstance(outcome, Failed):
+                work.failures.append(outcome)
+                failures_in_a_row += 1
+            meter.workers = pool.workers
+            rows_done = inventory.tally.read + pool.rows_under_way()
+            meter.update(rows_done, inventory.tally.bad)
+            display.show(meter)
+            pulse.tell(
+                shards_done=inventory.count,
+                rows_done=meter.rows,
+                rows_per_s=round(meter.rate),
+                workers=meter.workers,
+                quarantined=dict(inventory.tally.quarantined),
+                failed=[[one.shard.id, one.cause] for one in work.failures],
+            )
+            if failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
+                return True
+    return False
 
 
 def _check_bad_rows(config: Config, tally: Tally) -> None:
@@ -141,103 +198,28 @@ def _check_bad_rows(config: Config, tally: Tally) -> None:
         )
 
 
-def _work(pool: Pool, ledger: Ledger, rows: int) -> tuple[list[Failed], Counter[str]]:
-    """Derive what is missing; return the shards that failed for good, and seconds by stage."""
-    failures: list[Failed] = []
-    stages: Counter[str] = Counter()
-    inventory = ledger.inventory
-    meter = Meter(rows, inventory.tally.read, pool.workers)
-    with shown(meter) as display:
-        for outcome in pool.outcomes(inventory.missing(ledger.plan)):
-            if isinstance(outcome, Receipt):
-                ledger.record(outcome)
-                stages.update(outcome.seconds)
-            elif isinstance(outcome, Failed):
-                failures.append(outcome)
-            rows_done = inventory.tally.read + pool.rows_under_way()
-            meter.update(rows_done, inventory.tally.bad)
-            display.show(meter)
-    return failures, stages
-
-
-def _what_is_missing(failures: Sequence[Failed], shards: int) -> str:
+def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, stopped_early: bool) -> str:
     lines = [
-        f"shard {failed.shard.id} (rows from {failed.shard.first_row}, "
-        f"{failed.attempts} attempts): {failed.cause}"
+        f"shard {failed.shard.id} ({_where(failed.shard)}, {failed.attempts} attempts): "
+        f"{failed.cause}"
         for failed in failures[:5]
     ]
     more = f"\nand {len(failures) - 5} more" if len(failures) > 5 else ""
+    early = (
+        f" (the last {_MOST_FAILURES_IN_A_ROW} without one success between them, so the run "
+        f"stopped there; {inventory.count} are done)"
+        if stopped_early
+        else ""
+    )
     return (
-        f"{len(failures)} of {shards} shards failed; the others are kept, and the same command "
-        "tries these again:\n" + "\n".join(lines) + more
+        f"{len(failures)} of {inventory.shards} shards failed{early}; the others are kept, and the "
+        "same command tries these again:\n" + "\n".join(lines) + more
     )
 
 
-def _manifest(
-    config: Config,
-    planned: Planned,
-    inventory: Inventory,
-    workers: int,
-    seconds: dict[str, Any],
-) -> dict[str, Any]:
-    tally = inventory.tally
-    settings = planned.plan.settings
-    network, how = settings["network"], settings["derivatives"]
-    return {
-        "plan": planned.plan.digest,
-        "network": {key: network[key] for key in ("name", "digest", "inputs", "outputs")},
-        "method": how["method"],
-        "dtype": how["dtype"],
-        "directions": how["directions"],
-        "outputs": how["outputs"],
-        "layout": settings["output"]["layout"],
-        "output": masked(absolute(config.output.path)),
-        "shards": inventory.shards,
-        "rows": tally.to_dict(),
-        "bad_files": [file._asdict() for file in planned.bad_files],
-        "tolerance": how["tolerance"],
-        "warnings": _warnings(network["outputs"], tally, planned),
-        "workers": workers,
-        "seconds": seconds,
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": settings["versions"],
-    }
-
-
-def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
-    warnings = []
-    shares = {
-        name: count / tally.derived
-        for name, count in zip(outputs, tally.flat, strict=False)
-        if count and tally.derived
-    }
-    flat = [name for name, share in shares.items() if share == 1]
-    if flat:
-        warnings.append(
-            f"the Hessian diagonal of {', '.join(flat)} is zero everywhere: such outputs are "
-            "piecewise linear (ReLU, clipping), and these zeros are no curvature of what they model"
-        )
-    plateaus = [f"{n} ({s:.0%})" for n, s in shares.items() if _MANY_FLAT_ROWS <= s < 1]
-    if plateaus:
-        warnings.append(
-            f"the Hessian diagonal is zero for every input on many rows of {', '.join(plateaus)}: "
-            "plateaus, where the network is clipped or saturated"
-        )
-    if tally.at_kinks:
-        warnings.append(
-            f"{tally.at_kinks:,} of {tally.verified:,} verified rows lie where derivatives jump "
-            "within rounding of the point: there the network is not differentiable, and what is "
-            "written is the derivative on one side"
-        )
-    if tally.largest_error > planned.plan.settings["derivatives"]["tolerance"] / 10:
-        warnings.append(
-            f"the largest rounding error of verified rows is {tally.largest_error:.1e} of the "
-            "largest there (saturated activations, cancelling terms): take "
-            "derivatives.dtype=float64 for more digits"
-        )
-    for file in planned.bad_files:
-        warnings.append(f"left out: {file.path}: {file.reason}")
-    return warnings
+def _where(shard: Shard) -> str:
+    rows = f"rows {shard.first_row} to {shard.first_row + shard.rows - 1}"
+    return f"{rows} of {shard.file.path}" if shard.file else rows
 
 
 class _Stoppable:

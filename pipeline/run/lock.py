@@ -2,18 +2,21 @@
 
 import fcntl
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 from pipeline.data.filesystem import Place
 from pipeline.data.sink import RUN
 from pipeline.errors import UsageError
 
+from .pulse import is_alive, read_pulse
+
 
 class Lock:
-    """A lock on an output folder of this machine.
+    """A lock on an output folder.
 
-    The kernel drops it when this process ends, however it ends. Object stores have no such thing:
-    two runs of one plan there write the same bytes twice.
+    On this machine the kernel drops it when this process ends, however it ends. Object stores have
+    no locks: there a run is refused while another's pulse beats, which leaves some seconds in which
+    two can start at once; both then write the same bytes.
 
     Args:
         output: the folder.
@@ -31,20 +34,26 @@ class Lock:
             UsageError: if another run has it, naming that run.
         """
         if not self._output.is_local:
+            pulse = read_pulse(self._output)
+            if pulse is not None and is_alive(pulse):
+                self._refuse("process {process} on {host}, since {started}".format_map(pulse))
             return
         # Held open on purpose: the open file is the lock.
         lock = Path((self._output / RUN / "lock").path).open("a+", encoding="utf-8")  # noqa: SIM115
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except OSError:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             lock.close()
-            raise UsageError(
-                f"another run is at work in output.path {self._name} ({holder}): "
-                "wait for it, or give another output.path"
-            ) from error
+            self._refuse(holder)
         self._file = lock
+
+    def _refuse(self, holder: str) -> NoReturn:
+        raise UsageError(
+            f"another run is at work in output.path {self._name} ({holder}): "
+            "wait for it, or give another output.path"
+        )
 
     def sign(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""

@@ -117,7 +117,7 @@ class Plan:
                 for path, size, modified, rows, first in zip(*columns, strict=True)
             )
         # A path with credentials is kept masked, and leads nowhere.
-        location = content["settings"]["dataset"].get("path", "")
+        location = content["settings"].get("dataset", {}).get("path", "")
         plan = Plan(content["settings"], tuple(files), location)
         if plan.digest != content["digest"]:
             raise ValueError("not a whole plan: settings and files do not fit together")

@@ -116,12 +116,14 @@ class Receipt:
         seconds: {"read", "compute", "write"}: where the time went; empty when read back from a
             data file, since a shard done twice must write the same bytes.
         stamp: size in bytes and modification time in nanoseconds of the data file.
+        batch: rows that were computed at once; 0 when read back.
     """
 
     shard: int
     tally: Tally
     seconds: Mapping[str, float] = field(default_factory=dict)
     stamp: tuple[int, int] = (0, 0)
+    batch: int = 0
 
     def to_footer(self, key: str) -> dict[str, Any]:
         """Return what the data file's footer holds; `key` is the plan's, for this shard."""

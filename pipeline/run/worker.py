@@ -1,5 +1,6 @@
 """The worker: reads a shard, derives it, writes it. The same code with Ray and without."""
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pyarrow as pa
 
@@ -22,6 +24,8 @@ from pipeline.networks import build_network
 from .plan import Plan
 from .receipt import TITLES, Receipt, Tally
 from .verification import Verifier
+
+log = logging.getLogger("hyperdiag")
 
 # A worker computes on one thread: its batches are too small to share, and the number of threads
 # would decide the last bits of a matrix product. To be set before JAX starts.
@@ -69,6 +73,8 @@ class Worker:
         self._quantities: list[str] = how["outputs"]
         self._verifier = Verifier(plan) if how["verify_rows"] else None
         self._batch: int = how["batch"]
+        self._tile: int = how["tile"] or 1
+        self._at_once = self._batch  # fewer where the device has no memory for them
         self._dtype: str = how["dtype"]
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}
@@ -86,13 +92,32 @@ class Worker:
     def compute(self, points: np.ndarray) -> Arrays:
         """Return the quantities of up to a batch of points.
 
-        Fewer points are padded with the last of them: the kernel always sees one shape.
+        Where the device has no memory for a batch, it is halved, from then on, down to a tile: the
+        bits of a row do not depend on it.
         """
-        rows = points.shape[0]
-        if rows < self._batch:
-            points = np.concatenate([points, np.repeat(points[-1:], self._batch - rows, axis=0)])
         with self._lock:
-            return tuple(np.asarray(array)[:rows] for array in self._kernel(points))
+            while True:
+                try:
+                    return self._in_parts(points)
+                except jax.errors.JaxRuntimeError as error:
+                    if "RESOURCE_EXHAUSTED" not in str(error) or self._at_once <= self._tile:
+                        raise
+                    tiles = -(-self._at_once // self._tile) // 2
+                    self._at_once = max(tiles, 1) * self._tile
+                    log.warning("out of device memory: now %d rows at once", self._at_once)
+
+    def _in_parts(self, points: np.ndarray) -> Arrays:
+        """Fewer points are padded with the last of them: the kernel always sees one shape."""
+        parts = []
+        for first in range(0, points.shape[0], self._at_once):
+            part = points[first : first + self._at_once]
+            rows = part.shape[0]
+            if rows < self._at_once:
+                part = np.concatenate([part, np.repeat(part[-1:], self._at_once - rows, axis=0)])
+            parts.append([np.asarray(array)[:rows] for array in self._kernel(part)])
+        if len(parts) == 1:
+            return tuple(parts[0])
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
@@ -139,7 +164,7 @@ class Worker:
                     stamp = sink.commit(receipt.to_footer(self.plan.key(shard)))
         finally:
             del self._under_way[shard.id]
-        return replace(receipt, stamp=stamp)
+        return replace(receipt, stamp=stamp, batch=self._at_once)
 
     def _derive_rows(
         self,

@@ -77,9 +77,9 @@ def test_read_limited_gives_the_first_points_of_the_whole_design(sampler):
 def test_shards_of_a_design_are_runs_of_rows_without_row_groups():
     shards = list(_source(shard_rows=300, limit=700).shards())
     assert [tuple(shard) for shard in shards] == [
-        (0, -1, 0, 0, 0, 300),
-        (1, -1, 0, 0, 300, 300),
-        (2, -1, 0, 0, 600, 100),
+        (0, None, 0, 0, 0, 300),
+        (1, None, 0, 0, 300, 300),
+        (2, None, 0, 0, 600, 100),
     ]
     assert len(list(_source(shard_rows=300, limit=10**9).shards())) == 4
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.parquet import ParquetSource
-from pipeline.data.parquet_listing import InputFile, list_parquet
+from pipeline.data.parquet_listing import list_parquet
+from pipeline.data.shard import InputFile
 
 
 def _source(path, columns=None, row_filter=None, limit=None, shard_rows=10**9):
@@ -154,18 +155,19 @@ def test_shards_of_any_files_cover_each_row_once_and_are_even(sizes, shard_rows,
     shards = list(source.shards())
     assert [shard.id for shard in shards] == list(range(len(shards)))
     covered = [
-        (shard.file, row)
+        (int(shard.file.path), row)
         for shard in shards
         for row in range(shard.first_row, shard.first_row + shard.rows)
     ]
     everything = [(i, row) for i, groups in enumerate(sizes) for row in range(sum(groups))]
     assert covered == everything[:limit]
     for shard in shards:
-        groups = sizes[shard.file][shard.first_row_group :][: shard.row_groups]
-        assert sum(sizes[shard.file][: shard.first_row_group]) == shard.first_row
+        size = sizes[int(shard.file.path)]
+        groups = size[shard.first_row_group :][: shard.row_groups]
+        assert sum(size[: shard.first_row_group]) == shard.first_row
         assert 0 < shard.rows <= sum(groups)
         assert sum(groups[:-1]) < shard_rows  # no more groups than it takes
-        ends_file = shard.first_row_group + shard.row_groups == len(sizes[shard.file])
+        ends_file = shard.first_row_group + shard.row_groups == len(size)
         assert sum(groups) >= shard_rows or ends_file
 
 

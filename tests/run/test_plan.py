@@ -1,5 +1,7 @@
 import pytest
 
+from pipeline.data.filesystem import resolve
+from pipeline.data.sink import prepare_folders
 from pipeline.run.plan import Plan
 from pipeline.run.planner import make_plan
 
@@ -18,9 +20,13 @@ def test_plan_made_twice_is_the_same(planned):
     assert planned().digest == planned().digest
 
 
-def test_plan_through_json_is_the_same(planned):
-    plan = planned()
-    again = Plan.from_json(plan.to_json())
+def test_plan_saved_and_loaded_is_the_same(planned, tmp_path):
+    plan, output = planned(), resolve(str(tmp_path))
+    prepare_folders(output)
+    assert Plan.load(output) is None
+    plan.save(output)
+    again = Plan.load(output)
+    assert Plan.load_head(output) == (plan.digest, plan.settings)
     assert again.digest == plan.digest
     assert list(again.shards()) == list(plan.shards())
     assert again.layout.schema.equals(plan.layout.schema, check_metadata=True)
@@ -71,8 +77,9 @@ def test_what_does_not_decide_the_bits_leaves_the_digest(planned, override):
     assert planned().digest == planned(override).digest
 
 
-def test_text_that_is_no_plan_is_refused():
-    with pytest.raises(ValueError, match="not a plan"):
-        Plan.from_json("{}")
+@pytest.mark.parametrize("text", ["{}", "", "[]", '{"digest": "0", "files": 0, "settings": {}}'])
+def test_text_that_is_no_plan_is_refused(text, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/plan.json").write_text(text)
     with pytest.raises(ValueError):
-        Plan.from_json("")
+        Plan.load(resolve(str(tmp_path)))

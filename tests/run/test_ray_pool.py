@@ -114,12 +114,12 @@ def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray
         ray.shutdown()
 
 
-def test_more_workers_than_the_cluster_has_are_refused(configure, rows, ray_address):
-    with pytest.raises(UsageError, match=r"cluster\.workers=5 with 1 CPU each.*CPUs for 2"):
+def test_more_workers_than_the_run_begins_without_are_refused(configure, rows, ray_address):
+    with pytest.raises(UsageError, match=r"cluster\.min_workers=5 with 1 CPU each.*CPUs for 2"):
         derive(
             *configure(
                 *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
-                *("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=5"),
+                *("cluster=existing", f"cluster.address={ray_address}", "cluster.min_workers=5"),
             )
         )
 
