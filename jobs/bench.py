@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import jax
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from omegaconf import DictConfig, open_dict
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from pipeline.bench import (
     assemble,
@@ -23,7 +23,7 @@ from pipeline.bench import (
     print_report,
     run_race,
 )
-from pipeline.complaints import sentences
+from pipeline.config import load_section
 from pipeline.console import plain_console
 from pipeline.data.filesystem import absolute, is_uri
 from pipeline.errors import UsageError
@@ -58,7 +58,7 @@ class BenchConfig(BaseModel):
 def task(composed: DictConfig) -> None:
     """Time what `bench.subject` says."""
     with open_dict(composed):
-        options = _options(OmegaConf.to_container(composed.pop("bench"), resolve=True))
+        options = load_section(BenchConfig, composed.pop("bench"), "bench.")
     _refuse_unheeded(options.subject)
     if options.subject == "job":
         from ._bench_job import bench_job  # late: the kernels need no workers
@@ -106,14 +106,6 @@ def bench_kernels(options: BenchConfig, output_path: str) -> None:
     console.print(f"\nwritten to {path}" + ("" if why_not else " and kernels.png"), soft_wrap=True)
     if why_not:
         console.print(why_not, soft_wrap=True)
-
-
-def _options(section: Any) -> BenchConfig:
-    try:
-        return BenchConfig.model_validate(section)
-    except ValidationError as error:
-        found = sentences(error.errors(), section, lambda _: list(BenchConfig.model_fields))
-        raise UsageError([f"bench.{sentence}" for sentence in found]) from error
 
 
 def _refuse_unheeded(subject: str) -> None:

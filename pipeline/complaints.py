@@ -32,7 +32,7 @@ def _complaint(
 ) -> tuple[str, str, str]:
     """Return a complaint in three parts, of which a union shares the first and the last."""
     where = [str(part) for part in error["loc"]]
-    if len(where) > 1 and where[0] == "dataset" and where[1] in ("parquet", "design"):
+    if len(where) > 1 and where[0] == "dataset" and where[1] in ("parquet", "quarantine", "design"):
         del where[1]  # the tag of the union, which is no key
     node: Any = values
     depth = 0

@@ -1,16 +1,19 @@
 """The configuration of a run: typed, validated, every problem found at once."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from pipeline.complaints import sentences
 from pipeline.data.design import SAMPLERS
+from pipeline.data.filesystem import below
 from pipeline.data.layout import QUANTITIES, USUAL
+from pipeline.data.sink import ERROR_CODE, ERROR_DETAIL, QUARANTINE
 from pipeline.errors import Problems, UsageError
 from pipeline.hyperdual import AUTO, DTYPES, METHODS
 
+Options = TypeVar("Options", bound=BaseModel)
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -28,9 +31,9 @@ class NetworkConfig(BaseModel):
 
 
 class ParquetConfig(_Section):
-    """`dataset=parquet`: rows of Parquet files."""
+    """`dataset=parquet`: rows of Parquet files; `dataset=quarantine`: those of an earlier run."""
 
-    name: Literal["parquet"]
+    name: Literal["parquet", "quarantine"]
     path: str
     columns: dict[str, str] | None = None
     vector: str | None = None
@@ -38,6 +41,16 @@ class ParquetConfig(_Section):
     limit: PositiveInt | None = None
     on_bad_file: Literal["fail", "skip"] = "fail"
     shard_rows: PositiveInt | None = None
+
+    @property
+    def location(self) -> str:
+        """Where the rows are: at the path, or in the quarantine of the output there."""
+        return below(self.path, QUARANTINE) if self.name == "quarantine" else self.path
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Columns that `output.columns=all` leaves out: of a row's former fault."""
+        return (ERROR_CODE, ERROR_DETAIL) if self.name == "quarantine" else ()
 
 
 class DesignConfig(_Section):
@@ -135,6 +148,28 @@ def load_config(composed: DictConfig) -> Config:
         raise UsageError(f"configuration: {error}") from error
     problems.check()
     return config
+
+
+def load_section(model: type[Options], composed: DictConfig, prefix: str = "") -> Options:
+    """Return the options of a job that is not a run, validated.
+
+    Args:
+        model: what they must be.
+        composed: their values.
+        prefix: where they stand in the whole configuration, "bench." say.
+
+    Raises:
+        UsageError: naming every missing, unknown or unusable value at once.
+    """
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        raise UsageError([f"{prefix}{key} is required: {prefix}{key}=..." for key in missing])
+    values = OmegaConf.to_container(composed, resolve=True)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = sentences(error.errors(), values, lambda _: list(model.model_fields))
+        raise UsageError([f"{prefix}{sentence}" for sentence in found]) from error
 
 
 def _section(name: str, values: Any) -> list[str]:

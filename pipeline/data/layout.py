@@ -193,6 +193,23 @@ class Layout:
                 columns += map(pa.array, np.ascontiguousarray(flat.T))
         return pa.table(columns, schema=self.schema)
 
+    def arrays(self, table: pa.Table) -> tuple[np.ndarray, ...]:
+        """Return the quantities (rows, ...) of rows of this layout: what `assemble` was given."""
+        m, k = len(self.outputs), len(self.directions)
+        found = []
+        for quantity in self.quantities:
+            shape = (table.num_rows, *quantity_shape(quantity, m, k))
+            if self.kind == "tensor":
+                column = table[quantity].combine_chunks()
+                while pt.is_fixed_size_list(column.type):
+                    column = column.flatten()
+                found.append(column.to_numpy().reshape(shape))
+            else:
+                names = column_names(quantity, self.outputs, self.directions)
+                flat = [table[name].to_numpy() for name in names]
+                found.append(np.stack(flat, axis=1).reshape(shape))
+        return tuple(found)
+
 
 def float_leaves(schema: pa.Schema) -> list[str]:
     """Return the Parquet paths of a schema's floating-point leaves."""

@@ -13,9 +13,11 @@ from typing import NamedTuple
 from pyarrow import fs
 
 from pipeline.data.filesystem import Place, write_whole
+from pipeline.data.sink import RUN
 
 from .receipt import Receipt, Tally
 
+JOURNAL = f"{RUN}/journal"  # its place in an output
 _SEGMENT_SHARDS = 1000
 _SEGMENT_SECONDS = 30.0  # what a killed run has to read again, at most
 _READERS = 16

@@ -22,12 +22,11 @@ from pipeline.data.sink import (
 from pipeline.errors import OutputError, UsageError, listed
 
 from .inventory import Inventory, files_in, shard_of
-from .journal import Journal
+from .journal import JOURNAL, Journal
 from .lock import Lock
 from .plan import Plan
 from .receipt import Receipt
 
-JOURNAL = f"{RUN}/journal"
 _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
 _MOVERS = 16
 

@@ -11,6 +11,22 @@ from pipeline.errors import UsageError
 from .pulse import is_alive, read_pulse
 
 
+def is_locked(output: Place) -> bool:
+    """Return whether a run is at work on an output."""
+    if not output.is_local:
+        pulse = read_pulse(output)
+        return pulse is not None and is_alive(pulse)
+    path = Path((output / RUN / "lock").path)
+    if not path.exists():
+        return False
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 class Lock:
     """A lock on an output folder.
 

@@ -121,7 +121,7 @@ def check_listing(config: Config, listing: Listing) -> None:
             f"dataset.path {masked(dataset.path)} lies inside output.path, where this run writes "
             "and clears; give another output.path"
         )
-    source, output = resolve(dataset.path), resolve(config.output.path)
+    source, output = resolve(dataset.location), resolve(config.output.path)
     if source.filesystem == output.filesystem and PurePosixPath(output.path).is_relative_to(
         source.path
     ):
@@ -151,13 +151,13 @@ def plan_parquet(
         listing.schema,
         dataset.columns or {},
         dataset.vector,
-        f"dataset {masked(dataset.path)}",
+        f"dataset {masked(dataset.location)}",
         network.name,
     )
     rows = sum(sum(file.row_group_rows) for file in listing.files)
     return {
         "name": "parquet",
-        "path": masked(absolute(dataset.path)),
+        "path": masked(absolute(dataset.location)),
         "schema": encoded_schema(listing.schema),
         "partition_keys": list(listing.partition_keys),
         "base": listing.base,

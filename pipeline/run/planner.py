@@ -80,7 +80,9 @@ def make_plan(config: Config) -> Planned:
 
 
 def _place(config: Config) -> str:
-    return masked(config.dataset.path) if isinstance(config.dataset, ParquetConfig) else "design"
+    return (
+        masked(config.dataset.location) if isinstance(config.dataset, ParquetConfig) else "design"
+    )
 
 
 def _network(config: Config) -> Network:
@@ -88,7 +90,9 @@ def _network(config: Config) -> Network:
 
 
 def _listing(config: Config) -> Listing | None:
-    return list_parquet(config.dataset.path) if isinstance(config.dataset, ParquetConfig) else None
+    return (
+        list_parquet(config.dataset.location) if isinstance(config.dataset, ParquetConfig) else None
+    )
 
 
 def _check_kernel(config: Config, network: Network) -> None:
@@ -163,7 +167,8 @@ def _freeze(
     columns = config.output.columns
     available = listing.schema.names if listing else list(network.inputs)
     if isinstance(columns, str):
-        columns = available if columns == "all" else []
+        left_out = config.dataset.left_out if isinstance(config.dataset, ParquetConfig) else ()
+        columns = [name for name in available if columns == "all" and name not in left_out]
     directions = _directions(config, network)
     device = _device(config)
     chosen = chosen_method(config, network, directions, device)
@@ -205,7 +210,10 @@ def _freeze(
             for name in ("hyperdiag", "jax", "jaxlib", "numpy", "pyarrow", "scipy")
         },
     }
-    location = absolute(config.dataset.path) if isinstance(config.dataset, ParquetConfig) else ""
+    dataset_config = config.dataset
+    location = (
+        absolute(dataset_config.location) if isinstance(dataset_config, ParquetConfig) else ""
+    )
     return Plan(settings, listing.files if listing else (), location)
 
 

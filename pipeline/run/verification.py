@@ -27,9 +27,10 @@ class Verifier:
 
     Args:
         plan: the frozen run.
+        rows: that are compared at once, at most; None means as many as the plan says of a shard.
     """
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, rows: int | None = None):
         network, how = plan.settings["network"], plan.settings["derivatives"]
         self._network = network["settings"]
         built = build_network(self._network, "float64")
@@ -38,7 +39,7 @@ class Verifier:
         self._reference = reference(built.function, built.n_inputs, self._wrt, self._quantities)
         self._strict: bool = how["strict"]
         self._outputs = built.outputs
-        self._rows: int = how["verify_rows"]
+        self._rows: int = how["verify_rows"] if rows is None else rows
         self._tolerance: float = how["tolerance"]
         self._dtype: str = how["dtype"]
         self._step, self._part = _STEP[self._dtype], _PART[self._dtype]

@@ -1,0 +1,45 @@
+"""How far the run in an output folder is."""
+
+import json
+from typing import Literal
+
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.config import load_section
+from pipeline.run.status import print_status, status
+
+from ._command import run
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    path: str
+
+
+class StatusConfig(BaseModel):
+    """The configuration of this job."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    output: _Output
+    format: Literal["text", "json"] = "text"
+
+
+def task(composed: DictConfig) -> None:
+    """Say how far a run is."""
+    options = load_section(StatusConfig, composed)
+    found = status(options.output.path)
+    if options.format == "json":
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        print_status(found)
+
+
+def main() -> None:
+    """Run from the command line."""
+    run("status", task)
+
+
+if __name__ == "__main__":
+    main()
