@@ -217,4 +217,4 @@ class Crew:
     def dismiss(self) -> None:
         """Stop all workers at once."""
         for member in self.members:
-            ray.kill(member.actor)
+            member.kill()

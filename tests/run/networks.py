@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import jax
@@ -93,14 +94,37 @@ def _die(x):
     return x
 
 
+def _sleep(x, marker):
+    if (x[:, 0] == 666.0).any() and not Path(marker).exists():
+        Path(marker).touch()
+        time.sleep(3600)
+    return x
+
+
+def sleeper(marker):
+    """Hangs in the kernel at x1 = 666, the first time."""
+    return _watching(lambda point: _sleep(point, marker))
+
+
+def large():
+    """Sixteen kilobytes and more of intermediates for a row, that nothing can fuse away."""
+    weights = np.random.default_rng(0).standard_normal((4096, 2)).astype(np.float32)
+    return lambda x: jnp.sort(jnp.tanh(weights @ x))[::512]
+
+
 def killer(marker=""):
     """Dies in the kernel at x1 = 666: once if there is a marker file to make, else always."""
     os.environ["HYPERDIAG_TEST_MARKER"] = marker
+    return _watching(_die)
+
+
+def _watching(look):
+    """The tangent of two inputs, that shows each point to `look` first."""
 
     @jax.custom_jvp
     def watched(x):
         return jax.pure_callback(
-            lambda point: _die(point.reshape(-1, 2))[0].reshape(point.shape) * 0 + point,
+            lambda point: look(point.reshape(-1, 2))[0].reshape(point.shape) * 0 + point,
             jax.ShapeDtypeStruct(x.shape, x.dtype),
             x,
             vmap_method="sequential",
