@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint format bench clean
+.PHONY: run test lint format bench chaos clean
 
 run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the result is
 	$(BIN)/hyperdiag derive
@@ -25,6 +25,9 @@ format: $(VENV)/.dev ## apply the style
 bench: $(VENV)/.bench ## our kernels against the field's methods; then the main job against its kernel
 	$(BIN)/hyperdiag bench
 	$(BIN)/hyperdiag bench bench.subject=job
+
+chaos: $(VENV)/.dev ## kill workers, nodes and drivers at random: the output must be the same
+	$(BIN)/python -m pytest -m chaos tests/chaos
 
 clean: ## remove the virtual environment and what runs left here
 	rm -rf $(VENV) build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis
