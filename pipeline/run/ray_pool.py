@@ -126,9 +126,9 @@ class RayPool:
             self._hand_out(queue, running)
             ready = self._wait([*running, *self.crew.starting])
             self.crew.ask_what_is_under_way()
+            self.crew.look_after()
             yield from self._overdue(queue, running)
             if not ready:
-                self.crew.look_after()
                 yield None
             for ref in ready:
                 if ref in self.crew.starting:

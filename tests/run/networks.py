@@ -106,6 +106,17 @@ def sleeper(marker):
     return _watching(lambda point: _sleep(point, marker))
 
 
+def _dawdle(x, marker):
+    if Path(marker).exists():
+        time.sleep(0.1)
+    return x
+
+
+def slow(marker):
+    """Takes its time for each row, as long as there is a marker file."""
+    return _watching(lambda point: _dawdle(point, marker))
+
+
 def large():
     """Sixteen kilobytes and more of intermediates for a row, that nothing can fuse away."""
     weights = np.random.default_rng(0).standard_normal((4096, 2)).astype(np.float32)
