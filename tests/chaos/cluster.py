@@ -108,9 +108,8 @@ class Node:
         self.session = self.leader.pid
 
     def is_up(self) -> bool:
-        """Whether it has registered with the cluster."""
-        assert self.is_alive(), self._log.read_text()
-        return "Ray runtime started" in self._log.read_text()
+        """Whether it has registered with the cluster, and lives."""
+        return self.is_alive() and "Ray runtime started" in self._log.read_text()
 
     def is_alive(self) -> bool:
         """Whether it has not ended by itself."""
@@ -176,6 +175,10 @@ class Cluster:
         while len(self.nodes) < self._size:
             self.add_node()
         _wait_for(lambda: all(node.is_up() for node in self.nodes), "a node does not start")
+
+    def wait_for_a_node(self) -> None:
+        """Wait until a node has registered."""
+        _wait_for(lambda: any(node.is_up() for node in self.nodes), "no node starts")
 
     def close(self) -> None:
         """Kill everything and remove its folder."""

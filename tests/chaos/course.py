@@ -128,6 +128,9 @@ class Course:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-40:])
 
     def _start(self) -> None:
+        if self.cluster:
+            self.cluster.wait_for_a_node()  # without any the command refuses to start, rightly
+        self._finished_before = self._finished()
         # What a killed driver leaves in the folder of temporary files goes with the cluster's.
         temporary = self.output.parent if self.cluster is None else self.cluster.folder
         with self.log.open("ab") as log:
@@ -202,9 +205,13 @@ class Course:
         assert cluster is not None
         if not cluster.nodes:
             return False
-        cluster.kill_node(cluster.nodes[int(event.pick * len(cluster.nodes))])
+        victim = cluster.nodes[int(event.pick * len(cluster.nodes))]
+        alone = not any(node.is_up() for node in cluster.nodes if node is not victim)
+        if alone and self._finished() == self._finished_before:
+            return False  # the command may not have looked for nodes yet, and refuse to start
+        cluster.kill_node(victim)
         # Without any node there is nothing to wait for but another.
-        after = event.lasting if cluster.nodes else event.lasting or 1.0
+        after = event.lasting if not alone else event.lasting or 1.0
         self._note(event.kind + ("" if after is None else f", another {after:.1f} s later"))
         if after is not None:
             self._later(after, cluster.add_node)
