@@ -1,5 +1,6 @@
 """Places: local paths and URIs, on any filesystem that pyarrow resolves."""
 
+import io
 import os
 import re
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import NamedTuple
 from pyarrow import fs
 
 from pipeline.errors import OutputError, UsageError
+
+from .store import STORES, open_s3, upload
 
 
 class Place(NamedTuple):
@@ -24,9 +27,24 @@ class Place(NamedTuple):
         """Whether this is a path of this machine."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
+    @property
+    def is_store(self) -> bool:
+        """Whether this is in an object store, where nothing can be renamed."""
+        return self.filesystem.type_name in STORES
+
+    def __str__(self) -> str:
+        return f"{self.filesystem.type_name}://{self.path}" if self.is_store else self.path
+
     def info(self) -> fs.FileInfo:
-        """Return what is here: type, size, modification time."""
-        return self.filesystem.get_file_info(self.path)
+        """Return what is here: type, size, modification time.
+
+        Raises:
+            UsageError: if that cannot be found out (no access, no such server).
+        """
+        try:
+            return self.filesystem.get_file_info(self.path)
+        except OSError as error:
+            raise UsageError(f"cannot look at {self}: {error}") from error
 
     def exists(self) -> bool:
         """Return whether there is a file or a folder here."""
@@ -34,8 +52,8 @@ class Place(NamedTuple):
 
     def read_bytes(self) -> bytes:
         """Return the content of the file here."""
-        with self.filesystem.open_input_stream(self.path) as stream:
-            return stream.read()
+        with self.filesystem.open_input_file(self.path) as file:
+            return file.read(file.size())  # at once: without a size, a request for each 256 KiB
 
 
 def is_uri(path: str) -> bool:
@@ -69,11 +87,10 @@ def resolve(path: str) -> Place:
     """
     if is_uri(path):
         try:
-            return Place(*fs.FileSystem.from_uri(path))
+            return Place(*(open_s3 if path.startswith("s3:") else fs.FileSystem.from_uri)(path))
         except (ValueError, TypeError, OSError) as error:
-            # The cause repeats the URI, and whatever it carries.
-            cause = str(error).replace(path, masked(path))
-            raise UsageError(f"cannot open {masked(path)}: {cause}") from None
+            # The cause repeats the URI, more or less as given, and whatever it carries.
+            raise UsageError(f"cannot open {masked(path)}: {masked(str(error))}") from None
     return Place(fs.LocalFileSystem(), absolute(path))
 
 
@@ -90,15 +107,23 @@ def masked(uri: str) -> str:
 def write_whole(place: Place, content: bytes, scratch: Place) -> None:
     """Write a file so that it appears whole or not at all.
 
+    Args:
+        place: of the file.
+        content: of the file.
+        scratch: where it is written first, unless it is in an object store.
+
     Raises:
         OutputError: naming the path and the cause.
     """
     try:
+        if place.is_store:
+            upload(place.filesystem, place.path, io.BytesIO(content))
+            return
         with scratch.filesystem.open_output_stream(scratch.path) as stream:
             stream.write(content)
         publish(scratch, place)
     except OSError as error:
-        raise OutputError(f"cannot write {place.path}: {error}") from error
+        raise OutputError(f"cannot write {place}: {error}") from error
 
 
 def publish(scratch: Place, place: Place) -> None:

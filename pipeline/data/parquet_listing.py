@@ -18,6 +18,7 @@ from pipeline.errors import UsageError, listed
 
 from .filesystem import Place, masked, resolve
 from .shard import InputFile
+from .store import is_passing
 
 _FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
 
@@ -57,7 +58,7 @@ def list_parquet(path: str) -> Listing:
         path: a file, a folder (read recursively), or a glob; a local path or a URI.
 
     Raises:
-        UsageError: if there is nothing there, or nothing that can be read.
+        UsageError: if there is nothing there, or nothing that can be read, or no answer.
     """
     place, infos = _find(path)
     with ThreadPoolExecutor(_FOOTER_READERS) as readers:
@@ -146,6 +147,8 @@ def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa
             file = InputFile(info.path, info.size, info.mtime_ns or 0, rows)
             return file, parquet.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:  # names that are no UTF-8, too
+        if is_passing(error):  # no fault of the file's, which must not be left out for it
+            raise UsageError(f"dataset.path: cannot read {info.path}: {error}") from error
         return str(error).splitlines()[0]
 
 

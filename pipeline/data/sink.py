@@ -1,10 +1,11 @@
 """Parquet out: a shard's data file and its quarantine file, each whole or not there at all."""
 
 import json
+import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from pipeline.errors import OutputError
 from .faults import Faults
 from .filesystem import Place, publish
 from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
+from .store import is_passing, upload
 
 _HELD_BYTES = 64 << 20
 RECEIPT = b"hyperdiag.receipt"  # the key in a data file's footer
@@ -26,9 +28,10 @@ ERROR_CODE, ERROR_DETAIL = "_error_code", "_error_detail"
 class ShardSink:
     """Writes one shard's output, batch by batch.
 
-    Files grow in the run's scratch folder and get their names in `commit`: the quarantine file
-    first, the data file last, so that a data file vouches for its whole shard. Used as a context
-    manager, it removes what was not committed.
+    Files grow in the run's scratch folder, or, for an object store, in a nameless file of this
+    machine, and get their names in `commit`: the quarantine file first, the data file last, so
+    that a data file vouches for its whole shard. Used as a context manager, it removes what was
+    not committed.
 
     Args:
         output: the output folder.
@@ -116,34 +119,45 @@ class _Scratch:
     """A Parquet file under way."""
 
     def __init__(self, output: Place, name: str, schema: pa.Schema):
-        self._place = output / SCRATCH / f"{uuid.uuid4().hex}-{name}"
         self._open = True
+        self._place = output / SCRATCH / f"{uuid.uuid4().hex}-{name}"
+        self._local: IO[bytes] | None = None
+        self._where: Place | str = self._place
+        if output.is_store:
+            self._where = f"a temporary file (TMPDIR), on its way to {output}"
         floats = float_leaves(schema)
-        with _writing(self._place):
+        with _writing(self._where):
+            if output.is_store:  # nameless: gone when this process is, however it ends
+                self._local = tempfile.TemporaryFile()  # noqa: SIM115
             self._writer = pq.ParquetWriter(
-                self._place.path,
+                self._local or self._place.path,
                 schema,
-                filesystem=self._place.filesystem,
+                filesystem=None if self._local else self._place.filesystem,
                 compression="zstd",
                 compression_level=1,
-                # Dictionary encoding must be off for a column, or the split is ignored.
                 write_page_checksum=True,
+                # Dictionary encoding must be off for a column, or the split is ignored.
                 use_dictionary=other_leaves(schema),
                 column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
             )
 
     def write(self, table: pa.Table) -> None:
-        with _writing(self._place):
+        with _writing(self._where):
             self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
     def close(self, metadata: Mapping[bytes, bytes]) -> None:
-        with _writing(self._place):
+        with _writing(self._where):
             self._writer.add_key_value_metadata(metadata)
             self._writer.close()
 
     def publish(self, place: Place) -> None:
         with _writing(place):
-            publish(self._place, place)
+            if self._local:
+                self._local.seek(0)
+                upload(place.filesystem, place.path, self._local)
+                self._local.close()
+            else:
+                publish(self._place, place)
         self._open = False
 
     def discard(self) -> None:
@@ -157,25 +171,34 @@ class _Scratch:
             self._open = False
 
     def _delete(self) -> None:
-        self._place.filesystem.delete_file(self._place.path)
+        if self._local:
+            self._local.close()
+        else:
+            self._place.filesystem.delete_file(self._place.path)
 
 
 @contextmanager
-def _writing(place: Place) -> Iterator[None]:
+def _writing(where: Place | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"cannot write {place.path}: {error}. Free space or mend the permissions, then run "
+            f"cannot write {where}: {error}. Free space or mend the permissions, then run "
             "the same command again: finished shards are kept"
         ) from error
 
 
 def read_receipt(place: Place) -> dict[str, Any] | None:
-    """Return the receipt in a data file's footer; None if the file is no data file of a run."""
+    """Return the receipt in a data file's footer; None if the file is no data file of a run.
+
+    Raises:
+        OutputError: if a store does not give it for now.
+    """
     try:
         metadata = pq.read_metadata(place.path, filesystem=place.filesystem).metadata
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError) as error:
+        if is_passing(error):  # nothing is known of the file: it may well be done
+            raise OutputError(f"cannot read {place}: {error}") from error
         return None
     text = (metadata or {}).get(RECEIPT)
     return None if text is None else json.loads(text)
@@ -188,5 +211,5 @@ def prepare_folders(output: Place) -> None:
         OutputError: naming the path and the cause.
     """
     with _writing(output):
-        for name in (DATA, QUARANTINE, RUN, SCRATCH):
+        for name in (DATA, QUARANTINE, RUN, *(() if output.is_store else (SCRATCH,))):
             output.filesystem.create_dir((output / name).path, recursive=True)

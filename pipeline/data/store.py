@@ -1,0 +1,100 @@
+"""Object stores: how long they are tried, and uploads that appear whole or not at all."""
+
+import ctypes
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
+from urllib.parse import parse_qsl, urlencode
+
+from pyarrow import fs
+
+from pipeline.errors import UsageError
+
+# As pyarrow calls their filesystems: nothing can be renamed, and an upload appears when it is
+# completed. Azure's ("abfs") is none of these: there a stream's file appears when it is opened.
+STORES = ("s3", "gcs")
+
+# What pyarrow takes from a URI ends after six seconds of a busy store, or ninety of a silent one.
+# The waits between attempts double from 50 ms: ten make half a minute.
+_S3_TRIES = {"max_attempts": 10, "connect_timeout": 5.0, "request_timeout": 20.0}
+# pyarrow takes these from a URI alone, and from there takes no strategy.
+_URI_ONLY = {"tls_ca_dir_path", "tls_verify_certificates", "smart_defaults"}
+
+_PIECE_BYTES = 20 << 20  # two of pyarrow's parts: what an upload holds in memory, twice
+
+# How pyarrow words what may be over in a while, as opposed to what is not there or not allowed.
+_PASSING = re.compile(
+    r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|"
+    r"REQUEST_TIMEOUT|UNKNOWN \(HTTP status (429|5\d\d)\))"
+)
+
+
+def open_s3(uri: str) -> tuple[fs.FileSystem, str]:
+    """Return the filesystem and the path that an S3 URI names.
+
+    Beyond pyarrow's, a URI's options may be `max_attempts` of a request, `connect_timeout` and
+    `request_timeout` (seconds without a byte).
+
+    Raises:
+        UsageError: if one of these is no number, or stands beside an option that excludes it.
+        ValueError, OSError: as pyarrow does.
+    """
+    base, _, query = uri.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    given = {name: _positive(name, options.pop(name)) for name in _S3_TRIES if name in options}
+    fixed = _URI_ONLY.intersection(options)
+    if given and fixed:
+        raise UsageError(f"an s3:// URI takes {min(given)} or {min(fixed)}, not both")
+    # Files of less than 10 MB go up in one request, and leave nothing behind if that fails.
+    options.setdefault("allow_delayed_open", "true")
+    filesystem, path = fs.FileSystem.from_uri(f"{base}?{urlencode(options)}")
+    if not fixed:
+        tries = {**_S3_TRIES, **given}
+        # Not the standard strategy: that one ends for good after a hundred retries in all.
+        strategy = fs.AwsDefaultS3RetryStrategy(max_attempts=int(tries.pop("max_attempts")))
+        _, (arguments,) = filesystem.__reduce__()
+        filesystem = fs.S3FileSystem(**{**arguments, **tries, "retry_strategy": strategy})
+    return filesystem, path
+
+
+def _positive(name: str, value: str | float) -> float:
+    try:
+        number = float(value)
+        if not 0 < number < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"{name} in an s3:// URI must be a positive number; got {value}") from None
+    return number
+
+
+def is_passing(error: BaseException) -> bool:
+    """Return whether an error is an S3 store's that cannot be reached, or is too busy, for now."""
+    return isinstance(error, OSError) and _PASSING.search(str(error)) is not None
+
+
+def upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:
+    """Write the rest of an open file to an object, which appears once all of it has arrived.
+
+    Raises:
+        OSError: if it has not; an object that was there before is still there then.
+    """
+    # In a thread, which no signal's exception can leave between the first byte and the last.
+    uploader = ThreadPoolExecutor(1)
+    try:
+        uploader.submit(_upload, filesystem, path, content).result()
+    finally:
+        uploader.shutdown(wait=False)
+
+
+def _upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:
+    stream = filesystem.open_output_stream(path)
+    try:
+        while piece := content.read(_PIECE_BYTES):
+            stream.write(piece)
+            stream.flush()  # or all parts of a large file would wait in memory
+    except BaseException:
+        # pyarrow has no way to abort an upload, and completes it whenever its stream is closed, by
+        # the garbage collector too: a torn one is never to be collected, not even at the very end.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
+        raise
+    stream.close()
