@@ -19,6 +19,7 @@ from .shard import Rows, Shard
 
 _READ_BUFFER = 1 << 20  # bytes of a column chunk held at a time, so that its size does not matter
 
+from .workarounds import cast_views, unsliced
 
 @dataclass(frozen=True)
 class ParquetSource:
@@ -94,7 +95,7 @@ class ParquetSource:
             batches = parquet.iter_batches(
                 batch_rows, row_groups=groups, columns=stored, use_threads=False
             )
-            tables = (pa.Table.from_batches([batch]) for batch in batches)
+            tables = (cast_views(pa.Table.from_batches([batch])) for batch in batches)
             yield from _regroup(
                 self._selected(tables, shard, self._partition_values(file.path)),
                 batch_rows,
@@ -123,7 +124,7 @@ class ParquetSource:
                     value = pa.scalar(partition.get(name), kind)
                     table = table.append_column(name, pa.repeat(value, table.num_rows))
             seen += table.num_rows
-            kept = table.select(list(self.columns))
+            kept = unsliced(table.select(list(self.columns)))
             if self._keep is None:
                 yield Rows(kept, index, 0)
             else:
@@ -147,7 +148,7 @@ def _regroup(parts: Iterator[Rows], batch_rows: int) -> Iterator[Rows]:
         while sum(rows.table.num_rows for rows in held) >= batch_rows:
             whole = _joined(held)
             yield Rows(whole.table.slice(0, batch_rows), whole.index[:batch_rows], whole.filtered)
-            held = [Rows(whole.table.slice(batch_rows), whole.index[batch_rows:], 0)]
+            held = [Rows(unsliced(whole.table.slice(batch_rows)), whole.index[batch_rows:], 0)]
     last = _joined(held) if held else None
     if last is not None and (last.table.num_rows or last.filtered):
         yield last

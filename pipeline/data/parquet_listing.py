@@ -17,6 +17,7 @@ from pyarrow import fs
 from pipeline.errors import UsageError, listed
 
 from .filesystem import Place, masked, resolve
+from .workarounds import without_views
 
 _FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
 
@@ -159,7 +160,7 @@ def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa
             metadata = parquet.metadata
             rows = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
             file = InputFile(info.path, info.size, info.mtime_ns or 0, rows)
-            return file, parquet.schema_arrow
+            return file, without_views(parquet.schema_arrow)
     except (pa.ArrowException, OSError, ValueError) as error:  # names that are no UTF-8, too
         return str(error).splitlines()[0]
 

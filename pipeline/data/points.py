@@ -12,6 +12,7 @@ import pyarrow.types as pt
 from pipeline.errors import Problems, closest, listed
 
 from .faults import Fault, Faults
+from .workarounds import unsliced_array
 
 # Text is taken for a number only where it is one by itself: "1.5", " -2e3 ", not "1,5" or "nan".
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
@@ -171,6 +172,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    array = unsliced_array(array)
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
