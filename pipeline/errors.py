@@ -23,6 +23,10 @@ class UsageError(HyperdiagError):
         return type(self), (self.problems,)
 
 
+class InputError(HyperdiagError):
+    """A file of the dataset cannot be read, or is not the one that was planned."""
+
+
 class OutputError(HyperdiagError):
     """The output cannot be written (disk full, permission, store refuses): the run stops."""
 

@@ -212,24 +212,26 @@ class Layout:
 
 
 def float_leaves(schema: pa.Schema) -> list[str]:
-    """Return the Parquet paths of a schema's floating-point leaves."""
-    return [
-        path
-        for field in schema
-        for path, kind in _leaves(field.name, field.type)
-        if pt.is_floating(kind) and not pt.is_float16(kind)
-    ]
+    """Return the Parquet paths of a schema's floating-point leaves.
+
+    A column with dots in its name may share the path of another one's leaf: such a path counts
+    only if floats alone stand there.
+    """
+    others = set(other_leaves(schema))
+    return [path for path, _ in _all_leaves(schema) if path not in others]
 
 
 def other_leaves(schema: pa.Schema) -> list[str]:
     """Return the Parquet paths of the leaves that hold anything else."""
-    floats = set(float_leaves(schema))
     return [
         path
-        for field in schema
-        for path, _ in _leaves(field.name, field.type)
-        if path not in floats
+        for path, kind in _all_leaves(schema)
+        if not pt.is_floating(kind) or pt.is_float16(kind)
     ]
+
+
+def _all_leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+    return [leaf for field in schema for leaf in _leaves(field.name, field.type)]
 
 
 def _leaves(path: str, kind: pa.DataType) -> list[tuple[str, pa.DataType]]:

@@ -1,6 +1,7 @@
 """Rows of Parquet files, a batch at a time."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -12,9 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from pipeline.errors import InputError
+
 from .filesystem import resolve
 from .row_filter import parse_filter
 from .shard import InputFile, Rows, Shard
+from .workarounds import cast_views, unsliced
 
 _READ_BUFFER = 1 << 20  # bytes of a column chunk held at a time, so that its size does not matter
 
@@ -81,23 +85,31 @@ class ParquetSource:
         """Yield a shard's rows, `batch_rows` at a time, reading no more ahead than that.
 
         Raises:
-            OSError: if the file is gone, or not the one that was planned.
+            InputError: if the file cannot be read, or is not the one that was planned.
         """
         place = resolve(self.path)
         file = shard.file
         assert file is not None
         info = place.filesystem.get_file_info(file.path)
         if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
-            raise OSError(f"{file.path} has changed since the run was planned")
-        with pq.ParquetFile(
-            file.path, filesystem=place.filesystem, buffer_size=_READ_BUFFER, pre_buffer=False
-        ) as parquet:
+            raise InputError(f"{file.path} has changed since the run was planned")
+        with (
+            _reading(file.path),
+            pq.ParquetFile(
+                file.path, filesystem=place.filesystem, buffer_size=_READ_BUFFER, pre_buffer=False
+            ) as parquet,
+        ):
             groups = range(shard.first_row_group, shard.first_row_group + shard.row_groups)
             stored = [name for name in self.columns if name not in self.partition_keys]
-            batches = parquet.iter_batches(
-                batch_rows, row_groups=groups, columns=stored, use_threads=False
+            # One by one: a page with more values than its row group has rows would shift the next.
+            batches = (
+                batch
+                for group in groups
+                for batch in parquet.iter_batches(
+                    batch_rows, row_groups=[group], columns=stored, use_threads=False
+                )
             )
-            tables = (pa.Table.from_batches([batch]) for batch in batches)
+            tables = (cast_views(pa.Table.from_batches([batch])) for batch in batches)
             yield from _regroup(
                 self._selected(tables, shard, self._partition_values(file.path)),
                 batch_rows,
@@ -116,8 +128,6 @@ class ParquetSource:
         seen = 0
         for table in tables:
             table = table.slice(0, shard.rows - seen)  # `limit` may end inside a row group
-            if table.num_rows == 0:
-                return
             first = shard.first_row + seen
             index = pa.array(np.arange(first, first + table.num_rows))
             for name in self.columns:
@@ -126,13 +136,25 @@ class ParquetSource:
                     value = pa.scalar(partition.get(name), kind)
                     table = table.append_column(name, pa.repeat(value, table.num_rows))
             seen += table.num_rows
-            kept = table.select(list(self.columns))
+            kept = unsliced(table.select(list(self.columns)))
             if self._keep is None:
                 yield Rows(kept, index, 0)
             else:
                 kept = kept.append_column(_INDEX, index).filter(self._keep)
                 filtered = table.num_rows - kept.num_rows
                 yield Rows(kept.drop_columns(_INDEX), kept[_INDEX].combine_chunks(), filtered)
+            if seen == shard.rows:
+                return
+        # A page that lost some of its rows need not be an error to the reader.
+        raise OSError(f"it ends after {seen} of {shard.rows} rows from row {shard.first_row} on")
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read: {error}; mend or remove the file") from error
 
 
 _INDEX = "\0row index"  # no Parquet column of a user's has this name
@@ -150,7 +172,7 @@ def _regroup(parts: Iterator[Rows], batch_rows: int) -> Iterator[Rows]:
         while sum(rows.table.num_rows for rows in held) >= batch_rows:
             whole = _joined(held)
             yield Rows(whole.table.slice(0, batch_rows), whole.index[:batch_rows], whole.filtered)
-            held = [Rows(whole.table.slice(batch_rows), whole.index[batch_rows:], 0)]
+            held = [Rows(unsliced(whole.table.slice(batch_rows)), whole.index[batch_rows:], 0)]
     last = _joined(held) if held else None
     if last is not None and (last.table.num_rows or last.filtered):
         yield last

@@ -19,6 +19,7 @@ from pipeline.errors import UsageError, listed
 from .filesystem import Place, masked, resolve
 from .shard import InputFile
 from .store import is_passing
+from .workarounds import without_views
 
 _FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
 
@@ -28,6 +29,12 @@ class BadFile(NamedTuple):
 
     path: str
     reason: str
+
+
+class _Footer(NamedTuple):
+    file: InputFile
+    schema: pa.Schema
+    columns: frozenset[tuple[str, str]]
 
 
 class Listing(NamedTuple):
@@ -63,21 +70,19 @@ def list_parquet(path: str) -> Listing:
     place, infos = _find(path)
     with ThreadPoolExecutor(_FOOTER_READERS) as readers:
         footers = list(readers.map(lambda info: _footer(place.filesystem, info), infos))
-    good = [footer for footer in footers if isinstance(footer, tuple)]
+    good = [footer for footer in footers if isinstance(footer, _Footer)]
     bad = [BadFile(i.path, f) for i, f in zip(infos, footers, strict=True) if isinstance(f, str)]
     if not good:
         reasons = "; ".join(f"{file.path}: {file.reason}" for file in bad[:5])
         raise UsageError(f"dataset.path {masked(path)}: no file can be read: {reasons}")
-    usual = Counter(_columns_of(schema) for _, schema in good).most_common(1)[0][0]
-    model, reference = next(pair for pair in good if _columns_of(pair[1]) == usual)
-    keys = _partition_schema(place, [file.path for file, _ in good], reference.names)
+    usual = Counter(footer.columns for footer in good).most_common(1)[0][0]
+    model, reference, _ = next(footer for footer in good if footer.columns == usual)
+    keys = _partition_schema(place, [footer.file.path for footer in good], reference.names)
     files = []
-    for file, schema in good:
+    for file, schema, _ in good:
         difference = _difference(schema, reference)
         if difference:
             bad.append(BadFile(file.path, f"{difference}, unlike {model.path}"))
-        elif len(set(schema.names)) < len(schema.names):
-            bad.append(BadFile(file.path, "two columns have the same name"))
         else:
             files.append(file)
     # What one file declares free of nulls, another may not.
@@ -139,17 +144,36 @@ def _hidden(path: str, base: str) -> bool:
     return any(part.startswith(("_", ".")) for part in inside)
 
 
-def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa.Schema] | str:
+def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> _Footer | str:
     try:
         with pq.ParquetFile(info.path, filesystem=filesystem) as parquet:
-            metadata = parquet.metadata
+            metadata, schema = parquet.metadata, without_views(parquet.schema_arrow)
+            wrong = _contradiction(metadata) or _named_twice(schema.names)
+            if wrong:
+                return wrong
             rows = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
             file = InputFile(info.path, info.size, info.mtime_ns or 0, rows)
-            return file, parquet.schema_arrow
+            return _Footer(file, schema, _columns_of(schema))
     except (pa.ArrowException, OSError, ValueError) as error:  # names that are no UTF-8, too
         if is_passing(error):  # no fault of the file's, which must not be left out for it
             raise UsageError(f"dataset.path: cannot read {info.path}: {error}") from error
-        return str(error).splitlines()[0]
+        return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _contradiction(metadata: pq.FileMetaData) -> str | None:
+    """Return how a footer contradicts itself on its rows: a damaged count would lose some.
+
+    What it tells of columns stays unread here: where that is damaged, pyarrow ends the process.
+    """
+    groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    if sum(groups) == metadata.num_rows and min(groups, default=0) >= 0:
+        return None
+    return f"its footer tells of {metadata.num_rows} rows, its row groups of {sum(groups)}"
+
+
+def _named_twice(names: list[str]) -> str | None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    return f"two columns have the same name: {listed(twice)}" if twice else None
 
 
 def _partition_schema(place: Place, paths: list[str], own: list[str]) -> pa.Schema:

@@ -12,6 +12,7 @@ import pyarrow.types as pt
 from pipeline.errors import Problems, closest, listed
 
 from .faults import Fault, Faults
+from .workarounds import unsliced_array
 
 # Text is taken for a number only where it is one by itself: "1.5", " -2e3 ", not "1,5" or "nan".
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
@@ -171,6 +172,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    array = unsliced_array(array)
     return array.storage if isinstance(array, pa.ExtensionArray) else array
 
 
@@ -189,9 +191,11 @@ def _numbers(array: pa.Array, dtype: str, what: str, faults: Faults) -> np.ndarr
         array = array.cast(pa.large_string())
         number = pc.fill_null(pc.match_substring_regex(array, _NUMBER), False)
         if pc.any(pc.invert(number)).as_py():
-            details = [f"{what} is the text {value!r:.60}" for value in array.to_pylist()]
+            raw = array.cast(pa.large_binary()).to_pylist()  # a damaged file's may be no UTF-8
+            texts = [value and value.decode(errors="replace") for value in raw]
+            details = [f"{what} is the text {text!r:.60}" for text in texts]
             faults.add(~_mask(number), Fault.NOT_A_NUMBER, details)
-        array = pc.if_else(number, pc.utf8_trim_whitespace(array), "0")
+        array = pc.utf8_trim_whitespace(pc.if_else(number, array, "0"))
     if not pt.is_floating(array.type):
         array = array.cast(pa.float64(), safe=False)
     if array.null_count:

@@ -44,7 +44,8 @@ def parse_filter(text: str, schema: pa.Schema) -> pc.Expression:
         raise UsageError(f"dataset.filter '{text}': {error.msg}; {_USAGE}") from error
     try:
         expression = _logic(tree, schema, text)
-        schema.empty_table().filter(expression)
+        # Not `schema.empty_table`, which knows no tensors.
+        pa.Table.from_batches([], schema).filter(expression)
     except pa.ArrowException as error:
         raise UsageError(f"dataset.filter '{text}': {str(error).splitlines()[0]}") from error
     return expression

@@ -3,7 +3,7 @@
 import json
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -86,7 +86,7 @@ class ShardSink:
             ROW_INDEX: index.filter(bad),
         }
         # A dataset's own columns of these names (of an earlier quarantine, say) step aside.
-        rows = rows.rename_columns([f"{n}_input" if n in added else n for n in rows.column_names])
+        rows = rows.rename_columns(_beside(rows.column_names, added))
         for name, column in added.items():
             rows = rows.append_column(name, column)
         if self._quarantine is None:
@@ -113,6 +113,17 @@ class ShardSink:
         with _writing(place):
             info = place.info()
         return info.size, info.mtime_ns or 0
+
+
+def _beside(names: Sequence[str], taken: Container[str]) -> list[str]:
+    """Return names in which those that are taken have got an ending that makes them new."""
+    found = []
+    for name in names:
+        new = name
+        while new in taken or (new != name and new in names):
+            new += "_input"
+        found.append(new)
+    return found
 
 
 class _Scratch:

@@ -3,13 +3,16 @@
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.data.faults import Fault, Faults
 from pipeline.data.filesystem import resolve
 from pipeline.data.parquet_listing import list_parquet
 from pipeline.data.row_filter import parse_filter
+from pipeline.data.sink import ShardSink, prepare_folders
 from pipeline.errors import UsageError
 
 
@@ -80,3 +83,35 @@ def test_filter_outside_a_long_list_leaves_nulls_out():
 def test_filter_with_a_long_list_of_two_kinds_is_refused():
     with pytest.raises(UsageError, match=r"dataset\.filter"):
         parse_filter(f"f in {[*range(200), 'a']}", pa.schema([("f", pa.int64())]))
+
+
+def test_filter_beside_a_tensor_column_keeps_its_rows():
+    tensor = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((3, 2)))
+    table = pa.table({"t": tensor, "i": [1, 2, 3]})
+    assert table.filter(parse_filter("i >= 2", table.schema))["i"].to_pylist() == [2, 3]
+
+
+def test_column_whose_path_is_that_of_a_nested_one_of_another_type_is_written(tmp_path):
+    table = pa.table({"a": [{"b": "text"}], "a.b": [1.5], "c.d": [2.5]})
+    prepare_folders(resolve(str(tmp_path)))
+    with ShardSink(resolve(str(tmp_path)), "part.parquet", table.schema, 10) as sink:
+        sink.write(table)
+        sink.commit({})
+    found = pq.ParquetFile(tmp_path / "data/part.parquet")
+    assert found.read().equals(table)
+    assert "BYTE_STREAM_SPLIT" in found.metadata.row_group(0).column(2).encodings
+
+
+def test_quarantine_beside_a_column_that_stepped_aside_before_stays_readable(tmp_path):
+    names = ["_error_code", "_error_code_input", "_row_index_input", "_row_index"]
+    table = pa.table({name: [name] for name in names})
+    faults = Faults(1)
+    faults.add(np.array([True]), Fault.NULL, "is null")
+    prepare_folders(resolve(str(tmp_path)))
+    with ShardSink(resolve(str(tmp_path)), "part.parquet", table.schema, 10) as sink:
+        sink.quarantine(table, "in.parquet", pa.array([7]), faults)
+        sink.commit({})
+    found = pq.read_table(tmp_path / "quarantine/part.parquet").to_pylist()[0]
+    assert len(found) == 8
+    assert (found["_error_code"], found["_row_index"]) == ("null", 7)
+    assert [value for value in found.values() if value in names] == names

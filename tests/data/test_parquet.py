@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline.data.parquet import ParquetSource
 from pipeline.data.parquet_listing import list_parquet
 from pipeline.data.shard import InputFile
+from pipeline.errors import InputError
 
 
 def _source(path, columns=None, row_filter=None, limit=None, shard_rows=10**9):
@@ -140,7 +141,7 @@ def test_read_file_changed_since_the_listing_is_refused(numbers, change):
         os.utime(numbers, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
     else:
         numbers.unlink()
-    with pytest.raises(OSError, match=r"rows\.parquet"):
+    with pytest.raises(InputError, match=r"rows\.parquet"):
         _read(source, 10)
 
 

@@ -3,7 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import HyperdiagError
+from pipeline.errors import HyperdiagError, InputError
 from pipeline.run.plan import Plan
 from pipeline.run.planner import make_plan
 from pipeline.run.worker import Worker
@@ -112,7 +112,7 @@ def test_derive_of_a_file_that_changed_fails_by_name(worker, tmp_path):
     made = worker(pa.table({"a": [1.0], "b": [1.0]}))
     (shard,) = made.plan.shards()
     pq.write_table(pa.table({"a": [1.0, 2.0], "b": [1.0, 2.0]}), tmp_path / "rows.parquet")
-    with pytest.raises(OSError, match=r"rows\.parquet has changed since the run was planned"):
+    with pytest.raises(InputError, match=r"rows\.parquet has changed since the run was planned"):
         made.derive(shard)
     assert list((tmp_path / "out/data").iterdir()) == []
 

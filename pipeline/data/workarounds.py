@@ -1,0 +1,68 @@
+"""Ways around what Arrow (26) cannot do with some types, or does wrongly."""
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+
+def without_views(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with `string` for `string_view` and `binary` for `binary_view`, at any depth.
+
+    Arrow can neither filter nor take what holds views.
+    """
+    return pa.schema([_plain_field(field) for field in schema], schema.metadata)
+
+
+def _plain_field(field: pa.Field) -> pa.Field:
+    return field.with_type(_plain(field.type))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pt.is_string_view(kind):
+        return pa.string()
+    if pt.is_binary_view(kind):
+        return pa.binary()
+    if pt.is_struct(kind):
+        return pa.struct([_plain_field(field) for field in kind])
+    if pt.is_list(kind):
+        return pa.list_(_plain_field(kind.value_field))
+    if pt.is_large_list(kind):
+        return pa.large_list(_plain_field(kind.value_field))
+    if pt.is_fixed_size_list(kind):
+        return pa.list_(_plain_field(kind.value_field), kind.list_size)
+    if pt.is_map(kind):
+        key, item = _plain_field(kind.key_field), _plain_field(kind.item_field)
+        return pa.map_(key, item, kind.keys_sorted)
+    return kind
+
+
+def cast_views(table: pa.Table) -> pa.Table:
+    """Return a table of the schema `without_views`."""
+    schema = without_views(table.schema)
+    return table if schema == table.schema else table.cast(schema)
+
+
+def unsliced(table: pa.Table) -> pa.Table:
+    """Return a table in which no matrix column is a slice.
+
+    From a slice of fixed-size lists of fixed-size lists, Arrow takes and filters wrong numbers.
+    """
+    for position, field in enumerate(table.schema):
+        if _holds_matrix(field.type):
+            chunks = [unsliced_array(chunk) for chunk in table.column(position).chunks]
+            table = table.set_column(position, field, pa.chunked_array(chunks, field.type))
+    return table
+
+
+def unsliced_array(array: pa.Array) -> pa.Array:
+    """Return an array that is no slice of another, if it holds matrices."""
+    if array.offset == 0 or not _holds_matrix(array.type):
+        return array
+    return pa.concat_arrays([array, array.slice(0, 0)])  # which copies; one alone is returned
+
+
+def _holds_matrix(kind: pa.DataType) -> bool:
+    if isinstance(kind, pa.BaseExtensionType):
+        kind = kind.storage_type
+    if pt.is_fixed_size_list(kind):
+        return pt.is_fixed_size_list(kind.value_type) or _holds_matrix(kind.value_type)
+    return pt.is_struct(kind) and any(_holds_matrix(field.type) for field in kind)
