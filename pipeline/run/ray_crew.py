@@ -180,11 +180,13 @@ class Crew:
             HyperdiagError: if there have been too few workers for too long.
         """
         now = time.monotonic()
-        if len(self.ready) >= self.least:
+        # Those that compile are there, however long it takes.
+        placed = sum(member.address is not None for member in self.members)
+        if placed >= self.least:
             self._enough = now
         elif now - self._enough > self._cluster.wait_seconds:
             raise HyperdiagError(
-                f"{len(self.ready)} workers, fewer than cluster.min_workers={self.least}, for "
+                f"{placed} workers, fewer than cluster.min_workers={self.least}, for "
                 f"{self._cluster.wait_seconds:g} s (cluster.wait_seconds): the cluster has room "
                 f"for {room_for(self._cluster)}; what is finished is kept, and the same command "
                 "goes on from there"
