@@ -1,4 +1,4 @@
-"""Our kernels against what others would write; or the whole job against its kernel."""
+"""Our kernels against what others would write; or the whole job against its kernel and Ray Data."""
 
 import json
 import logging
@@ -35,7 +35,7 @@ log = logging.getLogger("hyperdiag")
 
 # The keys that each subject heeds; any other would be given in vain.
 _KERNELS = ("networks", "contestants", "rounds", "rows_scale", "threads")
-_JOB = ("repeats",)
+_JOB = ("repeats", "plain_ray_data")
 
 # The widest table: seven contestants' rates.
 _TABLE_WIDTH = 132
@@ -53,6 +53,7 @@ class BenchConfig(BaseModel):
     rows_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     threads: Literal[1, "all"] = 1
     repeats: PositiveInt = 3
+    plain_ray_data: bool = True
 
 
 def task(composed: DictConfig) -> None:
@@ -63,7 +64,7 @@ def task(composed: DictConfig) -> None:
     if options.subject == "job":
         from ._bench_job import bench_job  # late: the kernels need no workers
 
-        bench_job(composed, options.repeats)
+        bench_job(composed, options.repeats, options.plain_ray_data)
     else:
         bench_kernels(options, composed.output.path)
 

@@ -3,7 +3,8 @@
 `subject.py` says what a network of the race is; `zoo.py` lists them, built in `dense.py` and
 `structured.py`; `rivals.py` has the contestants, `race.py` times them in turn on one network and
 checks their numbers, `peak.py` says what the machine could do at most, `report.py` makes tables and
-JSON, and `picture.py` draws.
+JSON, and `picture.py` draws. `plain_ray_data.py` is the rival of the whole job; it is not imported
+here, since it needs more packages.
 """
 
 from .peak import dense_multiply_adds, matmul_peak

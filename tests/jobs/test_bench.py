@@ -2,6 +2,8 @@ import json
 
 import pytest
 
+from jobs._bench_plain import why_no_plain
+
 BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 
 
@@ -10,15 +12,55 @@ def test_bench_of_a_job_measures_job_and_kernel_in_one_run(hyperdiag, tmp_path):
     (tmp_path / "out/mine.txt").write_text("stays")
     done = hyperdiag(
         *("bench", "bench.subject=job", "network=chain", BOX, "dataset.rows=20000"),
-        *("bench.repeats=2", "cluster=inline", "output.path=out"),
+        *("bench.repeats=2", "bench.plain_ray_data=false", "cluster=inline", "output.path=out"),
     )
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out/bench.json").read_text())
     assert report["rows"] == 20000
-    assert len(report["ratios"]) == 2
-    assert 0 < report["ratio"] <= 1.5
-    assert report["job_rows_per_s"] > 0
+    assert list(report["rows_per_s"]) == ["kernel alone", "whole job"]
+    assert min(report["rows_per_s"]["whole job"]) > 0
+    assert list(report["ratios"]) == ["whole job / kernel alone"]
+    assert [0 < ratio <= 1.5 for ratio in report["ratios"]["whole job / kernel alone"]] == [
+        True
+    ] * 2
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bench.json", "mine.txt"]
+
+
+def test_bench_of_a_job_measures_plain_ray_data_on_the_same_rows(hyperdiag, tmp_path):
+    pytest.importorskip("pandas")
+    done = hyperdiag(
+        *("bench", "bench.subject=job", "network=chain", BOX, "dataset.rows=20000"),
+        *("bench.repeats=1", "cluster=inline", "output.path=out"),
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out/bench.json").read_text())
+    rates = {name: rates[0] for name, rates in report["rows_per_s"].items()}
+    assert list(rates) == ["kernel alone", "whole job", "plain Ray Data"]
+    ratio = rates["whole job"] / rates["plain Ray Data"]
+    assert report["ratios"]["whole job / plain Ray Data"] == [ratio]
+    assert ratio > 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["bench.json"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (("dataset=design",), None),
+        (("dataset=parquet", "dataset.path=."), None),
+        (("dataset=parquet", "dataset.path=.", "dataset.filter='q > 1'"), "it derives all rows"),
+        (("dataset=parquet", "dataset.path=s3://bucket/folder"), "it derives all rows"),
+        (("derivatives.wrt=[q]",), "it derives all rows"),
+        (("derivatives.dtype=float64",), "it derives all rows"),
+        (("output.provenance=true",), "it derives all rows"),
+        (("cluster=existing",), "on cores of this machine"),
+        (("cluster.gpus_per_worker=1",), "on cores of this machine"),
+    ],
+)
+def test_plain_ray_data_is_left_out_where_its_work_would_differ(configure, overrides, reason):
+    pytest.importorskip("pandas")
+    config, _ = configure(*overrides)
+    why_not = why_no_plain(config)
+    assert why_not is None if reason is None else reason in why_not
 
 
 def test_bench_of_kernels_races_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
