@@ -51,9 +51,16 @@ class Place(NamedTuple):
         return self.info().type != fs.FileType.NotFound
 
     def read_bytes(self) -> bytes:
-        """Return the content of the file here."""
-        with self.filesystem.open_input_file(self.path) as file:
-            return file.read(file.size())  # at once: without a size, a request for each 256 KiB
+        """Return the content of the file here.
+
+        Raises:
+            UsageError: if it cannot be read.
+        """
+        try:
+            with self.filesystem.open_input_file(self.path) as file:
+                return file.read(file.size())  # at once: else a request for each 256 KiB
+        except OSError as error:
+            raise UsageError(f"cannot read {self}: {error}") from error
 
 
 def is_uri(path: str) -> bool:

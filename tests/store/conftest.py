@@ -1,4 +1,3 @@
-import http.client
 import io
 import itertools
 import subprocess
@@ -62,7 +61,7 @@ class Store:
 
     def __init__(self, server, proxy):
         self.bucket = f"bucket{next(_numbers)}"
-        self._server, self._proxy = server, proxy
+        self._proxy = proxy
         self.client = boto3.client(
             "s3",
             endpoint_url=f"http://127.0.0.1:{server}",
@@ -92,14 +91,6 @@ class Store:
             pq.write_table(content, buffer, row_group_size=100)
             content = buffer.getvalue()
         self.client.put_object(Bucket=self.bucket, Key=path, Body=content)
-
-    def put_empty(self, paths):
-        """Write many objects without content, fast."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._server)
-        for path in paths:
-            connection.request("PUT", f"/{self.bucket}/{path}")
-            assert connection.getresponse().read() == b""
-        connection.close()
 
     def get(self, path):
         """Return an object's bytes; None if there is none."""

@@ -68,6 +68,7 @@ class Proxy:
         port: where it listens.
         requests: (method, unquoted path, kind of the fault or None) of every request so far.
         access_keys: if any, requests that are signed with no other get a 403.
+        page: if any, how many objects a listing's answer may hold.
     """
 
     def __init__(self, upstream):
@@ -83,7 +84,7 @@ class Proxy:
     def reset(self):
         """Forget the requests so far, and mend every fault."""
         with self._lock:
-            self.requests, self.access_keys = [], ()
+            self.requests, self.access_keys, self.page = [], (), None
             self._faults.clear()
             self._healed.notify_all()
 
@@ -177,6 +178,8 @@ def _pass_on(proxy, client):
     if not head:
         return
     method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
+    if proxy.page:
+        head = re.sub(rb"max-keys=\d+", b"max-keys=%d" % proxy.page, head)
     fault = proxy.take(method, unquote(target))
     kind = fault.kind if fault else None
     allowed = not proxy.access_keys or any(key.encode() in head for key in proxy.access_keys)

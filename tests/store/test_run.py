@@ -296,3 +296,12 @@ def test_workers_of_a_cluster_read_and_write_with_credentials_of_the_uri(
     assert store.table("out/data/").num_rows == 298
     assert store.table("out/quarantine/").num_rows == 2
     assert not any(SECRET.encode() in content for content in store.objects("out/").values())
+
+
+def test_plan_that_the_store_does_not_give_is_said(run, store, proxy):
+    run(*DESIGN, _to(store.uri("out")))
+    with (
+        proxy.fault("answer", method="GET", path="plan.json"),
+        pytest.raises(UsageError, match=f"cannot read s3://{store.bucket}/out/run/plan.json"),
+    ):
+        run(*DESIGN, _to(store.uri("out", max_attempts=1)))
