@@ -13,7 +13,9 @@ from typing import Any
 import jax
 
 from pipeline.config import Config
+from pipeline.data.filesystem import below, masked
 from pipeline.data.shard import Shard
+from pipeline.data.sink import QUARANTINE
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 
 from .inventory import Inventory
@@ -64,7 +66,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
             try:
                 ledger.open(config.output.mode, config_yaml)
             except OutputError as error:  # before the start, it is the configuration's fault
-                raise UsageError(f"output.path {config.output.path}: {error}") from error
+                raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
             return _fill(config, planned, ledger, started, stoppable)
@@ -96,7 +98,7 @@ def _fill(
     manifest = ledger.up_to_date()
     if manifest is not None:
         _check_bad_rows(config, inventory.tally)
-        log.info("everything is done already: %s", config.output.path)
+        log.info("everything is done already: %s", masked(config.output.path))
         return manifest
     log.info(
         "plan %s: %s rows in %s shards%s, to %s",
@@ -104,7 +106,7 @@ def _fill(
         f"{planned.rows:,}",
         f"{inventory.shards:,}",
         f", {inventory.count:,} of them done before" if inventory.count else "",
-        config.output.path,
+        masked(config.output.path),
     )
     work = Work()
     pulse = Pulse(ledger.output)
@@ -119,10 +121,9 @@ def _fill(
         manifest = make_manifest(planned, inventory, work, config.output.path)
         ledger.publish(manifest)
         state = DONE
-    except Stopped:
-        state = STOPPED
-        raise
     finally:
+        if stoppable.stopped and state != DONE:
+            state = STOPPED
         failed = [[one.shard.id, one.cause] for one in work.failures]
         pulse.stop(state, shards_done=inventory.count, failed=failed)
     return manifest
@@ -150,7 +151,7 @@ def _work(
         work.start_seconds = time.monotonic() - started
         log.info("%d workers ready after %s", work.workers, duration(work.start_seconds))
         began = time.monotonic()
-        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse)
+        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse, stoppable)
         work.seconds = time.monotonic() - began
     finally:
         pool.close()
@@ -158,7 +159,9 @@ def _work(
         raise RunIncomplete(_what_is_missing(work.failures, ledger.inventory, stopped_early))
 
 
-def _derive_missing(pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse) -> bool:
+def _derive_missing(
+    pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse, stoppable: "_Stoppable"
+) -> bool:
     """Derive shards; tell whether the run stopped early, since all of them fail."""
     inventory = ledger.inventory
     meter = Meter(rows, inventory.tally.read, pool.workers)
@@ -172,6 +175,7 @@ def _derive_missing(pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pu
             elif isinstance(outcome, Failed):
                 work.failures.append(outcome)
                 failures_in_a_row += 1
+            stoppable.check()
             meter.workers = pool.workers
             rows_done = inventory.tally.read + pool.rows_under_way()
             meter.update(rows_done, inventory.tally.bad)
@@ -194,7 +198,8 @@ def _check_bad_rows(config: Config, tally: Tally) -> None:
         raise RunIncomplete(
             f"{tally.bad:,} of {tally.read:,} rows are bad ({dict(tally.quarantined)}), more than "
             f"limits.max_bad_fraction={config.limits.max_bad_fraction:g}: look into "
-            f"{config.output.path}/quarantine; a larger limit and the same command publish the run"
+            f"{masked(below(config.output.path, QUARANTINE))}; a larger limit and the same command "
+            "publish the run"
         )
 
 
@@ -227,14 +232,27 @@ class _Stoppable:
 
     _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+    def __init__(self) -> None:
+        self.stopped: Stopped | None = None
+
     def __enter__(self) -> "_Stoppable":
         self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
         self.listen()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if isinstance(error, SystemExit) and error.code == signal.SIGTERM:
+            raise Stopped(signal.SIGTERM) from error  # by Ray's own handler, while Ray starts
+        # Ray's own code may turn it into another exception on its way up.
+        if self.stopped and error is not None and error is not self.stopped:
+            raise self.stopped from error
+
+    def check(self) -> None:
+        """Raise `Stopped` again where it was swallowed: Python drops what callbacks raise."""
+        if self.stopped:
+            raise self.stopped
 
     def listen(self) -> None:
         """Take the signals, from whoever has them."""
@@ -245,4 +263,5 @@ class _Stoppable:
         # Once is enough: closing down must not be interrupted by the second signal.
         for each in self._SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        raise Stopped(number)
+        self.stopped = Stopped(number)
+        raise self.stopped
