@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -54,23 +53,25 @@ class ParquetSource:
         left = self.limit
         number = 0
         for file in self.files:
-            starts = [0, *accumulate(file.row_group_rows)]
-            first = 0
             number = number if file.first_shard < 0 else file.first_shard
-            source = file._replace(row_group_rows=(), first_shard=-1)
-            for group in range(len(file.row_group_rows)):
-                rows = starts[group + 1] - starts[first]
-                full = rows >= self.shard_rows or group + 1 == len(file.row_group_rows)
-                if not full or rows == 0:
-                    continue
+            source = InputFile(file.path, file.size, file.modified_ns, ())
+            for first, groups, start, rows in self.runs(file):
                 if left is not None:
                     rows = min(rows, left)
                     left -= rows
                     if rows == 0:
                         return
-                yield Shard(number, source, first, group + 1 - first, starts[first], rows)
+                yield Shard(number, source, first, groups, start, rows)
                 number += 1
-                first = group + 1
+
+    def runs(self, file: InputFile) -> Iterator[tuple[int, int, int, int]]:
+        """Yield first row group, row groups, first row and rows of each shard of a file."""
+        first = start = rows = 0
+        for group, more in enumerate(file.row_group_rows, 1):
+            rows += more
+            if rows >= self.shard_rows or (rows and group == len(file.row_group_rows)):
+                yield first, group - first, start, rows
+                first, start, rows = group, start + rows, 0
 
     def file_name(self, shard: Shard) -> str:
         """Return the path of the file that a shard's rows come from."""

@@ -1,10 +1,10 @@
 """What stands at a dataset's path: its files, their row groups, their columns, the bad ones."""
 
 import fnmatch
-import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -22,6 +22,7 @@ from .store import is_passing
 from .workarounds import without_views
 
 _FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
+_FOOTERS_AT_ONCE = 4096
 
 
 class BadFile(NamedTuple):
@@ -29,12 +30,6 @@ class BadFile(NamedTuple):
 
     path: str
     reason: str
-
-
-class _Footer(NamedTuple):
-    file: InputFile
-    schema: pa.Schema
-    columns: frozenset[tuple[str, str]]
 
 
 class Listing(NamedTuple):
@@ -68,27 +63,79 @@ def list_parquet(path: str) -> Listing:
         UsageError: if there is nothing there, or nothing that can be read, or no answer.
     """
     place, infos = _find(path)
-    with ThreadPoolExecutor(_FOOTER_READERS) as readers:
-        footers = list(readers.map(lambda info: _footer(place.filesystem, info), infos))
-    good = [footer for footer in footers if isinstance(footer, _Footer)]
-    bad = [BadFile(i.path, f) for i, f in zip(infos, footers, strict=True) if isinstance(f, str)]
-    if not good:
+    files: list[InputFile] = []
+    kinds: list[_Kind] = []  # of each file
+    bad: list[BadFile] = []
+    distinct: dict[bytes, _Kind] = {}
+    for file, found in _footers(place, infos):
+        if isinstance(found, str):
+            bad.append(BadFile(file, found))
+            continue
+        files.append(found[0])
+        schema = found[1].remove_metadata()
+        kind = distinct.setdefault(schema.serialize().to_pybytes(), _Kind(schema, file))
+        kind.files += 1
+        kinds.append(kind)
+    if not files:
         reasons = "; ".join(f"{file.path}: {file.reason}" for file in bad[:5])
         raise UsageError(f"dataset.path {masked(path)}: no file can be read: {reasons}")
-    usual = Counter(footer.columns for footer in good).most_common(1)[0][0]
-    model, reference, _ = next(footer for footer in good if footer.columns == usual)
-    keys = _partition_schema(place, [footer.file.path for footer in good], reference.names)
-    files = []
-    for file, schema, _ in good:
-        difference = _difference(schema, reference)
-        if difference:
-            bad.append(BadFile(file.path, f"{difference}, unlike {model.path}"))
-        else:
-            files.append(file)
+    model = _usual(distinct.values())
+    keys = _partition_schema(place, [file.path for file in files], model.schema.names)
+    for kind in distinct.values():
+        kind.compare(model)
+    bad += [BadFile(f.path, k.wrong) for f, k in zip(files, kinds, strict=True) if k.wrong]
+    files = [file for file, kind in zip(files, kinds, strict=True) if not kind.wrong]
     # What one file declares free of nulls, another may not.
-    own = [field.with_nullable(True) for field in reference if field.name not in keys.names]
+    own = [field.with_nullable(True) for field in model.schema if field.name not in keys.names]
     schema = pa.schema([*own, *keys]).remove_metadata()
     return Listing(tuple(files), tuple(sorted(bad)), schema, tuple(keys.names), place.path)
+
+
+@dataclass
+class _Kind:
+    """Files of one schema: of a million files, few are held.
+
+    Attributes:
+        schema: theirs.
+        first: the path of the first of them.
+        files: how many they are.
+        wrong: why they cannot be used; empty if they can.
+    """
+
+    schema: pa.Schema
+    first: str
+    files: int = 0
+    wrong: str = ""
+
+    def compare(self, model: "_Kind") -> None:
+        """Say what is wrong with files of this kind in a dataset of the other."""
+        difference = _difference(self.schema, model.schema)
+        if difference:
+            self.wrong = f"{difference}, unlike {model.first}"
+
+
+def _usual(kinds: Iterable[_Kind]) -> _Kind:
+    """Return the first kind of those whose columns most files have."""
+    counts: Counter[frozenset[tuple[str, str]]] = Counter()
+    firsts: dict[frozenset[tuple[str, str]], _Kind] = {}
+    for kind in kinds:
+        columns = _columns_of(kind.schema)
+        counts[columns] += kind.files
+        firsts.setdefault(columns, kind)
+    return firsts[counts.most_common(1)[0][0]]
+
+
+def _footers(
+    place: Place, infos: list[fs.FileInfo]
+) -> Iterator[tuple[str, tuple[InputFile, pa.Schema] | str]]:
+    """Yield each path with what its footer says, or why that cannot be read; `infos` is used up."""
+    infos.reverse()
+    with ThreadPoolExecutor(_FOOTER_READERS) as readers:
+        while infos:
+            some = infos[: -_FOOTERS_AT_ONCE - 1 : -1]
+            del infos[-_FOOTERS_AT_ONCE:]
+            found = readers.map(lambda info: _footer(place.filesystem, info), some)
+            yield from zip((info.path for info in some), found, strict=True)
 
 
 def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
@@ -105,7 +152,7 @@ def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
             raise UsageError(f"dataset.path: nothing at {masked(path)}")
         base, keep = str(PurePosixPath(*parts[:fixed])), _matcher(place.path)
     try:
-        found = place.filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+        found = _list(place.filesystem, base)
     except OSError as error:
         raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
     infos = [
@@ -121,9 +168,13 @@ def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
     return Place(place.filesystem, base), sorted(infos, key=lambda info: info.path)
 
 
+def _list(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
+    return filesystem.get_file_info(fs.FileSelector(folder, recursive=True))
+
+
 def _matcher(pattern: str) -> Callable[[str], bool]:
     """Return a test of paths: `*` stays within a folder, `**` goes through any number of them."""
-    wanted = PurePosixPath(pattern).parts
+    wanted = tuple(str(PurePosixPath(pattern)).split("/"))
 
     def matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
         if not pattern:
@@ -136,15 +187,15 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
             and matches(parts[1:], pattern[1:])
         )
 
-    return lambda path: matches(PurePosixPath(path).parts, wanted)
+    return lambda path: matches(tuple(path.split("/")), wanted)
 
 
 def _hidden(path: str, base: str) -> bool:
-    inside = PurePosixPath(os.path.relpath(path, base)).parts
-    return any(part.startswith(("_", ".")) for part in inside)
+    inside = "/" + path.removeprefix(base).lstrip("/")
+    return "/_" in inside or "/." in inside
 
 
-def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> _Footer | str:
+def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa.Schema] | str:
     try:
         with pq.ParquetFile(info.path, filesystem=filesystem) as parquet:
             metadata, schema = parquet.metadata, without_views(parquet.schema_arrow)
@@ -153,7 +204,8 @@ def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> _Footer | str:
                 return wrong
             rows = tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups))
             file = InputFile(info.path, info.size, info.mtime_ns or 0, rows)
-            return _Footer(file, schema, _columns_of(schema))
+            _columns_of(schema)  # fails here for names that are no UTF-8
+            return file, schema
     except (pa.ArrowException, OSError, ValueError) as error:  # names that are no UTF-8, too
         if is_passing(error):  # no fault of the file's, which must not be left out for it
             raise UsageError(f"dataset.path: cannot read {info.path}: {error}") from error
@@ -177,14 +229,16 @@ def _named_twice(names: list[str]) -> str | None:
 
 
 def _partition_schema(place: Place, paths: list[str], own: list[str]) -> pa.Schema:
+    folders = {path.rpartition("/")[0]: path for path in paths}
+    parts = {part for folder in folders for part in folder.split("/") if "=" in part}
+    keys = {unquote(part.partition("=")[0]) for part in parts}
+    if not keys:
+        return pa.schema([])
     options = ds.FileSystemFactoryOptions(
         partitioning=ds.HivePartitioning.discover(), partition_base_dir=place.path
     )
-    factory = ds.FileSystemDatasetFactory(place.filesystem, paths, ds.ParquetFileFormat(), options)
-    folders = {part for path in paths for part in PurePosixPath(path).parts[:-1] if "=" in part}
-    keys = {unquote(folder.partition("=")[0]) for folder in folders}
-    if not keys:
-        return pa.schema([])
+    some = list(folders.values())  # one file of each folder
+    factory = ds.FileSystemDatasetFactory(place.filesystem, some, ds.ParquetFileFormat(), options)
     try:
         inspected = factory.inspect(fragments=0)  # the paths alone: files may differ
     except pa.ArrowInvalid as error:

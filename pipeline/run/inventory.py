@@ -14,7 +14,7 @@ from pipeline.data.filesystem import Place
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, STAGED, read_receipt
 
-from .journal import Entry, Journal, Segment
+from .journal import Journal, Segment
 from .plan import Plan
 from .receipt import Receipt, Tally
 
@@ -26,23 +26,28 @@ _NAME = re.compile(r"part-(\d{7,})\.parquet")
 class Files:
     """The data and quarantine files of an output, by shard id.
 
-    Where an update has staged a file, that is the one which counts.
+    Args:
+        output: the output folder.
+        known: bool by shard id, whether the plan has it.
+        update: whether a file that an update has staged counts instead of the published one.
 
     Attributes:
         size: bytes of the data file; -1 where there is none.
         modified_ns: when it was written.
         staged: whether it is one that an update has not published yet.
         quarantine: whether there is a quarantine file.
-        strangers: other names in the published folders.
+        strangers: other files in the published folders, as "folder/name".
     """
 
-    def __init__(self, output: Place, ids: int):
+    def __init__(self, output: Place, known: np.ndarray, update: bool):
+        ids = known.size
+        self._known = known
         self.size = np.full(ids, -1, np.int64)
         self.modified_ns = np.zeros(ids, np.int64)
         self.staged = np.zeros(ids, bool)
         self.quarantine = np.zeros(ids, bool)
         self.strangers: list[str] = []
-        for root, staged in ((output, False), (output / STAGED, True)):
+        for root, staged in ((output, False), (output / STAGED, True))[: 1 + update]:
             for shard, info in self._list(root / DATA, staged):
                 self.size[shard] = info.size
                 self.modified_ns[shard] = info.mtime_ns or 0
@@ -54,7 +59,7 @@ class Files:
     def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, fs.FileInfo]]:
         for info in files_in(folder):
             shard = shard_of(info.base_name)
-            if 0 <= shard < self.size.size:
+            if 0 <= shard < self._known.size and self._known[shard]:
                 yield shard, info
             elif not staged:
                 self.strangers.append(f"{folder.path.rpartition('/')[2]}/{info.base_name}")
@@ -63,7 +68,8 @@ class Files:
 def shard_of(name: str) -> int:
     """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
     found = _NAME.fullmatch(name)
-    return int(found[1]) if found else -1
+    shard = int(found[1]) if found else -1
+    return shard if found and file_name(shard) == name else -1
 
 
 def files_in(folder: Place) -> list[fs.FileInfo]:
@@ -78,6 +84,7 @@ class Inventory:
     Args:
         output: the output folder.
         plan: that the shards belong to.
+        update: whether what an update has staged counts.
 
     Attributes:
         shards: how many the plan has.
@@ -88,7 +95,7 @@ class Inventory:
         files: what is in the output.
     """
 
-    def __init__(self, output: Place, plan: Plan):
+    def __init__(self, output: Place, plan: Plan, update: bool = False):
         self._output = output
         ids = np.fromiter(_ids_and_keys(plan), dtype=[("id", np.int64), ("key", np.uint64)])
         self.shards = ids.size
@@ -100,7 +107,7 @@ class Inventory:
         self.done = np.zeros(self._keys.size, bool)
         self.bad = np.zeros(self._keys.size, bool)
         self.tally = Tally()
-        self.files = Files(output, self._keys.size)
+        self.files = Files(output, self._known, update)
 
     def key(self, shard: int) -> str:
         """Return the plan's key of a shard, by its id."""
@@ -114,14 +121,11 @@ class Inventory:
         """Count a shard that was done just now; tell whether it had not been counted before."""
         if self.done[receipt.shard]:
             return False
-        self._count(receipt.shard, bool(receipt.tally.bad))
+        self.done[receipt.shard] = True
+        self.bad[receipt.shard] = bool(receipt.tally.bad)
+        self.count += 1
         self.tally.add(receipt.tally)
         return True
-
-    def _count(self, shard: int, bad: bool) -> None:
-        self.done[shard] = True
-        self.bad[shard] = bad
-        self.count += 1
 
     def take(self, journal: Journal) -> list[str]:
         """Count what the journal says is done; return the names of segments that do not hold."""
@@ -129,23 +133,28 @@ class Inventory:
 
     def _take(self, segment: Segment | None) -> bool:
         """Count the shards of a segment if all of them are as it says."""
-        if segment is None or not all(map(self._holds, segment.entries)):
+        if segment is None or not self._holds(segment.entries):
             return False
-        for entry in segment.entries:
-            self._count(entry.shard, entry.bad)
+        shards = segment.entries["shard"]
+        self.done[shards] = True
+        self.bad[shards] = segment.entries["bad"]
+        self.count += shards.size
         self.tally.add(segment.tally)
         return True
 
-    def _holds(self, entry: Entry) -> bool:
-        shard = entry.shard
-        return (
-            shard < self.done.size
-            and not self.done[shard]
-            and entry.key == self.key(shard)
-            and entry.size == self.files.size[shard]
-            and entry.modified_ns == self.files.modified_ns[shard]
-            and bool(self.files.quarantine[shard]) >= entry.bad
+    def _holds(self, entries: np.ndarray) -> bool:
+        shards = entries["shard"]
+        if shards.min(initial=0) < 0 or shards.max(initial=-1) >= self.done.size:
+            return False
+        same = (
+            self._known[shards]
+            & ~self.done[shards]
+            & (self._keys[shards] == entries["key"])
+            & (self.files.size[shards] == entries["size"])
+            & (self.files.modified_ns[shards] == entries["modified_ns"])
+            & (self.files.quarantine[shards] >= entries["bad"])
         )
+        return bool(same.all()) and np.unique(shards).size == shards.size
 
     def from_footers(self) -> Iterator[Receipt]:
         """Yield the receipts in the footers of data files that are not counted.

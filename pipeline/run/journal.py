@@ -5,11 +5,13 @@ files are as they were; where one is not, the footers of that segment's shards a
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
 from pyarrow import fs
 
 from pipeline.data.filesystem import Place, write_whole
@@ -21,30 +23,22 @@ JOURNAL = f"{RUN}/journal"  # its place in an output
 _SEGMENT_SHARDS = 1000
 _SEGMENT_SECONDS = 30.0  # what a killed run has to read again, at most
 _READERS = 16
-
-
-class Entry(NamedTuple):
-    """A finished shard.
-
-    Attributes:
-        shard: its id.
-        key: of the plan, for this shard.
-        size: bytes of its data file.
-        modified_ns: when that was written.
-        bad: whether it has a quarantine file.
-    """
-
-    shard: int
-    key: str
-    size: int
-    modified_ns: int
-    bad: bool
+_NAME = re.compile(r"[0-9a-f]{8,}\.json")
+_ENTRY = np.dtype(
+    [("shard", "i8"), ("key", "u8"), ("size", "i8"), ("modified_ns", "i8"), ("bad", "?")]
+)
 
 
 class Segment(NamedTuple):
-    """Some finished shards, and what their rows add up to."""
+    """Some finished shards, and what their rows add up to.
 
-    entries: list[Entry]
+    Attributes:
+        entries: of each: its id, the plan's key for it, size in bytes of its data file, when that
+            was written, whether it has a quarantine file.
+        tally: of all their rows.
+    """
+
+    entries: np.ndarray
     tally: Tally
 
 
@@ -62,14 +56,15 @@ class Journal:
         self._next = 0
 
     def _begin(self) -> None:
-        self._open = Segment([], Tally())
+        self._entries: list[tuple[int, int, int, int, bool]] = []
+        self._tally = Tally()
         self._since = time.monotonic()
 
     def segments(self) -> Iterator[tuple[str, Segment | None]]:
         """Yield name and content of what is there; None for a segment that cannot be read."""
         selector = fs.FileSelector(self._folder.path, allow_not_found=True)
         infos = self._folder.filesystem.get_file_info(selector)
-        names = sorted(info.base_name for info in infos if info.extension == "json")
+        names = sorted(info.base_name for info in infos if _NAME.fullmatch(info.base_name))
         self._next = max([self._next, *(int(name[:-5], 16) + 1 for name in names)])
         with ThreadPoolExecutor(_READERS) as readers:
             yield from zip(names, readers.map(self._read, names), strict=True)
@@ -77,9 +72,9 @@ class Journal:
     def _read(self, name: str) -> Segment | None:
         try:
             content = json.loads((self._folder / name).read_bytes())
-            entries = [Entry(*values) for values in content["entries"]]
+            entries = np.array([tuple(values) for values in content["entries"]], _ENTRY)
             return Segment(entries, Tally.from_dict(content["rows"]))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, OverflowError):
             return None
 
     def remove(self, name: str) -> None:
@@ -92,11 +87,11 @@ class Journal:
         Raises:
             OutputError: if a segment cannot be written.
         """
-        entry = Entry(receipt.shard, key, *receipt.stamp, bool(receipt.tally.bad))
-        self._open.entries.append(entry)
-        self._open.tally.add(receipt.tally)
+        entry = (receipt.shard, int(key, 16), *receipt.stamp, bool(receipt.tally.bad))
+        self._entries.append(entry)
+        self._tally.add(receipt.tally)
         waited = time.monotonic() - self._since
-        if len(self._open.entries) >= _SEGMENT_SHARDS or waited >= _SEGMENT_SECONDS:
+        if len(self._entries) >= _SEGMENT_SHARDS or waited >= _SEGMENT_SECONDS:
             self.flush()
 
     def flush(self) -> None:
@@ -105,10 +100,10 @@ class Journal:
         Raises:
             OutputError: if it cannot be written.
         """
-        if self._open.entries:
+        if self._entries:
             name = f"{self._next:08x}.json"
             self._next += 1
-            content = {"entries": self._open.entries, "rows": self._open.tally.to_dict()}
+            content = {"entries": self._entries, "rows": self._tally.to_dict()}
             text = json.dumps(content, separators=(",", ":"))
             write_whole(self._folder / name, text.encode(), self._scratch / name)
         self._begin()

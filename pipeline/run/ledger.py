@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pyarrow import fs
 
-from pipeline.data.filesystem import Place, absolute, below, masked, publish, resolve, write_whole
+from pipeline.data.filesystem import Place, absolute, below, masked, resolve, write_whole
 from pipeline.data.shard import file_name
 from pipeline.data.sink import (
     DATA,
@@ -85,12 +85,13 @@ class Ledger:
         self._empty(SCRATCH)
         lines = (masked(line) for line in config_yaml.splitlines())
         self._config_yaml = "\n".join(lines) + "\n"
-        staged = self.output / STAGED
-        self._staging = mode == "update" and (self.published() is not None or staged.exists())
-        root = staged if self._staging else self.output
-        prepare_folders(root)
-        self._freeze(root)
+        staged = (self.output / STAGED).exists()
+        self._staging = mode == "update" and (staged or self.published() is not None)
+        if not self._staging:
+            self._freeze(self.output)
         self._take_stock()
+        if staged and (not self._staging or self.up_to_date()):
+            self._remove_staged()  # an update that nobody wants any longer
 
     def close(self) -> None:
         """Write down what is done, and let go of the folder."""
@@ -101,7 +102,7 @@ class Ledger:
 
     def _take_stock(self) -> None:
         self.output.filesystem.create_dir((self.output / JOURNAL).path, recursive=True)
-        self.inventory = Inventory(self.output, self.plan)
+        self.inventory = Inventory(self.output, self.plan, self._staging)
         stale = self.inventory.take(self._journal)
         for receipt in self.inventory.from_footers():
             self._count(receipt)
@@ -131,12 +132,19 @@ class Ledger:
     def up_to_date(self) -> dict[str, Any] | None:
         """Return the manifest if just this plan was published here, and all of it is there."""
         manifest = self.published()
-        whole = self.inventory.count == self.inventory.shards
+        inventory = self.inventory
+        whole = inventory.count == inventory.shards
+        whole &= not (inventory.files.staged & inventory.done).any()
         return manifest if manifest and whole and manifest["plan"] == self.plan.digest else None
 
     def begin(self) -> None:
         """Say that something is missing (again), unless that shows only when it is published."""
-        if not self._staging:
+        if self._staging:
+            staged = self.output / STAGED
+            prepare_folders(staged)
+            self._empty(f"{STAGED}/{SCRATCH}")
+            self._freeze(staged)
+        else:
             self._withdraw()
 
     def publish(self, manifest: Mapping[str, Any]) -> None:
@@ -153,7 +161,7 @@ class Ledger:
         self._drop_stale()
         if self._staging:
             self._freeze(self.output)
-            self.output.filesystem.delete_dir((self.output / STAGED).path)
+            self._remove_staged()
         self._write("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
         scratch = self.output / SCRATCH / SUCCESS
         write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
@@ -164,9 +172,10 @@ class Ledger:
         def move(shard: int) -> None:
             # As when it was written: the data file vouches for its quarantine file.
             for folder in (QUARANTINE, DATA):
-                source = self.output / STAGED / folder / file_name(shard)
                 if folder == DATA or self.inventory.bad[shard]:
-                    publish(source, self.output / folder / file_name(shard))
+                    name = f"{folder}/{file_name(shard)}"
+                    source, place = self.output / STAGED / name, self.output / name
+                    source.filesystem.move(source.path, place.path)
 
         self._in_parallel(move, shards)
 
@@ -174,10 +183,13 @@ class Ledger:
         """Delete files of shards that the plan does not have (any longer)."""
         inventory = self.inventory
         for folder, wanted in ((DATA, inventory.done), (QUARANTINE, inventory.bad)):
-            keep = set(map(file_name, np.flatnonzero(wanted).tolist()))
-            names = [info.base_name for info in files_in(self.output / folder)]
-            stale = [name for name in names if shard_of(name) >= 0 and name not in keep]
             root = self.output / folder
+            stale = [
+                info.base_name
+                for info in files_in(root)
+                if (shard := shard_of(info.base_name)) >= wanted.size
+                or (shard >= 0 and not wanted[shard])
+            ]
             self._in_parallel(lambda name, root=root: _delete(root / name), stale)
 
     def _in_parallel(self, step: Any, items: list[Any]) -> None:
@@ -250,8 +262,11 @@ class Ledger:
 
     def _clear(self) -> None:
         self._withdraw()
-        for name in (DATA, QUARANTINE, JOURNAL, STAGED):
+        for name in (DATA, QUARANTINE, JOURNAL):
             self._empty(name)
+        self._remove_staged()
+
+    def _remove_staged(self) -> None:
         staged = self.output / STAGED
         if staged.exists():
             staged.filesystem.delete_dir(staged.path)

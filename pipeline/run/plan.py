@@ -4,6 +4,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from pipeline.data.design import DesignSource
 from pipeline.data.filesystem import Place, write_whole
@@ -23,7 +25,9 @@ from pipeline.data.sink import RUN, SCRATCH
 
 Settings = Mapping[str, Any]
 
-_PLAN, _FILES = "plan.json", "files.parquet"
+_PLAN = "plan.json"
+_FILES_NAME = re.compile(r"files-[0-9a-f]{16}\.parquet")
+_FILES_AT_ONCE = 1 << 16  # of a million: what is held of them in a second form
 _FILE_COLUMNS = pa.schema(
     [
         ("path", pa.string()),
@@ -71,18 +75,15 @@ class Plan:
         Raises:
             OutputError: if it cannot be written.
         """
+        files = _files_name(self.digest)
         if self.files:
-            columns = list(zip(*self.files, strict=True))
-            arrays = [
-                pa.array(column, field.type)
-                for column, field in zip(columns, _FILE_COLUMNS, strict=True)
-            ]
-            buffer = io.BytesIO()
-            pq.write_table(pa.table(arrays, schema=_FILE_COLUMNS), buffer, compression="zstd")
-            _write(output, _FILES, buffer.getvalue())
+            _write(output, files, _encoded(self.files))
         content = {"digest": self.digest, "files": len(self.files), "settings": self.settings}
         text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False)
-        _write(output, _PLAN, text.encode())  # last: it vouches for the other
+        _write(output, _PLAN, text.encode())  # from here on the list of files is this plan's
+        for info in output.filesystem.get_file_info(fs.FileSelector((output / RUN).path)):
+            if info.base_name != files and _FILES_NAME.fullmatch(info.base_name):
+                output.filesystem.delete_file(info.path)
 
     @staticmethod
     def load_head(output: Place) -> tuple[str, Settings] | None:
@@ -104,21 +105,12 @@ class Plan:
         content = _content(output)
         if content is None:
             return None
-        files: Iterable[InputFile] = ()
+        files: tuple[InputFile, ...] = ()
         if content["files"]:
-            place = output / RUN / _FILES
-            try:
-                table = pq.read_table(place.path, filesystem=place.filesystem)
-            except (pa.ArrowException, OSError) as error:
-                raise ValueError(f"{_FILES}: {error}") from error
-            columns = [column.to_pylist() for column in table.columns]
-            files = (
-                InputFile(path, size, modified, tuple(rows), first)
-                for path, size, modified, rows, first in zip(*columns, strict=True)
-            )
+            files = _decoded(output / RUN / _files_name(content["digest"]))
         # A path with credentials is kept masked, and leads nowhere.
         location = content["settings"].get("dataset", {}).get("path", "")
-        plan = Plan(content["settings"], tuple(files), location)
+        plan = Plan(content["settings"], files, location)
         if plan.digest != content["digest"]:
             raise ValueError("not a whole plan: settings and files do not fit together")
         return plan
@@ -153,7 +145,7 @@ class Plan:
         dataset = dict(self.settings["dataset"])
         if dataset.pop("name") == "design":
             return DesignSource(**dataset)
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(dataset.pop("schema"))))
+        schema = decoded_schema(dataset.pop("schema"))
         del dataset["points"]
         dataset["path"] = self.location
         return ParquetSource(files=self.files, schema=schema, columns=schema.names, **dataset)
@@ -195,8 +187,13 @@ class Plan:
 
 
 def encoded_schema(schema: pa.Schema) -> str:
-    """Return a schema as text that `Plan.source` reads back."""
+    """Return a schema as text that `decoded_schema` reads back."""
     return base64.b64encode(schema.serialize()).decode()
+
+
+def decoded_schema(text: str) -> pa.Schema:
+    """Return the schema of `encoded_schema`'s text."""
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
 
 
 def _same_names(inputs: list[str]) -> dict[str, Any]:
@@ -212,6 +209,36 @@ def _digest(parts: Iterable[str]) -> str:
 
 def _write(output: Place, name: str, content: bytes) -> None:
     write_whole(output / RUN / name, content, output / SCRATCH / name)
+
+
+def _files_name(digest: str) -> str:
+    return f"files-{digest}.parquet"
+
+
+def _encoded(files: tuple[InputFile, ...]) -> bytes:
+    buffer = io.BytesIO()
+    with pq.ParquetWriter(buffer, _FILE_COLUMNS, compression="zstd") as writer:
+        for first in range(0, len(files), _FILES_AT_ONCE):
+            columns = zip(*files[first : first + _FILES_AT_ONCE], strict=True)
+            arrays = [
+                pa.array(column, field.type)
+                for column, field in zip(columns, _FILE_COLUMNS, strict=True)
+            ]
+            writer.write_table(pa.table(arrays, schema=_FILE_COLUMNS))
+    return buffer.getvalue()
+
+
+def _decoded(place: Place) -> tuple[InputFile, ...]:
+    files: list[InputFile] = []
+    try:
+        with pq.ParquetFile(place.path, filesystem=place.filesystem) as parquet:
+            for batch in parquet.iter_batches(_FILES_AT_ONCE):
+                columns = [column.to_pylist() for column in batch.columns]
+                for path, size, modified, rows, first in zip(*columns, strict=True):
+                    files.append(InputFile(path, size, modified, tuple(rows), first))
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{place.path}: {error}") from error
+    return tuple(files)
 
 
 def _content(output: Place) -> dict[str, Any] | None:

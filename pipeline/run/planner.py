@@ -18,7 +18,12 @@ from pipeline.networks import Network, build_network
 
 from .plan import Plan
 from .plan_dataset import check_listing, plan_design, plan_parquet
-from .predecessor import earlier_shard_rows, earlier_sizes, with_earlier_ids
+from .predecessor import (
+    earlier_shard_rows,
+    earlier_sizes,
+    with_earlier_columns,
+    with_earlier_ids,
+)
 from .tuning import chosen_method
 
 # Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
@@ -60,6 +65,7 @@ def make_plan(config: Config) -> Planned:
         if network is not None:
             dataset = problems.attempt(plan_design, config.dataset, config, network)
     elif listing is not None:
+        listing = with_earlier_columns(listing, config)
         problems.attempt(check_listing, config, listing)
         if network is not None:
             shard_rows = earlier_shard_rows(config)

@@ -1,15 +1,16 @@
 """What a plan takes over from the one that its output folder holds."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.data.filesystem import Place, resolve
+from pipeline.data.filesystem import resolve
 from pipeline.data.parquet import ParquetSource
-from pipeline.data.shard import InputFile
-from pipeline.data.sink import RUN, STAGED
+from pipeline.data.parquet_listing import Listing
+from pipeline.data.sink import STAGED
 
-from .plan import Plan, Settings
+from .plan import Plan, Settings, decoded_schema
 
 
 def earlier_settings(config: Config) -> Settings | None:
@@ -17,7 +18,7 @@ def earlier_settings(config: Config) -> Settings | None:
     if config.output.mode == "overwrite":
         return None
     try:
-        head = Plan.load_head(_holder(config))
+        head = Plan.load_head(resolve(config.output.path))
         # Keys that are looked at, of a plan that an older version may have written.
         return None if head is None or not head[1].keys() >= _SECTIONS else head[1]
     except (ValueError, OSError):
@@ -27,62 +28,82 @@ def earlier_settings(config: Config) -> Settings | None:
 _SECTIONS = {"network", "dataset", "derivatives", "output"}
 
 
-def _holder(config: Config) -> Place:
-    """Return the output that holds the plan: an unfinished update comes before what it updates."""
-    output = resolve(config.output.path)
-    staged = output / STAGED
-    pending = config.output.mode == "update" and (staged / RUN / "plan.json").exists()
-    return staged if pending else output
-
-
 def earlier_shard_rows(config: Config) -> int | None:
-    """Return the size of shards that an update keeps, so that unchanged files stay as they are."""
-    settings = earlier_settings(config) if config.output.mode == "update" else None
+    """Return the size of shards that is kept, so that those of unchanged files stay as they are."""
+    settings = earlier_settings(config)
     return None if settings is None else settings["dataset"].get("shard_rows")
 
 
 def earlier_sizes(config: Config) -> dict[str, Any] | None:
-    """Return the sizes of batches and row groups that an update keeps."""
-    settings = earlier_settings(config) if config.output.mode == "update" else None
+    """Return the sizes of batches and row groups that are kept."""
+    settings = earlier_settings(config)
     if settings is None:
         return None
-    return {
-        "batch": settings["derivatives"]["batch"],
-        "row_group_rows": settings["output"]["row_group_rows"],
-    }
+    batch = settings["derivatives"].get("batch")
+    row_group_rows = settings["output"].get("row_group_rows")
+    return {"batch": batch, "row_group_rows": row_group_rows} if batch and row_group_rows else None
+
+
+def with_earlier_columns(listing: Listing, config: Config) -> Listing:
+    """Return the listing with its columns in the order of the earlier plan.
+
+    Files may have theirs in any order, and a new one may come first.
+    """
+    settings = earlier_settings(config)
+    encoded = settings and settings["dataset"].get("schema")
+    if not encoded:
+        return listing
+    before = decoded_schema(encoded)
+    same = sorted(map(str, before)) == sorted(map(str, listing.schema))
+    return listing._replace(schema=before) if same else listing
 
 
 def with_earlier_ids(plan: Plan, config: Config) -> Plan:
     """Return the plan with the shard ids that unchanged files have in the earlier plan.
 
-    Files that are new or changed get ids that no file had.
+    Files that are new or changed get ids that no file had, neither in what was published nor in an
+    update of it that was not finished.
     """
-    output = _holder(config)
-    try:
-        head = Plan.load_head(output)
-        if config.output.mode == "overwrite" or head is None or head[0] == plan.digest:
-            return plan
-        before = Plan.load(output)
-    except (ValueError, OSError):
-        return plan  # the ledger will say so
-    assert before is not None
     source = plan.source
-    if not isinstance(source, ParquetSource) or before.recipe != plan.recipe or source.limit:
+    if config.output.mode == "overwrite" or not isinstance(source, ParquetSource) or source.limit:
         return plan
-    firsts: dict[InputFile, int] = {}
+    earlier = []
+    output = resolve(config.output.path)
+    for place in (output, output / STAGED) if config.output.mode == "update" else (output,):
+        try:
+            head = Plan.load_head(place)
+            if head is not None and head[0] == plan.digest:
+                return plan
+            before = Plan.load(place)
+        except (ValueError, OSError):
+            continue  # the ledger will say so
+        if before is not None and before.recipe == plan.recipe:
+            earlier.append(before)
+    if not earlier:
+        return plan
+    firsts: dict[tuple[Any, ...], int] = {}
     free = 0
-    for shard in before.shards():
-        assert shard.file is not None
-        firsts.setdefault(shard.file, shard.id)
-        free = max(free, shard.id + 1)
-    same = {file[:4] for file in before.files}
-    files, natural = [], 0
+    for before in earlier:
+        number = 0
+        for file in before.files:
+            number = number if file.first_shard < 0 else file.first_shard
+            firsts.setdefault(file[:4], number)
+            number += sum(1 for _ in source.runs(file))
+            free = max(free, number)
+    return _with_ids(plan, source, firsts, free)
+
+
+def _with_ids(
+    plan: Plan, source: ParquetSource, firsts: Mapping[tuple[Any, ...], int], free: int
+) -> Plan:
+    files, natural, only_natural = [], 0, True
     for file in plan.files:
-        count = sum(1 for _ in replace(source, files=[file]).shards())
-        first = firsts.get(file._replace(row_group_rows=())) if file[:4] in same else None
-        if first is None:
+        count = sum(1 for _ in source.runs(file))
+        first = firsts.get(file[:4], -1) if count else -1
+        if count and first < 0:
             first, free = free, free + count
-        files.append(file._replace(first_shard=first if count else -1))
-        natural = natural + count if natural >= 0 and (first == natural or not count) else -1
+        only_natural &= first == natural or not count
+        natural += count
+        files.append(file._replace(first_shard=first))
     # Ids that follow from the order alone are not written down.
-    return plan if natural >= 0 else replace(plan, files=tuple(files))
+    return plan if only_natural else replace(plan, files=tuple(files))

@@ -58,7 +58,7 @@ def status(path: str) -> dict[str, Any]:
     found["failed"] = [] if pulse is None else pulse.get("failed", [])
     if (output / STAGED / RUN / "plan.json").exists():
         staged = load_plan(below(path, STAGED))
-        found["update"] = _counts(output, staged)
+        found["update"] = _counts(output, staged, update=True)
     if published:
         found["manifest"] = json.loads((output / RUN / "manifest.json").read_bytes())
     return found
@@ -72,8 +72,8 @@ def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:
     return pulse["state"]
 
 
-def _counts(output: Place, plan: Plan) -> dict[str, Any]:
-    inventory = Inventory(output, plan)
+def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
+    inventory = Inventory(output, plan, update)
     inventory.take(Journal(output / JOURNAL, output / SCRATCH))
     for receipt in inventory.from_footers():
         inventory.add(receipt)

@@ -1,0 +1,163 @@
+"""A folder of Parquet files that come, change and go, and the output that follows them."""
+
+import os
+from itertools import count
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.data.filesystem import Place, resolve
+from pipeline.run.audit import Auditor
+from pipeline.run.job import derive
+from pipeline.run.ledger import Ledger
+from pipeline.run.plan import Plan
+
+SHARD_ROWS = 2
+
+
+class Died(BaseException):
+    """What a run that is killed does not survive."""
+
+
+class Book:
+    """Input files of numbered rows; no number comes twice, so that a row tells its file's version.
+
+    Attributes:
+        files: {name: numbers of its rows}.
+        bad: the numbers of rows that cannot be derived.
+    """
+
+    def __init__(self, folder, configure):
+        self.folder, self.out = folder / "in", folder / "out"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._configure = configure
+        self._numbers = count()
+        self.files, self.bad = {}, set()
+
+    def write(self, name, rows=3, bad=0):
+        """Write a file, the first rows of which are bad."""
+        numbers = [next(self._numbers) for _ in range(rows)]
+        values = [None] * bad + [0.5 * number for number in numbers[bad:]]
+        table = {"number": pa.array(numbers, pa.int64()), "a": values, "b": [1.0] * rows}
+        table = pa.table(table, pa.schema({"number": "i8", "a": "f8", "b": "f8"}))
+        pq.write_table(
+            table, self.folder / f"{name}.parquet", row_group_size=SHARD_ROWS, compression="none"
+        )
+        self.files[name] = numbers
+        self.bad |= set(numbers[:bad])
+
+    def remove(self, name):
+        (self.folder / f"{name}.parquet").unlink()
+        del self.files[name]
+
+    def touch(self, name):
+        """Let a file be of another time."""
+        path = self.folder / f"{name}.parquet"
+        os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))
+
+    def configured(self, *overrides):
+        return self._configure(
+            *("network=python", "network.target=tests.run.networks:rectified"),
+            *("network.inputs=[a,b]", "network.outputs=[u,v]", "cluster=inline"),
+            *("dataset=parquet", f"dataset.path={self.folder}", f"dataset.shard_rows={SHARD_ROWS}"),
+            *("derivatives.method=hyperdual", "derivatives.tile=1", "derivatives.batch=2"),
+            *("derivatives.verify_rows=0", "limits.max_bad_fraction=1.0"),
+            *(f"output.path={self.out}", *overrides),
+        )
+
+    def derive(self, *overrides):
+        return derive(*self.configured(*overrides))
+
+    def update(self, *overrides):
+        return self.derive("output.mode=update", *overrides)
+
+    def shards(self):
+        """Return {(file, first row): shard id} of the plan in the output."""
+        plan = Plan.load(resolve(str(self.out)))
+        return {(s.file.path.rpartition("/")[2][:-8], s.first_row): s.id for s in plan.shards()}
+
+    def check(self):
+        """Check that the output is whole, and holds each row of the files as they are once."""
+        output = resolve(str(self.out))
+        plan = Plan.load(output)
+        audit = Auditor(output, plan, shards=10**6, rows=0).run()
+        assert (audit.findings, audit.notes) == ([], [])
+        assert audit.compared == audit.files
+        names = {shard.file_name for shard in plan.shards()}
+        assert {path.name for path in (self.out / "data").iterdir()} == names
+        assert {path.name for path in (self.out / "quarantine").iterdir()} <= names
+        assert not (self.out / "run/staged").exists()
+        assert list((self.out / "run/scratch").iterdir()) == []
+        assert len(list((self.out / "run").glob("files-*"))) == 1
+        numbers = sorted(number for rows in self.files.values() for number in rows)
+        assert self.numbers("data") == [number for number in numbers if number not in self.bad]
+        assert self.numbers("quarantine") == [number for number in numbers if number in self.bad]
+
+    def numbers(self, folder):
+        files = sorted((self.out / folder).iterdir())
+        return sorted(n for path in files for n in pq.read_table(path)["number"].to_pylist())
+
+    def content(self):
+        """Return {(file, first row): table and receipt but for the shard's id}."""
+        found = {}
+        for key, shard in self.shards().items():
+            metadata = {}
+            for folder in ("data", "quarantine"):
+                path = self.out / folder / f"part-{shard:07d}.parquet"
+                if path.exists():
+                    table = pq.read_table(path)
+                    text = pq.read_metadata(path).metadata.get(b"hyperdiag.receipt", b"")
+                    receipt = text.replace(b'"shard":%d}' % shard, b"")
+                    metadata[folder] = (repr(table.to_pylist()), str(table.schema), receipt)
+            found[key] = metadata
+        return found
+
+
+class Fragile:
+    """Lets a `Ledger.publish` die before its k-th operation on files.
+
+    Attributes:
+        operations: how many there were in the last one.
+    """
+
+    def __init__(self, monkeypatch, dies_at):
+        self.operations = 0
+        filesystem = _filesystem(self, dies_at)
+        original = Ledger.publish
+
+        def publish(ledger, manifest):
+            self.operations = 0
+            whole = ledger.output
+            ledger.output = Place(filesystem, whole.path)
+            try:
+                original(ledger, manifest)
+            finally:
+                ledger.output = whole
+
+        monkeypatch.setattr(Ledger, "publish", publish)
+
+
+def _filesystem(fragile, dies_at):
+    class FragileFileSystem(type(resolve("/").filesystem)):
+        def _count(self):
+            fragile.operations += 1
+            if fragile.operations == dies_at:
+                raise Died
+
+        def move(self, *arguments):
+            self._count()
+            super().move(*arguments)
+
+        def delete_file(self, *arguments):
+            self._count()
+            super().delete_file(*arguments)
+
+        def delete_dir(self, *arguments):
+            self._count()
+            super().delete_dir(*arguments)
+
+        def open_output_stream(self, *arguments, **options):
+            self._count()
+            return super().open_output_stream(*arguments, **options)
+
+    return FragileFileSystem()
