@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from .filesystem import resolve
 from .row_filter import parse_filter
@@ -88,7 +89,8 @@ class ParquetSource:
         assert file is not None
         info = place.filesystem.get_file_info(file.path)
         if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
-            raise OSError(f"{file.path} has changed since the run was planned")
+            how = "is gone" if info.type == fs.FileType.NotFound else "has changed"
+            raise OSError(f"{file.path} {how} since the run was planned")
         with pq.ParquetFile(
             file.path, filesystem=place.filesystem, buffer_size=_READ_BUFFER, pre_buffer=False
         ) as parquet:

@@ -28,6 +28,11 @@ class Files:
 
     Where an update has staged a file, that is the one which counts.
 
+    Args:
+        output: the output folder.
+        known: bool by shard id, which of them the plan has.
+        with_staged: whether to look at what an update has staged at all.
+
     Attributes:
         size: bytes of the data file; -1 where there is none.
         modified_ns: when it was written.
@@ -36,13 +41,14 @@ class Files:
         strangers: other names in the published folders.
     """
 
-    def __init__(self, output: Place, ids: int):
-        self.size = np.full(ids, -1, np.int64)
-        self.modified_ns = np.zeros(ids, np.int64)
-        self.staged = np.zeros(ids, bool)
-        self.quarantine = np.zeros(ids, bool)
+    def __init__(self, output: Place, known: np.ndarray, with_staged: bool):
+        self._known = known
+        self.size = np.full(known.size, -1, np.int64)
+        self.modified_ns = np.zeros(known.size, np.int64)
+        self.staged = np.zeros(known.size, bool)
+        self.quarantine = np.zeros(known.size, bool)
         self.strangers: list[str] = []
-        for root, staged in ((output, False), (output / STAGED, True)):
+        for root, staged in ((output, False), (output / STAGED, True))[: 1 + with_staged]:
             for shard, info in self._list(root / DATA, staged):
                 self.size[shard] = info.size
                 self.modified_ns[shard] = info.mtime_ns or 0
@@ -54,7 +60,7 @@ class Files:
     def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, fs.FileInfo]]:
         for info in files_in(folder):
             shard = shard_of(info.base_name)
-            if 0 <= shard < self.size.size:
+            if 0 <= shard < self._known.size and self._known[shard]:
                 yield shard, info
             elif not staged:
                 self.strangers.append(f"{folder.path.rpartition('/')[2]}/{info.base_name}")
@@ -78,6 +84,7 @@ class Inventory:
     Args:
         output: the output folder.
         plan: that the shards belong to.
+        with_staged: whether what an update has staged counts.
 
     Attributes:
         shards: how many the plan has.
@@ -88,7 +95,7 @@ class Inventory:
         files: what is in the output.
     """
 
-    def __init__(self, output: Place, plan: Plan):
+    def __init__(self, output: Place, plan: Plan, with_staged: bool = True):
         self._output = output
         ids = np.fromiter(_ids_and_keys(plan), dtype=[("id", np.int64), ("key", np.uint64)])
         self.shards = ids.size
@@ -100,7 +107,7 @@ class Inventory:
         self.done = np.zeros(self._keys.size, bool)
         self.bad = np.zeros(self._keys.size, bool)
         self.tally = Tally()
-        self.files = Files(output, self._keys.size)
+        self.files = Files(output, self._known, with_staged)
 
     def key(self, shard: int) -> str:
         """Return the plan's key of a shard, by its id."""
@@ -153,7 +160,7 @@ class Inventory:
         A footer that is not the receipt of the plan's shard is none, nor one whose quarantine
         file is gone.
         """
-        candidates = np.flatnonzero(self._known & (self.files.size >= 0) & ~self.done).tolist()
+        candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
         with ThreadPoolExecutor(_FOOTER_READERS) as readers:
             for first in range(0, len(candidates), _FOOTERS_AT_ONCE):
                 some = candidates[first : first + _FOOTERS_AT_ONCE]

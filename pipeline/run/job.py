@@ -110,7 +110,7 @@ def _fill(
     pulse = Pulse(ledger.output)
     pulse.tell(shards=inventory.shards, rows=planned.rows, shards_done=inventory.count)
     pulse.start()
-    state = INCOMPLETE
+    state, cause = INCOMPLETE, None
     try:
         if inventory.count < inventory.shards:
             ledger.begin()
@@ -122,9 +122,12 @@ def _fill(
     except Stopped:
         state = STOPPED
         raise
+    except Exception as error:
+        cause = str(error).partition("\n")[0]
+        raise
     finally:
         failed = [[one.shard.id, one.cause] for one in work.failures]
-        pulse.stop(state, shards_done=inventory.count, failed=failed)
+        pulse.stop(state, shards_done=inventory.count, failed=failed, cause=cause)
     return manifest
 
 

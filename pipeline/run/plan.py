@@ -116,12 +116,11 @@ class Plan:
                 InputFile(path, size, modified, tuple(rows), first)
                 for path, size, modified, rows, first in zip(*columns, strict=True)
             )
-        # A path with credentials is kept masked, and leads nowhere.
-        location = content["settings"].get("dataset", {}).get("path", "")
-        plan = Plan(content["settings"], tuple(files), location)
+        plan = Plan(content["settings"], tuple(files))
         if plan.digest != content["digest"]:
-            raise ValueError("not a whole plan: settings and files do not fit together")
-        return plan
+            raise ValueError("it is not as it was written: its digest is another")
+        # A path with credentials is kept masked, and leads nowhere.
+        return replace(plan, location=plan.settings.get("dataset", {}).get("path", ""))
 
     def for_workers(self) -> "Plan":
         """Return the plan without the list of files: a shard brings its own."""
