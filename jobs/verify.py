@@ -1,8 +1,6 @@
 """Whether an output is what its manifest says, and what its inputs give."""
 
 import json
-import logging
-from dataclasses import replace
 from typing import Literal
 
 import jax
@@ -11,14 +9,10 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from pipeline.config import load_section
 from pipeline.console import plain_console
-from pipeline.data.filesystem import resolve
 from pipeline.errors import RunIncomplete
-from pipeline.run.audit import Audit, Auditor
-from pipeline.run.status import load_plan
+from pipeline.run.audit import Audit, audit
 
 from ._command import run
-
-log = logging.getLogger("hyperdiag")
 
 
 class _Output(BaseModel):
@@ -47,37 +41,34 @@ def task(composed: DictConfig) -> None:
     """Check an output; complain of all that is wrong with it at once."""
     options = load_section(VerifyConfig, composed)
     jax.config.update("jax_platforms", "cpu")  # few rows, in float64
-    output = resolve(options.output.path)
-    plan = load_plan(options.output.path)
-    if options.dataset.path is not None:
-        plan = replace(plan, location=options.dataset.path)
-    audit = Auditor(output, plan, options.shards, options.rows).run()
+    found = audit(options.output.path, options.dataset.path, options.shards, options.rows)
     if options.format == "json":
-        print(json.dumps(audit._asdict(), indent=1, ensure_ascii=False))
+        print(json.dumps(found._asdict(), indent=1, ensure_ascii=False))
     else:
-        _print(audit)
-    if audit.findings:
-        count = len(audit.findings)
+        _print(found)
+    if found.findings:
+        count = len(found.findings)
         raise RunIncomplete(f"{options.output.path}: {count} finding{'s' if count > 1 else ''}")
 
 
-def _print(audit: Audit) -> None:
+def _print(found: Audit) -> None:
     console = plain_console()
 
     def say(text: str) -> None:
         console.print(text, soft_wrap=True, markup=False)
 
-    for finding in audit.findings:
+    for finding in found.findings:
         say(f"wrong: {finding}")
-    for note in audit.notes:
+    for note in found.notes:
         say(f"note: {note}")
-    say(f"{audit.files:,} data files with {audit.rows:,} rows read back, every page")
-    say(
-        f"{audit.compared:,} shards compared with their input row by row; {audit.derived_again:,} "
-        f"rows derived again in float64: largest error {audit.largest_error:.1e} of an output's "
-        "largest entry"
-    )
-    if not audit.findings:
+    say(f"{found.files:,} data files with {found.rows:,} rows read back, every page")
+    say(f"{found.compared:,} shards compared with their input, row by row")
+    if found.derived_again:
+        say(
+            f"{found.derived_again:,} rows derived again in float64 by another method: largest "
+            f"error {found.largest_error:.1e} of an output's largest entry"
+        )
+    if not found.findings:
         say("all is as the manifest says")
 
 

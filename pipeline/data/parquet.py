@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow import fs
 
 from pipeline.errors import InputError
 
@@ -93,7 +94,8 @@ class ParquetSource:
         assert file is not None
         info = place.filesystem.get_file_info(file.path)
         if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
-            raise InputError(f"{file.path} has changed since the run was planned")
+            how = "is gone" if info.type == fs.FileType.NotFound else "has changed"
+            raise InputError(f"{file.path} {how} since the run was planned")
         with (
             _reading(file.path),
             pq.ParquetFile(

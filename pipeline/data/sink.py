@@ -1,5 +1,6 @@
 """Parquet out: a shard's data file and its quarantine file, each whole or not there at all."""
 
+import hashlib
 import json
 import tempfile
 import uuid
@@ -20,9 +21,11 @@ from .store import is_passing, upload
 _HELD_BYTES = 64 << 20
 RECEIPT = b"hyperdiag.receipt"  # the key in a data file's footer
 DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
+_CHECKSUM = "checksum"  # the receipt's: pages have their own, footers have none
 SCRATCH = "run/scratch"  # files under way
 STAGED = "run/staged"  # an output of its own: what an update will publish
 ERROR_CODE, ERROR_DETAIL = "_error_code", "_error_detail"
+_ADDED = (ERROR_CODE, ERROR_DETAIL, SOURCE_FILE, ROW_INDEX)  # to a bad row's own columns
 
 
 class ShardSink:
@@ -76,18 +79,21 @@ class ShardSink:
     def quarantine(
         self, table: pa.Table, source_file: str, index: pa.Array, faults: Faults
     ) -> None:
-        """Add the bad rows of a batch, given all its rows and its faults."""
+        """Add the bad rows of a batch, given all its rows and its faults.
+
+        Rows of an earlier quarantine lose their former fault and keep the place that they have in
+        the first of all datasets.
+        """
         bad = pa.array(faults.bad)
         rows = table.filter(bad)
-        added = {
-            ERROR_CODE: pa.array(faults.codes(), pa.string()),
-            ERROR_DETAIL: pa.array(faults.details(), pa.string()),
-            SOURCE_FILE: pa.repeat(source_file, rows.num_rows),
-            ROW_INDEX: index.filter(bad),
-        }
-        # A dataset's own columns of these names (of an earlier quarantine, say) step aside.
-        rows = rows.rename_columns(_beside(rows.column_names, added))
-        for name, column in added.items():
+        places = [pa.repeat(source_file, rows.num_rows), index.filter(bad)]
+        if quarantined_before(rows):
+            places = [rows[SOURCE_FILE], rows[ROW_INDEX]]
+            rows = rows.drop_columns(list(_ADDED))
+        codes, details = (pa.array(a, pa.string()) for a in (faults.codes(), faults.details()))
+        # A dataset's own columns of these names step aside.
+        rows = rows.rename_columns(_beside(rows.column_names, _ADDED))
+        for name, column in zip(_ADDED, (codes, details, *places), strict=True):
             rows = rows.append_column(name, column)
         if self._quarantine is None:
             self._quarantine = _Scratch(self._output, f"quarantine-{self._file_name}", rows.schema)
@@ -103,7 +109,7 @@ class ShardSink:
         shard done twice writes the same bytes.
         """
         self._flush()
-        text = json.dumps(receipt, sort_keys=True, separators=(",", ":"))
+        text = json.dumps({**receipt, _CHECKSUM: _checksum(receipt)}, sort_keys=True)
         self._data.close({RECEIPT: text.encode()})
         if self._quarantine:
             self._quarantine.close({})
@@ -207,12 +213,26 @@ def read_receipt(place: Place) -> dict[str, Any] | None:
     """
     try:
         metadata = pq.read_metadata(place.path, filesystem=place.filesystem).metadata
-    except (pa.ArrowException, OSError) as error:
+        receipt = json.loads((metadata or {})[RECEIPT])
+        whole = receipt.pop(_CHECKSUM) == _checksum(receipt)
+    except (
+        *(pa.ArrowException, OSError),
+        *(ValueError, KeyError, AttributeError, TypeError),
+    ) as error:  # damaged in one way or another
         if is_passing(error):  # nothing is known of the file: it may well be done
             raise OutputError(f"cannot read {place}: {error}") from error
         return None
-    text = (metadata or {}).get(RECEIPT)
-    return None if text is None else json.loads(text)
+    return receipt if whole else None
+
+
+def _checksum(receipt: Mapping[str, Any]) -> str:
+    text = json.dumps(receipt, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def quarantined_before(table: pa.Table) -> bool:
+    """Return whether a table's rows come from an earlier run's quarantine."""
+    return set(_ADDED) <= set(table.column_names)
 
 
 def prepare_folders(output: Place) -> None:

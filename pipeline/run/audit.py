@@ -1,24 +1,34 @@
 """Reading an output back: is it what its manifest says, and what its inputs give?"""
 
 import json
+import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.filesystem import Place
-from pipeline.data.layout import ROW_INDEX
+from pipeline.data.filesystem import Place, resolve
+from pipeline.data.layout import ROW_INDEX, SOURCE_FILE
 from pipeline.data.shard import Shard, file_name
-from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS
-from pipeline.errors import HyperdiagError
+from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
+from pipeline.errors import HyperdiagError, UsageError, listed
 
-from .comparison import compare, tables
+from .comparison import Comparison, tables, verifier_of
 from .inventory import Inventory
+from .manifest import facts
 from .plan import Plan
 from .receipt import Receipt, Tally
+from .verification import Verifier
+
+log = logging.getLogger("hyperdiag")
 
 _READERS = 8
+_SHARDS_AT_ONCE = 1024  # what they say is held in memory
+# What a quarantine file must have, whatever the columns of its rows.
+_PLACE = pa.schema([(SOURCE_FILE, pa.string()), (ROW_INDEX, pa.int64())])
 
 
 class Audit(NamedTuple):
@@ -36,148 +46,199 @@ class Audit(NamedTuple):
 
     findings: list[str]
     notes: list[str]
-    files: int
-    rows: int
-    compared: int
-    derived_again: int
-    largest_error: float
+    files: int = 0
+    rows: int = 0
+    compared: int = 0
+    derived_again: int = 0
+    largest_error: float = 0.0
 
 
-class Auditor:
-    """Checks one output.
+def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
+    """Check an output.
 
     Args:
-        output: the output folder.
-        plan: that it holds.
+        path: the output folder.
+        location: of the dataset; None means where the run found it.
         shards: how many to compare with their input.
         rows: of each of these, how many to derive again.
-    """
 
-    def __init__(
-        self,
-        output: Place,
-        plan: Plan,
-        shards: int,
-        rows: int,
-    ):
+    Raises:
+        UsageError: if there is no run at the path.
+    """
+    output = resolve(path)
+    try:
+        plan = Plan.load(output)
+    except ValueError as error:
+        return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
+    if plan is None:
+        raise UsageError(f"output.path {path} holds no run: there is no {RUN}/plan.json")
+    if location is not None:
+        plan = replace(plan, location=location)
+    return _Auditor(output, plan).run(shards, rows)
+
+
+class _Auditor:
+    """Checks the output of a plan."""
+
+    def __init__(self, output: Place, plan: Plan):
         self._output, self._plan = output, plan
-        self._manifest: dict[str, Any] | None = None
-        if (output / SUCCESS).exists():
-            self._manifest = json.loads((output / RUN / "manifest.json").read_bytes())
-        self._wanted_shards, self._wanted_rows = shards, rows
+        self._inventory = Inventory(output, plan)
         self._findings: list[str] = []
         self._notes: list[str] = []
-        self._again = Tally()
-        self._rows = 0
 
-    def run(self) -> Audit:
-        """Check everything."""
-        inventory = Inventory(self._output, self._plan)
-        self._check_folder(inventory)
-        shards = [shard for shard in self._plan.shards() if inventory.files.size[shard.id] >= 0]
-        missing = inventory.shards - len(shards)
-        if missing:
-            self._findings.append(f"{missing} of {inventory.shards} data files are missing")
-        total, receipts, read = Tally(), {}, 0
-        with ThreadPoolExecutor(_READERS) as readers:
-            results = readers.map(lambda shard: self._read_back(shard, inventory), shards)
-            for shard, (receipt, findings) in zip(shards, results, strict=True):
-                self._findings += findings
-                if receipt is not None:
-                    total.add(receipt.tally)
-                    receipts[shard.id] = receipt
-                read += 1
-        self._rows = total.derived
-        self._check_sum(total)
-        some = self._sample([shard for shard in shards if shard.id in receipts])
-        compared = sum(self._compare(shard, receipts[shard.id]) for shard in some)
+    def run(self, shards: int, rows: int) -> Audit:
+        self._check_names()
+        present = np.flatnonzero(self._inventory.files.size >= 0)
+        log.info("reading %s data files back", f"{present.size:,}")
+        places = np.linspace(0, present.size - 1, min(shards, present.size)).round().astype(int)
+        total, good = self._read_all(set(present[places].tolist()))
+        self._check_manifest(total)
+        comparison = Comparison(self._plan, self._output, self._verifier(rows), rows)
+        compared = sum(self._compare(comparison, shard, receipt) for shard, receipt in good)
         return Audit(
             self._findings,
             self._notes,
-            read,
-            self._rows,
+            int(present.size),
+            total.derived,
             compared,
-            self._again.verified,
-            self._again.largest_error,
+            comparison.again.verified,
+            comparison.again.largest_error,
         )
 
-    def _sample(self, shards: list[Shard]) -> list[Shard]:
-        places = np.linspace(0, len(shards) - 1, min(self._wanted_shards, len(shards)))
-        return [shards[place] for place in places.round().astype(int)]
-
-    def _check_folder(self, inventory: Inventory) -> None:
-        if self._manifest is None:
-            self._findings.append("the run was not published: there is no _SUCCESS")
-        else:
-            said = self._manifest["plan"]
-            signed = (self._output / SUCCESS).read_bytes().decode().strip()
-            for what, digest in (("manifest", said), (SUCCESS, signed)):
-                if digest != self._plan.digest:
-                    self._findings.append(
-                        f"the {what} is of plan {digest}; {RUN}/plan.json is {self._plan.digest}"
-                    )
-        for name in inventory.files.strangers:
+    def _check_names(self) -> None:
+        """Check that all files are there, and no others."""
+        files = self._inventory.files
+        missing = [DATA + "/" + shard.file_name for shard in self._plan.shards()
+                   if files.size[shard.id] < 0]  # fmt: skip
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            self._findings.append(f"{listed(missing)} {verb} missing")
+        for name in files.strangers:
             self._findings.append(f"{name} is no file of this run")
-        for shard in np.flatnonzero(inventory.files.quarantine & (inventory.files.size < 0)):
-            self._findings.append(f"{QUARANTINE}/{file_name(int(shard))} has no data file")
+        for shard in np.flatnonzero(files.quarantine & (files.size < 0)).tolist():
+            self._findings.append(f"{QUARANTINE}/{file_name(shard)} has no data file")
 
-    def _check_sum(self, total: Tally) -> None:
-        if self._manifest is None:
+    def _check_manifest(self, total: Tally) -> None:
+        """Check what was published against the plan, and against what the data files add up to."""
+        success, name = self._output / SUCCESS, f"{RUN}/manifest.json"
+        if not success.exists():
+            self._findings.append(f"there is no {SUCCESS}: the run was not published")
             return
-        for name, count in total.to_dict().items():
-            if self._manifest["rows"].get(name) != count and name not in ("ranges", "flat"):
+        signed = success.read_bytes().decode(errors="replace").strip()
+        if signed != self._plan.digest:
+            self._findings.append(
+                f"{SUCCESS} is of plan {signed!r}, {RUN}/plan.json of {self._plan.digest!r}"
+            )
+        try:
+            said = json.loads((self._output / name).read_bytes())
+            found = _flat(said)
+        except (OSError, ValueError, AttributeError) as error:
+            self._findings.append(f"{name} cannot be read: {error}")
+            return
+        for key, right in _flat(facts(self._plan, self._inventory.shards, total)).items():
+            if found.get(key) != right:
                 self._findings.append(
-                    f"the manifest says rows.{name} = {self._manifest['rows'].get(name)}; the "
-                    f"data files add up to {count}"
+                    f"{name}: {key} is {found.get(key)!s:.60}; plan and data files make it "
+                    f"{right!s:.60}"
                 )
 
-    def _read_back(self, shard: Shard, inventory: Inventory) -> tuple[Receipt | None, list[str]]:
-        """Read a shard's files from the first page to the last."""
-        name = f"{DATA}/{shard.file_name}"
-        receipt = inventory.receipt(shard.id)
-        if receipt is None:
-            return None, [
-                f"{name} is not what the plan's shard {shard.id} gives: damaged, of another plan, "
-                "or its quarantine file is gone"
-            ]
-        tally, found = receipt.tally, []
-        if tally.read != shard.rows:
-            found.append(f"{name}: {tally.read} rows read, {shard.rows} in the input")
-        if tally.derived + tally.bad + tally.filtered != tally.read:
-            found.append(f"{name}: rows derived, quarantined and filtered are not those read")
-        found += self._pages(inventory.place(shard.id), name, tally.derived)
-        if tally.bad:
-            place = inventory.place(shard.id, QUARANTINE)
-            name = f"{QUARANTINE}/{shard.file_name}"
-            problems = self._pages(place, name, tally.bad)
-            found += problems or self._rows_of(place, name, shard)
-        elif inventory.files.quarantine[shard.id]:
-            found.append(f"{QUARANTINE}/{shard.file_name}: the shard has no bad rows")
-        return receipt, found
+    def _read_all(self, sample: set[int]) -> tuple[Tally, list[tuple[Shard, Receipt]]]:
+        """Read every file from its first page to its last.
 
-    def _pages(self, place: Place, name: str, wanted: int) -> list[str]:
+        Args:
+            sample: ids of the shards to be compared with their input.
+
+        Returns:
+            What the receipts add up to, and those of the sample's shards that are in order.
+        """
+        total, good = Tally(), []
+        sizes = self._inventory.files.size
+        present = (shard for shard in self._plan.shards() if sizes[shard.id] >= 0)
+        with ThreadPoolExecutor(_READERS) as readers:
+            while some := list(islice(present, _SHARDS_AT_ONCE)):
+                results = readers.map(self._read_back, some)
+                for shard, (receipt, findings) in zip(some, results, strict=True):
+                    self._findings += findings
+                    if receipt is not None:
+                        total.add(receipt.tally)
+                        if shard.id in sample and not findings:
+                            good.append((shard, receipt))
+        return total, good
+
+    def _read_back(self, shard: Shard) -> tuple[Receipt | None, list[str]]:
+        """Read a shard's files; return its receipt, if they have one, and what is wrong."""
+        name = f"{DATA}/{shard.file_name}"
+        footer = read_receipt(self._output / DATA / shard.file_name)
+        if footer is None:
+            return None, [f"{name} is damaged, or no data file: its footer holds no receipt"]
+        if (footer["shard"], footer["key"]) != (shard.id, self._inventory.key(shard.id)):
+            return None, [
+                f"{name} holds shard {footer['shard']} of a plan; here belongs {shard.id}"
+            ]
+        receipt = Receipt.from_footer(footer, (0, 0))
+        tally = receipt.tally
+        findings = []
+        if not tally.derived + tally.bad + tally.filtered == tally.read == shard.rows:
+            findings.append(
+                f"{name}: its counts do not add up to the {shard.rows} rows of its input"
+            )
+        findings += self._pages(name, tally.derived, self._plan.layout.schema)
+        name = f"{QUARANTINE}/{shard.file_name}"
+        there = self._inventory.files.quarantine[shard.id]
+        if tally.bad and not there:
+            findings.append(f"{name} is missing: {tally.bad} rows should be in it")
+        elif tally.bad:
+            findings += self._pages(name, tally.bad, _PLACE)
+        elif there:
+            findings.append(f"{name} should not be there: the shard has no bad rows")
+        return receipt, findings
+
+    def _pages(self, name: str, wanted: int, columns: pa.Schema) -> list[str]:
+        """Read a file's pages; return what is wrong with them, with its columns or its rows."""
         rows = 0
         try:
-            for table in tables(place):
+            for table in tables(self._output / name):
+                wrong = [field.name for field in columns if not _has(table.schema, field)]
+                if wrong:
+                    return [f"{name}: column {listed(wrong)} is missing, or of another kind"]
                 rows += table.num_rows
         except (pa.ArrowException, OSError) as error:
             return [f"{name} cannot be read back: {str(error).splitlines()[0]}"]
-        return [] if rows == wanted else [f"{name} has {rows} rows, its receipt says {wanted}"]
+        return [] if rows == wanted else [f"{name} has {rows} rows; its shard should have {wanted}"]
 
-    def _rows_of(self, place: Place, name: str, shard: Shard) -> list[str]:
-        index = np.concatenate([table[ROW_INDEX].to_numpy() for table in tables(place)])
-        inside = (index >= shard.first_row) & (index < shard.first_row + shard.rows)
-        if inside.all() and np.unique(index).size == index.size:
-            return []
-        return [f"{name} holds rows twice, or rows that are not the shard's"]
-
-    def _compare(self, shard: Shard, receipt: Receipt) -> bool:
-        """Compare a shard row by row with its input; tell whether that could be done."""
+    def _verifier(self, rows: int) -> Verifier | None:
         try:
-            compare(self._plan, self._output, shard, receipt, self._wanted_rows, self._again)
-        except OSError as error:
+            return verifier_of(self._plan, rows)
+        except UsageError as error:
+            self._notes.append(f"no rows were derived again: {error}")
+            return None
+
+    def _compare(self, comparison: Comparison, shard: Shard, receipt: Receipt) -> bool:
+        """Compare a shard with its input; tell whether that could be done."""
+        try:
+            comparison.compare(shard, receipt)
+        except (OSError, pa.ArrowException, UsageError) as error:
             self._notes.append(f"shard {shard.id} was not compared with its input: {error}")
             return False
         except HyperdiagError as error:
             self._findings.append(f"{DATA}/{shard.file_name}: {error}")
         return True
+
+
+def _has(schema: pa.Schema, field: pa.Field) -> bool:
+    """Tell whether a schema has a column; if a computed one, with its type and metadata."""
+    if field.name not in schema.names:
+        return False
+    found = schema.field(field.name)
+    computed = b"digest" in (field.metadata or {})
+    return not computed or (found.type, found.metadata) == (field.type, field.metadata)
+
+
+def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest's entries, those of its parts as part.entry."""
+    flat: dict[str, Any] = {}
+    for key, value in manifest.items():
+        flat |= (
+            {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+        )
+    return flat

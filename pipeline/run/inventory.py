@@ -162,7 +162,7 @@ class Inventory:
         A footer that is not the receipt of the plan's shard is none, nor one whose quarantine
         file is gone.
         """
-        candidates = np.flatnonzero(self._known & (self.files.size >= 0) & ~self.done).tolist()
+        candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
         with ThreadPoolExecutor(_FOOTER_READERS) as readers:
             for first in range(0, len(candidates), _FOOTERS_AT_ONCE):
                 some = candidates[first : first + _FOOTERS_AT_ONCE]

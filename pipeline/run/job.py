@@ -112,7 +112,7 @@ def _fill(
     pulse = Pulse(ledger.output)
     pulse.tell(shards=inventory.shards, rows=planned.rows, shards_done=inventory.count)
     pulse.start()
-    state = INCOMPLETE
+    state, cause = INCOMPLETE, None
     try:
         if inventory.count < inventory.shards:
             ledger.begin()
@@ -121,11 +121,14 @@ def _fill(
         manifest = make_manifest(planned, inventory, work, config.output.path)
         ledger.publish(manifest)
         state = DONE
+    except Exception as error:
+        cause = str(error).partition("\n")[0]
+        raise
     finally:
         if stoppable.stopped and state != DONE:
             state = STOPPED
         failed = [[one.shard.id, one.cause] for one in work.failures]
-        pulse.stop(state, shards_done=inventory.count, failed=failed)
+        pulse.stop(state, shards_done=inventory.count, failed=failed, cause=cause)
     return manifest
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.data.filesystem import absolute, masked
 
 from .inventory import Inventory
+from .plan import Plan
 from .planner import Planned
 from .receipt import Receipt, Tally
 from .shard_queue import Failed
@@ -57,23 +58,12 @@ def make_manifest(
         work: what this command did of it.
         output: the output folder.
     """
-    tally = inventory.tally
-    settings = planned.plan.settings
-    network, how = settings["network"], settings["derivatives"]
-    return {
-        "plan": planned.plan.digest,
-        "network": {key: network[key] for key in ("name", "digest", "inputs", "outputs")},
-        "method": how["method"],
-        "dtype": how["dtype"],
-        "directions": how["directions"],
-        "outputs": how["outputs"],
-        "layout": settings["output"]["layout"],
+    tally, settings = inventory.tally, planned.plan.settings
+    outputs, batch = settings["network"]["outputs"], settings["derivatives"]["batch"]
+    return facts(planned.plan, inventory.shards, tally) | {
         "output": masked(absolute(output)),
-        "shards": inventory.shards,
-        "rows": tally.to_dict(),
         "bad_files": [file._asdict() for file in planned.bad_files],
-        "tolerance": how["tolerance"],
-        "warnings": [*_warnings(network["outputs"], tally, planned), *_of_work(work, how["batch"])],
+        "warnings": [*_warnings(outputs, tally, planned), *_of_work(work, batch)],
         "workers": work.workers,
         "seconds": {
             "start": work.start_seconds,
@@ -82,7 +72,24 @@ def make_manifest(
             "stages": {stage: round(work.stages[stage], 3) for stage in STAGES},
         },
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "versions": settings["versions"],
+    }
+
+
+def facts(plan: Plan, shards: int, tally: Tally) -> dict[str, Any]:
+    """Return the part of a manifest that follows from the plan and the data files alone."""
+    network, how = plan.settings["network"], plan.settings["derivatives"]
+    return {
+        "plan": plan.digest,
+        "network": {key: network[key] for key in ("name", "digest", "inputs", "outputs")},
+        "method": how["method"],
+        "dtype": how["dtype"],
+        "directions": how["directions"],
+        "outputs": how["outputs"],
+        "layout": plan.settings["output"]["layout"],
+        "shards": shards,
+        "rows": tally.to_dict(),
+        "tolerance": how["tolerance"],
+        "versions": plan.settings["versions"],
     }
 
 

@@ -108,12 +108,11 @@ class Plan:
         files: tuple[InputFile, ...] = ()
         if content["files"]:
             files = _decoded(output / RUN / _files_name(content["digest"]))
-        # A path with credentials is kept masked, and leads nowhere.
-        location = content["settings"].get("dataset", {}).get("path", "")
-        plan = Plan(content["settings"], files, location)
+        plan = Plan(content["settings"], files)
         if plan.digest != content["digest"]:
-            raise ValueError("not a whole plan: settings and files do not fit together")
-        return plan
+            raise ValueError("it is not as it was written: its digest is another")
+        # A path with credentials is kept masked, and leads nowhere.
+        return replace(plan, location=plan.settings.get("dataset", {}).get("path", ""))
 
     def for_workers(self) -> "Plan":
         """Return the plan without the list of files: a shard brings its own."""

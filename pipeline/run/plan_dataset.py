@@ -12,9 +12,11 @@ from pipeline.data.filesystem import absolute, masked, resolve
 from pipeline.data.parquet_listing import Listing
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
-from pipeline.errors import Problems, closest, listed
+from pipeline.data.sink import QUARANTINE, RUN
+from pipeline.errors import Problems, UsageError, closest, listed
 from pipeline.networks import Network
 
+from .inventory import files_in
 from .plan import encoded_schema
 
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
@@ -86,6 +88,24 @@ def plan_design(design: DesignConfig, config: Config, network: Network) -> dict[
     }
 
 
+def check_quarantine(path: str) -> None:
+    """Check that there are rows to derive again in the output folder at a path.
+
+    Raises:
+        UsageError: if it is no output folder, or has no quarantined rows.
+    """
+    output = resolve(path)
+    if not (output / RUN / "plan.json").exists():
+        raise UsageError(
+            f"dataset.path {masked(path)} holds no run: there is no {RUN}/plan.json; "
+            "dataset=quarantine takes the output folder of an earlier run"
+        )
+    if not files_in(output / QUARANTINE):
+        raise UsageError(
+            f"dataset.path {masked(path)} has no quarantined rows: there is nothing to derive again"
+        )
+
+
 def check_listing(config: Config, listing: Listing) -> None:
     """Check what the listed files must be for this run, whatever the network.
 
@@ -121,7 +141,7 @@ def check_listing(config: Config, listing: Listing) -> None:
             f"dataset.path {masked(dataset.path)} lies inside output.path, where this run writes "
             "and clears; give another output.path"
         )
-    source, output = resolve(dataset.location), resolve(config.output.path)
+    source, output = resolve(dataset.path), resolve(config.output.path)
     if source.filesystem == output.filesystem and PurePosixPath(output.path).is_relative_to(
         source.path
     ):

@@ -10,14 +10,14 @@ import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
 from pipeline.data.filesystem import absolute, masked
-from pipeline.data.layout import choose_layout
+from pipeline.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
 from pipeline.errors import Problems, UsageError, closest, listed
 from pipeline.hyperdual import AUTO, MethodError, RuleError, derivatives, reference
 from pipeline.networks import Network, build_network
 
 from .plan import Plan
-from .plan_dataset import check_listing, plan_design, plan_parquet
+from .plan_dataset import check_listing, check_quarantine, plan_design, plan_parquet
 from .predecessor import (
     earlier_shard_rows,
     earlier_sizes,
@@ -96,9 +96,11 @@ def _network(config: Config) -> Network:
 
 
 def _listing(config: Config) -> Listing | None:
-    return (
-        list_parquet(config.dataset.location) if isinstance(config.dataset, ParquetConfig) else None
-    )
+    if not isinstance(config.dataset, ParquetConfig):
+        return None
+    if config.dataset.name == "quarantine":
+        check_quarantine(config.dataset.path)
+    return list_parquet(config.dataset.location)
 
 
 def _check_kernel(config: Config, network: Network) -> None:
@@ -175,6 +177,10 @@ def _freeze(
     if isinstance(columns, str):
         left_out = config.dataset.left_out if isinstance(config.dataset, ParquetConfig) else ()
         columns = [name for name in available if columns == "all" and name not in left_out]
+    provenance = config.output.provenance
+    if provenance and config.dataset.name == "quarantine":  # its rows bring theirs along
+        columns = list(dict.fromkeys([*columns, SOURCE_FILE, ROW_INDEX]))
+        provenance = False
     directions = _directions(config, network)
     device = _device(config)
     chosen = chosen_method(config, network, directions, device)
@@ -208,7 +214,7 @@ def _freeze(
                 config.derivatives.outputs,
             ),
             "columns": list(columns),
-            "provenance": config.output.provenance,
+            "provenance": provenance,
         },
         "limits": {"out_of_range": config.limits.out_of_range},
         "versions": {

@@ -1,8 +1,10 @@
 """What an output folder says of its run, whether that goes on, ended or was killed."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
@@ -15,10 +17,19 @@ from .journal import JOURNAL, Journal
 from .lock import is_locked
 from .plan import Plan
 from .progress import duration
-from .pulse import RUNNING, STOPPED, read_pulse
+from .pulse import DONE, INCOMPLETE, RUNNING, STOPPED, read_pulse
 from .summary import print_summary
 
-_KILLED = "killed"
+PUBLISHED, KILLED = "published", "killed"
+_FAILED_SHOWN = 10
+_RATE = ("rows_done", "rows_per_s", "workers", "updated")
+_WORDS = {
+    RUNNING: "a run is at work",
+    STOPPED: "the last run was stopped; the same command goes on",
+    KILLED: "the last run died; the same command goes on",
+    INCOMPLETE: "the last run ended incomplete; the same command does what is missing",
+    PUBLISHED: "published",
+}
 
 
 def load_plan(path: str) -> Plan:
@@ -40,36 +51,50 @@ def load_plan(path: str) -> Plan:
 def status(path: str) -> dict[str, Any]:
     """Return what is planned, done, failed, under way and quarantined.
 
-    Where an update is under way or was interrupted, `update` has the same of that.
+    The keys are always the same. None stands in `rate` unless a run is at work, in `update` unless
+    one is under way or was interrupted, and in `manifest` unless the run was published.
 
     Raises:
         UsageError: if there is no run at the path.
     """
     output = resolve(path)
     plan = load_plan(path)
-    published = (output / SUCCESS).exists()
     pulse = read_pulse(output)
-    found = {"output": masked(absolute(path)), "published": published} | _counts(output, plan)
-    found["state"] = _state(output, pulse, published)
-    if found["state"] == RUNNING and pulse is not None:
-        found["rate"] = {
-            key: pulse.get(key) for key in ("rows_done", "rows_per_s", "workers", "updated")
-        }
-    found["failed"] = [] if pulse is None else pulse.get("failed", [])
-    if (output / STAGED / RUN / "plan.json").exists():
-        staged = load_plan(below(path, STAGED))
-        found["update"] = _counts(output, staged, update=True)
-    if published:
-        found["manifest"] = json.loads((output / RUN / "manifest.json").read_bytes())
-    return found
+    manifest = _manifest(output)
+    updating = (output / STAGED / RUN / "plan.json").exists()
+    state = _state(output, pulse, manifest is not None and not updating)
+    beat = pulse if pulse is not None and state == RUNNING else None
+    return {
+        "output": masked(absolute(path)),
+        "state": state,
+        **_counts(output, plan),
+        "rate": beat and {key: beat.get(key) for key in _RATE},
+        "failed": [] if pulse is None or state == PUBLISHED else pulse.get("failed", []),
+        "cause": None if pulse is None or state == PUBLISHED else pulse.get("cause"),
+        "update": _counts(output, load_plan(below(path, STAGED)), update=True)
+        if updating
+        else None,
+        "manifest": manifest,
+    }
+
+
+def _manifest(output: Place) -> dict[str, Any] | None:
+    """Return the manifest of a published run; None if it was not, or its manifest is damaged."""
+    try:
+        place = output / RUN / "manifest.json"
+        return json.loads(place.read_bytes()) if (output / SUCCESS).exists() else None
+    except (OSError, ValueError):
+        return None
 
 
 def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:
     if is_locked(output):
         return RUNNING
+    if published:
+        return PUBLISHED
     if pulse is None or pulse["state"] == RUNNING:
-        return "published" if published and pulse is None else _KILLED
-    return pulse["state"]
+        return KILLED
+    return INCOMPLETE if pulse["state"] == DONE else pulse["state"]
 
 
 def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
@@ -94,43 +119,42 @@ def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
 
 def print_status(found: dict[str, Any]) -> None:
     """Print it for people, on standard output."""
-    if found["published"] and "update" not in found and found["state"] != RUNNING:
+    shards, rows = found["shards"], found["rows"]
+    if found["state"] == PUBLISHED and shards["done"] == shards["planned"]:
         print_summary(found["manifest"])
         return
     console = plain_console()
     table = Table("", "", box=None, pad_edge=False, show_header=False)
 
     def line(name: str, text: str) -> None:
-        table.add_row(name, text)
+        table.add_row(name, escape(text))
 
     line("output", found["output"])
     line("network", f"{found['network']}, plan {found['plan']}")
-    words = {
-        RUNNING: "a run is at work",
-        STOPPED: "the last run was stopped; the same command goes on",
-        _KILLED: "the last run died; the same command goes on",
-    }
-    line("state", words.get(found["state"], found["state"]))
+    line("state", _WORDS[found["state"]])
+    if found["cause"]:
+        line("", found["cause"])
     _add_counts(line, found)
-    if "rate" in found and found["rate"]["rows_per_s"]:
-        rate = found["rate"]
-        left = (found["rows"]["planned"] - rate["rows_done"]) / rate["rows_per_s"]
+    if found["state"] == PUBLISHED:
+        line("", "files of the run are gone or damaged; the same command derives them again")
+    rate = found["rate"]
+    if rate and rate["rows_per_s"]:
+        left = max(rows["planned"] - rate["rows_done"], 0) / rate["rows_per_s"]
         line(
             "rate",
-            f"{rate['rows_per_s']:,} rows/s with {rate['workers']} workers; "
-            f"{duration(max(left, 0))} left",
+            f"{rate['rows_per_s']:,} rows/s with {rate['workers']} workers; {duration(left)} left",
         )
-    for shard, cause in found["failed"][:10]:
+    for shard, cause in found["failed"][:_FAILED_SHOWN]:
         line("failed", f"shard {shard}: {cause}")
-    if len(found["failed"]) > 10:
-        line("", f"and {len(found['failed']) - 10} more")
-    if "update" in found:
+    if len(found["failed"]) > _FAILED_SHOWN:
+        line("", f"and {len(found['failed']) - _FAILED_SHOWN} more")
+    if found["update"]:
         line("update", "not published yet")
         _add_counts(line, found["update"])
     console.print(table)
 
 
-def _add_counts(line: Any, counts: dict[str, Any]) -> None:
+def _add_counts(line: Callable[[str, str], None], counts: dict[str, Any]) -> None:
     shards, rows = counts["shards"], counts["rows"]
     line("shards", f"{shards['done']:,} of {shards['planned']:,} done")
     line("rows", f"{rows['read']:,} of {rows['planned']:,} read, {rows['derived']:,} derived")
