@@ -119,16 +119,15 @@ def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
             raise UsageError(f"dataset.path: nothing at {masked(path)}")
         base, keep = str(PurePosixPath(*parts[:fixed])), _matcher(place.path)
     try:
-        found = place.filesystem.get_file_info(fs.FileSelector(base, recursive=True))
-    except OSError as error:
+        infos = [
+            info
+            for info in place.filesystem.get_file_info(fs.FileSelector(base, recursive=True))
+            if info.type != fs.FileType.Directory
+            and not _hidden(info.path, base)
+            and (keep(info.path) if keep else info.extension in ("parquet", "parq", "pq"))
+        ]
+    except (OSError, UnicodeDecodeError) as error:  # a name in there that is no UTF-8
         raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
-    infos = [
-        info
-        for info in found
-        if info.type == fs.FileType.File
-        and not _hidden(info.path, base)
-        and (keep(info.path) if keep else info.extension in ("parquet", "parq", "pq"))
-    ]
     if not infos:
         what = "no file matches" if keep else "no Parquet file (*.parquet, *.pq) in"
         raise UsageError(f"dataset.path: {what} {masked(path)}")
@@ -159,6 +158,8 @@ def _hidden(path: str, base: str) -> bool:
 
 
 def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> _Footer | str:
+    if info.type != fs.FileType.File:  # to open a pipe would wait for somebody to write
+        return "is no regular file"
     try:
         with pq.ParquetFile(info.path, filesystem=filesystem) as parquet:
             metadata, schema = parquet.metadata, without_views(parquet.schema_arrow)
