@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint format bench clean
+.PHONY: run test lint format bench chaos clean
 
 run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the result is
 	$(BIN)/hyperdiag derive
@@ -12,6 +12,9 @@ run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the res
 test: $(VENV)/.dev ## run the test suite
 	$(BIN)/python -m pytest tests/hyperdual -n 2
 	$(BIN)/python -m pytest --ignore=tests/hyperdual
+
+chaos: $(VENV)/.dev ## 3,000 damaged or odd input files, each row accounted for or the file named
+	HYPERDIAG_CHAOS=1 $(BIN)/python -m pytest tests/chaos -m chaos
 
 lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff check .
