@@ -213,11 +213,11 @@ def _columns_of(schema: pa.Schema) -> frozenset[tuple[str, str]]:
 
 
 def _difference(schema: pa.Schema, reference: pa.Schema) -> str | None:
-    for field in reference:
-        if field.name not in schema.names:
-            return f"has no column '{field.name}'"
-        found = schema.field(schema.names.index(field.name)).type
-        if found != field.type:
-            return f"column '{field.name}' is {found}, not {field.type}"
-    extra = [name for name in schema.names if name not in reference.names]
+    found, wanted = ({field.name: field.type for field in one} for one in (schema, reference))
+    for name, kind in wanted.items():
+        if name not in found:
+            return f"has no column '{name}'"
+        if found[name] != kind:
+            return f"column '{name}' is {found[name]}, not {kind}"
+    extra = [name for name in found if name not in wanted]
     return f"has an extra column '{extra[0]}'" if extra else None
