@@ -4,6 +4,7 @@ import os
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
@@ -63,8 +64,6 @@ def test_odd_but_valid_file_ends_as_it_must(examine, tmp_path, what):
 
 def _rows():
     rng = np.random.default_rng(3)
-    import pyarrow as pa
-
     table = pa.table({**passengers(rng, 40), "v": points(rng, 40, "list")})
     return Rows([table.slice(0, 25), table.slice(25)], None, "v", {"compression": "none"})
 
@@ -72,12 +71,7 @@ def _rows():
 PLACES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6)
 
 
-@settings(
-    deadline=None,
-    max_examples=600 if _CHAOS else 40,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(deadline=None, max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(edits=PLACES, tail=st.booleans())
 def test_any_edit_of_a_files_bytes_is_survived(examine, tmp_path_factory, edits, tail):
     """Hypothesis shrinks what breaks it to the fewest bytes."""
