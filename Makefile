@@ -13,6 +13,9 @@ test: $(VENV)/.dev ## run the test suite
 	$(BIN)/python -m pytest tests/hyperdual -n 2
 	$(BIN)/python -m pytest --ignore=tests/hyperdual
 
+chaos: $(VENV)/.dev ## 3,000 damaged or odd input files, each row accounted for or the file named
+	HYPERDIAG_CHAOS=1 $(BIN)/python -m pytest tests/chaos -m chaos
+
 lint: $(VENV)/.dev ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

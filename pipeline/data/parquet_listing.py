@@ -152,16 +152,15 @@ def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
             raise UsageError(f"dataset.path: nothing at {masked(path)}")
         base, keep = str(PurePosixPath(*parts[:fixed])), _matcher(place.path)
     try:
-        found = _list(place.filesystem, base)
-    except OSError as error:
+        infos = [
+            info
+            for info in _list(place.filesystem, base)
+            if info.type != fs.FileType.Directory
+            and not _hidden(info.path, base)
+            and (keep(info.path) if keep else info.extension in ("parquet", "parq", "pq"))
+        ]
+    except (OSError, UnicodeDecodeError) as error:  # a name in there that is no UTF-8
         raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
-    infos = [
-        info
-        for info in found
-        if info.type == fs.FileType.File
-        and not _hidden(info.path, base)
-        and (keep(info.path) if keep else info.extension in ("parquet", "parq", "pq"))
-    ]
     if not infos:
         what = "no file matches" if keep else "no Parquet file (*.parquet, *.pq) in"
         raise UsageError(f"dataset.path: {what} {masked(path)}")
@@ -196,6 +195,8 @@ def _hidden(path: str, base: str) -> bool:
 
 
 def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa.Schema] | str:
+    if info.type != fs.FileType.File:  # to open a pipe would wait for somebody to write
+        return "is no regular file"
     try:
         with pq.ParquetFile(info.path, filesystem=filesystem) as parquet:
             metadata, schema = parquet.metadata, without_views(parquet.schema_arrow)
@@ -254,11 +255,11 @@ def _columns_of(schema: pa.Schema) -> frozenset[tuple[str, str]]:
 
 
 def _difference(schema: pa.Schema, reference: pa.Schema) -> str | None:
-    for field in reference:
-        if field.name not in schema.names:
-            return f"has no column '{field.name}'"
-        found = schema.field(schema.names.index(field.name)).type
-        if found != field.type:
-            return f"column '{field.name}' is {found}, not {field.type}"
-    extra = [name for name in schema.names if name not in reference.names]
+    found, wanted = ({field.name: field.type for field in one} for one in (schema, reference))
+    for name, kind in wanted.items():
+        if name not in found:
+            return f"has no column '{name}'"
+        if found[name] != kind:
+            return f"column '{name}' is {found[name]}, not {kind}"
+    extra = [name for name in found if name not in wanted]
     return f"has an extra column '{extra[0]}'" if extra else None

@@ -1,6 +1,7 @@
 """Files whose bytes are damaged: named with the cause, and no row of another is touched."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -97,6 +98,20 @@ def test_list_name_inside_a_struct_that_is_no_text_is_a_bad_file(tmp_path):
     (tmp_path / "b.parquet").write_bytes(spoiled)
     (bad,) = list_parquet(str(tmp_path)).bad_files
     assert bad.path == f"{tmp_path}/b.parquet"
+
+
+def test_list_pipe_is_a_bad_file_and_nobody_waits_for_it(tmp_path):
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "a.parquet")
+    os.mkfifo(tmp_path / "b.parquet")
+    listing = list_parquet(str(tmp_path))
+    assert listing.bad_files == ((f"{tmp_path}/b.parquet", "is no regular file"),)
+
+
+def test_list_folder_with_a_file_name_that_is_no_text_is_refused_with_the_folder(tmp_path):
+    pq.write_table(pa.table({"x": [1.0]}), tmp_path / "a.parquet")
+    (tmp_path / "a.parquet").rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.parquet"))
+    with pytest.raises(UsageError, match=f"cannot list {tmp_path}: .*utf-8"):
+        list_parquet(str(tmp_path))
 
 
 def test_list_one_file_with_a_name_twice_beside_another_names_it_with_the_column(tmp_path):
