@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,9 @@ def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:
         return _complain(error.problems)
     except HyperdiagError as error:
         print(f"hyperdiag: {error}", file=sys.stderr)
+        return INCOMPLETE
+    except Exception:  # a fault of ours: Hydra would print the overrides, and any secret in them
+        traceback.print_exc()
         return INCOMPLETE
     except Stopped as stopped:
         print(

@@ -1,9 +1,11 @@
 """The ledger: an output folder, taken for one run, filled, and published when the run is whole."""
 
+import contextlib
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from pyarrow import fs
@@ -29,6 +31,25 @@ from .receipt import Receipt
 
 _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
 _MOVERS = 16
+
+
+_Rest = ParamSpec("_Rest")
+_Result = TypeVar("_Result")
+
+
+def _touching_the_output(
+    method: Callable[Concatenate["Ledger", _Rest], _Result],
+) -> Callable[Concatenate["Ledger", _Rest], _Result]:
+    """Let a method say which output it was when a filesystem complains."""
+
+    @functools.wraps(method)
+    def saying(ledger: "Ledger", *args: _Rest.args, **kwargs: _Rest.kwargs) -> _Result:
+        try:
+            return method(ledger, *args, **kwargs)
+        except OSError as error:
+            raise OutputError(f"output.path {masked(ledger.path)}: {error}") from error
+
+    return saying
 
 
 class Ledger:
@@ -61,6 +82,7 @@ class Ledger:
         """Where workers write: the output folder, or what is staged for it."""
         return below(self.path, STAGED) if self._staging else self.path
 
+    @_touching_the_output
     def open(self, mode: str, config_yaml: str) -> None:
         """Take the folder for this run: make it, lock it, freeze the plan in it, take stock.
 
@@ -96,7 +118,9 @@ class Ledger:
     def close(self) -> None:
         """Write down what is done, and let go of the folder."""
         try:
-            self._journal.flush()
+            # What it would save is time; whatever is wrong with the output has been said.
+            with contextlib.suppress(OutputError):
+                self._journal.flush()
         finally:
             self._lock.release()
 
@@ -137,6 +161,7 @@ class Ledger:
         whole &= not (inventory.files.staged & inventory.done).any()
         return manifest if manifest and whole and manifest["plan"] == self.plan.digest else None
 
+    @_touching_the_output
     def begin(self) -> None:
         """Say that something is missing (again), unless that shows only when it is published."""
         if self._staging:
@@ -147,6 +172,7 @@ class Ledger:
         else:
             self._withdraw()
 
+    @_touching_the_output
     def publish(self, manifest: Mapping[str, Any]) -> None:
         """Show what is done: data and quarantine files, the plan, the manifest, then `_SUCCESS`.
 

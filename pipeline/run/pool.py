@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pipeline.config import LimitsConfig
-from pipeline.data.filesystem import resolve
 from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
@@ -58,8 +57,6 @@ class InlinePool:
     def __init__(self, limits: LimitsConfig, plan: Plan, output_path: str):
         self._limits = limits
         self._worker = Worker(plan, output_path)
-        # On a store, what cannot be written now may be written a little later.
-        self._stops_at_output_error = resolve(output_path).is_local
 
     def start(self) -> None:
         """Compile the kernel."""
@@ -80,9 +77,9 @@ class InlinePool:
             try:
                 yield self._worker.derive(shard)
                 queue.succeeded(shard)
+            except OutputError:
+                raise
             except Exception as error:  # whatever it is, the other shards go on
-                if isinstance(error, OutputError) and self._stops_at_output_error:
-                    raise
                 cause = f"{type(error).__name__}: {error}"
                 yield queue.failed(shard, cause, worker_died=False)
 

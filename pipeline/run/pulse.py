@@ -20,6 +20,7 @@ PROGRESS = "progress.json"
 RUNNING, DONE, INCOMPLETE, STOPPED = "running", "done", "incomplete", "stopped"
 _SECONDS = 5.0
 _STORE_SECONDS = 20.0  # each beat is a request
+_PATIENCE_SECONDS = 1.0  # with a beat under way at the end
 # A run whose last beat is older than so many intervals is taken for dead.
 _MISSED_BEATS = 4
 
@@ -57,11 +58,14 @@ class Pulse:
 
     def stop(self, state: str, **content: Any) -> None:
         """Write the file for the last time."""
-        if self._thread.is_alive():
-            self._end.set()
-            self._thread.join()
+        self._end.set()
         self.tell(state=state, **content)
-        self._beat()
+        # A store that does not answer must not hold the end of the run up.
+        last = threading.Thread(target=self._beat, daemon=True)
+        for thread in (self._thread, last):
+            if thread is last:
+                last.start()
+            thread.join(_PATIENCE_SECONDS)
 
     def _run(self) -> None:
         while not self._end.wait(self._seconds):
@@ -89,7 +93,10 @@ def is_alive(pulse: Mapping[str, Any]) -> bool:
     """Return whether the run that wrote this goes on, as far as can be told from it."""
     if pulse["state"] != RUNNING:
         return False
-    if pulse["host"] == socket.gethostname() and not Path(f"/proc/{pulse['process']}").exists():
+    process = pulse["process"]
+    if pulse["host"] == socket.gethostname() and (
+        process == os.getpid() or not Path(f"/proc/{process}").exists()
+    ):
         return False
     silent = datetime.datetime.fromisoformat(_now()) - datetime.datetime.fromisoformat(
         pulse["updated"]

@@ -13,7 +13,6 @@ import ray
 from ray.exceptions import RayActorError, RayTaskError
 
 from pipeline.config import ClusterConfig, LimitsConfig
-from pipeline.data.filesystem import resolve
 from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
@@ -60,8 +59,6 @@ class RayPool:
         modules: Sequence[str] = (),
     ):
         self._cluster, self._limits = cluster, limits
-        # On a store, what cannot be written now may be written a little later.
-        self._stops_at_output_error = resolve(output_path).is_local
         self._deadline = Deadline(limits.shard_seconds)
         self._scratch: str | None = None
         self._crew: Crew | None = None
@@ -167,7 +164,7 @@ class RayPool:
             self.crew.replace(attempt.member)
             return queue.failed(shard, f"its worker died ({first_line(error)})", worker_died=True)
         except RayTaskError as error:
-            if isinstance(error.cause, OutputError) and self._stops_at_output_error:
+            if isinstance(error.cause, OutputError):
                 raise error.cause from None
             cause = f"{type(error.cause).__name__}: {error.cause}"
             return queue.failed(shard, cause, worker_died=False)
