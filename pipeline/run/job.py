@@ -153,7 +153,7 @@ def _work(
         work.start_seconds = time.monotonic() - started
         log.info("%d workers ready after %s", work.workers, duration(work.start_seconds))
         began = time.monotonic()
-        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse)
+        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse, stoppable)
         work.seconds = time.monotonic() - began
     finally:
         pool.close()
@@ -161,7 +161,9 @@ def _work(
         raise RunIncomplete(_what_is_missing(work.failures, ledger.inventory, stopped_early))
 
 
-def _derive_missing(pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse) -> bool:
+def _derive_missing(
+    pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse, stoppable: "_Stoppable"
+) -> bool:
     """Derive shards; tell whether the run stopped early, since all of them fail."""
     inventory = ledger.inventory
     meter = Meter(rows, inventory.tally.read, pool.workers)
@@ -175,6 +177,7 @@ def _derive_missing(pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pu
             elif isinstance(outcome, Failed):
                 work.failures.append(outcome)
                 failures_in_a_row += 1
+            stoppable.check()
             meter.workers = pool.workers
             rows_done = inventory.tally.read + pool.rows_under_way()
             meter.update(rows_done, inventory.tally.bad)
@@ -230,6 +233,9 @@ class _Stoppable:
 
     _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+    def __init__(self) -> None:
+        self._number: int | None = None
+
     def __enter__(self) -> "_Stoppable":
         self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
         self.listen()
@@ -244,7 +250,13 @@ class _Stoppable:
         for number in self._SIGNALS:
             signal.signal(number, self._stop)
 
+    def check(self) -> None:
+        """Raise `Stopped` if a signal came: what it interrupted may have taken it for a failure."""
+        if self._number is not None:
+            raise Stopped(self._number)
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        self._number = number
         # Once is enough: closing down must not be interrupted by the second signal.
         for each in self._SIGNALS:
             signal.signal(each, signal.SIG_IGN)
