@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import HyperdiagError, UsageError
 from pipeline.networks import network_names, network_options
-from pipeline.run.job import Stopped
+from pipeline.run.stoppable import Stopped
 
 from ._overrides import check_overrides
 

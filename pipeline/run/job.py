@@ -3,11 +3,9 @@
 import datetime
 import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import jax
@@ -28,20 +26,13 @@ from .progress import Meter, duration, shown
 from .pulse import DONE, INCOMPLETE, STOPPED, Pulse
 from .receipt import Receipt, Tally
 from .shard_queue import Failed
+from .stoppable import Stoppable
 from .worker import SINGLE_THREADED
 
 log = logging.getLogger("hyperdiag")
 
 # Shards given up one after another from which on the cause is taken to be the same for all.
 _MOST_FAILURES_IN_A_ROW = 10
-
-
-class Stopped(BaseException):
-    """A signal asked the run to stop; finished shards are kept."""
-
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
-        self.number = number
 
 
 def derive(config: Config, config_yaml: str) -> dict[str, Any]:
@@ -57,7 +48,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         OutputError: if the output could not be written.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with _Stoppable() as stoppable:
+    with Stoppable() as stoppable:
         prepare_jax(config)
         started = time.monotonic()
         planned = make_plan(config)
@@ -92,7 +83,7 @@ def open_pool(config: Config, ledger: Ledger) -> Pool:
 
 
 def _fill(
-    config: Config, planned: Planned, ledger: Ledger, started: float, stoppable: "_Stoppable"
+    config: Config, planned: Planned, ledger: Ledger, started: float, stoppable: Stoppable
 ) -> dict[str, Any]:
     inventory = ledger.inventory
     manifest = ledger.up_to_date()
@@ -139,7 +130,7 @@ def _work(
     work: Work,
     pulse: Pulse,
     started: float,
-    stoppable: "_Stoppable",
+    stoppable: Stoppable,
 ) -> None:
     """Derive what is missing.
 
@@ -163,7 +154,7 @@ def _work(
 
 
 def _derive_missing(
-    pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse, stoppable: "_Stoppable"
+    pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse, stoppable: Stoppable
 ) -> bool:
     """Derive shards; tell whether the run stopped early, since all of them fail."""
     inventory = ledger.inventory
@@ -228,43 +219,3 @@ def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, stopped_e
 def _where(shard: Shard) -> str:
     rows = f"rows {shard.first_row} to {shard.first_row + shard.rows - 1}"
     return f"{rows} of {shard.file.path}" if shard.file else rows
-
-
-class _Stoppable:
-    """Turns SIGTERM and SIGINT into `Stopped`, as long as the block lasts."""
-
-    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-    def __init__(self) -> None:
-        self.stopped: Stopped | None = None
-
-    def __enter__(self) -> "_Stoppable":
-        self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
-        self.listen()
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if isinstance(error, SystemExit) and error.code == signal.SIGTERM:
-            raise Stopped(signal.SIGTERM) from error  # by Ray's own handler, while Ray starts
-        # Ray's own code may turn it into another exception on its way up.
-        if self.stopped and error is not None and error is not self.stopped:
-            raise self.stopped from error
-
-    def check(self) -> None:
-        """Raise `Stopped` again where it was swallowed: Python drops what callbacks raise."""
-        if self.stopped:
-            raise self.stopped
-
-    def listen(self) -> None:
-        """Take the signals, from whoever has them."""
-        for number in self._SIGNALS:
-            signal.signal(number, self._stop)
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        # Once is enough: closing down must not be interrupted by the second signal.
-        for each in self._SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        self.stopped = Stopped(number)
-        raise self.stopped

@@ -37,7 +37,7 @@ def test_status_of_a_run_at_work_and_after_its_end(number, state, hyperdiag, tmp
     (tmp_path / "slow.py").write_text(SLOW)
     command = [
         *("derive", "network=python", "network.target=slow:build", "network.inputs=[a,b]"),
-        *("network.kwargs={seconds: 0.3}", BOX, "dataset.rows=640", "dataset.shard_rows=8"),
+        *("network.kwargs={seconds: 0.2}", BOX, "dataset.rows=640", "dataset.shard_rows=8"),
         *("derivatives.verify_rows=0", "derivatives.method=hyperdual", "derivatives.tile=8"),
         *("derivatives.batch=8", "cluster=inline", "output.path=out"),
     ]
