@@ -3,7 +3,6 @@
 import fnmatch
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -19,10 +18,8 @@ from pipeline.errors import UsageError, listed
 from .filesystem import Place, masked, resolve
 from .shard import InputFile
 from .store import is_passing
+from .threads import each
 from .workarounds import without_views
-
-_FOOTER_READERS = 16  # footers are small and far away: many at a time, whatever the cores
-_FOOTERS_AT_ONCE = 4096
 
 
 class BadFile(NamedTuple):
@@ -130,12 +127,8 @@ def _footers(
 ) -> Iterator[tuple[str, tuple[InputFile, pa.Schema] | str]]:
     """Yield each path with what its footer says, or why that cannot be read; `infos` is used up."""
     infos.reverse()
-    with ThreadPoolExecutor(_FOOTER_READERS) as readers:
-        while infos:
-            some = infos[: -_FOOTERS_AT_ONCE - 1 : -1]
-            del infos[-_FOOTERS_AT_ONCE:]
-            found = readers.map(lambda info: _footer(place.filesystem, info), some)
-            yield from zip((info.path for info in some), found, strict=True)
+    taken = (infos.pop() for _ in range(len(infos)))
+    yield from each(lambda info: (info.path, _footer(place.filesystem, info)), taken)
 
 
 def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:

@@ -5,7 +5,6 @@ All is kept in arrays by shard id, so that a million shards are some tens of meg
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from pyarrow import fs
@@ -13,13 +12,12 @@ from pyarrow import fs
 from pipeline.data.filesystem import Place
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, STAGED, read_receipt
+from pipeline.data.threads import each
 
 from .journal import Journal, Segment
 from .plan import Plan
 from .receipt import Receipt, Tally
 
-_FOOTER_READERS = 16
-_FOOTERS_AT_ONCE = 4096
 _NAME = re.compile(r"part-(\d{7,})\.parquet")
 
 
@@ -163,10 +161,7 @@ class Inventory:
         file is gone.
         """
         candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
-        with ThreadPoolExecutor(_FOOTER_READERS) as readers:
-            for first in range(0, len(candidates), _FOOTERS_AT_ONCE):
-                some = candidates[first : first + _FOOTERS_AT_ONCE]
-                yield from filter(None, readers.map(self.receipt, some))
+        yield from filter(None, each(self.receipt, candidates))
 
     def place(self, shard: int, folder: str = DATA) -> Place:
         """Return where a shard's file is (or would be, published)."""

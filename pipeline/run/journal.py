@@ -8,7 +8,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +15,13 @@ from pyarrow import fs
 
 from pipeline.data.filesystem import Place, write_whole
 from pipeline.data.sink import RUN
+from pipeline.data.threads import each
 
 from .receipt import Receipt, Tally
 
 JOURNAL = f"{RUN}/journal"  # its place in an output
 _SEGMENT_SHARDS = 1000
 _SEGMENT_SECONDS = 30.0  # what a killed run has to read again, at most
-_READERS = 16
 _NAME = re.compile(r"[0-9a-f]{8,}\.json")
 _ENTRY = np.dtype(
     [("shard", "i8"), ("key", "u8"), ("size", "i8"), ("modified_ns", "i8"), ("bad", "?")]
@@ -66,8 +65,7 @@ class Journal:
         infos = self._folder.filesystem.get_file_info(selector)
         names = sorted(info.base_name for info in infos if _NAME.fullmatch(info.base_name))
         self._next = max([self._next, *(int(name[:-5], 16) + 1 for name in names)])
-        with ThreadPoolExecutor(_READERS) as readers:
-            yield from zip(names, readers.map(self._read, names), strict=True)
+        yield from zip(names, each(self._read, names), strict=True)
 
     def _read(self, name: str) -> Segment | None:
         try:

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from pipeline.data.sink import (
     SUCCESS,
     prepare_folders,
 )
+from pipeline.data.threads import each
 from pipeline.errors import OutputError, UsageError, listed
 
 from .inventory import Inventory, files_in, shard_of
@@ -30,7 +30,6 @@ from .plan import Plan
 from .receipt import Receipt
 
 _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
-_MOVERS = 16
 
 
 _Rest = ParamSpec("_Rest")
@@ -220,9 +219,8 @@ class Ledger:
 
     def _in_parallel(self, step: Any, items: list[Any]) -> None:
         try:
-            with ThreadPoolExecutor(_MOVERS) as movers:
-                for _ in movers.map(step, items):
-                    pass
+            for _ in each(step, items):
+                pass
         except OSError as error:
             raise OutputError(f"cannot publish {masked(self.path)}: {error}") from error
 

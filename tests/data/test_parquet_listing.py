@@ -29,7 +29,7 @@ def test_list_file_gives_size_time_and_row_groups(put):
     listing = list_parquet(str(path))
     (file,) = listing.files
     status = path.stat()
-    assert file == (str(path), status.st_size, status.st_mtime_ns, (2, 1))
+    assert file[:4] == (str(path), status.st_size, status.st_mtime_ns, (2, 1))
     assert listing.schema == TABLE.schema
     assert (listing.bad_files, listing.partition_keys) == ((), ())
 

@@ -12,12 +12,13 @@ from pipeline.data.filesystem import resolve
 from pipeline.errors import RunIncomplete, UsageError
 from pipeline.run import status as status_module
 from pipeline.run import worker as worker_module
-from pipeline.run.job import Stopped, derive
+from pipeline.run.job import derive
 from pipeline.run.ledger import Ledger
 from pipeline.run.lock import Lock
 from pipeline.run.planner import make_plan
 from pipeline.run.pulse import Pulse
 from pipeline.run.status import print_status, status
+from pipeline.run.stoppable import Stopped
 
 KEYS = {
     *("output", "state", "plan", "network", "shards", "rows"),

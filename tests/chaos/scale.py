@@ -1,0 +1,165 @@
+"""A million shards in a process of its own, which says what they cost.
+
+`python -m tests.chaos.scale STEP SHARDS FOLDER [ROW_GROUPS]` takes one step. What is simulated: the
+listing of the dataset, its footers, and for `resume` the listing of the output. All else is the
+product.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+import jax
+import pyarrow as pa
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pyarrow import fs
+
+from jobs._command import CONFIG_DIR
+from pipeline.config import load_config
+from pipeline.data import parquet_listing
+from pipeline.data.filesystem import resolve
+from pipeline.data.shard import InputFile, file_name
+from pipeline.data.sink import DATA, STAGED
+from pipeline.run import inventory as inventory_module
+from pipeline.run.ledger import Ledger
+from pipeline.run.manifest import Work, make_manifest
+from pipeline.run.planner import make_plan
+from pipeline.run.receipt import Receipt, Tally
+
+ROWS = 100  # of a row group
+WRITTEN = 1_700_000_000_000_000_000
+SCHEMA = pa.schema([(f"x{i}", pa.float64()) for i in range(1, 6)]).serialize()
+
+
+def simulate_dataset(shards, groups):
+    """Let the dataset be so many shards, in files of so many row groups."""
+
+    def listing(filesystem, base):
+        return [
+            fs.FileInfo(
+                f"{base}/day={n % 365:03d}/part-{n:07d}.parquet",
+                fs.FileType.File,
+                size=1000 + n,
+                mtime_ns=WRITTEN + n,
+            )
+            for n in range(shards // groups)
+        ]
+
+    def footer(filesystem, info):
+        # A schema of its own for each file, as footers have.
+        file = InputFile(info.path, info.size, info.mtime_ns, (ROWS,) * groups)
+        return file, pa.ipc.read_schema(pa.py_buffer(SCHEMA))
+
+    parquet_listing._list = listing
+    parquet_listing._footer = footer
+
+
+def simulate_output(ids):
+    """Let data files of these shards be in the output."""
+    found = [
+        fs.FileInfo(f"/out/data/{file_name(n)}", fs.FileType.File, size=1000 + n, mtime_ns=WRITTEN)
+        for n in ids
+    ]
+    inventory_module.files_in = lambda folder: found if folder.path.endswith(DATA) else []
+
+
+def configured(folder, *overrides):
+    with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
+        composed = compose(
+            "derive",
+            [
+                *("network=chain", "dataset=parquet", f"dataset.path={folder}/book"),
+                *(f"dataset.shard_rows={ROWS}", "derivatives.method=hyperdual"),
+                *("derivatives.tile=64", "derivatives.verify_rows=0", "cluster=inline"),
+                *(f"output.path={folder}/out", *overrides),
+            ],
+        )
+    return load_config(composed), OmegaConf.to_yaml(composed)
+
+
+def opened(folder, *overrides):
+    """Plan and take the output folder."""
+    config, yaml = configured(folder, *overrides)
+    planned = make_plan(config)
+    ledger = Ledger(config.output.path, planned.plan)
+    ledger.open(config.output.mode, yaml)
+    return planned, ledger
+
+
+def receipt(shard, stamp=None):
+    ends = {
+        name: [[-1.5] * 3, [float(shard)] * 3] for name in ("value", "jacobian", "hessian_diag")
+    }
+    tally = Tally(ROWS, ROWS, ranges=ends, flat=[0, 0, 0])
+    return Receipt(shard, tally, stamp=stamp or (1000 + shard, WRITTEN))
+
+
+def plan(folder, shards):
+    planned, ledger = opened(folder)
+    ledger.close()
+    assert ledger.inventory.shards == shards
+    return planned.rows
+
+
+def journal(folder, shards):
+    """Leave the journal of a run that was killed a thousandth before its end."""
+    _, ledger = opened(folder)
+    for shard in range(shards - shards // 1000):
+        ledger.record(receipt(shard))
+    ledger.close()
+
+
+def resume(folder, shards):
+    simulate_output(range(shards - shards // 1000))
+    planned, ledger = opened(folder)
+    missing = [shard.id for shard in ledger.inventory.missing(planned.plan)]
+    ledger.close()
+    assert missing == list(range(shards - shards // 1000, shards))
+    return ledger.inventory.tally.read
+
+
+def staged(folder, shards):
+    """Leave an update of an output, done but not published, in files without content."""
+    out = resolve(f"{folder}/out")
+    _, ledger = opened(folder)
+    ledger.publish({"plan": "before"})
+    ledger.close()
+    _, ledger = opened(folder, "output.mode=update")
+    ledger.begin()
+    target = Path((out / STAGED / DATA).path)
+    for shard in range(shards):
+        path = target / file_name(shard)
+        os.close(os.open(path, os.O_CREAT))
+        os.utime(path, ns=(WRITTEN, WRITTEN))
+        ledger.record(receipt(shard, (0, WRITTEN)))
+    ledger.close()
+
+
+def publish(folder, shards):
+    planned, ledger = opened(folder, "output.mode=update")
+    assert ledger.inventory.count == shards
+    ledger.publish(make_manifest(planned, ledger.inventory, Work(), str(folder)))
+    ledger.close()
+    assert sum(1 for _ in os.scandir(folder / "out/data")) == shards
+    assert not (folder / "out/run/staged").exists()
+    return ledger.inventory.tally.read
+
+
+def main():
+    step, shards, folder, *groups = sys.argv[1:]
+    jax.config.update("jax_platforms", "cpu")
+    Path(folder, "book").mkdir(parents=True, exist_ok=True)
+    simulate_dataset(int(shards), int(groups[0]) if groups else 1)
+    began = time.process_time(), time.monotonic()
+    rows = globals()[step](Path(folder), int(shards))
+    cpu, wall = time.process_time() - began[0], time.monotonic() - began[1]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"rows": rows, "seconds": cpu, "wall": wall, "megabytes": peak}))
+
+
+if __name__ == "__main__":
+    main()

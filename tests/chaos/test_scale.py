@@ -1,0 +1,90 @@
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+SECONDS, MEGABYTES = 60, 1000
+
+
+@pytest.fixture
+def step():
+    """Take a step of `tests.chaos.scale` in a process of its own; return what it cost."""
+    # In memory, where there is such a place: a million files are a burden to a disk.
+    shared = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="hdc-", dir=shared if shared.exists() else None))
+
+    def take(name, shards, groups=1):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.chaos.scale", name, str(shards), folder, str(groups)],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=1200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        cost = json.loads(done.stdout.splitlines()[-1])
+        print(name, f"{shards:,}", cost)
+        return cost
+
+    yield take
+    shutil.rmtree(folder)
+
+
+def _check_cost(cost):
+    # Seconds of this process: what else the machine does must not decide.
+    assert cost["seconds"] < SECONDS
+    assert cost["megabytes"] < MEGABYTES
+
+
+def _planning(step, shards, groups):
+    cost = step("plan", shards, groups)
+    assert cost["rows"] == 100 * shards
+    _check_cost(cost)
+
+
+def _resuming(step, shards):
+    step("journal", shards)
+    cost = step("resume", shards)  # which checks that a thousandth is left
+    assert cost["rows"] == 100 * (shards - shards // 1000)
+    _check_cost(cost)
+
+
+def _publishing(step, shards):
+    step("staged", shards)
+    cost = step("publish", shards)
+    assert cost["rows"] == 100 * shards
+    _check_cost(cost)
+
+
+@pytest.mark.parametrize("groups", [1, 20])
+def test_twenty_thousand_shards_are_planned(step, groups):
+    _planning(step, 20_000, groups)
+
+
+def test_twenty_thousand_shards_are_resumed(step):
+    _resuming(step, 20_000)
+
+
+def test_twenty_thousand_shards_are_published(step):
+    _publishing(step, 20_000)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("groups", [1, 1000])
+def test_a_million_shards_are_planned_in_a_minute_and_a_gigabyte(step, groups):
+    _planning(step, 1_000_000, groups)
+
+
+@pytest.mark.chaos
+def test_a_million_shards_are_resumed_in_a_minute_and_a_gigabyte(step):
+    _resuming(step, 1_000_000)
+
+
+@pytest.mark.chaos
+def test_a_million_shards_are_published_in_a_minute_and_a_gigabyte(step):
+    _publishing(step, 1_000_000)
