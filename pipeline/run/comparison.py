@@ -73,7 +73,7 @@ class Comparison:
         """Compare one shard.
 
         Raises:
-            OSError, ArrowException: if the input cannot be read, or has changed.
+            InputError: if the input cannot be read, or has changed.
             HyperdiagError: saying what differs.
         """
         left_out = self._quarantined(shard) if receipt.tally.bad else set()

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.data.filesystem import Place, write_whole
 from pipeline.data.sink import RUN, SCRATCH
-from pipeline.errors import OutputError
+from pipeline.errors import OutputError, UsageError
 
 PROGRESS = "progress.json"
 RUNNING, DONE, INCOMPLETE, STOPPED = "running", "done", "incomplete", "stopped"
@@ -85,7 +85,7 @@ def read_pulse(output: Place) -> dict[str, Any] | None:
     place = output / RUN / PROGRESS
     try:
         return json.loads(place.read_bytes()) if place.exists() else None
-    except ValueError:
+    except (ValueError, UsageError):
         return None
 
 

@@ -83,7 +83,7 @@ def _manifest(output: Place) -> dict[str, Any] | None:
     try:
         place = output / RUN / "manifest.json"
         return json.loads(place.read_bytes()) if (output / SUCCESS).exists() else None
-    except (OSError, ValueError):
+    except (UsageError, ValueError):
         return None
 
 
