@@ -14,7 +14,7 @@ from pipeline.data.filesystem import Place, resolve
 from pipeline.data.layout import ROW_INDEX, SOURCE_FILE
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
-from pipeline.errors import HyperdiagError, UsageError, listed
+from pipeline.errors import HyperdiagError, InputError, UsageError, listed
 
 from .comparison import Comparison, tables, verifier_of
 from .inventory import Inventory
