@@ -151,7 +151,11 @@ class Plan:
         """Where the rows come from."""
         dataset = dict(self.settings["dataset"])
         if dataset.pop("name") == "design":
-            return DesignSource(**dataset)
+            # Columns in the order of the network's inputs: a plan that was read back has its keys
+            # in another.
+            inputs = self.settings["network"]["inputs"]
+            ranges = {name: dataset["ranges"][name] for name in inputs}
+            return DesignSource(**{**dataset, "ranges": ranges})
         schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(dataset.pop("schema"))))
         del dataset["points"]
         dataset["path"] = self.location
