@@ -72,7 +72,7 @@ class Journal:
             content = json.loads((self._folder / name).read_bytes())
             entries = np.array([tuple(values) for values in content["entries"]], _ENTRY)
             return Segment(entries, Tally.from_dict(content["rows"]))
-        except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        except (UsageError, ValueError, TypeError, KeyError, OverflowError):
             return None
 
     def remove(self, name: str) -> None:

@@ -1,6 +1,7 @@
 """One run at a time in an output folder."""
 
 import fcntl
+import time
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -9,6 +10,9 @@ from pipeline.data.sink import RUN
 from pipeline.errors import UsageError
 
 from .pulse import is_alive, read_pulse
+
+# Who asks whether there is a lock holds it for an instant, which is no other run.
+_TRIES, _TRY_SECONDS = 5, 0.05
 
 
 def is_locked(output: Place) -> bool:
@@ -20,11 +24,16 @@ def is_locked(output: Place) -> bool:
     if not path.exists():
         return False
     with path.open(encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
+        return not _flocked(file, fcntl.LOCK_SH)
+
+
+def _flocked(file: IO[str], kind: int) -> bool:
+    """Lock an open file, if nobody else has; tell whether that was so."""
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 class Lock:
@@ -56,14 +65,15 @@ class Lock:
             return
         # Held open on purpose: the open file is the lock.
         lock = Path((self._output / RUN / "lock").path).open("a+", encoding="utf-8")  # noqa: SIM115
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            lock.close()
-            self._refuse(holder)
-        self._file = lock
+        for _ in range(_TRIES):
+            if _flocked(lock, fcntl.LOCK_EX):
+                self._file = lock
+                return
+            time.sleep(_TRY_SECONDS)
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        lock.close()
+        self._refuse(holder)
 
     def _refuse(self, holder: str) -> NoReturn:
         raise UsageError(

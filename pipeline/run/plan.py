@@ -143,7 +143,11 @@ class Plan:
         """Where the rows come from."""
         dataset = dict(self.settings["dataset"])
         if dataset.pop("name") == "design":
-            return DesignSource(**dataset)
+            # Columns in the order of the network's inputs: a plan that was read back has its keys
+            # in another.
+            inputs = self.settings["network"]["inputs"]
+            ranges = {name: dataset["ranges"][name] for name in inputs}
+            return DesignSource(**{**dataset, "ranges": ranges})
         schema = decoded_schema(dataset.pop("schema"))
         del dataset["points"]
         dataset["path"] = self.location

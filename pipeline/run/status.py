@@ -140,10 +140,8 @@ def print_status(found: dict[str, Any]) -> None:
     rate = found["rate"]
     if rate and rate["rows_per_s"]:
         left = max(rows["planned"] - rate["rows_done"], 0) / rate["rows_per_s"]
-        line(
-            "rate",
-            f"{rate['rows_per_s']:,} rows/s with {rate['workers']} workers; {duration(left)} left",
-        )
+        workers = f"{rate['workers']} worker{'s' if rate['workers'] != 1 else ''}"
+        line("rate", f"{rate['rows_per_s']:,} rows/s with {workers}; {duration(left)} left")
     for shard, cause in found["failed"][:_FAILED_SHOWN]:
         line("failed", f"shard {shard}: {cause}")
     if len(found["failed"]) > _FAILED_SHOWN:

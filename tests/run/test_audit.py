@@ -169,13 +169,13 @@ def test_hive_tree_of_vectors_passes(tmp_path, configure):
         _rewrite(path, _set("book", 3, ["a b", "rates"][shard]))
 
 
-@pytest.mark.parametrize("sampler", ["sobol", "grid"])
-def test_design_passes(sampler, tmp_path, configure):
-    ranges = "dataset.ranges={a: [-1, 1], b: [0, 1], c: [2, 3]}"
+@pytest.mark.parametrize("sampler", ["sobol", "latin_hypercube", "grid"])
+def test_design_of_inputs_in_no_alphabetical_order_passes(sampler, tmp_path, configure):
+    ranges = "dataset.ranges={z: [-1, 1], b: [0, 1], a: [2, 3]}"
     derive(
         *configure(
             *("cluster=inline", "network=python", "network.target=tests.run.networks:wavy"),
-            *("network.inputs=[a,b,c]", ranges, "dataset.rows=300", "dataset.shard_rows=70"),
+            *("network.inputs=[z,b,a]", ranges, "dataset.rows=300", "dataset.shard_rows=70"),
             *(f"dataset.sampler={sampler}", "derivatives.tile=8", f"output.path={tmp_path}/out"),
         )
     )

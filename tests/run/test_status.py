@@ -1,7 +1,9 @@
 """What an output folder says of its run, at every stage of it."""
 
+import fcntl
 import json
 import shutil
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -205,6 +207,7 @@ def test_published_run_whose_manifest_is_damaged_can_still_be_looked_at(run, tmp
 
 def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, capsys, monkeypatch):
     run()
+    (tmp_path / "out/data/part-0000001.parquet").unlink()
     _write(tmp_path, "y", np.random.default_rng(1).standard_normal((300, 3)))
     with monkeypatch.context() as patch:
         _fail(patch, Stopped(15), {5})
@@ -212,7 +215,7 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
             run("output.mode=update")
     found = _status(tmp_path)
     assert found["state"] == "stopped"
-    assert found["shards"] == {"planned": 4, "done": 4}
+    assert found["shards"] == {"planned": 4, "done": 3}
     assert found["update"]["shards"] == {"planned": 7, "done": 5}
     assert found["update"]["rows"]["read"] == 500
     assert found["manifest"]["rows"]["read"] == 400
@@ -223,6 +226,16 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     found = _status(tmp_path)
     assert (found["state"], found["update"]) == ("published", None)
     assert found["shards"] == {"planned": 7, "done": 7}
+
+
+def test_run_begins_while_somebody_asks_how_far_it_is(run, tmp_path):
+    run()
+    with (tmp_path / "out/run/lock").open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (asking, fcntl.LOCK_UN)).start()
+        lock = Lock(resolve(f"{tmp_path}/out"), "out")
+        lock.take()
+    lock.release()
 
 
 @pytest.mark.parametrize("harm", ["nothing there", "damaged"])
