@@ -60,11 +60,19 @@ def simulate_dataset(shards, groups):
 
 def simulate_output(ids):
     """Let data files of these shards be in the output."""
-    found = [
-        fs.FileInfo(f"/out/data/{file_name(n)}", fs.FileType.File, size=1000 + n, mtime_ns=WRITTEN)
-        for n in ids
-    ]
-    inventory_module.files_in = lambda folder: found if folder.path.endswith(DATA) else []
+
+    def listing(folder):
+        return [
+            fs.FileInfo(
+                f"{folder.path}/{file_name(n)}",
+                fs.FileType.File,
+                size=1000 + n,
+                mtime_ns=WRITTEN,
+            )
+            for n in (ids if folder.path.endswith(DATA) else ())
+        ]
+
+    inventory_module.files_in = listing
 
 
 def configured(folder, *overrides):

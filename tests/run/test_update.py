@@ -192,11 +192,18 @@ def test_inputs_that_change_again_after_a_kill_are_taken_as_they_are(
         _die_after(patch, 9)
         with pytest.raises(Died):
             book.update()
+    staged = _stamps(book.out / "run/staged/data")
     book.write("a", 2)
     book.write("b", 3)
     book.remove("z")
     book.write("i", 3)
     book.update()
+    # What was done of files that are as they were then is not done again.
+    kept = {
+        f"part-{shard:07d}.parquet" for (file, _), shard in book.shards().items() if file in "cd"
+    }
+    assert len(kept) == 5
+    assert {name: staged[name] for name in kept}.items() <= _stamps(book.out / "data").items()
     _check_against_fresh(book, tmp_path, configure)
 
 
@@ -219,11 +226,17 @@ def test_killed_update_whose_inputs_are_as_before_again_is_forgotten(book, mode,
 
 
 @pytest.mark.parametrize("mode", ["update", "resume"])
-def test_shard_that_a_killed_update_mended_is_not_taken_for_published(book, mode, monkeypatch):
+@pytest.mark.parametrize("dies", ["working", "publishing"])
+def test_shard_that_a_killed_update_mended_is_not_taken_for_published(
+    book, mode, dies, monkeypatch
+):
     for name in ("part-0000000.parquet", "part-0000001.parquet"):
         (book.out / "data" / name).unlink()
     with monkeypatch.context() as patch:
-        _die_after(patch, 1)
+        if dies == "working":
+            _die_after(patch, 1)
+        else:
+            Fragile(patch, 1)
         with pytest.raises(Died):
             book.update()
     book.derive(f"output.mode={mode}")
