@@ -16,6 +16,7 @@ from pyarrow import fs
 from pipeline.data.filesystem import Place, write_whole
 from pipeline.data.sink import RUN
 from pipeline.data.threads import each
+from pipeline.errors import UsageError
 
 from .receipt import Receipt, Tally
 
