@@ -51,6 +51,7 @@ class ShardSink:
         self._file_name = file_name
         self._row_group_rows = row_group_rows
         self._held: list[pa.Table] = []
+        self._held_rows = self._held_bytes = 0
         self._data = _Scratch(output, f"data-{file_name}", schema)
         self._quarantine: _Scratch | None = None
 
@@ -65,16 +66,17 @@ class ShardSink:
     def write(self, table: pa.Table) -> None:
         """Add good rows."""
         self._held.append(table)
-        rows = sum(held.num_rows for held in self._held)
+        self._held_rows += table.num_rows
+        self._held_bytes += table.nbytes
         # Wide columns that are passed through fill a row group before the derivatives do.
-        full = sum(held.nbytes for held in self._held) >= _HELD_BYTES
-        if rows >= self._row_group_rows or full:
+        if self._held_rows >= self._row_group_rows or self._held_bytes >= _HELD_BYTES:
             self._flush()
 
     def _flush(self) -> None:
         if self._held:
             self._data.write(pa.concat_tables(self._held))
             self._held = []
+            self._held_rows = self._held_bytes = 0
 
     def quarantine(
         self, table: pa.Table, source_file: str, index: pa.Array, faults: Faults

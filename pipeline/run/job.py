@@ -26,7 +26,7 @@ from .progress import Meter, duration, shown
 from .pulse import DONE, INCOMPLETE, STOPPED, Pulse
 from .receipt import Receipt, Tally
 from .shard_queue import Failed
-from .stoppable import Stoppable
+from .stoppable import Stoppable, Stopped
 from .worker import SINGLE_THREADED
 
 log = logging.getLogger("hyperdiag")
@@ -112,12 +112,14 @@ def _fill(
         manifest = make_manifest(planned, inventory, work, config.output.path)
         ledger.publish(manifest)
         state = DONE
+    except Stopped:
+        state = STOPPED
+        raise
     except Exception as error:
+        state = STOPPED if stoppable.stopped else INCOMPLETE  # Ray may have turned it into this
         cause = str(error).partition("\n")[0]
         raise
     finally:
-        if stoppable.stopped and state != DONE:
-            state = STOPPED
         failed = [[one.shard.id, one.cause] for one in work.failures]
         pulse.stop(state, shards_done=inventory.count, failed=failed, cause=cause)
     return manifest

@@ -1,5 +1,6 @@
 """A folder of Parquet files that come, change and go, and the output that follows them."""
 
+import json
 import os
 from itertools import count
 
@@ -106,8 +107,9 @@ class Book:
                 path = self.out / folder / f"part-{shard:07d}.parquet"
                 if path.exists():
                     table = pq.read_table(path)
-                    text = pq.read_metadata(path).metadata.get(b"hyperdiag.receipt", b"")
-                    receipt = text.replace(b'"shard":%d}' % shard, b"")
+                    text = pq.read_metadata(path).metadata.get(b"hyperdiag.receipt", b"{}")
+                    receipt = json.loads(text)
+                    receipt = {k: v for k, v in receipt.items() if k not in ("shard", "checksum")}
                     metadata[folder] = (repr(table.to_pylist()), str(table.schema), receipt)
             found[key] = metadata
         return found

@@ -328,7 +328,7 @@ HARMS = {
     "plan cut": (lambda out: (out / "run/plan.json").write_text("{"), "run/plan.json cannot be"),
     "input files of the plan gone": (
         lambda out: next((out / "run").glob("files-*")).unlink(),
-        "run/plan.json cannot be read: files-",
+        "run/plan.json cannot be read: ",
     ),
     "unpublished": (lambda out: (out / "_SUCCESS").unlink(), "there is no _SUCCESS"),
     "signed otherwise": (lambda out: (out / "_SUCCESS").write_bytes(b"\xff\n"), "_SUCCESS is of"),
