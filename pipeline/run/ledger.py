@@ -202,7 +202,7 @@ class Ledger:
                     source, place = self.output / STAGED / name, self.output / name
                     source.filesystem.move(source.path, place.path)
 
-        self._in_parallel(move, shards)
+        _do(move, shards)
 
     def _drop_stale(self) -> None:
         """Delete files of shards that the plan does not have (any longer)."""
@@ -210,19 +210,12 @@ class Ledger:
         for folder, wanted in ((DATA, inventory.done), (QUARANTINE, inventory.bad)):
             root = self.output / folder
             stale = [
-                info.base_name
+                root / info.base_name
                 for info in files_in(root)
                 if (shard := shard_of(info.base_name)) >= wanted.size
                 or (shard >= 0 and not wanted[shard])
             ]
-            self._in_parallel(lambda name, root=root: _delete(root / name), stale)
-
-    def _in_parallel(self, step: Any, items: list[Any]) -> None:
-        try:
-            for _ in each(step, items):
-                pass
-        except OSError as error:
-            raise OutputError(f"cannot publish {masked(self.path)}: {error}") from error
+            _do(_delete, stale)
 
     def _withdraw(self) -> None:
         for place in (self.output / SUCCESS, self.output / RUN / "manifest.json"):
@@ -299,6 +292,11 @@ class Ledger:
         place = self.output / name
         if place.exists():
             place.filesystem.delete_dir_contents(place.path)
+
+
+def _do(step: Callable[[Any], None], items: list[Any]) -> None:
+    for _ in each(step, items):
+        pass
 
 
 def _delete(place: Place) -> None:

@@ -12,6 +12,8 @@ from pipeline.data.sink import STAGED
 
 from .plan import Plan, Settings, decoded_schema
 
+_SECTIONS = {"network", "dataset", "derivatives", "output"}
+
 
 def earlier_settings(config: Config) -> Settings | None:
     """Return the settings of the plan that this run goes on from; None if there is none to keep."""
@@ -23,9 +25,6 @@ def earlier_settings(config: Config) -> Settings | None:
         return None if head is None or not head[1].keys() >= _SECTIONS else head[1]
     except (ValueError, OSError):
         return None  # no plan of ours: the ledger will say so
-
-
-_SECTIONS = {"network", "dataset", "derivatives", "output"}
 
 
 def earlier_shard_rows(config: Config) -> int | None:

@@ -3,14 +3,12 @@
 import time
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
 
 from pipeline.errors import RunIncomplete, UsageError
-from pipeline.run import job
 from pipeline.run.job import derive
 
 
@@ -70,34 +68,6 @@ def test_shard_that_always_kills_its_worker_is_given_up_and_the_others_are_done(
     assert not (tmp_path / "out/_SUCCESS").exists()
     kept = sorted(path.name for path in (tmp_path / "out/data").iterdir())
     assert kept == [f"part-{shard:07d}.parquet" for shard in (0, 1, 3, 4, 5, 6, 7)]
-
-
-def test_worker_killed_at_random_leaves_the_same_bytes(configure, rows, on_cluster, tmp_path):
-    overrides = [*rows(np.linspace(-1, 1, 3000)), "network.target=tests.run.networks:rectified"]
-    derive(*configure(*overrides, "cluster=inline"))
-    wanted = {path.name: path.read_bytes() for path in (tmp_path / "out/data").iterdir()}
-    killed = 0
-    original = job.Meter.update
-
-    def kill_one(meter, *arguments):
-        nonlocal killed
-        if killed < 2:
-            workers = [
-                process
-                for process in psutil.process_iter(["cmdline"])
-                if any("ray::WorkerActor" in word for word in process.info["cmdline"] or [])
-            ]
-            workers[0].kill()
-            killed += 1
-        original(meter, *arguments)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job.Meter, "update", kill_one)
-        again = ("output.mode=overwrite", "limits.max_attempts=9")
-        derive(*configure(*overrides, *on_cluster, *again))
-    assert killed == 2
-    found = {path.name: path.read_bytes() for path in (tmp_path / "out/data").iterdir()}
-    assert found == wanted
 
 
 def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray_address, tmp_path):
