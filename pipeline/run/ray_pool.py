@@ -2,8 +2,6 @@
 
 import logging
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from .deadline import Deadline
 from .plan import Plan
 from .ray_cluster import check_room, first_line, join
 from .ray_crew import Crew, Member
+from .ray_folder import RayFolder
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 
@@ -60,7 +59,7 @@ class RayPool:
     ):
         self._cluster, self._limits = cluster, limits
         self._deadline = Deadline(limits.shard_seconds)
-        self._scratch: str | None = None
+        self._folder: RayFolder | None = None
         self._crew: Crew | None = None
         try:
             if cluster.name == "existing":
@@ -74,8 +73,7 @@ class RayPool:
             raise
 
     def _start_ray(self) -> None:
-        # A folder of its own, so that nothing is left behind; short, since it holds sockets.
-        self._scratch = tempfile.mkdtemp(prefix="hd-")
+        self._folder = RayFolder()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
             address="local",
@@ -85,7 +83,7 @@ class RayPool:
             object_store_memory=_OBJECT_STORE_BYTES,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            _temp_dir=self._scratch,
+            _temp_dir=self._folder.path,
         )
 
     @property
@@ -208,5 +206,5 @@ class RayPool:
             if self._crew:
                 self._crew.dismiss()
             ray.shutdown()
-        if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+        if self._folder:
+            self._folder.remove()

@@ -1,0 +1,38 @@
+"""The folder that a Ray of our own keeps its files in, and those that killed runs left behind."""
+
+import contextlib
+import fcntl
+import shutil
+import tempfile
+from pathlib import Path
+
+_PREFIX = "hd-"  # short, since the folder holds sockets
+_LOCK = "driver.lock"
+
+
+class RayFolder:
+    """A new folder, held by a lock that the kernel drops when this process ends, however it ends.
+
+    Attributes:
+        path: of the folder.
+    """
+
+    def __init__(self) -> None:
+        _remove_abandoned()
+        self.path = tempfile.mkdtemp(prefix=_PREFIX)
+        # Held open on purpose: the open file is the lock.
+        self._lock = (Path(self.path) / _LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+
+def _remove_abandoned() -> None:
+    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/{_LOCK}"):
+        # Another user's, another run's that ended just now, or one that is at work.
+        with contextlib.suppress(OSError), lock.open("r+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
