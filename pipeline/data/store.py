@@ -57,6 +57,13 @@ def open_s3(uri: str) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
+def without_tries(uri: str) -> str:
+    """Return a URI without the options that say how long a store is tried."""
+    base, mark, query = uri.partition("?")
+    kept = [option for option in query.split("&") if option.partition("=")[0] not in _S3_TRIES]
+    return base + (mark + "&".join(kept) if kept and mark else "")
+
+
 def _positive(name: str, value: str | float) -> float:
     try:
         number = float(value)

@@ -13,6 +13,7 @@ from pipeline.data.parquet_listing import Listing
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
 from pipeline.data.sink import QUARANTINE, RUN
+from pipeline.data.store import without_tries
 from pipeline.errors import Problems, UsageError, closest, listed
 from pipeline.networks import Network
 
@@ -177,7 +178,7 @@ def plan_parquet(
     rows = sum(sum(file.row_group_rows) for file in listing.files)
     return {
         "name": "parquet",
-        "path": masked(absolute(dataset.location)),
+        "path": masked(without_tries(absolute(dataset.location))),
         "schema": encoded_schema(listing.schema),
         "partition_keys": list(listing.partition_keys),
         "base": listing.base,

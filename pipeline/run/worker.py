@@ -17,7 +17,7 @@ from pipeline.data.filesystem import resolve
 from pipeline.data.points import count_outside, fill_bad_rows, refuse_outside
 from pipeline.data.shard import Rows, Shard
 from pipeline.data.sink import ShardSink
-from pipeline.errors import HyperdiagError
+from pipeline.errors import HyperdiagError, InputError
 from pipeline.hyperdual import derivatives
 from pipeline.networks import build_network
 
@@ -136,7 +136,7 @@ class Worker:
 
         Raises:
             OutputError: if the output cannot be written.
-            OSError: if the input cannot be read.
+            InputError: if the input cannot be read, or is not what was planned.
         """
         clock = _Clock()
         tally = Tally()
@@ -156,7 +156,8 @@ class Worker:
                     self._derive_rows(rows, source_file, sink, tally, sample, clock)
                     self._under_way[shard.id] = tally.read
                 if tally.read != shard.rows:
-                    raise OSError(f"shard {shard.id}: {tally.read} rows read, {shard.rows} planned")
+                    name = self.plan.source.file_name(shard)
+                    raise InputError(f"{name}: {tally.read} rows read, {shard.rows} planned")
                 with clock("verify"):
                     self._verify(sample, tally)
                 receipt = Receipt(shard.id, tally, clock.seconds)

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.data.filesystem import masked, resolve
 from pipeline.data.parquet_listing import list_parquet
-from pipeline.data.store import is_passing
+from pipeline.data.store import is_passing, without_tries
 from pipeline.errors import UsageError
 
 from .conftest import KEY, SECRET
@@ -166,3 +166,16 @@ def test_footers_that_the_store_does_not_give_are_no_bad_files(store, proxy, tab
     store.put("in/b.parquet", b"PAR1 torn PAR1")
     listing = list_parquet(store.uri("in"))
     assert [file.path[-9:] for file in listing.bad_files] == ["b.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("s3://b/in?max_attempts=3&region=x&request_timeout=9", "s3://b/in?region=x"),
+        ("s3://b/in?connect_timeout=3", "s3://b/in"),
+        ("s3://b/in", "s3://b/in"),
+        ("/local/what?.parquet", "/local/what?.parquet"),
+    ],
+)
+def test_how_long_a_store_is_tried_is_no_part_of_where_it_is(uri, wanted):
+    assert without_tries(uri) == wanted
