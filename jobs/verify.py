@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from pipeline.config import load_section
 from pipeline.console import plain_console
+from pipeline.data.filesystem import masked
 from pipeline.errors import RunIncomplete
 from pipeline.run.audit import Audit, audit
 
@@ -48,7 +49,9 @@ def task(composed: DictConfig) -> None:
         _print(found)
     if found.findings:
         count = len(found.findings)
-        raise RunIncomplete(f"{options.output.path}: {count} finding{'s' if count > 1 else ''}")
+        raise RunIncomplete(
+            f"{masked(options.output.path)}: {count} finding{'s' if count > 1 else ''}"
+        )
 
 
 def _print(found: Audit) -> None:

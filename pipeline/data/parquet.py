@@ -92,10 +92,7 @@ class ParquetSource:
         place = resolve(self.path)
         file = shard.file
         assert file is not None
-        info = place.filesystem.get_file_info(file.path)
-        if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
-            how = "is gone" if info.type == fs.FileType.NotFound else "has changed"
-            raise InputError(f"{file.path} {how} since the run was planned")
+        _check_unchanged(place.filesystem, file)
         with (
             _reading(file.path),
             pq.ParquetFile(
@@ -117,6 +114,8 @@ class ParquetSource:
                 self._selected(tables, shard, self._partition_values(file.path)),
                 batch_rows,
             )
+        # Again: what was written over while it was read is neither the old nor the new.
+        _check_unchanged(place.filesystem, file)
 
     def _partition_values(self, path: str) -> dict[str, Any]:
         if not self.partition_keys:
@@ -150,6 +149,14 @@ class ParquetSource:
                 return
         # A page that lost some of its rows need not be an error to the reader.
         raise OSError(f"it ends after {seen} of {shard.rows} rows from row {shard.first_row} on")
+
+
+def _check_unchanged(filesystem: fs.FileSystem, file: InputFile) -> None:
+    with _reading(file.path):
+        info = filesystem.get_file_info(file.path)
+    if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
+        how = "is gone" if info.type == fs.FileType.NotFound else "has changed"
+        raise InputError(f"{file.path} {how} since the run was planned")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Many small requests to a filesystem at a time."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -16,13 +17,20 @@ _TASKS = 4 * _THREADS
 def each(step: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Yield `step(item)` of every item, in order."""
 
+    given_up = threading.Event()
+
     def all_of(part: list[Item]) -> list[Result]:
-        return [step(item) for item in part]
+        return [] if given_up.is_set() else [step(item) for item in part]
 
     left = iter(items)
-    with ThreadPoolExecutor(_THREADS) as threads:
+    threads = ThreadPoolExecutor(_THREADS)
+    try:
         while some := list(islice(left, _AT_ONCE)):
             size = -(-len(some) // _TASKS)
             parts = [some[first : first + size] for first in range(0, len(some), size)]
             for results in threads.map(all_of, parts):
                 yield from results
+    finally:
+        # A signal's exception does not wait for what is under way.
+        given_up.set()
+        threads.shutdown(wait=False, cancel_futures=True)

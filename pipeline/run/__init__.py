@@ -1,1 +1,1 @@
-"""The run: plan, ledger, worker, pools, progress. The only room that knows Ray."""
+"""The run: plan, ledger, worker, pools, progress. The room that knows Ray."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.filesystem import Place, resolve
+from pipeline.data.filesystem import Place, masked, resolve
 from pipeline.data.layout import ROW_INDEX, SOURCE_FILE
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
@@ -71,7 +71,7 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
     except ValueError as error:
         return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
     if plan is None:
-        raise UsageError(f"output.path {path} holds no run: there is no {RUN}/plan.json")
+        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/plan.json")
     if location is not None:
         plan = replace(plan, location=location)
     return _Auditor(output, plan).run(shards, rows)

@@ -1,4 +1,4 @@
-"""How long a shard may take before its worker is taken for hung."""
+"""How long a worker may take before it is taken for hung."""
 
 from pipeline.data.shard import Shard
 
@@ -8,24 +8,32 @@ _UNKNOWN_SECONDS = 3600.0  # before any shard is done
 
 
 class Deadline:
-    """Follows the rate that is observed: ten times what the slowest shard so far took for its rows.
+    """When a shard is overdue.
+
+    By itself it follows the rate that is observed: a worker may be quiet for ten times what the
+    slowest shard so far took for as many rows.
 
     Args:
-        fixed: seconds for every shard instead; None follows the rate.
+        fixed: seconds in which every shard must be done instead; None follows the rate.
     """
 
     def __init__(self, fixed: float | None):
         self._fixed = fixed
         self._slowest = 0.0  # seconds for a row
 
-    def observe(self, shard: Shard, seconds: float) -> None:
-        """Take note of how long a shard took, from when it was handed out."""
-        self._slowest = max(self._slowest, seconds / max(shard.rows, 1))
+    def observe(self, rows: int, seconds: float) -> None:
+        """Take note of how long a shard of so many rows took, from when it was handed out."""
+        if rows:
+            self._slowest = max(self._slowest, seconds / rows)
 
-    def seconds(self, shard: Shard) -> float:
-        """Return how long a shard may take."""
+    def is_over(self, shard: Shard, began: float, quiet_since: float, now: float) -> bool:
+        """Tell whether a shard is overdue, by when it began and when it last made progress."""
         if self._fixed is not None:
-            return self._fixed
+            return now - began > self._fixed
+        return now - quiet_since > self.quiet_seconds(shard)
+
+    def quiet_seconds(self, shard: Shard) -> float:
+        """Return how long a worker may go without progress in a shard."""
         if not self._slowest:
             return _UNKNOWN_SECONDS
         return max(_LEAST_SECONDS, _TIMES_THE_SLOWEST * self._slowest * shard.rows)

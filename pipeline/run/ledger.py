@@ -45,8 +45,10 @@ def _touching_the_output(
     def saying(ledger: "Ledger", *args: _Rest.args, **kwargs: _Rest.kwargs) -> _Result:
         try:
             return method(ledger, *args, **kwargs)
-        except OSError as error:
-            raise OutputError(f"output.path {masked(ledger.path)}: {error}") from error
+        except (OSError, UsageError) as error:
+            if isinstance(error, UsageError) and method.__name__ == "open":
+                raise  # nothing has begun: there it is the user's fault
+            raise OutputError(f"cannot use {masked(ledger.path)}: {error}") from error
 
     return saying
 
@@ -180,6 +182,7 @@ class Ledger:
         Raises:
             OutputError: if it cannot be written.
         """
+        self._refuse_if_replaced()
         self._withdraw()
         if self._staging:
             self._move_staged()
@@ -190,6 +193,15 @@ class Ledger:
         self._write("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
         scratch = self.output / SCRATCH / SUCCESS
         write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
+
+    def _refuse_if_replaced(self) -> None:
+        """Where there are no locks: see that no other run has put its plan in the place of ours."""
+        head = Plan.load_head(self.output / STAGED if self._staging else self.output)
+        if head is None or head[0] != self.plan.digest:
+            raise OutputError(
+                f"another run has taken {masked(self.path)} over meanwhile: see what it does, with "
+                "hyperdiag status, and start this one again if it is the right one"
+            )
 
     def _move_staged(self) -> None:
         shards = np.flatnonzero(self.inventory.files.staged & self.inventory.done).tolist()

@@ -40,8 +40,9 @@ class Lock:
     """A lock on an output folder.
 
     On this machine the kernel drops it when this process ends, however it ends. Object stores have
-    no locks: there a run is refused while another's pulse beats, which leaves some seconds in which
-    two can start at once; both then write the same bytes.
+    no locks: there a run is refused while another's pulse beats. The pulse begins with the work,
+    so two runs can start at once; with one plan they write the same bytes, and with two the one
+    whose plan was replaced is not published (see `Ledger.publish`).
 
     Args:
         output: the folder.

@@ -43,7 +43,7 @@ class Pulse:
             "interval_seconds": self._seconds,
         }
         self._end = threading.Event()
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True, name="pulse")
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class Pulse:
             text = json.dumps({**self._content, "updated": _now()}, indent=1, ensure_ascii=False)
         scratch = self._output / SCRATCH / PROGRESS
         # What cannot be written here cannot be written elsewhere either, and is said there.
-        with contextlib.suppress(OutputError):
+        with self._writing, contextlib.suppress(OutputError):
             write_whole(self._output / RUN / PROGRESS, text.encode(), scratch)
 
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.config import ClusterConfig
 from pipeline.data.shard import Shard
@@ -24,14 +23,14 @@ from .worker import Worker
 
 log = logging.getLogger("hyperdiag")
 
+_START_SECONDS = 3600.0  # to build the network and compile
 _LOOK_SECONDS = 5.0  # between two looks at how large the cluster is
 
 
 class Address(NamedTuple):
-    """Where a worker is: its node's id, host name and process id."""
+    """Where a worker is: its node's id, and its process id there."""
 
     node: str
-    host: str
     process: int
 
 
@@ -47,7 +46,7 @@ class WorkerActor:
     def address(self) -> Address:
         """Return where this worker is."""
         node = ray.get_runtime_context().get_node_id()
-        return Address(node, socket.gethostname(), os.getpid())
+        return Address(node, os.getpid())
 
     def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
         """Pin this process to a core, if told to, and compile the kernel.
@@ -84,6 +83,7 @@ class Member:
 
     actor: Any
     address: Address | None = None
+    placed: float = 0.0  # when it had got its place
     slot: int = 0
     ready: bool = False
     busy_with: list[Shard] = field(default_factory=list)
@@ -92,7 +92,9 @@ class Member:
     def kill(self) -> None:
         """End the worker's process, even if it does not listen."""
         ray.kill(self.actor)
-        if self.address and self.address.host == socket.gethostname():
+        # Only on the driver's own node is its process id surely its own.
+        here = ray.get_runtime_context().get_node_id()
+        if self.address and self.address.node == here:
             try:
                 os.kill(self.address.process, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
@@ -115,7 +117,7 @@ class Crew:
         self.members: list[Member] = []
         self.starting: dict[Any, Member] = {}  # by the reference of what they are to answer
         self._asked: dict[Any, Member] = {}
-        self._deaths_at_start = 0
+        self._failures_at_start = 0
         self._looked = self._enough = time.monotonic()
         for _ in range(cluster.workers or room_for(cluster)):
             self._add()
@@ -147,25 +149,40 @@ class Crew:
         member = self.starting.pop(ref)
         try:
             answer = ray.get(ref)
-        except RayActorError as error:
-            self._deaths_at_start += 1
-            if self._deaths_at_start >= self._max_attempts * len(self.members):
-                raise HyperdiagError(f"workers die at their start: {first_line(error)}") from None
-            self.replace(member)
-            return
         except RayTaskError as error:
-            raise HyperdiagError(f"a worker cannot start: {error.cause}") from error
+            self._failed_at_start(member, f"a worker cannot start: {error.cause}", lasting=True)
+            return
+        except RayError as error:
+            self._failed_at_start(member, f"workers die at their start: {first_line(error)}")
+            return
         if member.address is not None:
             member.ready = True
+            self._failures_at_start = 0
             return
         taken = {m.slot for m in self.members if m.address and m.address.node == answer.node}
-        member.address = answer
+        member.address, member.placed = answer, time.monotonic()
         member.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         pinned = self._cluster.pin and not self._cluster.gpus_per_worker
         step = member.actor.start.remote(
             self._plan, self._output_path, member.slot if pinned else None
         )
         self.starting[step] = member
+
+    def _failed_at_start(self, member: Member, cause: str, lasting: bool = False) -> None:
+        """Try another in its place; but not for ever, and the run goes on with the others."""
+        self._failures_at_start += 1
+        member.kill()
+        if not self.ready and (lasting or self._failures_at_start >= self._patience):
+            raise HyperdiagError(cause)
+        log.warning("%s", cause)
+        if self._failures_at_start < self._patience:
+            self.replace(member)
+        elif member in self.members:
+            self.members.remove(member)
+
+    @property
+    def _patience(self) -> int:
+        return self._max_attempts * len(self.members)
 
     def replace(self, member: Member) -> None:
         """Start another worker for a dead one, once, whichever of its calls tells first."""
@@ -180,13 +197,19 @@ class Crew:
             HyperdiagError: if there have been too few workers for too long.
         """
         now = time.monotonic()
+        for member in self.members:
+            if not member.ready and member.address and now - member.placed > _START_SECONDS:
+                self.starting = {r: m for r, m in self.starting.items() if m is not member}
+                cause = f"a worker was not ready after {_START_SECONDS:g} s"
+                self._failed_at_start(member, cause)
+                break
         # Those that compile are there, however long it takes.
         placed = sum(member.address is not None for member in self.members)
         if placed >= self.least:
             self._enough = now
         elif now - self._enough > self._cluster.wait_seconds:
             raise HyperdiagError(
-                f"{placed} workers, fewer than cluster.min_workers={self.least}, for "
+                f"{placed} workers, fewer than the {self.least} of cluster.min_workers, for "
                 f"{self._cluster.wait_seconds:g} s (cluster.wait_seconds): the cluster has room "
                 f"for {room_for(self._cluster)}; what is finished is kept, and the same command "
                 "goes on from there"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.config import ClusterConfig, LimitsConfig
 from pipeline.data.shard import Shard
@@ -26,13 +26,30 @@ _TICK_SECONDS = 0.5
 _OBJECT_STORE_BYTES = 80 << 20  # receipts are small; Ray's least is 75 MiB
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Attempt:
-    """A shard that a worker has under way."""
+    """A shard that a worker has under way.
+
+    Attributes:
+        member: the worker.
+        shard: which.
+        began: when it was handed out.
+        rows: read of it, when last heard of.
+        moved: when that was more than before.
+    """
 
     member: Member
     shard: Shard
     began: float
+    rows: int = 0
+    moved: float = 0.0
+
+    def quiet_since(self, now: float) -> float:
+        """Return since when no progress has been heard of."""
+        rows = self.member.under_way.get(self.shard.id, 0)
+        if rows > self.rows:
+            self.rows, self.moved = rows, now
+        return max(self.began, self.moved)
 
 
 class RayPool:
@@ -158,16 +175,19 @@ class RayPool:
         shard = attempt.shard
         try:
             receipt = ray.get(ref)
-        except RayActorError as error:
-            self.crew.replace(attempt.member)
-            return queue.failed(shard, f"its worker died ({first_line(error)})", worker_died=True)
         except RayTaskError as error:
             if isinstance(error.cause, OutputError):
                 raise error.cause from None
             cause = f"{type(error.cause).__name__}: {error.cause}"
             return queue.failed(shard, cause, worker_died=False)
+        except RayError as error:  # dead, out of memory, or out of reach: then it is to be dead
+            attempt.member.kill()
+            self.crew.replace(attempt.member)
+            return queue.failed(shard, f"its worker died ({first_line(error)})", worker_died=True)
         queue.succeeded(shard)
-        self._deadline.observe(shard, time.monotonic() - attempt.began)
+        # Rows that a filter left out took next to no time.
+        worked = receipt.tally.derived + receipt.tally.bad
+        self._deadline.observe(worked, time.monotonic() - attempt.began)
         return receipt
 
     def _overdue(self, queue: ShardQueue, running: dict[Any, _Attempt]) -> Iterator[Failed]:
@@ -176,7 +196,7 @@ class RayPool:
         late = [
             attempt
             for attempt in running.values()
-            if now - attempt.began > self._deadline.seconds(attempt.shard)
+            if self._deadline.is_over(attempt.shard, attempt.began, attempt.quiet_since(now), now)
         ]
         for culprit in late:
             member = culprit.member
@@ -185,8 +205,8 @@ class RayPool:
             for ref in [ref for ref, attempt in running.items() if attempt.member is member]:
                 shard = running.pop(ref).shard
                 cause = (
-                    f"its worker was not done with shard {culprit.shard.id} after "
-                    f"{now - culprit.began:.0f} s and was ended (limits.shard_seconds)"
+                    f"its worker, {now - culprit.began:.0f} s into shard "
+                    f"{culprit.shard.id}, was taken for hung and was ended (limits.shard_seconds)"
                 )
                 given_up = queue.failed(shard, cause, worker_died=True)
                 if given_up:

@@ -63,7 +63,7 @@ def status(path: str) -> dict[str, Any]:
     manifest = _manifest(output)
     updating = (output / STAGED / RUN / "plan.json").exists()
     state = _state(output, pulse, manifest is not None and not updating)
-    beat = pulse if pulse is not None and state == RUNNING else None
+    beat = pulse if pulse is not None and pulse["state"] == state == RUNNING else None
     return {
         "output": masked(absolute(path)),
         "state": state,

@@ -73,7 +73,7 @@ class Worker:
         self._quantities: list[str] = how["outputs"]
         self._verifier = Verifier(plan) if how["verify_rows"] else None
         self._batch: int = how["batch"]
-        self._tile: int = how["tile"] or 1
+        self._tile: int = how["tile"] or self._batch
         self._at_once = self._batch  # fewer where the device has no memory for them
         self._dtype: str = how["dtype"]
         self._lock = threading.Lock()
@@ -92,16 +92,21 @@ class Worker:
     def compute(self, points: np.ndarray) -> Arrays:
         """Return the quantities of up to a batch of points.
 
-        Where the device has no memory for a batch, it is halved, from then on, down to a tile: the
-        bits of a row do not depend on it.
+        Where the device has no memory for a batch of tiles, it is halved, from then on, down to a
+        tile: the bits of a row do not depend on it. Without tiles they do, and it is the end.
         """
         with self._lock:
             while True:
                 try:
                     return self._in_parts(points)
                 except jax.errors.JaxRuntimeError as error:
-                    if "RESOURCE_EXHAUSTED" not in str(error) or self._at_once <= self._tile:
+                    if "RESOURCE_EXHAUSTED" not in str(error):
                         raise
+                    if self._at_once <= self._tile:
+                        raise HyperdiagError(
+                            f"the device has no memory for {self._at_once} rows at once ({error}); "
+                            f"take derivatives.tile={max(self._at_once // 4, 1)}"
+                        ) from error
                     tiles = -(-self._at_once // self._tile) // 2
                     self._at_once = max(tiles, 1) * self._tile
                     log.warning("out of device memory: now %d rows at once", self._at_once)

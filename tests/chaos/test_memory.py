@@ -89,8 +89,12 @@ def test_memory_and_rates_are_level_over_twenty_gigabytes(tmp_path, capsys):
     def most(part: list) -> int:
         return max(max(workers) for _, _, workers, _ in part)
 
-    def rate(part: list) -> float:
-        return (part[-1][3] - part[0][3]) / (part[-1][0] - part[0][0])
-
     assert most(late) < 1.1 * most(early)
-    assert rate(late) > 0.8 * rate(early)
+    # When each shard was done; the last ones leave a worker idle.
+    ends = sorted(path.stat().st_mtime for path in (output / "data").iterdir())[:-4]
+    half = ends[len(ends) // 2]
+    early_rate = (len(ends) // 2 - len(ends) // 10) / (half - ends[len(ends) // 10])
+    late_rate = (len(ends) - 1 - len(ends) // 2) / (ends[-1] - half)
+    with capsys.disabled():
+        print(f"shards/s: {early_rate:.2f} in the first half, {late_rate:.2f} in the second")
+    assert late_rate > 0.8 * early_rate
