@@ -117,10 +117,10 @@ def slow(marker):
     return _watching(lambda point: _dawdle(point, marker))
 
 
-def many():
-    """Forty kilobytes of results for a row."""
-    weights = np.random.default_rng(0).standard_normal((2048, 2)).astype(np.float32)
-    return lambda x: jnp.tanh(weights @ x)
+def large():
+    """Sixteen kilobytes and more of intermediates for a row, that nothing can fuse away."""
+    weights = np.random.default_rng(0).standard_normal((4096, 2)).astype(np.float32)
+    return lambda x: jnp.sort(jnp.tanh(weights @ x))[::512]
 
 
 def killer(marker=""):

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,6 +83,29 @@ def test_rows_do_not_depend_on_bad_neighbours(worker, tmp_path):
     kept = np.arange(100) % 3 != 0
     for one, other in zip(good, computed, strict=True):
         assert np.array_equal(one[kept], other[kept])
+
+
+def test_batch_that_the_device_has_no_memory_for_is_halved_with_the_same_bits(worker, monkeypatch):
+    rng = np.random.default_rng(2)
+    points = rng.uniform(1, 2, (1000, 2))
+    how = ("derivatives.method=hyperdual", "derivatives.tile=8", "derivatives.batch=1000")
+    made = worker(pa.table({"a": points[:, 0], "b": points[:, 1]}), *how)
+    wanted = made.compute(points)
+    kernel, seen = made._kernel, []
+
+    def small(x):
+        seen.append(x.shape[0])
+        if x.shape[0] > 300:
+            # As XLA words it; `test_faults.py` has its real one.
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
+        return kernel(x)
+
+    monkeypatch.setattr(made, "_kernel", small)
+    found = made.compute(points)
+    assert seen == [1000, 496, 248, 248, 248, 248, 248]
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert made.derive(next(iter(made.plan.shards()))).batch == 248
 
 
 @pytest.mark.parametrize("chosen", ["count", "quarantine"])
