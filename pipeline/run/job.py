@@ -14,6 +14,7 @@ from pipeline.config import Config
 from pipeline.data.filesystem import below, masked
 from pipeline.data.shard import Shard
 from pipeline.data.sink import QUARANTINE
+from pipeline.data.store import is_passing
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 
 from .inventory import Inventory
@@ -56,7 +57,10 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         try:
             try:
                 ledger.open(config.output.mode, config_yaml)
-            except OutputError as error:  # before the start, it is the configuration's fault
+            except OutputError as error:
+                if error.__cause__ is not None and is_passing(error.__cause__):
+                    raise
+                # Before the start, it is the configuration's fault.
                 raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")

@@ -195,7 +195,9 @@ class Ledger:
         write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
 
     def _refuse_if_replaced(self) -> None:
-        """Where there are no locks: see that no other run has put its plan in the place of ours."""
+        """Where there are no locks, see that no other run has put its plan in the place of ours."""
+        if self.output.is_local or (self._staging and not (self.output / STAGED).exists()):
+            return
         head = Plan.load_head(self.output / STAGED if self._staging else self.output)
         if head is None or head[0] != self.plan.digest:
             raise OutputError(

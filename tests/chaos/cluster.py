@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -142,7 +143,7 @@ class Cluster:
         self._head = Node(
             self.folder / "head",
             *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-            *("--include-dashboard=false", f"--ray-client-server-port={_free_port()}"),
+            *("--include-dashboard=false", *_client_port()),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:
@@ -158,7 +159,7 @@ class Cluster:
         node = Node(
             self.folder / f"n{self._started}",
             # An address of its own, as nodes have.
-            f"--node-ip-address=127.0.0.{1 + self._started % 250}",
+            f"--node-ip-address=127.0.{os.getpid() % 250}.{1 + self._started % 250}",
             *(f"--address={self.address}", "--num-cpus=1"),
         )
         self.nodes.append(node)
@@ -192,6 +193,11 @@ def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.1)
+
+
+def _client_port() -> list[str]:
+    # Where Ray's client is installed its server starts, on a port that is the same for all.
+    return [f"--ray-client-server-port={_free_port()}"] if find_spec("grpc") else []
 
 
 def _free_port() -> int:

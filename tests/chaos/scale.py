@@ -7,7 +7,7 @@ product.
 
 import json
 import os
-import resource
+import re
 import sys
 import time
 from pathlib import Path
@@ -165,7 +165,9 @@ def main():
     began = time.process_time(), time.monotonic()
     rows = globals()[step](Path(folder), int(shards))
     cpu, wall = time.process_time() - began[0], time.monotonic() - began[1]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # Not `ru_maxrss`, which a process takes over from the one that started it.
+    status = Path("/proc/self/status").read_text()
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
     print(json.dumps({"rows": rows, "seconds": cpu, "wall": wall, "megabytes": peak}))
 
 

@@ -43,7 +43,7 @@ def slow_run(configure, tmp_path, one_node):
     return run
 
 
-@pytest.mark.parametrize("workers", [2, "null"])
+@pytest.mark.parametrize("workers", [2, pytest.param("null", marks=pytest.mark.chaos)])
 def test_workers_join_when_a_node_comes_and_leave_with_their_node(
     slow_run, one_node, tmp_path, monkeypatch, workers
 ):
@@ -70,6 +70,7 @@ def test_workers_join_when_a_node_comes_and_leave_with_their_node(
     assert 1 in after_loss
 
 
+@pytest.mark.chaos
 def test_run_without_enough_workers_for_too_long_stops_and_goes_on_when_there_are(
     slow_run, one_node, monkeypatch, tmp_path
 ):

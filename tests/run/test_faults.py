@@ -117,7 +117,7 @@ def test_worker_that_is_stopped_without_dying_is_ended_and_replaced(
     target = f"network.target={NETWORKS}:rectified"
     manifest = derive(*configure(*rows, *on_cluster, target, "limits.shard_seconds=8"))
     assert manifest["rows"]["derived"] == 400
-    assert not stopped[0].is_running()
+    assert psutil.wait_procs(stopped, timeout=20)[1] == []
 
 
 def test_when_every_shard_fails_the_run_stops_after_some_and_says_why(
