@@ -1,5 +1,6 @@
 """The workers on a Ray cluster: started, replaced when they die, joined by others when it grows."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -28,10 +29,17 @@ _LOOK_SECONDS = 5.0  # between two looks at how large the cluster is
 
 
 class Address(NamedTuple):
-    """Where a worker is: its node's id, and its process id there."""
+    """Where a worker is: its node's id, its process id there, and when that process began."""
 
     node: str
     process: int
+    began: str
+
+
+def _began(process: int) -> str:
+    """Return when a process began, in the kernel's ticks (proc(5), the 22nd field of stat)."""
+    stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    return stat.rpartition(")")[2].split()[19]
 
 
 @ray.remote(concurrency_groups={"control": 1})
@@ -46,7 +54,7 @@ class WorkerActor:
     def address(self) -> Address:
         """Return where this worker is."""
         node = ray.get_runtime_context().get_node_id()
-        return Address(node, os.getpid())
+        return Address(node, os.getpid(), _began(os.getpid()))
 
     def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
         """Pin this process to a core, if told to, and compile the kernel.
@@ -92,13 +100,12 @@ class Member:
     def kill(self) -> None:
         """End the worker's process, even if it does not listen."""
         ray.kill(self.actor)
-        # Only on the driver's own node is its process id surely its own.
         here = ray.get_runtime_context().get_node_id()
         if self.address and self.address.node == here:
-            try:
-                os.kill(self.address.process, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                return
+            with contextlib.suppress(OSError):  # it is dead already
+                # The number of a process that died may be another's by now.
+                if _began(self.address.process) == self.address.began:
+                    os.kill(self.address.process, signal.SIGKILL)
 
 
 class Crew:
