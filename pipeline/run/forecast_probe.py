@@ -36,6 +36,8 @@ _ENOUGH = 0.5  # of these seconds
 _MOST_GROWTH = 16.0
 _PARTS_PER_WORKER = 4  # at least, so that they read, compute and write at a time, as in the run
 
+_PATIENCE_SECONDS = 60.0  # for workers that a run would begin without
+
 
 class WrittenFile(NamedTuple):
     """What a file of the probe holds.
@@ -158,7 +160,7 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
         pool = open_pool(config, plan, target)
         try:
             stoppable.listen()  # Ray has put a handler of its own in the place of ours
-            pool.start()
+            pool.start(_PATIENCE_SECONDS)
             found.start_seconds = time.monotonic() - began
             _measure(found, pool, shards, target, stoppable)
         finally:
@@ -189,9 +191,10 @@ def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppabl
         The id of the first part of that pass.
     """
     ids = count()  # of their own: several parts may be of one shard
-    found.workers = number = pool.workers
+    number = pool.workers
     wanted = shards.batch * number
     while True:
+        found.workers = pool.workers
         parts = [part._replace(id=next(ids)) for part in shards.parts(wanted, number)]
         planned = sum(part.rows for part in parts)
         began = time.monotonic()

@@ -26,8 +26,12 @@ class Pool(Protocol):
     def workers(self) -> int:
         """How many are at work."""
 
-    def start(self) -> None:
-        """Return when as many workers as the run needs have compiled their kernels."""
+    def start(self, patience: float = 0.0) -> None:
+        """Return when as many workers as the run needs have compiled their kernels.
+
+        Args:
+            patience: seconds after that to wait for others that there is room for.
+        """
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
@@ -67,7 +71,7 @@ class InlinePool:
         self._limits = limits
         self._worker = Worker(plan, output_path)
 
-    def start(self) -> None:
+    def start(self, patience: float = 0.0) -> None:
         """Compile the kernel."""
         self._worker.warm_up()
 
