@@ -15,7 +15,7 @@ from pipeline.errors import UsageError
 from .inventory import Inventory
 from .journal import JOURNAL, Journal
 from .lock import is_locked
-from .plan import Plan
+from .plan import Plan, plan_at
 from .progress import duration
 from .pulse import DONE, INCOMPLETE, RUNNING, STOPPED, read_pulse
 from .summary import print_summary
@@ -38,14 +38,10 @@ def load_plan(path: str) -> Plan:
     Raises:
         UsageError: if it holds none that can be read.
     """
-    output = resolve(path)
     try:
-        plan = Plan.load(output)
+        return plan_at(path)
     except ValueError as error:
         raise UsageError(f"output.path {masked(path)}: its plan cannot be read: {error}") from error
-    if plan is None:
-        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/plan.json")
-    return plan
 
 
 def status(path: str) -> dict[str, Any]:
