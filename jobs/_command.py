@@ -79,11 +79,7 @@ def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:
         traceback.print_exc()
         return INCOMPLETE
     except Stopped as stopped:
-        print(
-            f"hyperdiag: stopped by {stopped}; finished shards are kept, and the same command "
-            "goes on from there",
-            file=sys.stderr,
-        )
+        print(f"hyperdiag: stopped by {stopped}; {stopped.left}", file=sys.stderr)
         # A worker's thread must not hold the process back.
         sys.stdout.flush()
         sys.stderr.flush()

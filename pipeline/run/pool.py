@@ -1,19 +1,22 @@
 """What a pool of workers offers, and the one that needs no Ray."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from pipeline.config import LimitsConfig
 from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
 from .plan import Plan
+from .process import peak_bytes
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 from .worker import Worker
 
 _TICK_SECONDS = 0.1
+
+Result = TypeVar("Result")
 
 
 class Pool(Protocol):
@@ -38,6 +41,12 @@ class Pool(Protocol):
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernels alone need for these shards' points, in memory."""
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that any worker's process had at a time."""
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path on each machine that has workers."""
 
     def close(self) -> None:
         """Let the workers go, whatever they are doing."""
@@ -86,6 +95,14 @@ class InlinePool:
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
         return self._worker.measure(shards)
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that this process had at a time."""
+        return peak_bytes()
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path here."""
+        return [step(path)]
 
     def close(self) -> None:
         """Nothing to let go of."""

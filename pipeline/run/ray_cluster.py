@@ -3,15 +3,17 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import UsageError
 
+from .pool import Result
 from .worker import SINGLE_THREADED
 
 _KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
@@ -37,6 +39,24 @@ def on_cluster(
         raise UsageError(f"on the cluster: {error.cause}") from error
     finally:
         ray.shutdown()
+
+
+def on_nodes(
+    nodes: Collection[str], function: Callable[[str], Result], argument: str
+) -> list[Result]:
+    """Return what a function returns on each of some nodes of the cluster that this joined.
+
+    Args:
+        nodes: their ids.
+        function: importable on the nodes.
+        argument: its own.
+    """
+    task = ray.remote(function)
+    places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+    refs = [
+        task.options(num_cpus=0, scheduling_strategy=place).remote(argument) for place in places
+    ]
+    return ray.get(refs)
 
 
 def room_for(cluster: ClusterConfig) -> int:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,11 @@ from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
 from .deadline import Deadline
+from .own_folder import OwnFolder
 from .plan import Plan
-from .ray_cluster import check_room, first_line, join
+from .pool import Result
+from .ray_cluster import check_room, first_line, join, on_nodes
 from .ray_crew import Crew, Member
-from .ray_folder import RayFolder
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 
@@ -76,7 +77,7 @@ class RayPool:
     ):
         self._cluster, self._limits = cluster, limits
         self._deadline = Deadline(limits.shard_seconds)
-        self._folder: RayFolder | None = None
+        self._folder: OwnFolder | None = None
         self._crew: Crew | None = None
         try:
             if cluster.name == "existing":
@@ -90,7 +91,7 @@ class RayPool:
             raise
 
     def _start_ray(self) -> None:
-        self._folder = RayFolder()
+        self._folder = OwnFolder()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
             address="local",
@@ -219,6 +220,17 @@ class RayPool:
         shares = [shards[position :: len(members)] for position in range(len(members))]
         pairs = zip(members, shares, strict=True)
         return max(ray.get([member.actor.measure.remote(share) for member, share in pairs]))
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that any worker's process had at a time."""
+        return max(ray.get([member.actor.peak_bytes.remote() for member in self.crew.ready]))
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path on each node that has workers."""
+        if self._cluster.name == "local":
+            return [step(path)]
+        nodes = {member.address.node for member in self.crew.members if member.address}
+        return on_nodes(nodes, step, path)
 
     def close(self) -> None:
         """Stop the workers at once, and the Ray that was started for them."""

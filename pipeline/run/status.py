@@ -9,11 +9,10 @@ from rich.table import Table
 
 from pipeline.console import plain_console
 from pipeline.data.filesystem import Place, absolute, below, masked, resolve
-from pipeline.data.sink import RUN, SCRATCH, STAGED, SUCCESS
+from pipeline.data.sink import RUN, STAGED, SUCCESS
 from pipeline.errors import UsageError
 
-from .inventory import Inventory
-from .journal import JOURNAL, Journal
+from .inventory import take_stock
 from .lock import is_locked
 from .plan import Plan, plan_at
 from .progress import duration
@@ -94,10 +93,7 @@ def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:
 
 
 def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
-    inventory = Inventory(output, plan, update)
-    inventory.take(Journal(output / JOURNAL, output / SCRATCH))
-    for receipt in inventory.from_footers():
-        inventory.add(receipt)
+    inventory = take_stock(output, plan, update)
     tally = inventory.tally
     return {
         "plan": plan.digest,
