@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.filesystem import Place, masked, resolve
+from pipeline.data.filesystem import Place, resolve
 from pipeline.data.layout import ROW_INDEX, SOURCE_FILE
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
 from pipeline.errors import HyperdiagError, InputError, UsageError, listed
+from pipeline.masking import masked
 
 from .comparison import Comparison, tables, verifier_of
 from .inventory import Inventory

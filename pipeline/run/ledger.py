@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from pyarrow import fs
 
-from pipeline.data.filesystem import Place, absolute, below, masked, resolve, write_whole
+from pipeline.data.filesystem import Place, absolute, below, resolve, write_whole
 from pipeline.data.shard import file_name
 from pipeline.data.sink import (
     DATA,
@@ -22,6 +22,7 @@ from pipeline.data.sink import (
 )
 from pipeline.data.threads import each
 from pipeline.errors import OutputError, UsageError, listed
+from pipeline.masking import masked
 
 from .inventory import Inventory, files_in, shard_of
 from .journal import JOURNAL, Journal

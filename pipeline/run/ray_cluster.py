@@ -11,6 +11,7 @@ from ray.exceptions import RayTaskError
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import UsageError
+from pipeline.masking import masked_errors
 
 from .worker import SINGLE_THREADED
 
@@ -31,12 +32,17 @@ def on_cluster(
     join(cluster, modules)
     try:
         check_room(cluster)  # a task that nothing can run would wait for ever
-        task = ray.remote(function).options(**resources(cluster))
-        return ray.get(task.remote(argument))
+        task = ray.remote(_quietly).options(**resources(cluster))
+        return ray.get(task.remote(function, argument))
     except RayTaskError as error:
         raise UsageError(f"on the cluster: {error.cause}") from error
     finally:
         ray.shutdown()
+
+
+def _quietly(function: Callable[[Any], Any], argument: Any) -> Any:
+    with masked_errors():
+        return function(argument)
 
 
 def room_for(cluster: ClusterConfig) -> int:
