@@ -22,6 +22,7 @@ from pipeline.data.layout import QUANTITIES, USUAL
 from pipeline.data.sink import ERROR_CODE, ERROR_DETAIL, QUARANTINE
 from pipeline.errors import Problems, UsageError
 from pipeline.hyperdual import AUTO, DTYPES, METHODS
+from pipeline.logical_date import fill_date
 
 Options = TypeVar("Options", bound=BaseModel)
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -140,6 +141,12 @@ class NotifyConfig(_Section):
         return url
 
 
+class RunConfig(_Section):
+    """Which run it is: the day or moment that its data are of, an ISO date or time."""
+
+    date: str
+
+
 class Config(_Section):
     """A whole run."""
 
@@ -149,15 +156,17 @@ class Config(_Section):
     output: OutputConfig
     cluster: ClusterConfig
     limits: LimitsConfig
+    run: RunConfig
     notify: NotifyConfig = NotifyConfig()
 
 
 def load_config(composed: DictConfig) -> Config:
-    """Return the validated configuration.
+    """Return the validated configuration, having filled in `run.date` where it is null.
 
     Raises:
         UsageError: naming every missing, unknown or unusable value at once.
     """
+    fill_date(composed)  # first: paths that are made from it would complain of it again
     problems = Problems()
     # What the network needs is checked where it is built, together with all else about it.
     for key in sorted(OmegaConf.missing_keys(composed)):
@@ -211,6 +220,7 @@ def _section(name: str, values: Any) -> list[str]:
         "output": OutputConfig,
         "cluster": ClusterConfig,
         "limits": LimitsConfig,
+        "run": RunConfig,
         "notify": NotifyConfig,
     }.get(name, Config)
     return list(model.model_fields)

@@ -62,7 +62,7 @@ class Finish:
             "exit_code": exit_code(error),
             "output": masked(absolute(self._config.output.path)),
             "network": self._config.network.name,
-            "date": getattr(getattr(self._config, "run", None), "date", None),
+            "date": self._config.run.date,
             "seconds": round(time.monotonic() - self._started, 3),
             "error": masked_text(str(error)) if error else None,
         }
