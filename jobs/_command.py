@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -121,13 +122,19 @@ def _register_networks() -> None:
 
 
 def as_yaml(config: DictConfig) -> str:
-    """Return a composed configuration as YAML, to be kept.
+    """Return a composed configuration as YAML, to be kept; what it takes from elsewhere stays a
+    reference.
+    """
+    return OmegaConf.to_yaml(OmegaConf.create(kept_values(config)))
 
-    What it takes from elsewhere stays a reference; credentials are masked, and so is whom a run
-    notifies, since anybody who knows such a URL may use it.
+
+def kept_values(config: Any) -> Any:
+    """Return a composed configuration as plain values that may be kept.
+
+    Credentials are masked, and so is whom a run notifies: who knows such a URL may use it.
     """
     values = masked_values(OmegaConf.to_container(config))
     for key in ("command", "url"):
         if values.get("notify", {}).get(key):
             values["notify"][key] = HIDDEN
-    return OmegaConf.to_yaml(OmegaConf.create(values))
+    return values

@@ -33,7 +33,8 @@ _IN_TEXT = (
         None,
     ),
 )
-_IN_MAPPING = re.compile(r"(['\"])([\w.-]+)\1(\s*:\s*)(['\"])(.*?)\4")
+# As Python, JSON, YAML and Hydra's overrides write one.
+_IN_MAPPING = re.compile(r"([{,]\s*)(['\"]?)([\w.-]+)\2(\s*:\s*)((['\"]).*?\6|[^,}\s]+)")
 _LEAST_LENGTH = 8  # of a variable's value that is worth looking for: shorter ones are in every text
 
 
@@ -76,8 +77,8 @@ def masked_text(text: str) -> str:
 
 
 def _masked_entry(entry: re.Match[str]) -> str:
-    quote, key, colon, other, _ = entry.groups()
-    return f"{quote}{key}{quote}{colon}{other}{HIDDEN}{other}" if is_secret(key) else entry[0]
+    before, quote, key, colon, *_ = entry.groups()
+    return f"{before}{quote}{key}{quote}{colon}{HIDDEN}" if is_secret(key) else entry[0]
 
 
 def _of_environment() -> list[str]:

@@ -219,7 +219,7 @@ def _derive_missing(
                     metrics.add(outcome)
                 worked = pool.workers * (time.monotonic() - began)
                 share = work.stages["compute"] / worked if worked else 0.0
-                metrics.observe(pool.workers, pool.retries, share)
+                metrics.observe(inventory.tally.read, pool.workers, pool.retries, share)
             stoppable.check()
             meter.workers = pool.workers
             rows_done = inventory.tally.read + pool.rows_under_way()

@@ -1,7 +1,7 @@
 """Metrics of a run on a cluster: Ray's agent on the driver's node serves them to Prometheus.
 
 The driver alone emits: it has each shard's receipt once, however often the shard was tried, so what
-is counted is what was written. Ray sends on what it holds every ten seconds and when the driver
+is counted is what was written. Ray sends on what is new every ten seconds and when the driver
 leaves the cluster; counters stay with the agent after that, gauges for another twenty seconds. So
 the counters of all commands that worked on a run add up to its manifest.
 
@@ -32,6 +32,7 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 GAUGES: Mapping[str, str] = {
     "hyperdiag_rows_planned": "Rows of the whole run",
+    "hyperdiag_rows_done": "Rows that are done of it, by whichever command",
     "hyperdiag_rows_before": "Rows that earlier commands had done of it",
     "hyperdiag_shards_planned": "Shards of the whole run",
     "hyperdiag_shards_before": "Shards that earlier commands had done of it",
@@ -60,14 +61,17 @@ class Metrics:
         }
         for metric in (*self._counters.values(), *self._gauges.values()):
             metric.set_default_tags(tags)
+        self._whole: dict[str, float] = {}
         self._retries = 0
 
     def begin(self, rows: int, rows_before: int, shards: int, shards_before: int) -> None:
         """Say how much there is to do, and how much of it was done before."""
-        self._set("rows_planned", rows)
-        self._set("rows_before", rows_before)
-        self._set("shards_planned", shards)
-        self._set("shards_before", shards_before)
+        self._whole = {
+            "rows_planned": rows,
+            "rows_before": rows_before,
+            "shards_planned": shards,
+            "shards_before": shards_before,
+        }
 
     def add(self, outcome: Receipt | Failed) -> None:
         """Count a shard that was done, or given up."""
@@ -84,22 +88,26 @@ class Metrics:
         for stage, seconds in outcome.seconds.items():
             self._count("stage_seconds", seconds, stage=stage)
 
-    def observe(self, workers: int, retries: int, kernel_share: float) -> None:
-        """Say how things stand.
+    def observe(self, rows_done: int, workers: int, retries: int, kernel_share: float) -> None:
+        """Say how things stand; to be called now and then, or the gauges are forgotten.
 
         Args:
+            rows_done: of the whole run.
             workers: that are ready.
             retries: attempts that failed so far and were put back.
             kernel_share: seconds of the kernels over those of the workers.
         """
-        self._set("workers", workers)
-        self._set("kernel_share", kernel_share)
+        gauges = {
+            **self._whole,
+            "rows_done": rows_done,
+            "workers": workers,
+            "kernel_share": kernel_share,
+        }
+        for name, value in gauges.items():
+            self._gauges[f"hyperdiag_{name}"].set(value)
         self._count("retries", retries - self._retries)
         self._retries = retries
 
     def _count(self, name: str, amount: float, **tags: str) -> None:
         if amount > 0:  # Ray takes no zero
             self._counters[f"hyperdiag_{name}"].inc(amount, tags)
-
-    def _set(self, name: str, value: float) -> None:
-        self._gauges[f"hyperdiag_{name}"].set(value)
