@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from pipeline.config import load_section
 from pipeline.console import plain_console
-from pipeline.data.filesystem import masked
 from pipeline.errors import RunIncomplete
+from pipeline.masking import masked
 from pipeline.run.audit import Audit, audit
 
 from ._command import run

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
-from pipeline.data.filesystem import absolute, masked
+from pipeline.data.filesystem import absolute
 from pipeline.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
 from pipeline.errors import Problems, UsageError, closest, listed
 from pipeline.hyperdual import AUTO, MethodError, RuleError, derivatives, reference
+from pipeline.masking import masked, masked_values
 from pipeline.networks import Network, build_network
 
 from .plan import Plan, Settings
@@ -192,7 +193,7 @@ def _freeze(
         columns = list(dict.fromkeys([*columns, SOURCE_FILE, ROW_INDEX]))
         provenance = False
     directions = _directions(config, network)
-    device = _device(config)
+    device, options = _device(config), config.network.model_dump()
     began = time.perf_counter()
     chosen = chosen_method(config, network, directions, device, earlier)
     tuning_seconds = time.perf_counter() - began
@@ -204,7 +205,7 @@ def _freeze(
             "inputs": list(network.inputs),
             "outputs": list(network.outputs),
             "ranges": {name: list(ends) for name, ends in network.ranges.items()},
-            "settings": config.network.model_dump(),
+            "settings": masked_values(options),
         },
         "dataset": dataset,
         "derivatives": {
@@ -238,7 +239,7 @@ def _freeze(
     location = (
         absolute(dataset_config.location) if isinstance(dataset_config, ParquetConfig) else ""
     )
-    return Plan(settings, listing.files if listing else (), location), tuning_seconds
+    return Plan(settings, listing.files if listing else (), location, options), tuning_seconds
 
 
 def _device(config: Config) -> str:

@@ -12,6 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import UsageError
+from pipeline.masking import masked_errors
 
 from .pool import Result
 from .worker import SINGLE_THREADED
@@ -33,12 +34,17 @@ def on_cluster(
     join(cluster, modules)
     try:
         check_room(cluster)  # a task that nothing can run would wait for ever
-        task = ray.remote(function).options(**resources(cluster))
-        return ray.get(task.remote(argument))
+        task = ray.remote(_quietly).options(**resources(cluster))
+        return ray.get(task.remote(function, argument))
     except RayTaskError as error:
         raise UsageError(f"on the cluster: {error.cause}") from error
     finally:
         ray.shutdown()
+
+
+def _quietly(function: Callable[[Any], Any], argument: Any) -> Any:
+    with masked_errors():
+        return function(argument)
 
 
 def on_nodes(

@@ -8,9 +8,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
-from pipeline.data.filesystem import Place, absolute, below, masked, resolve
+from pipeline.data.filesystem import Place, absolute, below, resolve
 from pipeline.data.sink import RUN, STAGED, SUCCESS
 from pipeline.errors import UsageError
+from pipeline.masking import masked
 
 from .inventory import take_stock
 from .lock import is_locked
