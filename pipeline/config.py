@@ -12,6 +12,7 @@ from pipeline.data.layout import QUANTITIES, USUAL
 from pipeline.data.sink import ERROR_CODE, ERROR_DETAIL, QUARANTINE
 from pipeline.errors import Problems, UsageError
 from pipeline.hyperdual import AUTO, DTYPES, METHODS
+from pipeline.logical_date import fill_date
 
 Options = TypeVar("Options", bound=BaseModel)
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -113,6 +114,12 @@ class LimitsConfig(_Section):
     out_of_range: Literal["count", "quarantine"] = "count"
 
 
+class RunConfig(_Section):
+    """Which run it is: the day or moment that its data are of, an ISO date or time."""
+
+    date: str
+
+
 class Config(_Section):
     """A whole run."""
 
@@ -122,14 +129,16 @@ class Config(_Section):
     output: OutputConfig
     cluster: ClusterConfig
     limits: LimitsConfig
+    run: RunConfig
 
 
 def load_config(composed: DictConfig) -> Config:
-    """Return the validated configuration.
+    """Return the validated configuration, having filled in `run.date` where it is null.
 
     Raises:
         UsageError: naming every missing, unknown or unusable value at once.
     """
+    fill_date(composed)  # first: paths that are made from it would complain of it again
     problems = Problems()
     # What the network needs is checked where it is built, together with all else about it.
     for key in sorted(OmegaConf.missing_keys(composed)):
@@ -182,5 +191,6 @@ def _section(name: str, values: Any) -> list[str]:
         "output": OutputConfig,
         "cluster": ClusterConfig,
         "limits": LimitsConfig,
+        "run": RunConfig,
     }.get(name, Config)
     return list(model.model_fields)
