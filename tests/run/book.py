@@ -16,6 +16,29 @@ from pipeline.run.worker import Worker
 
 SHARD_ROWS = 2
 
+# `derive` in a process that the kernel ends when a step is taken once too often.
+KILLED = """
+import os, signal, sys
+from jobs.derive import main
+from pipeline.run import ledger, worker
+
+def deadly(owner, name, survived):
+    original = getattr(owner, name)
+    def dies(*arguments):
+        nonlocal survived
+        survived -= 1
+        if survived < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+    setattr(owner, name, dies)
+
+where, survived = sys.argv[1].split(":")
+deadly({"work": worker.Worker, "publish": ledger.Ledger}[where],
+       {"work": "derive", "publish": "_freeze"}[where], int(survived))
+sys.argv[1:] = sys.argv[2:]
+main()
+"""
+
 
 class Died(BaseException):
     """What a run that is killed does not survive."""

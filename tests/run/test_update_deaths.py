@@ -12,7 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from .book import Book, Died, Fragile, changes, check_against_fresh, die_after, shown, stamps
+from .book import (
+    KILLED,
+    Book,
+    Died,
+    Fragile,
+    changes,
+    check_against_fresh,
+    die_after,
+    shown,
+    stamps,
+)
 
 
 def test_update_killed_in_its_work_does_only_the_rest(book, tmp_path, configure, monkeypatch):
@@ -134,29 +144,6 @@ def test_update_that_died_while_publishing_takes_inputs_that_changed_again(
     book.touch("f")
     book.update()
     check_against_fresh(book, tmp_path, configure)
-
-
-KILLED = """
-import os, signal, sys
-from jobs.derive import main
-from pipeline.run import ledger, worker
-
-def deadly(owner, name, survived):
-    original = getattr(owner, name)
-    def dies(*arguments):
-        nonlocal survived
-        survived -= 1
-        if survived < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments)
-    setattr(owner, name, dies)
-
-where, survived = sys.argv[1].split(":")
-deadly({"work": worker.Worker, "publish": ledger.Ledger}[where],
-       {"work": "derive", "publish": "_freeze"}[where], int(survived))
-sys.argv[1:] = sys.argv[2:]
-main()
-"""
 
 
 @pytest.mark.parametrize("where", ["work:5", "publish:1"])
