@@ -1,18 +1,14 @@
 """One run at a time in an output folder."""
 
-import fcntl
-import time
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import NoReturn
 
 from pipeline.data.filesystem import Place
 from pipeline.data.sink import RUN
 from pipeline.errors import UsageError
 
+from . import file_lock
 from .pulse import is_alive, read_pulse
-
-# Who asks whether there is a lock holds it for an instant, which is no other run.
-_TRIES, _TRY_SECONDS = 5, 0.05
 
 
 def is_locked(output: Place) -> bool:
@@ -20,20 +16,7 @@ def is_locked(output: Place) -> bool:
     if not output.is_local:
         pulse = read_pulse(output)
         return pulse is not None and is_alive(pulse)
-    path = Path((output / RUN / "lock").path)
-    if not path.exists():
-        return False
-    with path.open(encoding="utf-8") as file:
-        return not _flocked(file, fcntl.LOCK_SH)
-
-
-def _flocked(file: IO[str], kind: int) -> bool:
-    """Lock an open file, if nobody else has; tell whether that was so."""
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    return file_lock.is_locked(Path((output / RUN / "lock").path))
 
 
 class Lock:
@@ -51,7 +34,7 @@ class Lock:
 
     def __init__(self, output: Place, name: str):
         self._output, self._name = output, name
-        self._file: IO[str] | None = None
+        self._lock = file_lock.FileLock(Path((output / RUN / "lock").path))
 
     def take(self) -> None:
         """Take the lock.
@@ -64,17 +47,8 @@ class Lock:
             if pulse is not None and is_alive(pulse):
                 self._refuse("process {process} on {host}, since {started}".format_map(pulse))
             return
-        # Held open on purpose: the open file is the lock.
-        lock = Path((self._output / RUN / "lock").path).open("a+", encoding="utf-8")  # noqa: SIM115
-        for _ in range(_TRIES):
-            if _flocked(lock, fcntl.LOCK_EX):
-                self._file = lock
-                return
-            time.sleep(_TRY_SECONDS)
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
-        lock.close()
-        self._refuse(holder)
+        if not self._lock.take():
+            self._refuse(self._lock.holder())
 
     def _refuse(self, holder: str) -> NoReturn:
         raise UsageError(
@@ -84,13 +58,8 @@ class Lock:
 
     def sign(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""
-        if self._file:
-            self._file.truncate(0)
-            self._file.write(holder)
-            self._file.flush()
+        self._lock.sign(holder)
 
     def release(self) -> None:
         """Let go of the folder."""
-        if self._file:
-            self._file.close()
-            self._file = None
+        self._lock.release()
