@@ -3,7 +3,7 @@
 import fcntl
 import time
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
 from pipeline.data.filesystem import Place
 from pipeline.data.sink import RUN
@@ -17,14 +17,48 @@ _TRIES, _TRY_SECONDS = 5, 0.05
 
 def is_locked(output: Place) -> bool:
     """Return whether a run is at work on an output."""
+    return _holder(output) is not None
+
+
+def refuse_if_locked(output: Place, name: str) -> None:
+    """Refuse an output that a run is at work on, without locking it.
+
+    Args:
+        output: the folder.
+        name: what messages call it.
+
+    Raises:
+        UsageError: naming that run.
+    """
+    holder = _holder(output)
+    if holder is not None:
+        raise _refusal(name, holder)
+
+
+def _refusal(name: str, holder: str) -> UsageError:
+    return UsageError(
+        f"another run is at work in output.path {name} ({holder}): "
+        "wait for it, or give another output.path"
+    )
+
+
+def _holder(output: Place) -> str | None:
+    """Return who is at work on an output; None if nobody is."""
     if not output.is_local:
         pulse = read_pulse(output)
-        return pulse is not None and is_alive(pulse)
+        if pulse is None or not is_alive(pulse):
+            return None
+        return "process {process} on {host}, since {started}".format_map(pulse)
     path = Path((output / RUN / "lock").path)
     if not path.exists():
-        return False
+        return None
     with path.open(encoding="utf-8") as file:
-        return not _flocked(file, fcntl.LOCK_SH)
+        return None if _flocked(file, fcntl.LOCK_SH) else _signature(file)
+
+
+def _signature(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "unknown"
 
 
 def _flocked(file: IO[str], kind: int) -> bool:
@@ -60,9 +94,7 @@ class Lock:
             UsageError: if another run has it, naming that run.
         """
         if not self._output.is_local:
-            pulse = read_pulse(self._output)
-            if pulse is not None and is_alive(pulse):
-                self._refuse("process {process} on {host}, since {started}".format_map(pulse))
+            refuse_if_locked(self._output, self._name)
             return
         # Held open on purpose: the open file is the lock.
         lock = Path((self._output / RUN / "lock").path).open("a+", encoding="utf-8")  # noqa: SIM115
@@ -71,16 +103,9 @@ class Lock:
                 self._file = lock
                 return
             time.sleep(_TRY_SECONDS)
-        lock.seek(0)
-        holder = lock.read().strip() or "unknown"
+        holder = _signature(lock)
         lock.close()
-        self._refuse(holder)
-
-    def _refuse(self, holder: str) -> NoReturn:
-        raise UsageError(
-            f"another run is at work in output.path {self._name} ({holder}): "
-            "wait for it, or give another output.path"
-        )
+        raise _refusal(self._name, holder)
 
     def sign(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""

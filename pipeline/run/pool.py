@@ -1,19 +1,22 @@
 """What a pool of workers offers, and the one that needs no Ray."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from pipeline.config import LimitsConfig
 from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
 from .plan import Plan
+from .process import peak_bytes
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 from .worker import Worker
 
 _TICK_SECONDS = 0.1
+
+Result = TypeVar("Result")
 
 
 class Pool(Protocol):
@@ -22,6 +25,10 @@ class Pool(Protocol):
     @property
     def workers(self) -> int:
         """How many are at work."""
+
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
 
     def start(self) -> None:
         """Return when as many workers as the run needs have compiled their kernels."""
@@ -38,6 +45,12 @@ class Pool(Protocol):
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernels alone need for these shards' points, in memory."""
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that any worker's process had at a time."""
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path on each machine that has workers."""
 
     def close(self) -> None:
         """Let the workers go, whatever they are doing."""
@@ -56,7 +69,13 @@ class InlinePool:
 
     def __init__(self, limits: LimitsConfig, plan: Plan, output_path: str):
         self._limits = limits
+        self._queue: ShardQueue | None = None
         self._worker = Worker(plan, output_path)
+
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+        return self._queue.retries if self._queue else 0
 
     def start(self) -> None:
         """Compile the kernel."""
@@ -69,6 +88,7 @@ class InlinePool:
     def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
         """Derive shards in order; yield what became of each."""
         queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        self._queue = queue
         while not queue.empty:
             shard = queue.take(())
             if shard is None:
@@ -86,6 +106,14 @@ class InlinePool:
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
         return self._worker.measure(shards)
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that this process had at a time."""
+        return peak_bytes()
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path here."""
+        return [step(path)]
 
     def close(self) -> None:
         """Nothing to let go of."""

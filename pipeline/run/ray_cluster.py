@@ -4,15 +4,18 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import HyperdiagError, UsageError
+from pipeline.masking import masked_errors
 
+from .pool import Result
 from .worker import SINGLE_THREADED
 
 log = logging.getLogger("hyperdiag")
@@ -36,13 +39,36 @@ def on_cluster(
     join(cluster, modules)
     try:
         check_room(cluster)  # a task that nothing can run would wait for ever
-        task = ray.remote(function).options(**resources(cluster)).remote(argument)
+        task = ray.remote(_quietly).options(**resources(cluster)).remote(function, argument)
         _wait_for_room(cluster, task)
         return ray.get(task)
     except RayTaskError as error:
         raise UsageError(f"on the cluster: {error.cause}") from error
     finally:
         ray.shutdown()
+
+
+def _quietly(function: Callable[[Any], Any], argument: Any) -> Any:
+    with masked_errors():
+        return function(argument)
+
+
+def on_nodes(
+    nodes: Collection[str], function: Callable[[str], Result], argument: str
+) -> list[Result]:
+    """Return what a function returns on each of some nodes of the cluster that this joined.
+
+    Args:
+        nodes: their ids.
+        function: importable on the nodes.
+        argument: its own.
+    """
+    task = ray.remote(function)
+    places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+    refs = [
+        task.options(num_cpus=0, scheduling_strategy=place).remote(argument) for place in places
+    ]
+    return ray.get(refs)
 
 
 def room_for(cluster: ClusterConfig) -> int:
