@@ -1,23 +1,29 @@
 """What every job shares: Hydra, its complaints in our words, logging, exit codes."""
 
+import contextlib
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from pipeline.config import load_section
 from pipeline.errors import HyperdiagError, UsageError
+from pipeline.log import LogConfig, set_up
+from pipeline.masking import HIDDEN, masked_values
 from pipeline.networks import network_names, network_options
+from pipeline.run.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from pipeline.run.stoppable import Stopped
 
 from ._overrides import check_overrides
 
-DONE, INCOMPLETE, USAGE = 0, 1, 2
+log = logging.getLogger("hyperdiag")
 
 # In the repository a link to the top-level folder; installed, a copy of it.
 CONFIG_DIR = Path(__file__).parent / "conf"
@@ -28,12 +34,22 @@ _WITH_VALUE = {"--cfg", "-c", "--package", "-p"}
 _OWN_CONFIG = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 
 
-def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
+def run(
+    config_name: str,
+    task: Callable[[DictConfig], None],
+    finish: Callable[[], int] | None = None,
+) -> None:
     """Compose the configuration from the command line, run a task, and exit.
+
+    Args:
+        config_name: of the job.
+        task: takes the configuration; each one in turn, where the command line asks for several.
+        finish: called at the end if all went well; returns the exit code.
 
     Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 128 + n signal n.
     """
-    _log_plainly()
+    # Until the configuration says how: what is wrong with it has to be said as well.
+    set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
     _register_networks()
     # `network.target` finds modules in the current folder, as `python -m` would.
     sys.path.insert(0, str(Path.cwd()))
@@ -48,8 +64,7 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        worst = _guarded(task, config)
-        code = max(code, worst)
+        code = max(code, _guarded(partial(_logging, task, config)))
 
     wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
@@ -57,6 +72,8 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         sys.exit(failed if stop.code else DONE)
+    if finish is not None and started and code == DONE:
+        code = _guarded(finish)
     sys.exit(code)
 
 
@@ -66,44 +83,41 @@ def _overrides_in(arguments: list[str]) -> list[str]:
     return [word for before, word in pairs if word[:1] != "-" and before not in _WITH_VALUE]
 
 
-def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:
-    """Run a task; return its exit code, having said what went wrong."""
+def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
+    """Run a task, having set up the log, which is no task's business."""
+    with open_dict(config):
+        settings = config.pop("log", DictConfig({}))
+    set_up(load_section(LogConfig, settings, "log."))
+    task(config)
+
+
+def _guarded(step: Callable[[], int | None]) -> int:
+    """Take a step; return its exit code, having said what went wrong."""
     try:
-        task(config)
+        return step() or DONE
     except UsageError as error:
         return _complain(error.problems)
     except HyperdiagError as error:
-        print(f"hyperdiag: {error}", file=sys.stderr)
-        return INCOMPLETE
-    except Exception:  # a fault of ours: Hydra would print the overrides, and any secret in them
-        traceback.print_exc()
-        return INCOMPLETE
+        log.error("%s", error)
+        return exit_code(error)
+    except Exception as error:  # a fault of ours: Hydra would print the overrides, and any secret
+        log.exception("a fault of this program")
+        return exit_code(error)
     except Stopped as stopped:
-        print(f"hyperdiag: stopped by {stopped}; {stopped.left}", file=sys.stderr)
+        log.error("stopped by %s; %s", stopped, stopped.left)
         # A worker's thread must not hold the process back.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(128 + stopped.number)
-    return DONE
+        os._exit(exit_code(stopped))
 
 
 def _complain(problems: tuple[str, ...] | list[str]) -> int:
     if len(problems) == 1:
-        print(f"hyperdiag: {problems[0]}", file=sys.stderr)
+        log.error("%s", problems[0])
     else:
-        print(f"hyperdiag: {len(problems)} problems:", file=sys.stderr)
-        for problem in problems:
-            print(f"  - {problem}", file=sys.stderr)
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        log.error("%d problems:%s", len(problems), lines)
     return USAGE
-
-
-def _log_plainly() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("hyperdiag")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def _register_networks() -> None:
@@ -113,10 +127,26 @@ def _register_networks() -> None:
     """
     for name in network_names():
         if not (CONFIG_DIR / "network" / f"{name}.yaml").exists():
-            node = {"name": name, **network_options(name)}
+            node = {"name": name}
+            with contextlib.suppress(UsageError):  # is said where it is asked for
+                node |= network_options(name)
             ConfigStore.instance().store(group="network", name=name, node=node)
 
 
 def as_yaml(config: DictConfig) -> str:
-    """Return a composed configuration as YAML; what it takes from elsewhere stays a reference."""
-    return OmegaConf.to_yaml(config)
+    """Return a composed configuration as YAML, to be kept; what it takes from elsewhere stays a
+    reference.
+    """
+    return OmegaConf.to_yaml(OmegaConf.create(kept_values(config)))
+
+
+def kept_values(config: Any) -> Any:
+    """Return a composed configuration as plain values that may be kept.
+
+    Credentials are masked, and so is whom a run notifies: who knows such a URL may use it.
+    """
+    values = masked_values(OmegaConf.to_container(config))
+    for key in ("command", "url"):
+        if values.get("notify", {}).get(key):
+            values["notify"][key] = HIDDEN
+    return values

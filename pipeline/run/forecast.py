@@ -6,8 +6,8 @@ from shutil import disk_usage
 from typing import Any, NamedTuple
 
 from pipeline.config import Config, ParquetConfig
-from pipeline.data.filesystem import masked
 from pipeline.errors import UsageError
+from pipeline.masking import masked
 
 from .forecast_probe import Probe, Shards, WrittenFile, busiest_rows, probe
 from .job import before_the_start, prepare_jax

@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from pipeline.data.filesystem import Place, absolute, below, masked, resolve, write_whole
+from pipeline.data.filesystem import Place, absolute, below, resolve, write_whole
 from pipeline.data.shard import file_name
 from pipeline.data.sink import (
     DATA,
@@ -21,6 +21,7 @@ from pipeline.data.sink import (
 )
 from pipeline.data.threads import each
 from pipeline.errors import OutputError, UsageError
+from pipeline.masking import masked
 
 from .inventory import Inventory, files_in, shard_of, take_stock
 from .journal import JOURNAL, Journal
@@ -134,10 +135,10 @@ class Ledger:
         if mode == "overwrite":
             self.inventory = Inventory(self.output, self.plan)
             return []
-        changes = refuse_other_plan(self.output, name, self.plan, mode)
+        before = refuse_other_plan(self.output, name, self.plan, mode)
         self._stage(mode)
         self.inventory = take_stock(self.output, self.plan, self._staging)
-        return changes
+        return before.differences(self.plan) if before else []
 
     def _stage(self, mode: str) -> bool:
         """Decide whether this run is done beside what is published; tell whether one was."""

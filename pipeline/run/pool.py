@@ -26,6 +26,10 @@ class Pool(Protocol):
     def workers(self) -> int:
         """How many are at work."""
 
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+
     def start(self, patience: float = 0.0) -> None:
         """Return when as many workers as the run needs have compiled their kernels.
 
@@ -69,7 +73,13 @@ class InlinePool:
 
     def __init__(self, limits: LimitsConfig, plan: Plan, output_path: str):
         self._limits = limits
+        self._queue: ShardQueue | None = None
         self._worker = Worker(plan, output_path)
+
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+        return self._queue.retries if self._queue else 0
 
     def start(self, patience: float = 0.0) -> None:
         """Compile the kernel."""
@@ -82,6 +92,7 @@ class InlinePool:
     def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
         """Derive shards in order; yield what became of each."""
         queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        self._queue = queue
         while not queue.empty:
             shard = queue.take(())
             if shard is None:

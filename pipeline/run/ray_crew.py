@@ -16,6 +16,8 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.config import ClusterConfig
 from pipeline.data.shard import Shard
 from pipeline.errors import HyperdiagError
+from pipeline.log import about
+from pipeline.masking import masked_errors
 
 from .plan import Plan
 from .process import began, peak_bytes
@@ -63,12 +65,14 @@ class WorkerActor:
             cores = sorted(os.sched_getaffinity(0))
             for thread in Path("/proc/self/task").iterdir():  # later threads inherit it
                 os.sched_setaffinity(int(thread.name), {cores[slot % len(cores)]})
-        self._worker = Worker(plan, output_path)
-        self._worker.warm_up()
+        with masked_errors():
+            self._worker = Worker(plan, output_path)
+            self._worker.warm_up()
 
     def derive(self, shard: Shard) -> Receipt:
         """Derive a shard."""
-        return self._worker.derive(shard)
+        with masked_errors():
+            return self._worker.derive(shard)
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
@@ -95,6 +99,11 @@ class Member:
     ready: bool = False
     busy_with: list[Shard] = field(default_factory=list)
     under_way: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def where(self) -> dict[str, str | int]:
+        """Its node and process, for the log."""
+        return {"node": self.address.node, "process": self.address.process} if self.address else {}
 
     def kill(self) -> None:
         """End the worker's process, even if it does not listen."""
@@ -180,7 +189,7 @@ class Crew:
         member.kill()
         if not self.ready and (lasting or self._failures_at_start >= self._patience):
             raise HyperdiagError(cause)
-        log.warning("%s", cause)
+        log.warning("%s", cause, extra=about(**member.where))
         if self._failures_at_start < self._patience:
             self.replace(member)
         elif member in self.members:

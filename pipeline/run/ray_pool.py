@@ -77,6 +77,7 @@ class RayPool:
     ):
         self._cluster, self._limits = cluster, limits
         self._deadline = Deadline(limits.shard_seconds)
+        self._queue: ShardQueue | None = None
         self._folder: OwnFolder | None = None
         self._crew: Crew | None = None
         try:
@@ -115,6 +116,11 @@ class RayPool:
         """How many are at work."""
         return len(self.crew.ready)
 
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+        return self._queue.retries if self._queue else 0
+
     def start(self, patience: float = 0.0) -> None:
         """Return when as many workers as the run needs have compiled their kernels.
 
@@ -146,6 +152,7 @@ class RayPool:
         queue.
         """
         queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        self._queue = queue
         running: dict[Any, _Attempt] = {}
         while running or not queue.empty:
             self._hand_out(queue, running)
@@ -192,11 +199,12 @@ class RayPool:
             if isinstance(error.cause, OutputError):
                 raise error.cause from None
             cause = f"{type(error.cause).__name__}: {error.cause}"
-            return queue.failed(shard, cause, worker_died=False)
+            return queue.failed(shard, cause, worker_died=False, **attempt.member.where)
         except RayError as error:  # dead, out of memory, or out of reach: then it is to be dead
             attempt.member.kill()
             self.crew.replace(attempt.member)
-            return queue.failed(shard, f"its worker died ({first_line(error)})", worker_died=True)
+            cause = f"its worker died ({first_line(error)})"
+            return queue.failed(shard, cause, worker_died=True, **attempt.member.where)
         queue.succeeded(shard)
         # Rows that a filter left out took next to no time.
         worked = receipt.tally.derived + receipt.tally.bad
@@ -221,7 +229,7 @@ class RayPool:
                     f"its worker, {now - culprit.began:.0f} s into shard "
                     f"{culprit.shard.id}, was taken for hung and was ended (limits.shard_seconds)"
                 )
-                given_up = queue.failed(shard, cause, worker_died=True)
+                given_up = queue.failed(shard, cause, worker_died=True, **member.where)
                 if given_up:
                     yield given_up
             self.crew.replace(member)

@@ -73,7 +73,7 @@ def nearest(output: Place) -> Path:
     return next(one for one in (path, *path.parents) if one.exists())
 
 
-def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> list[str]:
+def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | None:
     """Refuse an output that holds another plan, unless the mode takes its changes over.
 
     Args:
@@ -83,7 +83,7 @@ def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> list[s
         mode: as in `output.mode`.
 
     Returns:
-        Sentences on what an update takes over; none where the plan is the same, or there is none.
+        The plan that an update follows; None where it is the same, or there is none.
 
     Raises:
         UsageError: naming what differs, or why the plan in there cannot be read.
@@ -91,7 +91,7 @@ def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> list[s
     try:
         head = Plan.load_head(output)
         if head is None or head[0] == plan.digest:
-            return []
+            return None
         before = Plan.load(output)
     except ValueError as error:
         raise UsageError(
@@ -100,9 +100,9 @@ def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> list[s
         ) from error
     assert before is not None
     only_files = before.recipe == plan.recipe
-    differences = before.differences(plan)
     if only_files and mode == "update":
-        return differences
+        return before
+    differences = before.differences(plan)
     update = ", take over the changed files with output.mode=update" if only_files else ""
     raise UsageError(
         f"output.path {name} holds a run with another plan: "

@@ -8,13 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
-from pipeline.data.filesystem import Place, absolute, below, masked, resolve
+from pipeline.data.filesystem import Place, absolute, below, resolve
 from pipeline.data.sink import RUN, STAGED, SUCCESS
 from pipeline.errors import UsageError
+from pipeline.masking import masked
 
 from .inventory import take_stock
 from .lock import is_locked
-from .plan import Plan
+from .plan import Plan, plan_at
 from .progress import duration
 from .pulse import DONE, INCOMPLETE, RUNNING, STOPPED, read_pulse
 from .summary import print_summary
@@ -37,14 +38,10 @@ def load_plan(path: str) -> Plan:
     Raises:
         UsageError: if it holds none that can be read.
     """
-    output = resolve(path)
     try:
-        plan = Plan.load(output)
+        return plan_at(path)
     except ValueError as error:
         raise UsageError(f"output.path {masked(path)}: its plan cannot be read: {error}") from error
-    if plan is None:
-        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/plan.json")
-    return plan
 
 
 def status(path: str) -> dict[str, Any]:

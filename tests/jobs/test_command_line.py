@@ -32,7 +32,9 @@ def test_cfg_job_prints_the_composed_configuration(hyperdiag):
     shown = yaml.safe_load(done.stdout)
     assert shown["network"]["name"] == "chain"
     assert shown["derivatives"]["wrt"] == ["x1"]
-    assert set(shown) == {"network", "dataset", "derivatives", "output", "cluster", "limits"}
+    assert set(shown) == {
+        *("network", "dataset", "derivatives", "output", "cluster", "limits", "run")
+    }
 
 
 def test_module_of_a_job_runs_by_itself(tmp_path):
