@@ -20,7 +20,7 @@ from pipeline.data.shard import Shard
 from pipeline.data.sink import DATA, QUARANTINE, prepare_folders
 from pipeline.errors import RunIncomplete
 
-from .inventory import Inventory
+from .inventory import Inventory, shard_of
 from .job import open_pool
 from .own_folder import OwnFolder
 from .plan import Plan
@@ -36,16 +36,20 @@ _ENOUGH = 0.5  # of these seconds
 _MOST_GROWTH = 16.0
 _PARTS_PER_WORKER = 4  # at least, so that they read, compute and write at a time, as in the run
 
+_PATIENCE_SECONDS = 60.0  # for workers that a run would begin without
+
 
 class WrittenFile(NamedTuple):
     """What a file of the probe holds.
 
     Attributes:
+        shard: the id of the part that it is of.
         rows: how many.
         row_bytes: of them alone, compressed.
         bytes: of the whole file.
     """
 
+    shard: int
     rows: int
     row_bytes: int
     bytes: int
@@ -63,8 +67,8 @@ class Probe:
         rows: read in that pass.
         rows_per_s: of one worker, among the others.
         worker_bytes: the most memory that the process of a worker had.
-        tally: of all rows of all passes.
-        data, quarantine: the files written in them.
+        tally: of these rows.
+        data, quarantine: the files written of them.
         failures: why parts could not be derived.
     """
 
@@ -156,7 +160,7 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
         pool = open_pool(config, plan, target)
         try:
             stoppable.listen()  # Ray has put a handler of its own in the place of ours
-            pool.start()
+            pool.start(_PATIENCE_SECONDS)
             found.start_seconds = time.monotonic() - began
             _measure(found, pool, shards, target, stoppable)
         finally:
@@ -171,25 +175,30 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
 def _measure(found: Probe, pool: Pool, shards: Shards, target: str, stoppable: Stoppable) -> None:
     pool.everywhere(_prepare, target)
     try:
-        _work_steadily(found, pool, shards, stoppable)
+        first = _work_steadily(found, pool, shards, stoppable)
         for written in pool.everywhere(_written, target):
-            found.data += written[DATA]
-            found.quarantine += written[QUARANTINE]
+            found.data += (file for file in written[DATA] if file.shard >= first)
+            found.quarantine += (file for file in written[QUARANTINE] if file.shard >= first)
         found.worker_bytes = pool.peak_bytes()
     finally:
         pool.everywhere(_remove, target)
 
 
-def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppable) -> None:
-    """Derive more and more rows, until a pass takes long enough to tell the rate."""
+def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppable) -> int:
+    """Derive more and more rows, until a pass takes long enough to tell the rate.
+
+    Returns:
+        The id of the first part of that pass.
+    """
     ids = count()  # of their own: several parts may be of one shard
-    found.workers = number = pool.workers
+    number = pool.workers
     wanted = shards.batch * number
     while True:
+        found.workers = pool.workers
         parts = [part._replace(id=next(ids)) for part in shards.parts(wanted, number)]
         planned = sum(part.rows for part in parts)
         began = time.monotonic()
-        done = Tally()
+        found.tally = done = Tally()
         for outcome in pool.outcomes(parts):
             stoppable.check()
             if isinstance(outcome, Receipt):
@@ -197,14 +206,13 @@ def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppabl
             elif isinstance(outcome, Failed):
                 found.failures.append(outcome.cause)
         found.seconds, found.rows = time.monotonic() - began, done.read
-        found.tally.add(done)
         if not done.read:
             raise RunIncomplete(f"no row of the probe could be derived: {found.failures[0]}")
         busiest = busiest_rows([part.rows for part in parts], found.workers)
         found.rows_per_s = busiest / found.seconds * done.read / planned
         # All there is to derive tells the rate, cold or not: so will the run.
         if found.seconds >= _SECONDS * _ENOUGH or planned == shards.total:
-            return
+            return parts[0].id
         growth = min(_SECONDS / found.seconds, _MOST_GROWTH)
         wanted = math.ceil(planned * growth)
         whole = math.ceil(wanted * shards.rows.size / shards.total)
@@ -229,7 +237,7 @@ def _counted(file: Path) -> WrittenFile:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
     row_bytes = sum(chunk.total_compressed_size for chunk in chunks)
-    return WrittenFile(metadata.num_rows, row_bytes, file.stat().st_size)
+    return WrittenFile(shard_of(file.name), metadata.num_rows, row_bytes, file.stat().st_size)
 
 
 def _remove(path: str) -> None:

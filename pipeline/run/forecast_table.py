@@ -40,7 +40,8 @@ def print_forecast(found: Mapping[str, Any]) -> None:
     line("input", files + rows)
     for file in given["bad_files"]:
         line("left out", f"{file['path']}: {file['reason']}")
-    line("output", f"{output['path']}: {_WORDS[output['state']]}")
+    line("output", output["path"])
+    line("", _WORDS[output["state"]])
     for change in output["changes"]:
         line("", change)
     if output["shards_done"]:

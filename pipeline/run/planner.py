@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from dataclasses import replace
-from importlib import metadata
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +27,7 @@ from .predecessor import (
     with_earlier_ids,
 )
 from .tuning import chosen_method
+from .versions import versions
 
 # Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
 _BATCH_BYTES = 16 << 20
@@ -54,16 +54,37 @@ class Planned(NamedTuple):
     tuning_seconds: float
 
 
-def make_plan(config: Config) -> Planned:
-    """Check everything and freeze it.
+class Checked(NamedTuple):
+    """What a run is made of, found to fit together.
+
+    Attributes:
+        network: that is derived.
+        listing: of the dataset's files; None where there are none, or nobody looked.
+        dataset: the plan's section on the dataset; None where nobody looked at its files.
+        earlier: settings of the plan that the output holds; None where there is none, or nobody
+            looked.
+    """
+
+    network: Network
+    listing: Listing | None
+    dataset: dict[str, Any] | None
+    earlier: Settings | None
+
+
+def check(config: Config, with_files: bool = True) -> Checked:
+    """Check everything that can be checked without timing kernels.
+
+    Args:
+        config: of the run.
+        with_files: whether the dataset's files are looked at, and the output's plan.
 
     Raises:
         UsageError: with every problem that was found.
     """
     problems = Problems()
-    earlier = problems.attempt(earlier_settings, config)
+    earlier = problems.attempt(earlier_settings, config) if with_files else None
     network = problems.attempt(_network, config)
-    listing = problems.attempt(_listing, config)
+    listing = problems.attempt(_listing, config) if with_files else None
     if network is not None:
         problems.attempt(_check_kernel, config, network)
     dataset: dict[str, Any] | None = None
@@ -78,6 +99,16 @@ def make_plan(config: Config) -> Planned:
             dataset = problems.attempt(plan_parquet, config.dataset, network, listing, shard_rows)
     problems.check()
     assert network is not None
+    return Checked(network, listing, dataset, earlier)
+
+
+def make_plan(config: Config) -> Planned:
+    """Check everything and freeze it.
+
+    Raises:
+        UsageError: with every problem that was found.
+    """
+    network, listing, dataset, earlier = check(config)
     assert dataset is not None
     plan, tuning_seconds = _freeze(config, network, dataset, listing, earlier)
     rows = max_rows = 0
@@ -230,10 +261,7 @@ def _freeze(
             "provenance": provenance,
         },
         "limits": {"out_of_range": config.limits.out_of_range},
-        "versions": {
-            name: metadata.version(name)
-            for name in ("hyperdiag", "jax", "jaxlib", "numpy", "pyarrow", "scipy")
-        },
+        "versions": versions(),
     }
     dataset_config = config.dataset
     location = (

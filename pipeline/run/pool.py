@@ -30,8 +30,12 @@ class Pool(Protocol):
     def retries(self) -> int:
         """How many attempts at shards failed so far and were put back."""
 
-    def start(self) -> None:
-        """Return when as many workers as the run needs have compiled their kernels."""
+    def start(self, patience: float = 0.0) -> None:
+        """Return when as many workers as the run needs have compiled their kernels.
+
+        Args:
+            patience: seconds after that to wait for others that there is room for.
+        """
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
@@ -77,7 +81,7 @@ class InlinePool:
         """How many attempts at shards failed so far and were put back."""
         return self._queue.retries if self._queue else 0
 
-    def start(self) -> None:
+    def start(self, patience: float = 0.0) -> None:
         """Compile the kernel."""
         self._worker.warm_up()
 

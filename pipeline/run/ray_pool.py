@@ -18,7 +18,7 @@ from .deadline import Deadline
 from .own_folder import OwnFolder
 from .plan import Plan
 from .pool import Result
-from .ray_cluster import check_room, first_line, join, on_nodes
+from .ray_cluster import check_room, first_line, join, on_nodes, room_for
 from .ray_crew import Crew, Member
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
@@ -121,13 +121,25 @@ class RayPool:
         """How many attempts at shards failed so far and were put back."""
         return self._queue.retries if self._queue else 0
 
-    def start(self) -> None:
-        """Return when as many workers as the run needs have compiled their kernels."""
+    def start(self, patience: float = 0.0) -> None:
+        """Return when as many workers as the run needs have compiled their kernels.
+
+        Args:
+            patience: seconds after that to wait for others that there is room for.
+        """
         while len(self.crew.ready) < self.crew.least:
-            ready, _ = ray.wait(list(self.crew.starting), timeout=_TICK_SECONDS)
-            for ref in ready:
-                self.crew.go_on_starting(ref)
-            self.crew.look_after()
+            self._go_on_starting()
+        deadline = time.monotonic() + patience
+        while self.crew.starting and time.monotonic() < deadline:
+            if len(self.crew.ready) >= room_for(self._cluster):
+                break
+            self._go_on_starting()
+
+    def _go_on_starting(self) -> None:
+        ready, _ = ray.wait(list(self.crew.starting), timeout=_TICK_SECONDS)
+        for ref in ready:
+            self.crew.go_on_starting(ref)
+        self.crew.look_after()
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
