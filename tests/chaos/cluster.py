@@ -130,20 +130,29 @@ class Cluster:
     """A head without CPUs and nodes of one CPU each, all of them real `ray start` processes.
 
     Args:
-        size: how many nodes, besides the head.
+        size: how many nodes, besides the head. The first has a resource "n1", and so on.
+        job_server: whether the head has one, at `server`.
     """
 
-    def __init__(self, size: int = 2):
+    def __init__(self, size: int = 2, job_server: bool = False):
         self.folder = Path(tempfile.mkdtemp(prefix="hdc-"))  # short, since it holds sockets
         self.address = f"127.0.0.1:{_free_port()}"
         self.nodes: list[Node] = []  # the head not among them
         self._size = size
         self._started = 0
         port = self.address.rpartition(":")[2]
+        dashboard = ["--include-dashboard=false"]
+        if job_server:
+            self.server = f"http://127.0.0.1:{_free_port()}"
+            dashboard = [
+                *("--include-dashboard=true", "--dashboard-host=127.0.0.1"),
+                f"--dashboard-port={self.server.rpartition(':')[2]}",
+                f"--dashboard-agent-listen-port={_free_port()}",
+            ]
         self._head = Node(
             self.folder / "head",
             *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-            *("--include-dashboard=false", *_client_port()),
+            *(*dashboard, *_client_port()),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:
@@ -161,6 +170,7 @@ class Cluster:
             # An address of its own, as nodes have.
             f"--node-ip-address=127.0.{os.getpid() % 250}.{1 + self._started % 250}",
             *(f"--address={self.address}", "--num-cpus=1"),
+            f'--resources={{"n{self._started}": 1}}',
         )
         self.nodes.append(node)
 
