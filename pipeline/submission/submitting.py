@@ -169,8 +169,8 @@ def _sees_dataset(config: Config) -> bool:
     if is_uri(config.dataset.path):
         return False
     path = absolute(config.dataset.path)
-    fixed = Path(path.partition("*")[0])  # of a glob, as far as it is a path
-    if fixed.exists() or (path != str(fixed) and fixed.parent.exists()):
+    before, glob, _ = path.partition("*")
+    if Path(f"{before}*").parent.exists() if glob else Path(path).exists():
         return True
     log.info("dataset.path %s is not to be seen from here: the cluster will look", path)
     return False
