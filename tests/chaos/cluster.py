@@ -135,7 +135,7 @@ class Cluster:
 
     def __init__(self, size: int = 2):
         self.folder = Path(tempfile.mkdtemp(prefix="hdc-"))  # short, since it holds sockets
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.nodes: list[Node] = []  # the head not among them
         self._size = size
         self._started = 0
@@ -143,7 +143,7 @@ class Cluster:
         self._head = Node(
             self.folder / "head",
             *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-            *("--include-dashboard=false", *_client_port()),
+            *("--include-dashboard=false", *client_port()),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:
@@ -195,12 +195,14 @@ def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
         time.sleep(0.1)
 
 
-def _client_port() -> list[str]:
+def client_port() -> list[str]:
+    """Return what keeps the server of Ray's client off the port of others."""
     # Where Ray's client is installed its server starts, on a port that is the same for all.
-    return [f"--ray-client-server-port={_free_port()}"] if find_spec("grpc") else []
+    return [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
