@@ -10,7 +10,9 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import load_section
 from pipeline.errors import HyperdiagError, UsageError
@@ -57,12 +59,16 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
         worst = _guarded(task, config)
         code = max(code, worst)
 
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
     wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
         wrapped(composed)()
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         sys.exit(failed if stop.code else DONE)
+    except (HydraException, OmegaConfBaseException) as error:
+        log.error("%s", error)
+        sys.exit(INCOMPLETE if started else USAGE)
     sys.exit(code)
 
 
