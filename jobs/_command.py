@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,17 @@ _WITH_VALUE = {"--cfg", "-c", "--package", "-p"}
 _OWN_CONFIG = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 
 
-def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
+def run(
+    config_name: str,
+    task: Callable[[DictConfig], None],
+    finish: Callable[[], int] | None = None,
+) -> None:
     """Compose the configuration from the command line, run a task, and exit.
+
+    Args:
+        config_name: of the job.
+        task: takes the configuration; each one in turn, where the command line asks for several.
+        finish: called at the end if all went well; returns the exit code.
 
     Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 128 + n signal n.
     """
@@ -56,8 +66,7 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        worst = _guarded(task, config)
-        code = max(code, worst)
+        code = max(code, _guarded(partial(_logging, task, config)))
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
     wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
@@ -69,6 +78,11 @@ def run(config_name: str, task: Callable[[DictConfig], None]) -> None:
     except (HydraException, OmegaConfBaseException) as error:
         log.error("%s", error)
         sys.exit(INCOMPLETE if started else USAGE)
+    except Exception:
+        log.exception("a fault of this program")
+        sys.exit(INCOMPLETE)
+    if finish is not None and started and code == DONE:
+        code = _guarded(finish)
     sys.exit(code)
 
 
@@ -78,13 +92,18 @@ def _overrides_in(arguments: list[str]) -> list[str]:
     return [word for before, word in pairs if word[:1] != "-" and before not in _WITH_VALUE]
 
 
-def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:
-    """Run a task; return its exit code, having said what went wrong."""
+def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
+    """Run a task, having set up the log, which is no task's business."""
+    with open_dict(config):
+        settings = config.pop("log", DictConfig({}))
+    set_up(load_section(LogConfig, settings, "log."))
+    task(config)
+
+
+def _guarded(step: Callable[[], int | None]) -> int:
+    """Take a step; return its exit code, having said what went wrong."""
     try:
-        with open_dict(config):  # how it is logged is this file's business, and no task's
-            settings = config.pop("log", DictConfig({}))
-        set_up(load_section(LogConfig, settings, "log."))
-        task(config)
+        return step() or DONE
     except UsageError as error:
         return _complain(error.problems)
     except HyperdiagError as error:
@@ -94,15 +113,11 @@ def _guarded(task: Callable[[DictConfig], None], config: DictConfig) -> int:
         log.exception("a fault of this program")
         return exit_code(error)
     except Stopped as stopped:
-        log.error(
-            "stopped by %s; finished shards are kept, and the same command goes on from there",
-            stopped,
-        )
+        log.error("stopped by %s; %s", stopped, stopped.left)
         # A worker's thread must not hold the process back.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(exit_code(stopped))
-    return DONE
 
 
 def _complain(problems: tuple[str, ...] | list[str]) -> int:

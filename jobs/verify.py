@@ -5,7 +5,7 @@ from typing import Literal
 
 import jax
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from pipeline.config import load_section
 from pipeline.console import plain_console
@@ -34,7 +34,7 @@ class VerifyConfig(BaseModel):
     output: _Output
     dataset: _Dataset = _Dataset()
     shards: NonNegativeInt = 8
-    rows: PositiveInt = 16
+    rows: NonNegativeInt = 16
     format: Literal["text", "json"] = "text"
 
 

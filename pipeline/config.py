@@ -109,6 +109,7 @@ class ClusterConfig(_Section):
     wait_seconds: PositiveFloat = 300.0
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     address: str | None = None
+    autoscales: bool = False
     shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
     pin: bool = True
 

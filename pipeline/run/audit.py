@@ -15,12 +15,11 @@ from pipeline.data.layout import ROW_INDEX, SOURCE_FILE
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
 from pipeline.errors import HyperdiagError, InputError, UsageError, listed
-from pipeline.masking import masked
 
 from .comparison import Comparison, tables, verifier_of
 from .inventory import Inventory
 from .manifest import facts
-from .plan import Plan
+from .plan import Plan, plan_at
 from .receipt import Receipt, Tally
 from .verification import Verifier
 
@@ -66,16 +65,13 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
     Raises:
         UsageError: if there is no run at the path.
     """
-    output = resolve(path)
     try:
-        plan = Plan.load(output)
+        plan = plan_at(path)
     except ValueError as error:
         return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
-    if plan is None:
-        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/plan.json")
     if location is not None:
         plan = replace(plan, location=location)
-    return _Auditor(output, plan).run(shards, rows)
+    return _Auditor(resolve(path), plan).run(shards, rows)
 
 
 class _Auditor:

@@ -5,7 +5,8 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -24,6 +25,7 @@ from .inventory import Inventory
 from .ledger import Ledger
 from .manifest import Work, make_manifest
 from .own_modules import own_modules
+from .plan import Plan
 from .planner import Planned, make_plan
 from .pool import InlinePool, Pool
 from .progress import Meter, duration, shown
@@ -62,13 +64,8 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         name_run(planned.plan.digest)
         ledger = Ledger(config.output.path, planned.plan)
         try:
-            try:
+            with before_the_start(config):
                 ledger.open(config.output.mode, config_yaml)
-            except OutputError as error:
-                if error.__cause__ is not None and is_passing(error.__cause__):
-                    raise
-                # Before the start, it is the configuration's fault.
-                raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
             finish.inventory = ledger.inventory
@@ -78,6 +75,17 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
             ledger.close()
 
 
+@contextmanager
+def before_the_start(config: Config) -> Iterator[None]:
+    """Let what is wrong with the output be the configuration's fault, unless it passes."""
+    try:
+        yield
+    except OutputError as error:
+        if error.__cause__ is not None and is_passing(error.__cause__):
+            raise
+        raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error
+
+
 def prepare_jax(config: Config) -> None:
     """Keep the driver off the devices that belong to the workers, which may be itself."""
     os.environ.update(SINGLE_THREADED)
@@ -85,14 +93,23 @@ def prepare_jax(config: Config) -> None:
         jax.config.update("jax_platforms", "cpu")
 
 
-def open_pool(config: Config, ledger: Ledger) -> Pool:
-    """Return the pool of workers that configuration asks for."""
+def open_pool(config: Config, plan: Plan, output_path: str) -> Pool:
+    """Return the pool of workers that configuration asks for.
+
+    Args:
+        config: of the run.
+        plan: that they work on.
+        output_path: where they write.
+
+    Raises:
+        UsageError: if there is no such cluster, or it lacks what the workers need.
+    """
     if config.cluster.name == "inline":
-        return InlinePool(config.limits, ledger.plan, ledger.work_path)
+        return InlinePool(config.limits, plan, output_path)
     from .ray_pool import RayPool  # late: without Ray, inline still works
 
     modules = own_modules(config) if config.cluster.name == "existing" else []
-    return RayPool(config.cluster, config.limits, ledger.plan, ledger.work_path, modules)
+    return RayPool(config.cluster, config.limits, plan, output_path, modules)
 
 
 def _fill(
@@ -158,7 +175,7 @@ def _work(
     Raises:
         RunIncomplete: if shards were given up.
     """
-    pool = open_pool(config, ledger)
+    pool = open_pool(config, ledger.plan, ledger.work_path)
     try:
         stoppable.listen()  # Ray has put a handler of its own in the place of ours
         pool.start()

@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from pipeline.data.design import DesignSource
-from pipeline.data.filesystem import Place, write_whole
+from pipeline.data.filesystem import Place, resolve, write_whole
 from pipeline.data.layout import Layout
 from pipeline.data.parquet import ParquetSource
 from pipeline.data.points import PointColumns
 from pipeline.data.shard import InputFile, Shard, Source
 from pipeline.data.sink import RUN, SCRATCH
+from pipeline.errors import UsageError
+from pipeline.masking import masked
 
 Settings = Mapping[str, Any]
 
@@ -257,6 +259,19 @@ def _content(output: Place) -> dict[str, Any] | None:
     if not isinstance(content, dict) or content.keys() != {"digest", "files", "settings"}:
         raise ValueError("not a plan")
     return content
+
+
+def plan_at(path: str) -> Plan:
+    """Return the plan that an output folder holds.
+
+    Raises:
+        UsageError: if there is no run at the path.
+        ValueError: if its plan is damaged.
+    """
+    plan = Plan.load(resolve(path))
+    if plan is None:
+        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/{_PLAN}")
+    return plan
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pipeline.log import about, mask_others
 from pipeline.masking import masked_errors
 
 from .plan import Plan
+from .process import began, peak_bytes
 from .ray_cluster import first_line, resources, room_for
 from .receipt import Receipt
 from .worker import Worker
@@ -38,12 +39,6 @@ class Address(NamedTuple):
     began: str
 
 
-def _began(process: int) -> str:
-    """Return when a process began, in the kernel's ticks (proc(5), the 22nd field of stat)."""
-    stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    return stat.rpartition(")")[2].split()[19]
-
-
 @ray.remote(concurrency_groups={"control": 1})
 class WorkerActor:
     """A `Worker` in a process of its own."""
@@ -57,7 +52,7 @@ class WorkerActor:
     def address(self) -> Address:
         """Return where this worker is."""
         node = ray.get_runtime_context().get_node_id()
-        return Address(node, os.getpid(), _began(os.getpid()))
+        return Address(node, os.getpid(), began(os.getpid()))
 
     def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
         """Pin this process to a core, if told to, and compile the kernel.
@@ -83,6 +78,10 @@ class WorkerActor:
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
         return self._worker.measure(shards)
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that this process had at a time."""
+        return peak_bytes()
 
     @ray.method(concurrency_group="control")
     def under_way(self) -> dict[int, int]:
@@ -114,7 +113,7 @@ class Member:
         if self.address and self.address.node == here:
             with contextlib.suppress(OSError):  # it is dead already
                 # The number of a process that died may be another's by now.
-                if _began(self.address.process) == self.address.began:
+                if began(self.address.process) == self.address.began:
                     os.kill(self.address.process, signal.SIGKILL)
 
 

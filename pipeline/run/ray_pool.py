@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,11 @@ from pipeline.errors import OutputError
 
 from .deadline import Deadline
 from .loopback import loopback_only
+from .own_folder import OwnFolder
 from .plan import Plan
-from .ray_cluster import check_room, first_line, join
+from .pool import Result
+from .ray_cluster import check_room, first_line, join, on_nodes, room_for
 from .ray_crew import Crew, Member
-from .ray_folder import RayFolder
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 
@@ -78,7 +79,7 @@ class RayPool:
         self._cluster, self._limits = cluster, limits
         self._deadline = Deadline(limits.shard_seconds)
         self._queue: ShardQueue | None = None
-        self._folder: RayFolder | None = None
+        self._folder: OwnFolder | None = None
         self._crew: Crew | None = None
         try:
             if cluster.name == "existing":
@@ -92,7 +93,7 @@ class RayPool:
             raise
 
     def _start_ray(self) -> None:
-        self._folder = RayFolder()
+        self._folder = OwnFolder()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         with loopback_only():
             ray.init(
@@ -122,13 +123,25 @@ class RayPool:
         """How many attempts at shards failed so far and were put back."""
         return self._queue.retries if self._queue else 0
 
-    def start(self) -> None:
-        """Return when as many workers as the run needs have compiled their kernels."""
+    def start(self, patience: float = 0.0) -> None:
+        """Return when as many workers as the run needs have compiled their kernels.
+
+        Args:
+            patience: seconds after that to wait for others that there is room for.
+        """
         while len(self.crew.ready) < self.crew.least:
-            ready, _ = ray.wait(list(self.crew.starting), timeout=_TICK_SECONDS)
-            for ref in ready:
-                self.crew.go_on_starting(ref)
-            self.crew.look_after()
+            self._go_on_starting()
+        deadline = time.monotonic() + patience
+        while self.crew.starting and time.monotonic() < deadline:
+            if len(self.crew.ready) >= room_for(self._cluster):
+                break
+            self._go_on_starting()
+
+    def _go_on_starting(self) -> None:
+        ready, _ = ray.wait(list(self.crew.starting), timeout=_TICK_SECONDS)
+        for ref in ready:
+            self.crew.go_on_starting(ref)
+        self.crew.look_after()
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
@@ -229,6 +242,17 @@ class RayPool:
         shares = [shards[position :: len(members)] for position in range(len(members))]
         pairs = zip(members, shares, strict=True)
         return max(ray.get([member.actor.measure.remote(share) for member, share in pairs]))
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that any worker's process had at a time."""
+        return max(ray.get([member.actor.peak_bytes.remote() for member in self.crew.ready]))
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path on each node that has workers."""
+        if self._cluster.name == "local":
+            return [step(path)]
+        nodes = {member.address.node for member in self.crew.members if member.address}
+        return on_nodes(nodes, step, path)
 
     def close(self) -> None:
         """Stop the workers at once, and the Ray that was started for them."""

@@ -135,7 +135,7 @@ class Cluster:
 
     def __init__(self, size: int = 2):
         self.folder = Path(tempfile.mkdtemp(prefix="hdc-"))  # short, since it holds sockets
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.nodes: list[Node] = []  # the head not among them
         self._size = size
         self._started = 0
@@ -143,11 +143,11 @@ class Cluster:
         self._head = Node(
             self.folder / "head",
             *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-            *("--include-dashboard=false", *_client_port()),
+            *("--include-dashboard=false", *client_port()),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:
-            _wait_for(self._head.is_up, "the head does not start")
+            wait_for(self._head.is_up, "the head does not start")
             self.restore()
         except BaseException:
             self.close()
@@ -175,11 +175,11 @@ class Cluster:
             self.kill_node(node)
         while len(self.nodes) < self._size:
             self.add_node()
-        _wait_for(lambda: all(node.is_up() for node in self.nodes), "a node does not start")
+        wait_for(lambda: all(node.is_up() for node in self.nodes), "a node does not start")
 
     def wait_for_a_node(self) -> None:
         """Wait until a node has registered."""
-        _wait_for(lambda: any(node.is_up() for node in self.nodes), "no node starts")
+        wait_for(lambda: any(node.is_up() for node in self.nodes), "no node starts")
 
     def close(self) -> None:
         """Kill everything and remove its folder."""
@@ -188,19 +188,22 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
+def wait_for(condition: Callable[[], bool], complaint: str) -> None:
+    """Return when a condition holds; fail with a complaint if it takes too long."""
     deadline = time.monotonic() + _START_SECONDS
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.1)
 
 
-def _client_port() -> list[str]:
+def client_port() -> list[str]:
+    """Return the arguments that keep a head's client server off the port that all others take."""
     # Where Ray's client is installed its server starts, on a port that is the same for all.
-    return [f"--ray-client-server-port={_free_port()}"] if find_spec("grpc") else []
+    return [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

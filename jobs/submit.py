@@ -1,0 +1,209 @@
+"""A run as a job on a Ray cluster: submit it, follow it, stop it, list what there is."""
+
+import datetime
+import sys
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+from ray.dashboard.modules.job.pydantic_models import JobDetails
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.config import Config, load_config, load_section
+from pipeline.console import plain_console
+from pipeline.data.filesystem import absolute
+from pipeline.errors import Problems, UsageError
+from pipeline.masking import masked
+from pipeline.run.progress import duration
+from pipeline.run.stoppable import Stoppable, Stopped
+from pipeline.submission import Server, SubmitConfig, prepare, send, submit
+from pipeline.submission.following import follow_all, how_to_go_on, wait_until_ended
+from pipeline.submission.submitting import LIVE
+
+from ._command import CONFIG_DIR, DONE, run
+from ._overrides import check_overrides
+
+
+class _Asked(NamedTuple):
+    """What the command line asks for, once for each point of a sweep."""
+
+    options: SubmitConfig
+    config: Config | None  # of a run that is to be submitted
+    overrides: list[str]
+    config_dirs: list[str]
+
+
+# All of it, before anything is sent.
+_asked: list[_Asked] = []
+
+
+def task(composed: DictConfig) -> None:
+    """Take down what the command line asks for."""
+    with open_dict(composed):
+        options = load_section(SubmitConfig, composed.pop("submit"), "submit.")
+    hydra = HydraConfig.get()
+    sources = hydra.runtime.config_sources
+    _asked.append(
+        _Asked(
+            options,
+            load_config(composed) if options.action == "submit" else None,
+            [one for one in hydra.overrides.task if not _is_ours(one)],
+            [source.path for source in sources if source.provider == "command-line"],
+        )
+    )
+
+
+def _is_ours(override: str) -> bool:
+    """Whether an override is of `submit`, and none of `derive`."""
+    key = override.lstrip("+~").partition("=")[0]
+    return key == "submit" or key.startswith("submit.")
+
+
+def submit_overrides(
+    overrides: Sequence[str], options: SubmitConfig, submission_id: str | None = None
+) -> str:
+    """Submit the run that overrides of `derive` make; return its submission id.
+
+    Args:
+        overrides: of `derive`.
+        options: where to, and how.
+        submission_id: of the job, which is then run once.
+
+    Raises:
+        UsageError: if it cannot be done as configured.
+        ServerAway: if the server does not answer any more.
+    """
+    problems = check_overrides(CONFIG_DIR, "submit", list(overrides))
+    if problems:
+        raise UsageError(problems)
+    with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
+        composed = compose("submit", list(overrides))
+    with open_dict(composed):
+        del composed["submit"]
+    return submit(load_config(composed), overrides, options, submission_id)
+
+
+def finish() -> int:
+    """Do what was asked for; return the exit code, of several runs the largest."""
+    options = _asked[0].options
+    _check_sweep()
+    if options.action != "submit":
+        return _look_after(options)
+    submissions = [
+        prepare(config, overrides, options, config_dirs=config_dirs)
+        for _, config, overrides, config_dirs in _asked
+        if config is not None
+    ]
+    server = Server(options.address)
+    names = [send(server, submission) for submission in submissions]
+    if options.wait:
+        return _followed(server, names)
+    for name in names:
+        print(name)
+    return DONE
+
+
+def _check_sweep() -> None:
+    """Check that the points of a sweep do not get in each other's way."""
+    problems = Problems()
+    options = _asked[0].options
+    if any(asked.options != options for asked in _asked):
+        problems.add("submit.* must be the same for all points of a sweep")
+    if len(_asked) > 1 and options.id:
+        problems.add("submit.id is one job's, and this sweep has several: leave it out")
+    first: dict[str, list[str]] = {}
+    for asked in _asked:
+        path = absolute(asked.config.output.path) if asked.config else ""
+        if path and path in first:
+            problems.add(
+                f"two points of the sweep write to output.path {masked(path)}: "
+                f"{_short(first[path])} and {_short(asked.overrides)}; make it from what differs, "
+                "such as 'output.path=out/${derivatives.dtype}'"
+            )
+        first.setdefault(path, asked.overrides)
+    problems.check()
+
+
+def _short(overrides: Sequence[str]) -> str:
+    return masked(" ".join(overrides))
+
+
+def _followed(server: Server, names: Sequence[str]) -> int:
+    """Print the logs of jobs until all have ended; a signal ends that, and leaves them running."""
+    try:
+        with Stoppable():
+            return follow_all(server, names, lambda line: print(line, flush=True))
+    except Stopped as stopped:
+        print(f"hyperdiag: {stopped}. {how_to_go_on(server, names)}", file=sys.stderr)
+        return 128 + stopped.number
+
+
+def _look_after(options: SubmitConfig) -> int:
+    """Do what `submit.action` says to a job that was submitted before; return the exit code."""
+    server = Server(options.address)
+    if options.action == "list":
+        _show(server.jobs())
+        return DONE
+    name = options.id
+    if name is None:
+        raise UsageError(
+            f"submit.action={options.action} of which job? Give submit.id=...; "
+            "submit.action=list shows them"
+        )
+    if options.action == "follow":
+        return _followed(server, [name])
+    job = server.job(name)
+    if job is None:
+        raise server.unknown(name)
+    if options.action == "logs":
+        print(server.log(name), end="")
+        return DONE
+    if job.status.value in LIVE:
+        server.stop(name)
+        wait_until_ended(server, name)
+        job = server.job(name) or job
+        print(f"job {name} is {job.status.value}; what it finished is kept, and goes on from there")
+    else:
+        print(f"job {name} has ended before: it is {job.status.value}")
+    return DONE
+
+
+def _show(jobs: Sequence[JobDetails]) -> None:
+    """Print a table of those jobs that are runs of ours, the newest last."""
+    columns = ("id", "state", "began (UTC)", "took", "network", "output")
+    rows = [_row(job) for job in jobs if "hyperdiag" in (job.metadata or {})]
+    if not rows:
+        print("no run was submitted to this cluster since it started")
+        return
+    widths = [max(map(len, column)) + 2 for column in zip(columns, *rows, strict=True)]
+    table = Table(*columns, box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    plain_console(least_width=sum(widths)).print(table)
+
+
+def _row(job: JobDetails) -> tuple[str, ...]:
+    began, ended = ((moment or 0) / 1000 for moment in (job.start_time, job.end_time))
+    took = (ended or time.time()) - began
+    told = job.metadata or {}
+    return (
+        job.submission_id or "",
+        job.status.value,
+        f"{datetime.datetime.fromtimestamp(began, datetime.UTC):%F %T}",
+        duration(took),
+        told.get("network", ""),
+        told.get("output", ""),
+    )
+
+
+def main() -> None:
+    """Run from the command line."""
+    run("submit", task, finish)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Arguments of `derive` on the cluster: the user's own, and what was settled here."""
+
+import re
+from collections.abc import Sequence
+
+from pipeline.config import Config, DesignConfig
+from pipeline.data.filesystem import absolute
+
+from .luggage import config_folder
+
+
+def arguments_there(config: Config, overrides: Sequence[str], config_dirs: int = 0) -> list[str]:
+    """Return the arguments that mean on the cluster what the overrides mean here.
+
+    The overrides stand unchanged among them. What would have another meaning there follows: the
+    paths of dataset and output, which are relative to the current folder, and the date.
+
+    Args:
+        config: that the overrides make.
+        overrides: of `derive`.
+        config_dirs: how many folders were given with --config-dir.
+    """
+    settled = {"output.path": absolute(config.output.path), "run.date": config.run.date}
+    if not isinstance(config.dataset, DesignConfig):
+        settled["dataset.path"] = absolute(config.dataset.path)
+    return [
+        *(f"--config-dir={config_folder(position)}" for position in range(config_dirs)),
+        *([] if any(map(_chooses_cluster, overrides)) else ["cluster=existing"]),
+        *overrides,
+        *(f"{key}={quoted(value)}" for key, value in settled.items()),
+    ]
+
+
+def _chooses_cluster(override: str) -> bool:
+    return override.startswith("cluster=")
+
+
+def quoted(value: str) -> str:
+    """Return a text in Hydra's grammar, as a value that is read back as it is."""
+    # Of backslashes only those before a quote or at the end count; and `${` would interpolate.
+    escaped = re.sub(r"(\\*)(\${|'|$)", _escaped, value)
+    return f"'{escaped}'"
+
+
+def _escaped(match: re.Match[str]) -> str:
+    slashes, what = match.groups()
+    return slashes * 2 + (f"\\{what}" if what else "")

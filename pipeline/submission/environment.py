@@ -1,0 +1,95 @@
+"""The packages on the cluster: what a run expects there, or has Ray install."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.run.versions import versions
+
+_PYTHON = "python"
+# Where Ray unpacks a job's files while it installs packages; it fills this in itself.
+_UNPACKED = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"
+
+
+def environment() -> dict[str, str]:
+    """Return the versions, as installed here, that decide the bits of an output."""
+    return {_PYTHON: f"{sys.version_info.major}.{sys.version_info.minor}"} | versions()
+
+
+def check_environment(expected: Mapping[str, str]) -> None:
+    """Check that this environment gives the same bits as that of the submitter.
+
+    Args:
+        expected: what `environment` returned there.
+
+    Raises:
+        UsageError: naming every version that differs.
+    """
+    here = environment()
+    wrong = [
+        f"{name} {here.get(name, '(none)')} instead of {version}"
+        for name, version in expected.items()
+        if here.get(name) != version
+    ]
+    if wrong:
+        raise UsageError(
+            f"the cluster has {', '.join(wrong)}: submit from an environment like the cluster's, "
+            "or have it installed with submit.environment=install"
+        )
+
+
+def is_wheel(package: str) -> bool:
+    """Return whether a requirement is a wheel file of this machine."""
+    return package.endswith(".whl") and "://" not in package
+
+
+def requirements(package: str | None, further: Sequence[str] = ()) -> list[str]:
+    """Return what pip is to install on the cluster: the versions that are installed here.
+
+    Ray itself is not among them: the cluster's own serves.
+
+    Args:
+        package: what hyperdiag is taken from: a requirement, or a wheel, which travels with the
+            run; None means this version.
+        further: what is to be installed besides.
+    """
+    ours = package or f"hyperdiag=={metadata.version('hyperdiag')}"
+    pinned = {name: metadata.version(name) for name in _needed("hyperdiag")}
+    return [
+        f"{_UNPACKED}/{Path(ours).name}" if is_wheel(ours) else ours,
+        *(f"{name}=={version}" for name, version in sorted(pinned.items())),
+        *further,
+    ]
+
+
+def _needed(name: str) -> set[str]:
+    """Return all that a package needs, and what that needs, as far as it is installed here."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        for requirement in _requirements_of(waiting.pop()) - found - {"hyperdiag", "ray"}:
+            found.add(requirement)
+            waiting.append(requirement)
+    return found
+
+
+def _requirements_of(name: str) -> set[str]:
+    names = set()
+    for text in metadata.requires(name) or ():
+        match = re.match(r"[A-Za-z0-9._-]+", text)
+        assert match is not None
+        requirement = re.sub(r"[-_.]+", "-", match.group()).lower()
+        if "extra ==" not in text and _is_installed(requirement):
+            names.add(requirement)
+    return names
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

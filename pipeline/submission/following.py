@@ -1,0 +1,169 @@
+"""A job's log as it comes, to its true end, and the exit code that it ended with."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from ray.dashboard.modules.job.pydantic_models import JobDetails
+
+from pipeline.errors import RunIncomplete
+from pipeline.masking import masked
+from pipeline.run.progress import duration
+
+from .server import Server, ServerAway
+from .submitting import LIVE
+
+log = logging.getLogger("hyperdiag")
+
+# Ray's own tail of a log ends whenever a connection does, and begins again from the start of the
+# file: asking for all of it now and then is the surer way, and logs of runs are short.
+_LEAST_SECONDS = 0.5
+_MOST_SECONDS = 10.0
+# The share of time that is spent on asking, where logs are long or the server is slow.
+_SHARE = 0.1
+_AWAY_SECONDS = 600.0  # a head node that is replaced
+_LOG_TRIES = 5  # of an ended job's log: its node may be gone
+_PENDING_SECONDS = 15.0  # before a person is told what a job waits for
+
+_STOPPED = 128 + 15
+
+
+class Tail:
+    """The log of one job, printed as far as it is known.
+
+    Args:
+        server: that knows the job.
+        submission_id: of the job.
+        say: takes each line of the log.
+    """
+
+    def __init__(self, server: Server, submission_id: str, say: Callable[[str], None]):
+        self.submission_id = submission_id
+        self.code: int | None = None
+        self._server, self._say = server, say
+        self._printed = 0  # characters
+        self._began = time.monotonic()
+        self._told: str | None = None
+        self._failures = 0
+
+    def go_on(self) -> None:
+        """Print what is new; at the end of the job, set `code`.
+
+        Raises:
+            ServerAway: if the server does not answer.
+            UsageError: if it knows no such job.
+        """
+        # First the state: what was printed before the end is in the log that is read after it.
+        job = self._server.job(self.submission_id)
+        if job is None:
+            raise self._server.unknown(self.submission_id)
+        ended = job.status.value not in LIVE
+        try:
+            self._print(self._server.log(self.submission_id), whole=ended)
+        except ServerAway as error:
+            self._failures += 1
+            if not ended or self._failures < _LOG_TRIES:
+                raise
+            log.info("the end of the log of %s cannot be read: %s", job.submission_id, error)
+        if ended:
+            self.code = _exit_code(job)
+            if job.driver_exit_code is None and job.status.value == "FAILED":
+                self._say(f"job {job.submission_id} failed: {masked(job.message or 'no reason')}")
+        elif job.status.value == "PENDING":
+            self._tell_why_pending(job)
+
+    def _print(self, text: str, whole: bool) -> None:
+        """Print the lines that are new; a last one without an end waits for it."""
+        new = text[self._printed :]
+        if not whole:
+            new = new[: new.rfind("\n") + 1]
+        self._printed += len(new)
+        for line in new.splitlines():
+            self._say(line)
+
+    def _tell_why_pending(self, job: JobDetails) -> None:
+        if time.monotonic() - self._began > _PENDING_SECONDS and job.message != self._told:
+            self._told = job.message
+            log.info("job %s is pending: %s", job.submission_id, job.message)
+
+
+def _exit_code(job: JobDetails) -> int:
+    if job.status.value == "SUCCEEDED":
+        return 0
+    if job.status.value == "STOPPED":
+        return _STOPPED
+    code = job.driver_exit_code
+    if code is None:
+        return 1
+    return 128 - code if code < 0 else code
+
+
+def follow_all(server: Server, submission_ids: Sequence[str], say: Callable[[str], None]) -> int:
+    """Follow jobs until all have ended; return the largest of their exit codes.
+
+    Args:
+        server: that knows them.
+        submission_ids: of the jobs.
+        say: takes each line of their logs, after the id where there are several.
+
+    Raises:
+        RunIncomplete: if the server stays away.
+        UsageError: if it knows no such job.
+    """
+    names = list(dict.fromkeys(submission_ids))
+    tails = [Tail(server, name, say if len(names) == 1 else _prefixed(say, name)) for name in names]
+    away_since: float | None = None
+    while True:
+        began = time.monotonic()
+        try:
+            for tail in tails:
+                if tail.code is None:
+                    tail.go_on()
+                    if tail.code is not None and len(names) > 1:
+                        log.info("job %s ended with exit code %d", tail.submission_id, tail.code)
+            away_since = None
+        except ServerAway as error:
+            if away_since is None:
+                away_since = began
+                log.info("the job server does not answer (%s); still trying", error)
+            if began - away_since > _AWAY_SECONDS:
+                raise RunIncomplete(
+                    f"no word from the job server at {masked(server.address)} for "
+                    f"{duration(_AWAY_SECONDS)}. {how_to_go_on(server, names)}"
+                ) from error
+        codes = [tail.code for tail in tails if tail.code is not None]
+        if len(codes) == len(tails):
+            return max(codes)
+        took = time.monotonic() - began
+        time.sleep(min(max(_LEAST_SECONDS, took / _SHARE), _MOST_SECONDS))
+
+
+def _prefixed(say: Callable[[str], None], name: str) -> Callable[[str], None]:
+    return lambda line: say(f"{name}  {line}")
+
+
+def how_to_go_on(server: Server, names: Sequence[str]) -> str:
+    """Return how to follow jobs that go on, and how to stop them."""
+    commands = [
+        f"  hyperdiag submit submit.address={masked(server.address)} submit.id={name} "
+        f"submit.action={action}"
+        for name in names
+        for action in ("follow", "stop")
+    ]
+    return "\n".join(["What was submitted goes on; to follow it again, or to stop it:", *commands])
+
+
+def wait_until_ended(server: Server, submission_id: str) -> int:
+    """Return the exit code of a job, once it has one, having printed nothing.
+
+    Raises:
+        UsageError: if the server knows no such job.
+        ServerAway: if it does not answer.
+    """
+    while True:
+        job = server.job(submission_id)
+        if job is None:
+            raise server.unknown(submission_id)
+        if job.status.value not in LIVE:
+            return _exit_code(job)
+        time.sleep(_LEAST_SECONDS)

@@ -1,0 +1,176 @@
+"""A run as a job: packed, given an id that makes a second submission harmless, submitted."""
+
+import hashlib
+import json
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pipeline.config import Config, DesignConfig
+from pipeline.data.filesystem import absolute, is_uri
+from pipeline.masking import masked
+from pipeline.run.job import prepare_jax
+from pipeline.run.planner import check
+
+from .arguments import arguments_there
+from .environment import environment, requirements
+from .luggage import luggage
+from .options import SubmitConfig
+from .parcel import Letter, content_digest, packed
+from .server import JobTaken, Server
+
+log = logging.getLogger("hyperdiag")
+
+LIVE = ("PENDING", "RUNNING")
+
+
+class Submission(NamedTuple):
+    """A run that was found to be in order, and can be sent.
+
+    Attributes:
+        first_id: its submission id, or the first of them.
+        once: whether it is not run again when that job has ended.
+        files: that travel, by their paths there.
+        letter: to the entrypoint.
+        job: what Ray's client takes besides, by argument.
+    """
+
+    first_id: str
+    once: bool
+    files: Mapping[str, Path]
+    letter: Letter
+    job: Mapping[str, Any]
+
+
+def prepare(
+    config: Config,
+    overrides: Sequence[str],
+    options: SubmitConfig,
+    submission_id: str | None = None,
+    config_dirs: Sequence[str] = (),
+) -> Submission:
+    """Check a run, and find what travels with it; nothing is sent.
+
+    Args:
+        config: of the run.
+        overrides: of `derive`, from which it was made.
+        options: where to, and how.
+        submission_id: of the job, which is then run once; None means `submit.id`, or one that is
+            made from what decides the run.
+        config_dirs: folders that were given with --config-dir.
+
+    Raises:
+        UsageError: with every problem that was found.
+    """
+    prepare_jax(config)
+    check(config, with_files=_sees_dataset(config))
+    files = luggage(config, options, config_dirs)
+    given = submission_id or options.id
+    return Submission(
+        first_id=given or f"hyperdiag-{_digest(config, files)}",
+        once=given is not None,
+        files=files,
+        letter=Letter(
+            arguments_there(config, overrides, len(config_dirs)),
+            environment() if options.environment == "expect" else {},
+        ),
+        job=_job(config, options),
+    )
+
+
+def send(server: Server, submission: Submission) -> str:
+    """Submit a run as a job, unless it is there already; return its submission id.
+
+    A run that is to be done once is not submitted again. Of others, a job that is pending or
+    running is the answer; when it has ended the run is submitted anew, as `<id>-2` and so on.
+
+    Raises:
+        UsageError: if the server refuses, or a file cannot be read any more.
+        ServerAway: if the server does not answer any more.
+    """
+    first = submission.first_id
+    with packed(submission.files, submission.letter) as package:
+        runtime_env = {**submission.job["runtime_env"], "working_dir": str(package)}
+        job = {**submission.job, "runtime_env": runtime_env}
+        while True:
+            states = {one.submission_id: one.status.value for one in server.jobs()}
+            name = first if submission.once else _next_id(first, states)
+            if name in states:
+                log.info("job %s was submitted before, and is %s", name, states[name])
+                return name
+            try:
+                server.submit(submission_id=name, **job)
+            except JobTaken:
+                continue  # by another who submits the same at this moment
+            log.info("job %s submitted to %s", name, masked(server.address))
+            return name
+
+
+def _job(config: Config, options: SubmitConfig) -> dict[str, Any]:
+    """Return what a job is, as Ray's client takes it. Everybody on the cluster may read it."""
+    runtime_env: dict[str, Any] = {}
+    if options.environment == "install":
+        needed = requirements(options.package, options.requirements)
+        # No check of packages that are none of ours.
+        runtime_env["pip"] = {"packages": needed, "pip_check": False}
+    return {
+        # The same for all: nothing from the configuration goes through Ray's shell. `exec`, so that
+        # the signal of a stop reaches Python; `-P`, as anywhere else.
+        "entrypoint": f"exec {shlex.quote(options.python)} -P -m jobs._submitted",
+        "runtime_env": runtime_env,
+        "metadata": {
+            "hyperdiag": environment()["hyperdiag"],
+            "network": config.network.name,
+            "dataset": "design"
+            if isinstance(config.dataset, DesignConfig)
+            else masked(absolute(config.dataset.path)),
+            "output": masked(absolute(config.output.path)),
+            "date": config.run.date,
+        },
+        "entrypoint_num_cpus": options.driver_cpus,
+        "entrypoint_memory": options.driver_memory_bytes,
+        "entrypoint_resources": options.driver_resources,
+    }
+
+
+def _next_id(first: str, states: dict[str | None, str]) -> str:
+    """Return the id of the one that is under way, or else one that nobody has."""
+    name, number = first, 1
+    while name in states and states[name] not in LIVE:
+        number += 1
+        name = f"{first}-{number}"
+    return name
+
+
+def _digest(config: Config, files: dict[str, Path]) -> str:
+    """Return 16 hexadecimal digits over all that decides what the run does.
+
+    The date is not among it, but for what is made from it: the same files are the same run
+    tomorrow.
+    """
+    decides = [
+        config.model_dump(exclude={"run"}),
+        environment()["hyperdiag"],
+        content_digest(files),
+        str(Path.cwd()),  # which relative paths start from
+    ]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sees_dataset(config: Config) -> bool:
+    """Whether the files of the dataset can be looked at from here.
+
+    A URI may need credentials that only the cluster has.
+    """
+    if isinstance(config.dataset, DesignConfig):
+        return False
+    if is_uri(config.dataset.path):
+        return False
+    path = absolute(config.dataset.path)
+    fixed = Path(path.partition("*")[0])  # of a glob, as far as it is a path
+    if fixed.exists() or (path != str(fixed) and fixed.parent.exists()):
+        return True
+    log.info("dataset.path %s is not to be seen from here: the cluster will look", path)
+    return False
