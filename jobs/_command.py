@@ -11,7 +11,9 @@ from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import load_section
 from pipeline.errors import HyperdiagError, UsageError
@@ -66,12 +68,19 @@ def run(
         started = True
         code = max(code, _guarded(partial(_logging, task, config)))
 
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
     wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
         wrapped(composed)()
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         sys.exit(failed if stop.code else DONE)
+    except (HydraException, OmegaConfBaseException) as error:
+        log.error("%s", error)
+        sys.exit(INCOMPLETE if started else USAGE)
+    except Exception:
+        log.exception("a fault of this program")
+        sys.exit(INCOMPLETE)
     if finish is not None and started and code == DONE:
         code = _guarded(finish)
     sys.exit(code)

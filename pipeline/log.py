@@ -37,6 +37,15 @@ def set_up(config: LogConfig) -> None:
     usual = "debug" if config.format == "json" else "info"
     _logger.setLevel(LEVELS[config.level or usual])
     _logger.propagate = False
+    mask_others()
+
+
+def mask_others() -> None:
+    """Mask what other libraries log, JAX the message of a network's function that fails."""
+    handlers = [*logging.getLogger("jax").handlers, *logging.getLogger().handlers]
+    for handler in (*handlers, logging.lastResort):
+        if handler and not isinstance(handler.formatter, _Masking):
+            handler.setFormatter(_Masking(handler.formatter or logging.Formatter()))
 
 
 def is_json() -> bool:
@@ -67,6 +76,17 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return masked_text(super().format(record))
+
+
+class _Masking(logging.Formatter):
+    """Another formatter's text, masked."""
+
+    def __init__(self, inner: logging.Formatter):
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return masked_text(self._inner.format(record))
 
 
 class _Json(logging.Formatter):

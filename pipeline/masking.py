@@ -20,17 +20,20 @@ _OPTION = re.compile(r"([^=&]*(?:secret|key|token|password)[^=&]*)=[^&]*", re.I)
 _NAME = re.compile(
     rf"(?:^|[^a-z])(?:{_SECRET})s?(?:$|[^a-z])|(?:access|api|private|secret|auth)[_.-]?key", re.I
 )
-_NOT_SPACE = r"[^\s'\"]"
 _IN_TEXT = (
     # As in `masked`, but of a URI that stands somewhere in a sentence.
     (re.compile(r"://[^\s/@:?]*:[^\s?]*@"), f"://{HIDDEN}@"),
     (re.compile(r"://[^\s/@]+@"), f"://{HIDDEN}@"),
-    (re.compile(r"([?&][^=&\s]*(?:secret|key|token|password)[^=&\s]*)=[^&\s'\"]*", re.I), None),
+    (
+        re.compile(r"([?&][^=&\s]*(?:secret|key|token|password)[^=&\s]*)=[^&\s'\"]*", re.I),
+        rf"\1={HIDDEN}",
+    ),
     (
         re.compile(
-            rf"([\w.-]*(?:{_SECRET}|(?:access|api|private)_key)[\w-]*)=(?!=){_NOT_SPACE}+", re.I
+            rf"(?<![?&\w.-])([\w.-]*(?:{_SECRET}|(?:access|api|private)_key)[\w-]*)=(?!=)[^\s'\"]+",
+            re.I,
         ),
-        None,
+        rf"\1={HIDDEN}",
     ),
 )
 # As Python, JSON, YAML and Hydra's overrides write one.
@@ -72,7 +75,7 @@ def masked_text(text: str) -> str:
     for secret in _of_environment():
         text = text.replace(secret, HIDDEN)
     for pattern, put in _IN_TEXT:
-        text = pattern.sub(put if put is not None else rf"\1={HIDDEN}", text)
+        text = pattern.sub(put, text)
     return _IN_MAPPING.sub(_masked_entry, text)
 
 

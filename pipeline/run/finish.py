@@ -19,7 +19,7 @@ from .stoppable import Stopped
 # Of a manifest: what is not among the counts anyhow.
 _OF_MANIFEST = ("method", "dtype", "layout", "shards", "warnings", "workers", "finished")
 # Ray grants a driver that it stops three seconds; closing the pool takes its part of them.
-_STOPPED_SECONDS = 1.0
+_STOPPED_SECONDS = 0.7
 
 
 class Finish:

@@ -3,17 +3,20 @@
 import logging
 import os
 import socket
+import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray._private import utils as ray_utils
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import HyperdiagError, UsageError
-from pipeline.masking import masked_errors
+from pipeline.masking import HIDDEN, masked_errors, masked_text
 
 from .pool import Result
 from .worker import SINGLE_THREADED
@@ -142,18 +145,34 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         _knock(address)
-        ray.init(
-            address=address,
-            runtime_env={"py_modules": list(modules)} if modules else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        with _masked_entrypoint():
+            ray.init(
+                address=address,
+                runtime_env={"py_modules": list(modules)} if modules else None,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
     except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(
             f"cluster=existing: no Ray cluster at {address} ({first_line(error)}); start one "
             "with `ray start --head`, set cluster.address, or take cluster=local; one that "
             "asks for a token needs RAY_AUTH_MODE=token here too"
         ) from error
+
+
+@contextmanager
+def _masked_entrypoint() -> Iterator[None]:
+    """Mask the command line that Ray shows, on its dashboard, of a driver that joins here."""
+    original = ray_utils.get_entrypoint_name
+    words = [
+        f"{word.partition('=')[0]}={HIDDEN}" if word.startswith("notify.") else masked_text(word)
+        for word in sys.orig_argv
+    ]
+    ray_utils.get_entrypoint_name = lambda: " ".join(words)
+    try:
+        yield
+    finally:
+        ray_utils.get_entrypoint_name = original
 
 
 def _knock(address: str) -> None:

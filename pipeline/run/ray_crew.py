@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.config import ClusterConfig
 from pipeline.data.shard import Shard
 from pipeline.errors import HyperdiagError
-from pipeline.log import about
+from pipeline.log import about, mask_others
 from pipeline.masking import masked_errors
 
 from .plan import Plan
@@ -44,6 +44,7 @@ class WorkerActor:
     """A `Worker` in a process of its own."""
 
     def __init__(self, folder: str):
+        mask_others()  # Ray keeps what a worker prints
         # As on the driver: relative paths, and modules in the current folder, mean the same here.
         if Path(folder).is_dir():
             os.chdir(folder)

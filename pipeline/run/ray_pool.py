@@ -15,6 +15,7 @@ from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
 from .deadline import Deadline
+from .loopback import loopback_only
 from .own_folder import OwnFolder
 from .plan import Plan
 from .pool import Result
@@ -94,16 +95,17 @@ class RayPool:
     def _start_ray(self) -> None:
         self._folder = OwnFolder()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(
-            address="local",
-            num_cpus=max(len(os.sched_getaffinity(0)), self._cluster.workers or 0),
-            num_gpus=None if self._cluster.gpus_per_worker else 0,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _temp_dir=self._folder.path,
-        )
+        with loopback_only():
+            ray.init(
+                address="local",
+                num_cpus=max(len(os.sched_getaffinity(0)), self._cluster.workers or 0),
+                num_gpus=None if self._cluster.gpus_per_worker else 0,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _temp_dir=self._folder.path,
+            )
 
     @property
     def crew(self) -> Crew:
