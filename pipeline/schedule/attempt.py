@@ -25,6 +25,7 @@ _TURN_SECONDS = 0.2
 # Before a job server is asked again that did not answer: until it is known that a run has ended, no
 # other is begun.
 _AWAY_SECONDS = 10.0
+_INCOMPLETE = 1  # an exit code: neither done nor refused
 # What a process says that was stopped, in order or before it could begin.
 _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
 
@@ -127,7 +128,7 @@ def attempt(given: Order) -> int:
         said.write(f"# {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {given.shown}\n")
     command = [sys.executable, "-P", "-m", "jobs", *given.command]
     code = work.do(command, log, lock)
-    while given.job and code and not work.stopped and not _is_over(given.job, log):
+    while given.job and code and not work.stopped and not _is_over(given.job, code, log):
         work.pause(_AWAY_SECONDS)
         code = work.do(command, log, lock)  # follows the job, or submits what is not there yet
     # A job goes on, and is followed again.
@@ -138,8 +139,11 @@ def attempt(given: Order) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _is_over(job: Job, log: Path) -> bool:
-    """Return whether a job has ended or was refused; False if its server cannot be asked."""
+def _is_over(job: Job, code: int, log: Path) -> bool:
+    """Return whether a job has ended or was refused, where its command ended with a code.
+
+    False while it goes on, if its server cannot be asked, or did not take it and may do so later.
+    """
     from pipeline.submission import state  # which takes its time, and is seldom needed
 
     try:
@@ -148,7 +152,7 @@ def _is_over(job: Job, log: Path) -> bool:
         with log.open("a", encoding="utf-8") as said:
             said.write(f"# whether {job.submission_id} has ended is not known: {error}\n")
         return False
-    return found not in ("PENDING", "RUNNING")
+    return code != _INCOMPLETE if found is None else found not in ("PENDING", "RUNNING")
 
 
 def _prune(folder: Path, keep: int) -> None:
