@@ -37,6 +37,13 @@ def _lines(text):
     return text.splitlines()
 
 
+def _wait_for(condition):
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_two_submits_at_once_make_one_job_with_the_bytes_of_a_local_run(site, cluster):
     run = [*site.run(_AWKWARD), "output.path=out"]
     both = [site.start(*run), site.start(*run)]
@@ -117,7 +124,7 @@ def test_job_that_cannot_be_done_as_configured_exits_with_2(site, cluster):
 
 
 def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, cluster):
-    site.marker.touch()  # slowly
+    site.marker.touch()  # not to its end
     run = [*site.run(), "output.path=out"]
     code, out, said = site.submit(*run, "submit.wait=false")
     name = out.strip()
@@ -128,16 +135,14 @@ def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, cluste
     other = site.start("submit.action=follow", f"submit.id={name}")
     assert other.stdout.readline()  # it follows
     site.wait_for_data("out")
+    _wait_for(lambda: away.forwarded > 8)  # Ray's client connects anew for each question
     away.refuses = True
     other.send_signal(signal.SIGINT)
     code, out, said = ended(other)
     assert code == 130
     assert f"submit.id={name} submit.action=stop" in said
     assert state(site.server, name) == "RUNNING"
-    deadline = time.monotonic() + 60
-    while not away.refused:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    _wait_for(lambda: away.refused)
     away.refuses = False
     code, out, said = site.submit("submit.action=stop", f"submit.id={name}")
     assert (code, "STOPPED" in out) == (0, True), said + out
