@@ -24,37 +24,42 @@ _FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs"
 
 def check_overrides(config_dir: Path, config_name: str, overrides: list[str]) -> list[str]:
     """Return a sentence for each override that is malformed or leads nowhere."""
-    problems: list[str] = []
     with initialize_config_dir(str(config_dir), job_name=config_name, version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        groups: list[str] = []
-        values: list[Override] = []
-        for text in overrides:
-            try:
-                (override,) = OverridesParser.create().parse_overrides([text])
-            except HydraException as error:
-                reason = str(error).splitlines()[0]
-                problems.append(
-                    f"cannot read the override `{text}` ({reason}); values with '=', spaces or "
-                    "commas need quotes: \"key='...'\""
-                )
-                continue
-            if override.get_key_element().startswith("hydra"):
-                continue
-            if _is_group(loader, override):
-                problems += _group_problem(loader, override)
-                groups.append(text)
-            else:
-                values.append(override)
-        if problems:
-            return problems
+        return find_problems(config_name, overrides)
+
+
+def find_problems(config_name: str, overrides: list[str]) -> list[str]:
+    """Do the same where Hydra is initialised, in the folders that it searches."""
+    problems: list[str] = []
+    loader = GlobalHydra.instance().config_loader()
+    groups: list[str] = []
+    values: list[Override] = []
+    for text in overrides:
         try:
-            base = compose(config_name, groups)
+            (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException as error:
-            return [" ".join(str(error).split())]
-        OmegaConf.set_struct(base, True)
-        for override in values:
-            problems += _value_problem(base, loader, config_name, override)
+            reason = str(error).splitlines()[0]
+            problems.append(
+                f"cannot read the override `{text}` ({reason}); values with '=', spaces or "
+                "commas need quotes: \"key='...'\""
+            )
+            continue
+        if override.get_key_element().startswith("hydra"):
+            continue
+        if _is_group(loader, override):
+            problems += _group_problem(loader, override)
+            groups.append(text)
+        else:
+            values.append(override)
+    if problems:
+        return problems
+    try:
+        base = compose(config_name, groups)
+    except HydraException as error:
+        return [" ".join(str(error).split())]
+    OmegaConf.set_struct(base, True)
+    for override in values:
+        problems += _value_problem(base, loader, config_name, override)
     return problems
 
 
@@ -75,10 +80,10 @@ def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
     ]
 
 
-def _elsewhere(loader: ConfigLoader, config_name: str, key: str) -> str:
+def _elsewhere(base: DictConfig, loader: ConfigLoader, config_name: str, key: str) -> str:
     """Say which other option of a key's group has it."""
     group = key.partition(".")[0]
-    if group not in loader.list_groups(""):
+    if group not in base or group not in loader.list_groups(""):
         return ""
     for option in loader.get_group_options(group, results_filter=ObjectType.CONFIG):
         keys = compose(config_name, [f"{group}={option}"])[group].keys()
@@ -103,7 +108,7 @@ def _value_problem(
             where = ".".join([*path, ""])
             near = closest(part, known).replace("'", f"'{where}", 1)
             place = f"{'.'.join(path)} has" if path else "there are"
-            elsewhere = _elsewhere(loader, config_name, key)
+            elsewhere = _elsewhere(base, loader, config_name, key)
             return [f"unknown key '{key}'{near}{elsewhere}; {place}: {', '.join(known) or 'none'}"]
         path.append(part)
         node = None if OmegaConf.is_missing(node, part) else node[part]

@@ -15,8 +15,9 @@ from rich.table import Table
 
 from pipeline.config import Config, load_config, load_section
 from pipeline.console import plain_console
-from pipeline.data.filesystem import absolute, masked
+from pipeline.data.filesystem import absolute
 from pipeline.errors import HyperdiagError, Problems, UsageError
+from pipeline.masking import masked
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
 from pipeline.submission import Server, Submission, SubmitConfig, prepare, send, submit

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from ray.dashboard.modules.job.pydantic_models import JobDetails
 
-from pipeline.data.filesystem import masked
 from pipeline.errors import RunIncomplete
+from pipeline.masking import masked
 from pipeline.run.progress import duration
 
 from .server import Server, ServerAway

@@ -12,8 +12,8 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-from pipeline.data.filesystem import masked
 from pipeline.errors import HyperdiagError, UsageError
+from pipeline.masking import masked
 
 _HERE = "http://127.0.0.1:8265"
 _ADDRESS = "RAY_API_SERVER_ADDRESS"

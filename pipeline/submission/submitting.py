@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.config import Config, DesignConfig
-from pipeline.data.filesystem import absolute, is_uri, masked
+from pipeline.data.filesystem import absolute, is_uri
+from pipeline.masking import masked
 from pipeline.run.job import prepare_jax
 from pipeline.run.planner import check
 

@@ -5,16 +5,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
+
+from tests.ray_head import client_port, free_port
 
 # A lost node is noticed within three seconds; Ray's own patience is for machines far apart.
 _HEALTH_CHECKS = {
@@ -136,27 +136,27 @@ class Cluster:
 
     def __init__(self, size: int = 2, job_server: bool = False):
         self.folder = Path(tempfile.mkdtemp(prefix="hdc-"))  # short, since it holds sockets
-        self.address = f"127.0.0.1:{_free_port()}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.nodes: list[Node] = []  # the head not among them
         self._size = size
         self._started = 0
         port = self.address.rpartition(":")[2]
         dashboard = ["--include-dashboard=false"]
         if job_server:
-            self.server = f"http://127.0.0.1:{_free_port()}"
+            self.server = f"http://127.0.0.1:{free_port()}"
             dashboard = [
                 *("--include-dashboard=true", "--dashboard-host=127.0.0.1"),
                 f"--dashboard-port={self.server.rpartition(':')[2]}",
-                f"--dashboard-agent-listen-port={_free_port()}",
+                f"--dashboard-agent-listen-port={free_port()}",
             ]
         self._head = Node(
             self.folder / "head",
             *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-            *(*dashboard, *_client_port()),
+            *(*dashboard, *client_port()),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:
-            _wait_for(self._head.is_up, "the head does not start")
+            wait_for(self._head.is_up, "the head does not start")
             self.restore()
         except BaseException:
             self.close()
@@ -185,11 +185,11 @@ class Cluster:
             self.kill_node(node)
         while len(self.nodes) < self._size:
             self.add_node()
-        _wait_for(lambda: all(node.is_up() for node in self.nodes), "a node does not start")
+        wait_for(lambda: all(node.is_up() for node in self.nodes), "a node does not start")
 
     def wait_for_a_node(self) -> None:
         """Wait until a node has registered."""
-        _wait_for(lambda: any(node.is_up() for node in self.nodes), "no node starts")
+        wait_for(lambda: any(node.is_up() for node in self.nodes), "no node starts")
 
     def close(self) -> None:
         """Kill everything and remove its folder."""
@@ -198,19 +198,9 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
+def wait_for(condition: Callable[[], bool], complaint: str) -> None:
+    """Return when a condition holds; fail with a complaint if it takes too long."""
     deadline = time.monotonic() + _START_SECONDS
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.1)
-
-
-def _client_port() -> list[str]:
-    # Where Ray's client is installed its server starts, on a port that is the same for all.
-    return [f"--ray-client-server-port={_free_port()}"] if find_spec("grpc") else []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -143,3 +143,16 @@ def watching(look):
 
     watched.defjvp(lambda primals, tangents: (watched(*primals), *tangents))
     return lambda x: jnp.tanh(watched(x))
+
+
+def trusted(weights, api_token, marker=""):
+    """Takes credentials, as they were given, and fails at x1 = 666 with a message that has them."""
+    assert "***" not in weights + api_token
+    assert not marker, f"cannot read {weights} with {api_token}"
+
+    def look(x):
+        if (x[:, 0] == 666.0).any():
+            raise ValueError(f"cannot read {weights} with kwargs={{'api_token': '{api_token}'}}")
+        return x
+
+    return _watching(look)

@@ -1,0 +1,247 @@
+"""What is run when: the entries of a schedule, one file each."""
+
+import datetime
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.base import BaseTrigger
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
+from yaml import YAMLError
+
+from pipeline.complaints import sentences
+from pipeline.errors import UsageError, closest, listed
+from pipeline.masking import masked
+
+from .trigger import cron_trigger, interval_trigger, ticks
+
+_DAY = datetime.timedelta(days=1)
+_GIVEN = {
+    "run.date": "each tick gives the date",
+    "submit.address": "it has a key of its own, address",
+    "submit.id": "it is made of the entry's name and the tick",
+    "submit.action": "each tick submits",
+    "submit.wait": "each tick waits for the end of its run",
+}
+_SHOWN = 3  # ticks near one that does not exist
+
+
+class Settings(BaseModel):
+    """The keys of an entry's file."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    cron: str | None = None
+    every: str | None = None
+    timezone: str = "UTC"
+    overrides: list[str] = []
+    date: Literal["auto", "day", "time"] = "auto"
+    missed: Literal["skip", "latest", "all"] = "latest"
+    grace_seconds: NonNegativeFloat = 60.0
+    address: str | None = None
+    active: bool = True
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command, and when it is due.
+
+    Attributes:
+        name: of its file, without the suffix.
+        settings: what the file says.
+        trigger: when it is due.
+    """
+
+    name: str
+    settings: Settings
+    trigger: BaseTrigger
+
+    @property
+    def due(self) -> str:
+        """When it is due, for people; two entries with the same have the same ticks."""
+        settings = self.settings
+        return (
+            f"every {settings.every}" if settings.every else f"{settings.cron} {settings.timezone}"
+        )
+
+    @property
+    def job(self) -> str:
+        """Which command serves it: `derive`, or `submit` to a job server."""
+        return "submit" if self.settings.address else "derive"
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Whose clock its days are of."""
+        return ZoneInfo(self.settings.timezone)
+
+    def date_of(self, tick: datetime.datetime) -> str:
+        """Return the logical date (`run.date`) of a tick.
+
+        A day in the entry's time zone, or a time in UTC; `date: auto` is a day where the expression
+        names one minute of one hour.
+        """
+        settings = self.settings
+        kind = settings.date
+        if kind == "auto":
+            fields = (settings.cron or "").split()
+            kind = "day" if len(fields) == 5 and "".join(fields[:2]).isdigit() else "time"
+        return f"{tick.astimezone(self.zone):%Y-%m-%d}" if kind == "day" else utc_text(tick)
+
+    def tick_of(self, text: str | None) -> datetime.datetime:
+        """Return the tick of a day, of a time, or the last one before now.
+
+        Args:
+            text: an ISO date or time, in the entry's time zone unless it names another; or None.
+
+        Raises:
+            UsageError: if there is no such tick, naming those that are near, or if there are many.
+        """
+        now = datetime.datetime.now(datetime.UTC)
+        if text is None:
+            for back in (1, 7, 31, 366, 5 * 366):
+                found = list(ticks(self.trigger, now - back * _DAY, now))
+                if found:
+                    return found[-1]
+            raise UsageError(f"entry {self.name} has not been due for years: give the date=...")
+        try:
+            given = datetime.datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(
+                f"date must be an ISO date or time, 2026-11-23 or 2026-11-23T06:00:00Z; got {text}"
+            ) from None
+        start = given if given.tzinfo else given.replace(tzinfo=self.zone)
+        start = start.astimezone(datetime.UTC)
+        if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
+            after = (given + _DAY).replace(tzinfo=self.zone).astimezone(datetime.UTC)
+            found = list(ticks(self.trigger, start, after))
+            if len(found) > 1:
+                raise UsageError(
+                    f"entry {self.name} has {len(found)} ticks on {text}: give the time too, "
+                    f"date={utc_text(found[0])}"
+                )
+        else:
+            found = list(ticks(self.trigger, start, start + datetime.timedelta(microseconds=1)))
+        if not found:
+            near = [*ticks(self.trigger, start - 31 * _DAY, start)][-_SHOWN:]
+            raise UsageError(
+                f"entry {self.name} has no tick at date={text}; before it there are: "
+                f"{', '.join(map(utc_text, near)) or 'none within a month'}"
+            )
+        if found[0] > now:
+            raise UsageError(f"entry {self.name} is due at {utc_text(found[0])}, which is to come")
+        return found[0]
+
+
+def utc_text(moment: datetime.datetime) -> str:
+    """Return a moment as `2026-11-23T06:00:00Z`."""
+    return f"{moment.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def read_entries(
+    folders: Iterable[Path], check: Callable[[Entry], Iterable[str]] = lambda _: ()
+) -> list[Entry]:
+    """Return the entries in folders, sorted by name, but for those that are not active.
+
+    Args:
+        folders: with a YAML file for each entry; the first that has a name counts.
+        check: what else may be wrong with an entry.
+
+    Raises:
+        UsageError: naming the file and everything that is wrong in each of them, or if none is
+            active.
+    """
+    files: dict[str, Path] = {}
+    for folder in folders:
+        for path in sorted(folder.glob("*.yaml")):
+            files.setdefault(path.stem, path)
+    entries: list[Entry] = []
+    problems: list[str] = []
+    for name, path in sorted(files.items()):
+        try:
+            entry = _read(name, path)
+            found = list(check(entry)) if entry.settings.active else []
+        except UsageError as error:
+            found = list(error.problems)
+        else:
+            entries += [entry] if entry.settings.active else []
+        problems += [f"schedule entry {path}: {masked(problem)}" for problem in found]
+    if problems:
+        raise UsageError(problems)
+    if not entries:
+        inactive = f" (not active: {listed(files)})" if files else ""
+        raise UsageError(
+            f"there is nothing to schedule{inactive}: write an entry, DIR/schedule/<name>.yaml, "
+            "and give --config-dir DIR"
+        )
+    return entries
+
+
+def choose(entries: Iterable[Entry], name: str) -> Entry:
+    """Return the entry of a name.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    by_name = {entry.name: entry for entry in entries}
+    if name not in by_name:
+        there = listed(by_name)
+        raise UsageError(f"no schedule entry '{name}'{closest(name, by_name)}; there are: {there}")
+    return by_name[name]
+
+
+def _read(name: str, path: Path) -> Entry:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", name):
+        raise UsageError("its name may have letters, digits, _ and - only: it becomes a job's id")
+    try:
+        # Not resolved: ${run.date} is known when the entry is due.
+        values = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise UsageError(f"cannot be read: {' '.join(str(error).split())}") from error
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        keys = list(Settings.model_fields)
+        raise UsageError(sentences(error.errors(), values, lambda _: keys)) from error
+    problems: list[str] = []
+    zone, trigger = ZoneInfo("UTC"), None
+    try:
+        zone = ZoneInfo(settings.timezone)
+    except (ValueError, OSError, LookupError):
+        problems.append(
+            f"timezone must be of the IANA database, Europe/Berlin; got {settings.timezone}"
+        )
+    if (settings.cron is None) == (settings.every is None):
+        problems.append("needs cron or every, and one of them only")
+    else:
+        key = "every" if settings.every else "cron"
+        try:
+            if settings.every is not None:
+                trigger = interval_trigger(settings.every)
+            else:
+                trigger = cron_trigger(settings.cron or "", zone)
+        except ValueError as error:
+            problems.append(f"{key} '{settings.every or settings.cron}' {error}")
+    problems += [
+        f"overrides: {text} is a flag; only key=value can be scheduled"
+        for text in settings.overrides
+        if text.startswith("-")
+    ]
+    problems += [
+        f"overrides: {text} is not for an entry to say: {why}"
+        for text in settings.overrides
+        for key, why in _GIVEN.items()
+        if text.lstrip("+~").partition("=")[0] == key
+    ]
+    if settings.address is not None and not re.match(r"https?://[^/]", settings.address):
+        problems.append(
+            "address must be that of a job server, http://host:8265; got "
+            f"{masked(settings.address)}"
+        )
+    if problems or trigger is None:
+        raise UsageError(problems)
+    return Entry(name, settings, trigger)

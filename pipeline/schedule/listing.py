@@ -1,0 +1,100 @@
+"""What a schedule has done, does and will do."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.console import plain_console
+from pipeline.run.file_lock import holder_of
+from pipeline.run.progress import duration
+
+from .attempt import LOGS
+from .entry import Entry, utc_text
+from .history import ENDED, FILE, History, Run
+from .runner import seconds
+from .service import LOCK
+
+
+def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]:
+    """Return the entries with their next tick, and the last runs of each; writes nothing.
+
+    Args:
+        folder: of the schedule's state.
+        entries: that there are now.
+        last: how many runs of each.
+    """
+    now = datetime.now(UTC)
+    # Entries that are gone keep their history.
+    history = History(folder) if (folder / FILE).exists() else None
+    names = [*[entry.name for entry in entries], *(history.entries() if history else [])]
+    return {
+        "state": str(folder),
+        "serving": holder_of(folder / LOCK) is not None,
+        "entries": [
+            {
+                "name": entry.name,
+                "due": entry.due,
+                "missed": entry.settings.missed,
+                "address": entry.settings.address,
+                "next": utc_text(tick)
+                if (tick := entry.trigger.get_next_fire_time(None, now))
+                else None,
+            }
+            for entry in entries
+        ],
+        "runs": [
+            _shown(folder, run)
+            for name in dict.fromkeys(names)
+            for run in (history.latest(name, last) if history else [])
+        ],
+    }
+
+
+def _shown(folder: Path, run: Run) -> dict[str, Any]:
+    path = folder / LOGS / run.entry / f"{run.key}.log"
+    return {
+        "entry": run.entry,
+        "tick": utc_text(run.moment),
+        "attempt": run.attempt,
+        "by_hand": bool(run.by_hand),
+        "state": run.state,
+        "reason": run.reason,
+        "code": run.code,
+        "started": run.started and utc_text(datetime.fromtimestamp(run.started, UTC)),
+        "seconds": None if (taken := seconds(run)) is None else round(taken, 3),
+        "tries": run.tries,
+        "log": str(path) if path.exists() else None,
+    }
+
+
+def print_listing(found: dict[str, Any]) -> None:
+    """Print it for people, on standard output."""
+    console = plain_console()
+    console.print(
+        f"{found['state']}: {'a scheduler is' if found['serving'] else 'no scheduler is'} at work",
+        soft_wrap=True,
+        markup=False,
+    )
+    table = Table("entry", "due", "missed", "next", box=None, pad_edge=False)
+    for entry in found["entries"]:
+        cells = (entry["name"], entry["due"], entry["missed"], entry["next"] or "never")
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    if not found["runs"]:
+        return
+    table = Table("entry", "tick", "state", "code", "took", "", box=None, pad_edge=False)
+    for run in found["runs"]:
+        state = "done" if run["state"] == ENDED and run["code"] == 0 else run["state"]
+        again = f" ({run['attempt']})" if run["attempt"] > 1 else ""
+        table.add_row(
+            *map(escape, (run["entry"], run["tick"] + again, state)),
+            "" if run["code"] is None else str(run["code"]),
+            "" if run["seconds"] is None else duration(run["seconds"]),
+            escape(run["reason"] or ("by hand" if run["by_hand"] else "")),
+        )
+    console.print()
+    console.print(table)

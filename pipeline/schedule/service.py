@@ -1,0 +1,168 @@
+"""The scheduler: a clock, a runner for each entry, and the signals that it answers to."""
+
+import logging
+import os
+import queue
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import UsageError
+from pipeline.run.file_lock import FileLock
+from pipeline.run.stoppable import Stopped
+
+from .attempt import LOCKS, LOGS
+from .clock import Clock
+from .entry import Entry, utc_text
+from .history import History, Run
+from .order import order, start
+from .runner import Runner
+
+log = logging.getLogger("hyperdiag")
+
+LOCK = "lock"
+# What a run under way is given to stop in order; then it is left to itself.
+_STOP_SECONDS = 30.0
+
+
+def prepare(folder: Path) -> None:
+    """Make the folder of a schedule's state, which is nobody else's to read.
+
+    Raises:
+        UsageError: if that cannot be.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for name in (LOCKS, LOGS):
+            (folder / name).mkdir(exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError("it is not writable")
+        if folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            # What is kept there is believed: APScheduler unpickles its jobs.
+            raise PermissionError(f"others may write to it; chmod go-w {folder}")
+    except OSError as error:
+        raise UsageError(f"schedule.state {folder} cannot be used: {error}") from error
+
+
+class Service:
+    """Keeps entries until a signal stops it; SIGHUP has them read again.
+
+    Args:
+        folder: of the state.
+        read: returns the entries; raises UsageError where they cannot be used.
+        flags: of Hydra, for the commands.
+        keep_logs: how many logs of an entry are kept.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        read: Callable[[], list[Entry]],
+        flags: Sequence[str],
+        keep_logs: int,
+    ):
+        self._folder, self._read = folder, read
+        self._entries: dict[str, Entry] = {}
+        self._runners: dict[str, Runner] = {}
+        # A SimpleQueue, since signal handlers put into it.
+        self._news: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        self._flags, self._keep_logs = flags, keep_logs
+
+    def serve(self) -> None:
+        """Keep the entries.
+
+        Raises:
+            UsageError: if another scheduler has the folder, or the entries cannot be used.
+            Stopped: if a signal stopped it while a run was under way, which then goes on next time.
+        """
+        entries = self._read()
+        prepare(self._folder)
+        lock = FileLock(self._folder / LOCK)
+        if not lock.take():
+            raise UsageError(
+                f"another scheduler is at work on schedule.state {self._folder} "
+                f"({lock.signature()}): stop it, or give another schedule.state"
+            )
+        lock.sign(f"process {os.getpid()}, since {utc_text(datetime.now(UTC))}")
+        self._history = History(self._folder)
+        self._clock = Clock(self._folder, self._take, self._news.put)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: self._news.put(number))
+        try:
+            self._entries = {entry.name: entry for entry in entries}
+            self._clock.start(entries)
+            # Now that all missed ticks are known: of those that wait, some may not be served.
+            self._keep(entries)
+            self._listen()
+        finally:
+            lock.release()
+
+    def _listen(self) -> None:
+        while True:
+            news = self._news.get()
+            if news != signal.SIGHUP:
+                break
+            self._reload()
+        interrupted = self._stop()
+        if isinstance(news, BaseException):
+            raise news
+        if interrupted:
+            raise Stopped(news)
+        log.info("stopped by %s", signal.Signals(news).name)
+
+    def _keep(self, entries: list[Entry]) -> None:
+        self._entries = {entry.name: entry for entry in entries}
+        for name in self._runners.keys() - self._entries.keys():
+            self._runners.pop(name).retire()
+        for name, entry in self._entries.items():
+            if name in self._runners:
+                self._runners[name].entry = entry
+            else:
+                runner = Runner(entry, self._history, self._begin, self._news.put)
+                self._runners[name] = runner
+                runner.start()
+            coming = entry.trigger.get_next_fire_time(None, datetime.now(UTC))
+            log.info("%s: %s, next at %s", name, entry.due, coming and utc_text(coming))
+
+    def _begin(self, entry: Entry, run: Run) -> subprocess.Popen[bytes]:
+        return start(order(self._folder, entry, run, self._flags, self._keep_logs))
+
+    def _reload(self) -> None:
+        try:
+            entries = self._read()
+        except UsageError as error:
+            log.warning("entries are kept as they were: %s", "; ".join(error.problems))
+            return
+        self._keep(entries)
+        self._clock.keep(entries)
+
+    def _take(self, name: str, due: list[datetime]) -> None:
+        """Enter the ticks of an entry that are due."""
+        entry = self._entries.get(name)
+        if entry is None:  # gone since
+            return
+        settings = entry.settings
+        dropped = self._history.enter(
+            name, due, settings.missed, settings.grace_seconds, datetime.now(UTC)
+        )
+        for tick, reason in dropped.items():
+            log.warning("%s %s: skipped, %s", name, utc_text(tick), reason)
+        if name in self._runners:
+            self._runners[name].wake()
+
+    def _stop(self) -> bool:
+        """Stop everything in order; return whether a run was interrupted."""
+        self._clock.stop()
+        for runner in self._runners.values():
+            runner.stop()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for runner in self._runners.values():
+            runner.join(max(deadline - time.monotonic(), 0))
+            if runner.is_alive():
+                log.warning("%s: its run goes on without the scheduler", runner.name)
+                runner.interrupted = True
+        return any(runner.interrupted for runner in self._runners.values())

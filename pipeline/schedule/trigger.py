@@ -1,0 +1,143 @@
+"""When an entry is due: cron expressions and intervals as triggers of APScheduler."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from apscheduler.triggers.base import BaseTrigger
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+_FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# No clock has ever been put forward or back by more, but for moves across the date line.
+_LARGEST_CHANGE = timedelta(hours=3)
+
+
+class WallClock(BaseTrigger):
+    """Times of day, each once on every day that has it, or ought to.
+
+    When clocks go forward, a time that is left out comes as much later as they do; when they go
+    back, a time that comes twice counts the first time. (The library's own cron trigger counts
+    both, and loses the day on which midnight is left out.)
+
+    Args:
+        times: a trigger in UTC whose times are read as those of a clock on the wall.
+        timezone: where that wall is.
+    """
+
+    def __init__(self, times: BaseTrigger, timezone: ZoneInfo):
+        self._times, self._timezone = times, timezone
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        """Return the first time after the previous one; without one, the first from now on."""
+        after = previous + timedelta(microseconds=1) if previous else now
+        # Where clocks go forward, the order of the wall is not that of time.
+        wall = after.astimezone(self._timezone).replace(tzinfo=UTC) - _LARGEST_CHANGE
+        first: datetime | None = None
+        end: datetime | None = None
+        while end is None or wall <= end:
+            shown = self._times.get_next_fire_time(None, wall)
+            if shown is None:
+                break
+            moment = shown.replace(tzinfo=self._timezone, fold=0).astimezone(UTC)
+            if moment >= after.astimezone(UTC):
+                first = min(first or moment, moment)
+                end = end or shown + _LARGEST_CHANGE
+            wall = shown + timedelta(microseconds=1)
+        return first and first.astimezone(self._timezone)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"times": self._times, "timezone": self._timezone}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._times, self._timezone = state["times"], state["timezone"]
+
+
+def cron_trigger(text: str, timezone: ZoneInfo) -> BaseTrigger:
+    """Return the trigger of a cron expression, as crontab(5) reads it.
+
+    Weekdays are 0 to 7 from Sunday to Sunday, or names; where both the day of the month and that of
+    the week are restricted, either will do.
+
+    Args:
+        text: minute, hour, day of month, month, day of week; before them seconds, if there are six.
+        timezone: whose clock is meant.
+
+    Raises:
+        ValueError: saying what is wrong with the expression.
+    """
+    fields = text.split()
+    if len(fields) not in (5, 6):
+        raise ValueError(f"has {len(fields)} fields, not five (or six, the first for seconds)")
+    values = dict(zip(_FIELDS, fields if len(fields) == 6 else ["0", *fields], strict=True))
+    weekdays = _weekdays(values.pop("day_of_week"))
+    # The library's trigger serves an hour that comes twice both times, as an hourly run wants it.
+    hourly = values["hour"] == "*"
+    zone = timezone if hourly else UTC
+    trigger = CronTrigger(**values, day_of_week=weekdays, timezone=zone)
+    if weekdays != "*" and not values["day"].startswith("*"):
+        trigger = OrTrigger(
+            [
+                CronTrigger(**values, timezone=zone),
+                CronTrigger(**values | {"day": "*"}, day_of_week=weekdays, timezone=zone),
+            ]
+        )
+    if trigger.get_next_fire_time(None, datetime.now(UTC)) is None:
+        raise ValueError("names a day that no year has")
+    return trigger if hourly else WallClock(trigger, timezone)
+
+
+def _weekdays(text: str) -> str:
+    """Return a field of weekdays by names: the library counts from Monday, crontab from Sunday."""
+    if text.startswith("*") and text in ("*", "*/1"):
+        return "*"
+    chosen = []
+    for part in text.lower().split(","):
+        found = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)
+        if not found:
+            raise ValueError(f"cannot read the day of week '{part}'")
+        low, high, step = found.groups()
+        first = 0 if low == "*" else _weekday(low)
+        last = 6 if low == "*" or (step and not high) else _weekday(high or low)
+        if last < first:
+            last += 7  # fri-mon
+        if step == "0":
+            raise ValueError(f"cannot read the day of week '{part}': steps of 0")
+        chosen += [_WEEKDAYS[day % 7] for day in range(first, last + 1, int(step or 1))]
+    return ",".join(dict.fromkeys(chosen))
+
+
+def _weekday(text: str) -> int:
+    if text in _WEEKDAYS:
+        return _WEEKDAYS.index(text)
+    if text.isdigit() and int(text) <= 7:
+        return int(text)
+    raise ValueError(f"cannot read the day of week '{text}': it must be 0 to 7, or sun to sat")
+
+
+def interval_trigger(text: str) -> BaseTrigger:
+    """Return the trigger of an interval: `5s`, `10m`, `2h`, `1d`, counted from midnight UTC on.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text)
+    if not found:
+        raise ValueError("must be a number and a unit, 5s, 10m, 2h or 1d")
+    seconds = int(found[1]) * _UNITS[found[2]]
+    # From a fixed moment: a restart moves no tick.
+    return IntervalTrigger(seconds=seconds, start_date=_EPOCH, timezone=UTC)
+
+
+def ticks(trigger: BaseTrigger, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield the times at which a trigger is due, from `start` to before `end`, in UTC."""
+    tick = trigger.get_next_fire_time(None, start)
+    while tick is not None and tick < end:
+        yield tick.astimezone(UTC)
+        tick = trigger.get_next_fire_time(tick, tick)
