@@ -155,4 +155,4 @@ def trusted(weights, api_token, marker=""):
             raise ValueError(f"cannot read {weights} with kwargs={{'api_token': '{api_token}'}}")
         return x
 
-    return _watching(look)
+    return watching(look)
