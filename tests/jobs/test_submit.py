@@ -1,15 +1,13 @@
 """Runs submitted to a real cluster: a head with a job server, and two more nodes."""
 
 import signal
-import sys
 import time
 
 import pytest
 import yaml
 
-from jobs.submit import submit_overrides
 from pipeline.errors import UsageError
-from pipeline.submission import Server, SubmitConfig, follow, state
+from pipeline.submission import Server, state
 from tests.chaos.cluster import Cluster
 
 from .cluster_site import Site, ended
@@ -169,22 +167,6 @@ def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, cluste
     assert (states[name], states[f"{name}-2"]) == ("STOPPED", "SUCCEEDED")
     code, out, _ = site.submit("submit.action=logs", f"submit.id={name}-2")
     assert (code, "done before" in out) == (0, True)
-
-
-def test_run_of_a_schedule_is_submitted_once(site, cluster, monkeypatch):
-    monkeypatch.chdir(site.folder)
-    box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
-    overrides = ["network=chain", box, "dataset.rows=50", "output.path='out/${run.date}'"]
-    overrides += ["run.date=2026-11-23", "derivatives.method=hyperdual", "derivatives.tile=8"]
-    options = SubmitConfig(address=site.server, python=sys.executable)
-    assert submit_overrides(overrides, options, "tick-1") == "tick-1"
-    assert submit_overrides(overrides, options, "tick-1") == "tick-1"
-    said = []
-    assert follow(site.server, "tick-1", said.append) == 0
-    assert submit_overrides(overrides, options, "tick-1") == "tick-1"
-    assert state(site.server, "tick-1") == "SUCCEEDED"
-    assert (site.folder / "out/2026-11-23/_SUCCESS").exists()
-    assert any("50 rows read" in line for line in said)
 
 
 def test_job_that_nobody_knows_is_refused(site, cluster):
