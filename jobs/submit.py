@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -20,12 +19,11 @@ from pipeline.errors import HyperdiagError, Problems, UsageError
 from pipeline.masking import masked
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
-from pipeline.submission import Server, Submission, SubmitConfig, prepare, send, submit
+from pipeline.submission import Server, Submission, SubmitConfig, prepare, send
 from pipeline.submission.following import follow_all, how_to_go_on, wait_until_ended
 from pipeline.submission.submitting import LIVE
 
-from ._command import CONFIG_DIR, DONE, run
-from ._overrides import check_overrides
+from ._command import DONE, run
 
 
 class _Asked(NamedTuple):
@@ -61,30 +59,6 @@ def _is_ours(override: str) -> bool:
     """Whether an override is of `submit`, and none of `derive`."""
     key = override.lstrip("+~").partition("=")[0]
     return key == "submit" or key.startswith("submit.")
-
-
-def submit_overrides(
-    overrides: Sequence[str], options: SubmitConfig, submission_id: str | None = None
-) -> str:
-    """Submit the run that overrides of `derive` make; return its submission id.
-
-    Args:
-        overrides: of `derive`.
-        options: where to, and how.
-        submission_id: of the job, which is then run once.
-
-    Raises:
-        UsageError: if it cannot be done as configured.
-        ServerAway: if the server does not answer any more.
-    """
-    problems = check_overrides(CONFIG_DIR, "submit", list(overrides))
-    if problems:
-        raise UsageError(problems)
-    with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
-        composed = compose("submit", list(overrides))
-    with open_dict(composed):
-        del composed["submit"]
-    return submit(load_config(composed), overrides, options, submission_id)
 
 
 def finish() -> int:

@@ -38,7 +38,7 @@ def _is_driver(process, folder):
 
 
 def test_submitted_run_outlives_one_of_its_nodes(site, cluster):
-    site.marker.touch()  # slowly
+    site.marker.touch()  # not to its end
     follower = site.start(*site.run(), "output.path=out")
     site.wait_for_data("out")
     cluster.kill_node(cluster.nodes[0])

@@ -17,7 +17,7 @@ class Forwarder:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.refuses = False
-        self.refused = 0
+        self.refused = self.forwarded = 0
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
@@ -28,6 +28,7 @@ class Forwarder:
                     self.refused += 1
                     near.close()
                     continue
+                self.forwarded += 1
                 far = socket.create_connection(("127.0.0.1", self._port))
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=_copy, args=(source, sink), daemon=True).start()

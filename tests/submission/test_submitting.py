@@ -11,9 +11,9 @@ _RUN = ("network=chain", _BOX, "output.path=out")
 
 @pytest.fixture
 def prepared(configure):
-    def run(*overrides, submission_id=None, **options):
+    def run(*overrides, **options):
         config, _ = configure(*_RUN, *overrides)
-        return prepare(config, [*_RUN, *overrides], SubmitConfig(**options), submission_id)
+        return prepare(config, [*_RUN, *overrides], SubmitConfig(**options))
 
     return run
 
@@ -35,7 +35,6 @@ def test_id_is_of_what_decides_the_run(prepared, tmp_path, monkeypatch):
 def test_run_with_an_id_of_its_own_is_done_once(prepared):
     assert not prepared().once
     assert prepared(id="mine")[:2] == ("mine", True)
-    assert prepared(id="mine", submission_id="tick-7")[:2] == ("tick-7", True)
 
 
 def test_job_shows_nothing_that_is_secret(prepared):
@@ -69,6 +68,13 @@ def test_environment_is_expected_or_installed(prepared):
     assert "pip" not in expecting.job["runtime_env"]
     assert installing.letter.environment == {}
     assert any("jax==" in each for each in installing.job["runtime_env"]["pip"]["packages"])
+
+
+def test_credentials_of_a_package_index_are_refused(prepared):
+    index = "--extra-index-url=https://me:hunter2@host/simple"
+    with pytest.raises(UsageError, match="give them to pip there") as caught:
+        prepared(environment="install", requirements=[index])
+    assert "hunter2" not in str(caught.value)
 
 
 def test_run_that_cannot_be_done_is_refused_here(prepared):
