@@ -81,8 +81,9 @@ class Tail:
         if not whole:
             new = new[: new.rfind("\n") + 1]
         self._printed += len(new)
-        for line in new.splitlines():
-            self._say(line)
+        if new:
+            for line in new.removesuffix("\n").split("\n"):
+                self._say(line)
 
     def _tell_why_pending(self, job: JobDetails) -> None:
         if time.monotonic() - self._began > _PENDING_SECONDS and job.message != self._told:
@@ -118,22 +119,26 @@ def follow_all(server: Server, submission_ids: Sequence[str], say: Callable[[str
     away_since: float | None = None
     while True:
         began = time.monotonic()
-        try:
-            for tail in tails:
-                if tail.code is None:
-                    tail.go_on()
-                    if tail.code is not None and len(names) > 1:
-                        log.info("job %s ended with exit code %d", tail.submission_id, tail.code)
+        away: ServerAway | None = None
+        for tail in tails:
+            if tail.code is not None:
+                continue
+            try:
+                tail.go_on()
+            except ServerAway as error:  # perhaps only that job's node
+                away = error
+            if tail.code is not None and len(names) > 1:
+                log.info("job %s ended with exit code %d", tail.submission_id, tail.code)
+        if away is None:
             away_since = None
-        except ServerAway as error:
-            if away_since is None:
-                away_since = began
-                log.info("the job server does not answer (%s); still trying", error)
-            if began - away_since > _AWAY_SECONDS:
-                raise RunIncomplete(
-                    f"no word from the job server at {masked(server.address)} for "
-                    f"{duration(_AWAY_SECONDS)}. {how_to_go_on(server, names)}"
-                ) from error
+        elif away_since is None:
+            away_since = began
+            log.info("the job server does not answer (%s); still trying", away)
+        elif began - away_since > _AWAY_SECONDS:
+            raise RunIncomplete(
+                f"no word from the job server at {masked(server.address)} for "
+                f"{duration(_AWAY_SECONDS)}. {how_to_go_on(server, names)}"
+            ) from away
         codes = [tail.code for tail in tails if tail.code is not None]
         if len(codes) == len(tails):
             return max(codes)

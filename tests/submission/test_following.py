@@ -1,6 +1,7 @@
 import pytest
 from ray.dashboard.modules.job.pydantic_models import JobDetails
 
+from pipeline.errors import RunIncomplete
 from pipeline.submission.following import Tail, follow_all
 from pipeline.submission.server import ServerAway
 
@@ -35,7 +36,8 @@ class _Server:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch):
-    monkeypatch.setattr("pipeline.submission.following.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("pipeline.submission.following._LEAST_SECONDS", 0.0)
+    monkeypatch.setattr("pipeline.submission.following._MOST_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -65,10 +67,17 @@ def test_lines_come_whole_and_once_whatever_is_cut_short():
         ("RUNNING", None, None),
         ("RUNNING", None, "one\n"),  # a look at an older state of the file
         ("RUNNING", None, "one\ntwo\n"),
-        ("SUCCEEDED", 0, "one\ntwo\nthree"),
+        ("SUCCEEDED", 0, "one\ntwo\n\nthree\x0b\u2028"),
     ]
     assert follow_all(_Server(*script), ["job"], said.append) == 0
-    assert said == ["one", "two", "three"]
+    assert said == ["one", "two", "", "three\x0b\u2028"]
+
+
+def test_server_that_stays_away_leaves_the_job_running_and_says_how_to_go_on(monkeypatch):
+    monkeypatch.setattr("pipeline.submission.following._AWAY_SECONDS", 0.0)
+    server = _Server(("RUNNING", None, "one\n"), *[None] * 9)
+    with pytest.raises(RunIncomplete, match=r"What was submitted goes on.*\n.*submit\.id=mine"):
+        follow_all(server, ["mine"], lambda line: None)
 
 
 def test_log_that_is_lost_with_its_node_does_not_hide_the_end(caplog):
@@ -92,7 +101,7 @@ def test_several_jobs_are_told_apart_and_the_worst_code_counts():
     class Two(_Server):
         def __init__(self):
             self._servers = {
-                "a": _Server(("RUNNING", None, "1\n"), ("FAILED", 2, "1\n2\n")),
+                "a": _Server(None, ("RUNNING", None, "1\n"), ("FAILED", 2, "1\n2\n")),
                 "b": _Server(("SUCCEEDED", 0, "3\n")),
             }
 
@@ -103,7 +112,7 @@ def test_several_jobs_are_told_apart_and_the_worst_code_counts():
             return self._servers[submission_id].log(submission_id)
 
     assert follow_all(Two(), ["a", "b"], said.append) == 2
-    assert said == ["a  1", "b  3", "a  2"]
+    assert said == ["b  3", "a  1", "a  2"]
 
 
 def test_tail_of_a_running_job_has_no_code():
