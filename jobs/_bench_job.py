@@ -88,7 +88,7 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
     started = time.monotonic()
     planned = make_plan(config)
     ledger = Ledger(config.output.path, planned.plan)
-    pool = open_pool(config, ledger)
+    pool = open_pool(config, ledger.plan, ledger.work_path)
     rates: dict[str, list[float]] = defaultdict(list)
     try:
         pool.start()

@@ -5,12 +5,9 @@ through the session before, which starts the processes that read and write; Ray 
 begin when all of its actors are there, and the clock starts with the last of them, compiled.
 """
 
-import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 import uuid
@@ -21,8 +18,8 @@ from typing import Any
 
 from pipeline.config import Config, DerivativesConfig, OutputConfig, ParquetConfig
 from pipeline.errors import HyperdiagError
+from pipeline.own_process import NoAnswer, answer, ask
 
-_ANSWER = "plain Ray Data took "
 _MOST_SECONDS = 3600.0
 _ACTORS_START_SECONDS = 300
 
@@ -63,23 +60,13 @@ def time_plain(config: Config, workers: int, scratch: Path) -> float:
         "target": str(scratch),
         "workers": workers,
     }
+    environment = {"JAX_PLATFORMS": "cpu", "RAY_USAGE_STATS_ENABLED": "0"}
     try:
-        done = subprocess.run(
-            # Without the current folder first: a `pipeline` of the user's is not ours.
-            [sys.executable, "-P", "-m", __name__],
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "RAY_USAGE_STATS_ENABLED": "0"},
-            timeout=_MOST_SECONDS,
-        )
+        return ask(__name__, job, environment, _MOST_SECONDS)
+    except NoAnswer as error:
+        raise HyperdiagError(f"plain Ray Data failed: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    answers = [line for line in done.stdout.splitlines() if line.startswith(_ANSWER)]
-    if done.returncode != 0 or not answers:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise HyperdiagError(f"plain Ray Data failed: {reason}")
-    return float(answers[0].removeprefix(_ANSWER))
 
 
 def _measure(job: Mapping[str, Any]) -> float:
@@ -135,7 +122,4 @@ def _first_file(folder: str) -> str:
 
 
 if __name__ == "__main__":
-    # The network's own module may be in the current folder.
-    sys.path.insert(0, str(Path.cwd()))
-    seconds = _measure(json.load(sys.stdin))
-    print(f"\n{_ANSWER}{seconds}", flush=True)
+    answer(_measure)

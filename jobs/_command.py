@@ -1,24 +1,31 @@
 """What every job shares: Hydra, its complaints in our words, logging, exit codes."""
 
+import contextlib
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from omegaconf import DictConfig, OmegaConf
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from pipeline.config import load_section
 from pipeline.errors import HyperdiagError, UsageError
+from pipeline.log import LogConfig, set_up
+from pipeline.masking import HIDDEN, masked_values
 from pipeline.networks import network_names, network_options
+from pipeline.run.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from pipeline.run.stoppable import Stopped
 
 from ._overrides import check_overrides
 
-DONE, INCOMPLETE, USAGE = 0, 1, 2
+log = logging.getLogger("hyperdiag")
 
 # In the repository a link to the top-level folder; installed, a copy of it.
 CONFIG_DIR = Path(__file__).parent / "conf"
@@ -43,7 +50,8 @@ def run(
 
     Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 128 + n signal n.
     """
-    _log_plainly()
+    # Until the configuration says how: what is wrong with it has to be said as well.
+    set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
     _register_networks()
     # `network.target` finds modules in the current folder, as `python -m` would.
     sys.path.insert(0, str(Path.cwd()))
@@ -58,14 +66,21 @@ def run(
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        code = max(code, _guarded(partial(task, config)))
+        code = max(code, _guarded(partial(_logging, task, config)))
 
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
     wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
     try:
         wrapped(composed)()
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         sys.exit(failed if stop.code else DONE)
+    except (HydraException, OmegaConfBaseException) as error:
+        log.error("%s", error)
+        sys.exit(INCOMPLETE if started else USAGE)
+    except Exception:
+        log.exception("a fault of this program")
+        sys.exit(INCOMPLETE)
     if finish is not None and started and code == DONE:
         code = _guarded(finish)
     sys.exit(code)
@@ -77,6 +92,14 @@ def _overrides_in(arguments: list[str]) -> list[str]:
     return [word for before, word in pairs if word[:1] != "-" and before not in _WITH_VALUE]
 
 
+def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
+    """Run a task, having set up the log, which is no task's business."""
+    with open_dict(config):
+        settings = config.pop("log", DictConfig({}))
+    set_up(load_section(LogConfig, settings, "log."))
+    task(config)
+
+
 def _guarded(step: Callable[[], int | None]) -> int:
     """Take a step; return its exit code, having said what went wrong."""
     try:
@@ -84,40 +107,26 @@ def _guarded(step: Callable[[], int | None]) -> int:
     except UsageError as error:
         return _complain(error.problems)
     except HyperdiagError as error:
-        print(f"hyperdiag: {error}", file=sys.stderr)
-        return INCOMPLETE
-    except Exception:  # a fault of ours: Hydra would print the overrides, and any secret in them
-        traceback.print_exc()
-        return INCOMPLETE
+        log.error("%s", error)
+        return exit_code(error)
+    except Exception as error:  # a fault of ours: Hydra would print the overrides, and any secret
+        log.exception("a fault of this program")
+        return exit_code(error)
     except Stopped as stopped:
-        print(
-            f"hyperdiag: stopped by {stopped}; finished shards are kept, and the same command "
-            "goes on from there",
-            file=sys.stderr,
-        )
+        log.error("stopped by %s; %s", stopped, stopped.left)
         # A worker's thread must not hold the process back.
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(128 + stopped.number)
+        os._exit(exit_code(stopped))
 
 
 def _complain(problems: tuple[str, ...] | list[str]) -> int:
     if len(problems) == 1:
-        print(f"hyperdiag: {problems[0]}", file=sys.stderr)
+        log.error("%s", problems[0])
     else:
-        print(f"hyperdiag: {len(problems)} problems:", file=sys.stderr)
-        for problem in problems:
-            print(f"  - {problem}", file=sys.stderr)
+        lines = "".join(f"\n  - {problem}" for problem in problems)
+        log.error("%d problems:%s", len(problems), lines)
     return USAGE
-
-
-def _log_plainly() -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("hyperdiag")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def _register_networks() -> None:
@@ -127,10 +136,26 @@ def _register_networks() -> None:
     """
     for name in network_names():
         if not (CONFIG_DIR / "network" / f"{name}.yaml").exists():
-            node = {"name": name, **network_options(name)}
+            node = {"name": name}
+            with contextlib.suppress(UsageError):  # is said where it is asked for
+                node |= network_options(name)
             ConfigStore.instance().store(group="network", name=name, node=node)
 
 
 def as_yaml(config: DictConfig) -> str:
-    """Return a composed configuration as YAML; what it takes from elsewhere stays a reference."""
-    return OmegaConf.to_yaml(config)
+    """Return a composed configuration as YAML, to be kept; what it takes from elsewhere stays a
+    reference.
+    """
+    return OmegaConf.to_yaml(OmegaConf.create(kept_values(config)))
+
+
+def kept_values(config: Any) -> Any:
+    """Return a composed configuration as plain values that may be kept.
+
+    Credentials are masked, and so is whom a run notifies: who knows such a URL may use it.
+    """
+    values = masked_values(OmegaConf.to_container(config))
+    for key in ("command", "url"):
+        if values.get("notify", {}).get(key):
+            values["notify"][key] = HIDDEN
+    return values

@@ -80,10 +80,10 @@ def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
     ]
 
 
-def _elsewhere(loader: ConfigLoader, config_name: str, key: str) -> str:
+def _elsewhere(base: DictConfig, loader: ConfigLoader, config_name: str, key: str) -> str:
     """Say which other option of a key's group has it."""
     group = key.partition(".")[0]
-    if group not in loader.list_groups(""):
+    if group not in base or group not in loader.list_groups(""):
         return ""
     for option in loader.get_group_options(group, results_filter=ObjectType.CONFIG):
         keys = compose(config_name, [f"{group}={option}"])[group].keys()
@@ -108,7 +108,7 @@ def _value_problem(
             where = ".".join([*path, ""])
             near = closest(part, known).replace("'", f"'{where}", 1)
             place = f"{'.'.join(path)} has" if path else "there are"
-            elsewhere = _elsewhere(loader, config_name, key)
+            elsewhere = _elsewhere(base, loader, config_name, key)
             return [f"unknown key '{key}'{near}{elsewhere}; {place}: {', '.join(known) or 'none'}"]
         path.append(part)
         node = None if OmegaConf.is_missing(node, part) else node[part]

@@ -5,12 +5,12 @@ from typing import Literal
 
 import jax
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from pipeline.config import load_section
 from pipeline.console import plain_console
-from pipeline.data.filesystem import masked
 from pipeline.errors import RunIncomplete
+from pipeline.masking import masked
 from pipeline.run.audit import Audit, audit
 
 from ._command import run
@@ -34,7 +34,7 @@ class VerifyConfig(BaseModel):
     output: _Output
     dataset: _Dataset = _Dataset()
     shards: NonNegativeInt = 8
-    rows: PositiveInt = 16
+    rows: NonNegativeInt = 16
     format: Literal["text", "json"] = "text"
 
 

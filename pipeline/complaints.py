@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .errors import closest
+from .masking import masked_values
 
 
 def sentences(
@@ -48,7 +49,7 @@ def _complaint(
         return ".".join(where), "is required", ""
     if error["type"] == "extra_forbidden":
         return key, f"is no key here{closest(where[-1], keys_beside(where[0]))}", ""
-    given = f"; got {json.dumps(error['input'], default=str)}"
+    given = f"; got {json.dumps(masked_values(error['input']), default=str)}"
     if error["type"] == "literal_error":
         options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         near = closest(str(error["input"]), options)

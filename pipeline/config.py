@@ -1,9 +1,19 @@
 """The configuration of a run: typed, validated, every problem found at once."""
 
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from pipeline.complaints import sentences
 from pipeline.data.design import SAMPLERS
@@ -99,6 +109,7 @@ class ClusterConfig(_Section):
     wait_seconds: PositiveFloat = 300.0
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     address: str | None = None
+    autoscales: bool = False
     shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
     pin: bool = True
 
@@ -111,6 +122,24 @@ class LimitsConfig(_Section):
     retry_seconds: Annotated[float, Field(ge=0)] = 2.0
     shard_seconds: PositiveFloat | None = None
     out_of_range: Literal["count", "quarantine"] = "count"
+
+
+class NotifyConfig(_Section):
+    """Who hears how a run ended."""
+
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    url: str | None = None
+    on: list[Literal["success", "failure"]] = ["success", "failure"]
+    seconds: PositiveFloat = 10.0
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://host")
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            # Without the URL itself, whose path or options may be what lets one in.
+            raise PydanticCustomError("url", "an http:// or https:// URL without user and password")
+        return url
 
 
 class RunConfig(_Section):
@@ -129,6 +158,7 @@ class Config(_Section):
     cluster: ClusterConfig
     limits: LimitsConfig
     run: RunConfig
+    notify: NotifyConfig = NotifyConfig()
 
 
 def load_config(composed: DictConfig) -> Config:
@@ -146,6 +176,7 @@ def load_config(composed: DictConfig) -> Config:
     try:
         values = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(values, dict)
+        values.pop("log", None)  # the command's business
         config = Config.model_validate(values)
     except ValidationError as error:
         # A missing value stands in the container as '???', which may fail its type as well.
@@ -191,5 +222,6 @@ def _section(name: str, values: Any) -> list[str]:
         "cluster": ClusterConfig,
         "limits": LimitsConfig,
         "run": RunConfig,
+        "notify": NotifyConfig,
     }.get(name, Config)
     return list(model.model_fields)

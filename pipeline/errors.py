@@ -36,18 +36,18 @@ class RunIncomplete(HyperdiagError):
 
 
 class Problems:
-    """Collects problems, so that they can be reported together."""
+    """Collects problems, so that they can be reported together, each once."""
 
     def __init__(self) -> None:
-        self.found: list[str] = []
+        self.found: dict[str, None] = {}
 
     def add(self, problem: str) -> None:
         """Record one problem."""
-        self.found.append(problem)
+        self.found.setdefault(problem)
 
     def extend(self, problems: Iterable[str]) -> None:
         """Record several problems."""
-        self.found.extend(problems)
+        self.found |= dict.fromkeys(problems)
 
     def attempt(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a step returns; None if it raises UsageError, whose problems are kept."""
@@ -60,7 +60,7 @@ class Problems:
     def check(self) -> None:
         """Raise `UsageError` with everything found so far, if anything was."""
         if self.found:
-            raise UsageError(self.found)
+            raise UsageError(list(self.found))
 
 
 def closest(name: str, options: Iterable[str]) -> str:

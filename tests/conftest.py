@@ -6,22 +6,17 @@ os.environ |= {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABL
 # Ray's clusters ask for a token; one of our own leaves the user's alone.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
-import shutil
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
 import jax
-import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from jobs._command import CONFIG_DIR
 from pipeline.config import load_config
+from tests.ray_head import ray_head
 
 jax.config.update("jax_platforms", "cpu")
 
@@ -67,36 +62,5 @@ def hyperdiag(tmp_path):
 @pytest.fixture(scope="session")
 def ray_address():
     """The address of a real two-core Ray cluster, in processes of its own."""
-    folder = tempfile.mkdtemp(prefix="hd-test-")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    head = subprocess.Popen(
-        [
-            *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
-            *("--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"),
-            *("--object-store-memory=80000000", "--include-dashboard=false"),
-            *(f"--temp-dir={folder}", "--disable-usage-stats"),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while not _answers(port):
-        assert head.poll() is None, "ray start failed"
-        assert time.monotonic() < deadline, "ray start takes too long"
-        time.sleep(0.2)
-    yield address
-    processes = [head, *psutil.Process(head.pid).children(recursive=True)]
-    head.terminate()
-    _, alive = psutil.wait_procs(processes[1:], timeout=10)
-    for process in (*alive, head):
-        process.kill()
-    head.wait(10)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _answers(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    with ray_head() as head:
+        yield head.address

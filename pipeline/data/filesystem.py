@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pyarrow import fs
 
 from pipeline.errors import OutputError, UsageError
+from pipeline.masking import masked
 
 from .store import STORES, open_s3, upload
 
@@ -99,16 +100,6 @@ def resolve(path: str) -> Place:
             # The cause repeats the URI, more or less as given, and whatever it carries.
             raise UsageError(f"cannot open {masked(path)}: {masked(str(error))}") from None
     return Place(fs.LocalFileSystem(), absolute(path))
-
-
-def masked(uri: str) -> str:
-    """Return a path or URI without the credentials that it may carry."""
-    place, query, options = uri.partition("?")
-    # As far as the last @: a secret that nobody quoted may hold a slash or another @.
-    place = re.sub(r"://[^/@:]*:.*@", "://***@", place)
-    place = re.sub(r"://[^/@]+@", "://***@", place)
-    secret = r"([^=&]*(?:secret|key|token|password)[^=&]*)=[^&]*"
-    return place + query + re.sub(secret, r"\1=***", options, flags=re.I)
 
 
 def write_whole(place: Place, content: bytes, scratch: Place) -> None:

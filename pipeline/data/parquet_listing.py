@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from pipeline.errors import UsageError, listed
+from pipeline.masking import masked
 
-from .filesystem import Place, masked, resolve
+from .filesystem import Place, resolve
 from .shard import InputFile
 from .store import is_passing
 from .threads import each

@@ -119,7 +119,7 @@ class ShardSink:
         place = self._output / DATA / self._file_name
         self._data.publish(place)
         with _writing(place):
-            info = place.info()
+            info = place.filesystem.get_file_info(place.path)
         return info.size, info.mtime_ns or 0
 
 

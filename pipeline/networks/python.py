@@ -10,9 +10,11 @@ from pydantic import Field
 
 from pipeline.errors import UsageError, closest
 from pipeline.hyperdual import numerics
+from pipeline.masking import masked_values
 
 from .digest import digest_of_function
 from .network import Network, checked_ranges, named, output_size
+from .site import check_builder, check_module
 
 
 def build(
@@ -91,6 +93,7 @@ def _find(target: str) -> Any:
     module_name, colon, attribute = target.partition(":")
     if not (colon and module_name and attribute):
         raise UsageError(f"network.target reads like package.module:builder; got '{target}'")
+    check_module(module_name, f"network.target={target}")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -107,7 +110,9 @@ def _find(target: str) -> Any:
             f"network.target: module {module_name} has no '{attribute}'"
             f"{closest(attribute, vars(module))}"
         )
-    return getattr(module, attribute)
+    builder = getattr(module, attribute)
+    check_builder(builder, f"network.target={target}")
+    return builder
 
 
 def _call(builder: Any, target: str, kwargs: dict[str, Any]) -> Any:
@@ -117,8 +122,9 @@ def _call(builder: Any, target: str, kwargs: dict[str, Any]) -> Any:
         inspect.signature(builder).bind(**kwargs)
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"network.target {target} does not take network.kwargs={kwargs}: {error}. It must be "
-            "a builder: called with network.kwargs, it returns the function of one point"
+            f"network.target {target} does not take network.kwargs={masked_values(kwargs)}: "
+            f"{error}. It must be a builder: called with network.kwargs, it returns the function "
+            "of one point"
         ) from error
     try:
         return builder(**kwargs)

@@ -13,6 +13,7 @@ from pipeline.complaints import sentences
 from pipeline.errors import HyperdiagError, Problems, UsageError, closest
 
 from .network import Network
+from .site import check_builder, check_module, check_site
 
 # One line registers a network: its name, and the function that builds it from its options.
 _BUILTIN = {
@@ -45,12 +46,18 @@ def _builder(name: str) -> Callable[..., Network]:
             f"`hyperdiag networks` lists them: {', '.join(sorted(registered))}"
         )
     module, _, function = registered[name].partition(":")
+    what = f"network '{name}' is registered as {registered[name]}"
+    if name in _BUILTIN:
+        check_site()
+    else:
+        check_module(module, what)
     try:
-        return attrgetter(function)(importlib.import_module(module))
+        builder = attrgetter(function)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"network '{name}' is registered as {registered[name]}, which cannot be loaded: {error}"
-        ) from error
+        raise UsageError(f"{what}, which cannot be loaded: {error}") from error
+    if name not in _BUILTIN:
+        check_builder(builder, what)
+    return builder
 
 
 def network_options(name: str) -> dict[str, Any]:
@@ -64,8 +71,11 @@ def network_options(name: str) -> dict[str, Any]:
 
 
 def network_summary(name: str) -> str:
-    """Return the first line of what a network's builder says of itself."""
-    return (inspect.getdoc(_builder(name)) or "").partition("\n")[0]
+    """Return the first line of what a network's builder says of itself, or why it cannot be had."""
+    try:
+        return (inspect.getdoc(_builder(name)) or "").partition("\n")[0]
+    except UsageError as error:
+        return f"cannot be used: {error}"
 
 
 def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Network:

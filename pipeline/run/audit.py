@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.data.filesystem import Place, masked, resolve
+from pipeline.data.filesystem import Place, resolve
 from pipeline.data.layout import ROW_INDEX, SOURCE_FILE
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
@@ -19,7 +19,7 @@ from pipeline.errors import HyperdiagError, InputError, UsageError, listed
 from .comparison import Comparison, tables, verifier_of
 from .inventory import Inventory
 from .manifest import facts
-from .plan import Plan
+from .plan import Plan, plan_at
 from .receipt import Receipt, Tally
 from .verification import Verifier
 
@@ -65,16 +65,13 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
     Raises:
         UsageError: if there is no run at the path.
     """
-    output = resolve(path)
     try:
-        plan = Plan.load(output)
+        plan = plan_at(path)
     except ValueError as error:
         return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
-    if plan is None:
-        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/plan.json")
     if location is not None:
         plan = replace(plan, location=location)
-    return _Auditor(output, plan).run(shards, rows)
+    return _Auditor(resolve(path), plan).run(shards, rows)
 
 
 class _Auditor:

@@ -39,7 +39,7 @@ def verifier_of(plan: Plan, rows: int) -> Verifier:
             method.
     """
     network = plan.settings["network"]
-    built = build_network(network["settings"], plan.settings["derivatives"]["dtype"])
+    built = build_network(plan.network, plan.settings["derivatives"]["dtype"])
     if built.digest != network["digest"]:
         raise UsageError(
             f"network '{built.name}' has changed: its digest was {network['digest']}, now is "

@@ -9,12 +9,16 @@ from typing import IO
 _TRIES, _TRY_SECONDS = 5, 0.05
 
 
-def is_locked(path: Path) -> bool:
-    """Return whether a process holds the lock in a file."""
+def holder_of(path: Path) -> str | None:
+    """Return what the process that holds the lock in a file signed with; None if none holds it."""
     if not path.exists():
-        return False
+        return None
     with path.open(encoding="utf-8") as file:
-        return not _flocked(file, fcntl.LOCK_SH)
+        return None if _flocked(file, fcntl.LOCK_SH) else _signature(file)
+
+
+def _signature(file: IO[str]) -> str:
+    return file.read().strip() or "unknown"
 
 
 def _flocked(file: IO[str], kind: int) -> bool:
@@ -62,9 +66,10 @@ class FileLock:
         file.close()
         return False
 
-    def holder(self) -> str:
+    def signature(self) -> str:
         """Return what the holder signed with."""
-        return self._path.read_text(encoding="utf-8").strip() or "unknown"
+        with self._path.open(encoding="utf-8") as file:
+            return _signature(file)
 
     def sign(self, holder: str) -> None:
         """Say in the lock who holds it, for whoever will be refused."""

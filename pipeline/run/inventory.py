@@ -11,10 +11,10 @@ from pyarrow import fs
 
 from pipeline.data.filesystem import Place
 from pipeline.data.shard import Shard, file_name
-from pipeline.data.sink import DATA, QUARANTINE, STAGED, read_receipt
+from pipeline.data.sink import DATA, QUARANTINE, SCRATCH, STAGED, read_receipt
 from pipeline.data.threads import each
 
-from .journal import Journal, Segment
+from .journal import JOURNAL, Journal, Segment
 from .plan import Plan
 from .receipt import Receipt, Tally
 
@@ -176,6 +176,19 @@ class Inventory:
         stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
         receipt = Receipt.from_footer(footer, stamp)
         return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt
+
+
+def take_stock(output: Place, plan: Plan, update: bool = False) -> Inventory:
+    """Return the inventory with all counted that is done; nothing is written.
+
+    Args:
+        output, plan, update: as of `Inventory`.
+    """
+    inventory = Inventory(output, plan, update)
+    inventory.take(Journal(output / JOURNAL, output / SCRATCH))
+    for receipt in inventory.from_footers():
+        inventory.add(receipt)
+    return inventory
 
 
 def _ids_and_keys(plan: Plan) -> Iterator[tuple[int, int]]:

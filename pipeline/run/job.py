@@ -5,22 +5,27 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from pipeline.config import Config
-from pipeline.data.filesystem import below, masked
+from pipeline.data.filesystem import below
 from pipeline.data.shard import Shard
 from pipeline.data.sink import QUARANTINE
 from pipeline.data.store import is_passing
 from pipeline.errors import OutputError, RunIncomplete, UsageError
+from pipeline.log import about, name_run
+from pipeline.masking import masked
 
+from .finish import Finish
 from .inventory import Inventory
 from .ledger import Ledger
 from .manifest import Work, make_manifest
 from .own_modules import own_modules
+from .plan import Plan
 from .planner import Planned, make_plan
 from .pool import InlinePool, Pool
 from .progress import Meter, duration, shown
@@ -29,6 +34,9 @@ from .receipt import Receipt, Tally
 from .shard_queue import Failed
 from .stoppable import Stoppable, Stopped
 from .worker import SINGLE_THREADED
+
+if TYPE_CHECKING:
+    from .metrics import Metrics
 
 log = logging.getLogger("hyperdiag")
 
@@ -49,24 +57,33 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         OutputError: if the output could not be written.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Stoppable() as stoppable:
+    with Finish(config) as finish, Stoppable() as stoppable:
         prepare_jax(config)
         started = time.monotonic()
-        planned = make_plan(config)
+        planned = finish.planned = make_plan(config)
+        name_run(planned.plan.digest)
         ledger = Ledger(config.output.path, planned.plan)
         try:
-            try:
+            with before_the_start(config):
                 ledger.open(config.output.mode, config_yaml)
-            except OutputError as error:
-                if error.__cause__ is not None and is_passing(error.__cause__):
-                    raise
-                # Before the start, it is the configuration's fault.
-                raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
-            return _fill(config, planned, ledger, started, stoppable)
+            finish.inventory = ledger.inventory
+            finish.manifest = _fill(config, planned, ledger, started, stoppable)
+            return finish.manifest
         finally:
             ledger.close()
+
+
+@contextmanager
+def before_the_start(config: Config) -> Iterator[None]:
+    """Let what is wrong with the output be the configuration's fault, unless it passes."""
+    try:
+        yield
+    except OutputError as error:
+        if error.__cause__ is not None and is_passing(error.__cause__):
+            raise
+        raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error
 
 
 def prepare_jax(config: Config) -> None:
@@ -76,14 +93,23 @@ def prepare_jax(config: Config) -> None:
         jax.config.update("jax_platforms", "cpu")
 
 
-def open_pool(config: Config, ledger: Ledger) -> Pool:
-    """Return the pool of workers that configuration asks for."""
+def open_pool(config: Config, plan: Plan, output_path: str) -> Pool:
+    """Return the pool of workers that configuration asks for.
+
+    Args:
+        config: of the run.
+        plan: that they work on.
+        output_path: where they write.
+
+    Raises:
+        UsageError: if there is no such cluster, or it lacks what the workers need.
+    """
     if config.cluster.name == "inline":
-        return InlinePool(config.limits, ledger.plan, ledger.work_path)
+        return InlinePool(config.limits, plan, output_path)
     from .ray_pool import RayPool  # late: without Ray, inline still works
 
     modules = own_modules(config) if config.cluster.name == "existing" else []
-    return RayPool(config.cluster, config.limits, ledger.plan, ledger.work_path, modules)
+    return RayPool(config.cluster, config.limits, plan, output_path, modules)
 
 
 def _fill(
@@ -102,6 +128,12 @@ def _fill(
         f"{inventory.shards:,}",
         f", {inventory.count:,} of them done before" if inventory.count else "",
         masked(config.output.path),
+        extra=about(
+            rows_planned=planned.rows,
+            shards_planned=inventory.shards,
+            shards_done=inventory.count,
+            network=config.network.name,
+        ),
     )
     work = Work()
     pulse = Pulse(ledger.output)
@@ -143,15 +175,20 @@ def _work(
     Raises:
         RunIncomplete: if shards were given up.
     """
-    pool = open_pool(config, ledger)
+    pool = open_pool(config, ledger.plan, ledger.work_path)
     try:
         stoppable.listen()  # Ray has put a handler of its own in the place of ours
         pool.start()
         work.workers = pool.workers
         work.start_seconds = time.monotonic() - started
-        log.info("%d workers ready after %s", work.workers, duration(work.start_seconds))
+        log.info(
+            "%d workers ready after %s",
+            *(work.workers, duration(work.start_seconds)),
+            extra=about(workers=work.workers, seconds=round(work.start_seconds, 3)),
+        )
         began = time.monotonic()
-        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse, stoppable)
+        metrics = _metrics(config, planned, ledger.inventory)
+        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse, stoppable, metrics)
         work.seconds = time.monotonic() - began
     finally:
         pool.close()
@@ -159,22 +196,47 @@ def _work(
         raise RunIncomplete(_what_is_missing(work.failures, ledger.inventory, stopped_early))
 
 
+def _metrics(config: Config, planned: Planned, inventory: Inventory) -> "Metrics | None":
+    """Return what emits metrics, where somebody may collect them: on a cluster."""
+    if config.cluster.name != "existing":
+        return None
+    from .metrics import Metrics  # late: without Ray, inline still works
+
+    metrics = Metrics(planned.plan.digest, config.network.name)
+    metrics.begin(planned.rows, inventory.tally.read, inventory.shards, inventory.count)
+    return metrics
+
+
 def _derive_missing(
-    pool: Pool, ledger: Ledger, rows: int, work: Work, pulse: Pulse, stoppable: Stoppable
+    pool: Pool,
+    ledger: Ledger,
+    rows: int,
+    work: Work,
+    pulse: Pulse,
+    stoppable: Stoppable,
+    metrics: "Metrics | None",
 ) -> bool:
     """Derive shards; tell whether the run stopped early, since all of them fail."""
     inventory = ledger.inventory
     meter = Meter(rows, inventory.tally.read, pool.workers)
     failures_in_a_row = 0
+    began = time.monotonic()
     with shown(meter) as display:
         for outcome in pool.outcomes(inventory.missing(ledger.plan)):
             if isinstance(outcome, Receipt):
                 ledger.record(outcome)
                 work.add(outcome)
+                _log_done(outcome)
                 failures_in_a_row = 0
             elif isinstance(outcome, Failed):
                 work.failures.append(outcome)
                 failures_in_a_row += 1
+            if metrics:
+                if outcome is not None:
+                    metrics.add(outcome)
+                worked = pool.workers * (time.monotonic() - began)
+                share = work.stages["compute"] / worked if worked else 0.0
+                metrics.observe(inventory.tally.read, pool.workers, pool.retries, share)
             stoppable.check()
             meter.workers = pool.workers
             rows_done = inventory.tally.read + pool.rows_under_way()
@@ -191,6 +253,22 @@ def _derive_missing(
             if failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
                 return True
     return False
+
+
+def _log_done(receipt: Receipt) -> None:
+    tally = receipt.tally
+    bad = f", {tally.bad:,} of them quarantined ({dict(tally.quarantined)})" if tally.bad else ""
+    log.debug(
+        "shard %d done: %s rows read%s",
+        *(receipt.shard, f"{tally.read:,}", bad),
+        extra=about(
+            shard=receipt.shard,
+            rows_read=tally.read,
+            rows_derived=tally.derived,
+            quarantined=dict(tally.quarantined),
+            seconds={stage: round(each, 4) for stage, each in receipt.seconds.items()},
+        ),
+    )
 
 
 def _check_bad_rows(config: Config, tally: Tally) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
-from pyarrow import fs
 
-from pipeline.data.filesystem import Place, absolute, below, masked, resolve, write_whole
+from pipeline.data.filesystem import Place, absolute, below, resolve, write_whole
 from pipeline.data.shard import file_name
 from pipeline.data.sink import (
     DATA,
@@ -21,16 +20,15 @@ from pipeline.data.sink import (
     prepare_folders,
 )
 from pipeline.data.threads import each
-from pipeline.errors import OutputError, UsageError, listed
+from pipeline.errors import OutputError, UsageError
+from pipeline.masking import masked
 
-from .inventory import Inventory, files_in, shard_of
+from .inventory import Inventory, files_in, shard_of, take_stock
 from .journal import JOURNAL, Journal
-from .lock import Lock
+from .lock import Lock, refuse_if_locked
 from .plan import Plan
 from .receipt import Receipt
-
-_OURS = (DATA, QUARANTINE, RUN, SUCCESS)
-
+from .refusal import refuse_other_plan, refuse_strangers, refuse_unwritable
 
 _Rest = ParamSpec("_Rest")
 _Result = TypeVar("_Result")
@@ -46,7 +44,7 @@ def _touching_the_output(
         try:
             return method(ledger, *args, **kwargs)
         except (OSError, UsageError) as error:
-            if isinstance(error, UsageError) and method.__name__ == "open":
+            if isinstance(error, UsageError) and method.__name__ in ("open", "look"):
                 raise  # nothing has begun: there it is the user's fault
             raise OutputError(f"cannot use {masked(ledger.path)}: {error}") from error
 
@@ -97,24 +95,56 @@ class Ledger:
                 another run is at work in it.
             OutputError: if it cannot be written.
         """
-        self._refuse_strangers()
+        refuse_strangers(self.output, masked(self.path))
+        refuse_unwritable(self.output, masked(self.path))
         prepare_folders(self.output)
         self._lock.take()
         # From here on nobody else is at work in the folder.
         if mode == "overwrite":
             self._clear()
         else:
-            self._refuse_other_plan(mode)
+            refuse_other_plan(self.output, masked(self.path), self.plan, mode)
         self._empty(SCRATCH)
         lines = (masked(line) for line in config_yaml.splitlines())
         self._config_yaml = "\n".join(lines) + "\n"
-        staged = (self.output / STAGED).exists()
-        self._staging = mode == "update" and (staged or self.published() is not None)
+        staged = self._stage(mode)
         if not self._staging:
             self._freeze(self.output)
         self._take_stock()
         if staged and (not self._staging or self.up_to_date()):
             self._remove_staged()  # an update that nobody wants any longer
+
+    @_touching_the_output
+    def look(self, mode: str) -> list[str]:
+        """Take stock as `open` would, without taking the folder: nothing is written.
+
+        Args:
+            mode: as for `open`.
+
+        Returns:
+            Sentences on the input files that an update takes over.
+
+        Raises:
+            UsageError: as `open`.
+            OutputError: if the folder cannot be read.
+        """
+        name = masked(self.path)
+        refuse_strangers(self.output, name)
+        refuse_unwritable(self.output, name)
+        refuse_if_locked(self.output, name)
+        if mode == "overwrite":
+            self.inventory = Inventory(self.output, self.plan)
+            return []
+        before = refuse_other_plan(self.output, name, self.plan, mode)
+        self._stage(mode)
+        self.inventory = take_stock(self.output, self.plan, self._staging)
+        return before.differences(self.plan) if before else []
+
+    def _stage(self, mode: str) -> bool:
+        """Decide whether this run is done beside what is published; tell whether one was."""
+        staged = (self.output / STAGED).exists()
+        self._staging = mode == "update" and (staged or self.published() is not None)
+        return staged
 
     def close(self) -> None:
         """Write down what is done, and let go of the folder."""
@@ -147,6 +177,10 @@ class Ledger:
     def _count(self, receipt: Receipt) -> None:
         if self.inventory.add(receipt):
             self._journal.add(receipt, self.inventory.key(receipt.shard))
+
+    def holds_a_plan(self) -> bool:
+        """Return whether there is a plan in the folder, this one or another."""
+        return (self.output / RUN / "plan.json").exists()
 
     def published(self) -> dict[str, Any] | None:
         """Return the manifest of a run that was published here; None if none was."""
@@ -242,50 +276,6 @@ class Ledger:
 
     def _write(self, name: str, text: str) -> None:
         write_whole(self.output / RUN / name, text.encode(), self.output / SCRATCH / name)
-
-    def _refuse_strangers(self) -> None:
-        info = self.output.info()
-        if info.type == fs.FileType.File:
-            raise UsageError(f"output.path {masked(self.path)} is a file; give a folder")
-        if info.type == fs.FileType.NotFound:
-            return
-        if (self.output / RUN / "plan.json").exists():
-            return
-        # Folders that happen to be called like ours count as other files, unless they are empty.
-        found = self.output.filesystem.get_file_info(fs.FileSelector(self.output.path))
-        names = {item.base_name for item in found if item.base_name not in _OURS}
-        for name in (DATA, QUARANTINE):
-            if files_in(self.output / name):
-                names.add(name)
-        if names:
-            raise UsageError(
-                f"output.path {masked(self.path)} holds other files "
-                f"({listed(sorted(names), 3)}) and no run of this program; give a new folder"
-            )
-
-    def _refuse_other_plan(self, mode: str) -> None:
-        try:
-            head = Plan.load_head(self.output)
-            if head is None or head[0] == self.plan.digest:
-                return
-            before = Plan.load(self.output)
-        except ValueError as error:
-            raise UsageError(
-                f"{(self.output / RUN / 'plan.json').path} cannot be read ({error}): start again "
-                "with output.mode=overwrite"
-            ) from error
-        assert before is not None
-        only_files = before.recipe == self.plan.recipe
-        if only_files and mode == "update":
-            return
-        differences = before.differences(self.plan)
-        update = ", take over the changed files with output.mode=update" if only_files else ""
-        raise UsageError(
-            f"output.path {masked(self.path)} holds a run with another plan: "
-            f"{'; '.join(differences[:6])}"
-            f"{f'; and {len(differences) - 6} more' if len(differences) > 6 else ''}. "
-            f"Give another output.path{update}, or start again with output.mode=overwrite"
-        )
 
     def sign_lock(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""

@@ -1,22 +1,54 @@
 """One run at a time in an output folder."""
 
 from pathlib import Path
-from typing import NoReturn
 
 from pipeline.data.filesystem import Place
 from pipeline.data.sink import RUN
 from pipeline.errors import UsageError
 
-from . import file_lock
+from .file_lock import FileLock, holder_of
 from .pulse import is_alive, read_pulse
 
 
 def is_locked(output: Place) -> bool:
     """Return whether a run is at work on an output."""
-    if not output.is_local:
-        pulse = read_pulse(output)
-        return pulse is not None and is_alive(pulse)
-    return file_lock.is_locked(Path((output / RUN / "lock").path))
+    return _holder(output) is not None
+
+
+def refuse_if_locked(output: Place, name: str) -> None:
+    """Refuse an output that a run is at work on, without locking it.
+
+    Args:
+        output: the folder.
+        name: what messages call it.
+
+    Raises:
+        UsageError: naming that run.
+    """
+    holder = _holder(output)
+    if holder is not None:
+        raise _refusal(name, holder)
+
+
+def _refusal(name: str, holder: str) -> UsageError:
+    return UsageError(
+        f"another run is at work in output.path {name} ({holder}): "
+        "wait for it, or give another output.path"
+    )
+
+
+def _holder(output: Place) -> str | None:
+    """Return who is at work on an output; None if nobody is."""
+    if output.is_local:
+        return holder_of(_lock_path(output))
+    pulse = read_pulse(output)
+    if pulse is None or not is_alive(pulse):
+        return None
+    return "process {process} on {host}, since {started}".format_map(pulse)
+
+
+def _lock_path(output: Place) -> Path:
+    return Path((output / RUN / "lock").path)
 
 
 class Lock:
@@ -34,7 +66,7 @@ class Lock:
 
     def __init__(self, output: Place, name: str):
         self._output, self._name = output, name
-        self._lock = file_lock.FileLock(Path((output / RUN / "lock").path))
+        self._lock = FileLock(_lock_path(output))
 
     def take(self) -> None:
         """Take the lock.
@@ -43,18 +75,9 @@ class Lock:
             UsageError: if another run has it, naming that run.
         """
         if not self._output.is_local:
-            pulse = read_pulse(self._output)
-            if pulse is not None and is_alive(pulse):
-                self._refuse("process {process} on {host}, since {started}".format_map(pulse))
-            return
-        if not self._lock.take():
-            self._refuse(self._lock.holder())
-
-    def _refuse(self, holder: str) -> NoReturn:
-        raise UsageError(
-            f"another run is at work in output.path {self._name} ({holder}): "
-            "wait for it, or give another output.path"
-        )
+            refuse_if_locked(self._output, self._name)
+        elif not self._lock.take():
+            raise _refusal(self._name, self._lock.signature())
 
     def sign(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""

@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.data.filesystem import absolute, masked
+from pipeline.data.filesystem import absolute
+from pipeline.masking import masked
 
 from .inventory import Inventory
 from .plan import Plan

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +16,14 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from pipeline.data.design import DesignSource
-from pipeline.data.filesystem import Place, write_whole
+from pipeline.data.filesystem import Place, resolve, write_whole
 from pipeline.data.layout import Layout
 from pipeline.data.parquet import ParquetSource
 from pipeline.data.points import PointColumns
 from pipeline.data.shard import InputFile, Shard, Source
 from pipeline.data.sink import RUN, SCRATCH
+from pipeline.errors import UsageError
+from pipeline.masking import masked
 
 Settings = Mapping[str, Any]
 
@@ -49,11 +51,14 @@ class Plan:
         files: the input files as they stood when the plan was made.
         location: where the dataset is, with any credentials; not kept in the output, where
             the settings have it masked.
+        network: options of the network, with any credentials, as its builder takes them; likewise
+            not kept.
     """
 
     settings: Settings
     files: tuple[InputFile, ...]
     location: str = ""
+    network: Settings = field(default_factory=dict)
 
     @cached_property
     def recipe(self) -> str:
@@ -112,7 +117,9 @@ class Plan:
         if plan.digest != content["digest"]:
             raise ValueError("it is not as it was written: its digest is another")
         # A path with credentials is kept masked, and leads nowhere.
-        return replace(plan, location=plan.settings.get("dataset", {}).get("path", ""))
+        location = plan.settings.get("dataset", {}).get("path", "")
+        network = plan.settings.get("network", {}).get("settings", {})
+        return replace(plan, location=location, network=network)
 
     def for_workers(self) -> "Plan":
         """Return the plan without the list of files: a shard brings its own."""
@@ -252,6 +259,19 @@ def _content(output: Place) -> dict[str, Any] | None:
     if not isinstance(content, dict) or content.keys() != {"digest", "files", "settings"}:
         raise ValueError("not a plan")
     return content
+
+
+def plan_at(path: str) -> Plan:
+    """Return the plan that an output folder holds.
+
+    Raises:
+        UsageError: if there is no run at the path.
+        ValueError: if its plan is damaged.
+    """
+    plan = Plan.load(resolve(path))
+    if plan is None:
+        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/{_PLAN}")
+    return plan
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

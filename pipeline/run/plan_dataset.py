@@ -8,13 +8,14 @@ import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
 from pipeline.data.design import SOBOL_ROWS, grid_rows
-from pipeline.data.filesystem import absolute, masked, resolve
+from pipeline.data.filesystem import absolute, resolve
 from pipeline.data.parquet_listing import Listing
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
 from pipeline.data.sink import QUARANTINE, RUN
 from pipeline.data.store import without_tries
 from pipeline.errors import Problems, UsageError, closest, listed
+from pipeline.masking import masked
 from pipeline.networks import Network
 
 from .inventory import files_in

@@ -1,5 +1,6 @@
 """From configuration to a plan: everything that can be wrong is found here, before any worker."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -8,16 +9,18 @@ import jax
 import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
-from pipeline.data.filesystem import absolute, masked
+from pipeline.data.filesystem import absolute
 from pipeline.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from pipeline.data.parquet_listing import BadFile, Listing, list_parquet
 from pipeline.errors import Problems, UsageError, closest, listed
 from pipeline.hyperdual import AUTO, MethodError, RuleError, derivatives, reference
+from pipeline.masking import masked, masked_values
 from pipeline.networks import Network, build_network
 
-from .plan import Plan
+from .plan import Plan, Settings
 from .plan_dataset import check_listing, check_quarantine, plan_design, plan_parquet
 from .predecessor import (
+    earlier_settings,
     earlier_shard_rows,
     earlier_sizes,
     with_earlier_columns,
@@ -42,11 +45,13 @@ class Planned(NamedTuple):
         plan: the frozen run.
         rows: of all its shards, before any filter.
         bad_files: files that were left out (`dataset.on_bad_file=skip`).
+        tuning_seconds: of making the plan, for the choice of a method: the next time it is known.
     """
 
     plan: Plan
     rows: int
     bad_files: tuple[BadFile, ...]
+    tuning_seconds: float
 
 
 class Checked(NamedTuple):
@@ -56,11 +61,14 @@ class Checked(NamedTuple):
         network: that is derived.
         listing: of the dataset's files; None where there are none, or nobody looked.
         dataset: the plan's section on the dataset; None where nobody looked at its files.
+        earlier: settings of the plan that the output holds; None where there is none, or nobody
+            looked.
     """
 
     network: Network
     listing: Listing | None
     dataset: dict[str, Any] | None
+    earlier: Settings | None
 
 
 def check(config: Config, with_files: bool = True) -> Checked:
@@ -68,12 +76,13 @@ def check(config: Config, with_files: bool = True) -> Checked:
 
     Args:
         config: of the run.
-        with_files: whether the dataset's files are looked at.
+        with_files: whether the dataset's files are looked at, and the output's plan.
 
     Raises:
         UsageError: with every problem that was found.
     """
     problems = Problems()
+    earlier = problems.attempt(earlier_settings, config) if with_files else None
     network = problems.attempt(_network, config)
     listing = problems.attempt(_listing, config) if with_files else None
     if network is not None:
@@ -83,14 +92,14 @@ def check(config: Config, with_files: bool = True) -> Checked:
         if network is not None:
             dataset = problems.attempt(plan_design, config.dataset, config, network)
     elif listing is not None:
-        listing = with_earlier_columns(listing, config)
+        listing = with_earlier_columns(listing, earlier)
         problems.attempt(check_listing, config, listing)
         if network is not None:
-            shard_rows = earlier_shard_rows(config)
+            shard_rows = earlier_shard_rows(earlier)
             dataset = problems.attempt(plan_parquet, config.dataset, network, listing, shard_rows)
     problems.check()
     assert network is not None
-    return Checked(network, listing, dataset)
+    return Checked(network, listing, dataset, earlier)
 
 
 def make_plan(config: Config) -> Planned:
@@ -99,9 +108,9 @@ def make_plan(config: Config) -> Planned:
     Raises:
         UsageError: with every problem that was found.
     """
-    network, listing, dataset = check(config)
+    network, listing, dataset, earlier = check(config)
     assert dataset is not None
-    plan = _freeze(config, network, dataset, listing)
+    plan, tuning_seconds = _freeze(config, network, dataset, listing, earlier)
     rows = max_rows = 0
     for shard in plan.shards():
         rows += shard.rows
@@ -109,8 +118,8 @@ def make_plan(config: Config) -> Planned:
     if rows == 0:
         raise UsageError(f"the dataset has no rows: {_place(config)}")
     _ = plan.layout.schema  # refuses two columns of one name
-    plan = with_earlier_ids(_sized(plan, config, max_rows), config)
-    return Planned(plan, rows, listing.bad_files if listing else ())
+    plan = with_earlier_ids(_sized(plan, config, max_rows, earlier), config)
+    return Planned(plan, rows, listing.bad_files if listing else (), tuning_seconds)
 
 
 def _place(config: Config) -> str:
@@ -198,8 +207,13 @@ def _directions(config: Config, network: Network) -> list[str]:
 
 
 def _freeze(
-    config: Config, network: Network, dataset: dict[str, Any], listing: Listing | None
-) -> Plan:
+    config: Config,
+    network: Network,
+    dataset: dict[str, Any],
+    listing: Listing | None,
+    earlier: Settings | None,
+) -> tuple[Plan, float]:
+    """Return the plan without its sizes, and the seconds that the choice of a method took."""
     columns = config.output.columns
     available = listing.schema.names if listing else list(network.inputs)
     if isinstance(columns, str):
@@ -210,8 +224,10 @@ def _freeze(
         columns = list(dict.fromkeys([*columns, SOURCE_FILE, ROW_INDEX]))
         provenance = False
     directions = _directions(config, network)
-    device = _device(config)
-    chosen = chosen_method(config, network, directions, device)
+    device, options = _device(config), config.network.model_dump()
+    began = time.perf_counter()
+    chosen = chosen_method(config, network, directions, device, earlier)
+    tuning_seconds = time.perf_counter() - began
     settings = {
         "network": {
             "name": network.name,
@@ -220,7 +236,7 @@ def _freeze(
             "inputs": list(network.inputs),
             "outputs": list(network.outputs),
             "ranges": {name: list(ends) for name, ends in network.ranges.items()},
-            "settings": config.network.model_dump(),
+            "settings": masked_values(options),
         },
         "dataset": dataset,
         "derivatives": {
@@ -251,7 +267,7 @@ def _freeze(
     location = (
         absolute(dataset_config.location) if isinstance(dataset_config, ParquetConfig) else ""
     )
-    return Plan(settings, listing.files if listing else (), location)
+    return Plan(settings, listing.files if listing else (), location, options), tuning_seconds
 
 
 def _device(config: Config) -> str:
@@ -261,7 +277,7 @@ def _device(config: Config) -> str:
     return "gpu" if config.cluster.gpus_per_worker else "cpu"
 
 
-def _sized(plan: Plan, config: Config, max_rows: int) -> Plan:
+def _sized(plan: Plan, config: Config, max_rows: int, earlier: Settings | None) -> Plan:
     """Add the sizes that follow from how large a row's derivatives are."""
     row_bytes = plan.layout.row_bytes()
     batch = config.derivatives.batch
@@ -270,7 +286,7 @@ def _sized(plan: Plan, config: Config, max_rows: int) -> Plan:
         batch = min(_BATCH_ROWS, 1 << (fits.bit_length() - 1), 1 << (max_rows - 1).bit_length())
         tile = plan.settings["derivatives"]["tile"] or 1
         batch = -(-batch // tile) * tile  # the kernel would fill up the last one anyway
-    sizes = earlier_sizes(config) or {
+    sizes = earlier_sizes(earlier) or {
         "batch": batch,
         "row_group_rows": max(_ROW_GROUP_BYTES // row_bytes, batch),
     }

@@ -1,19 +1,22 @@
 """What a pool of workers offers, and the one that needs no Ray."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from pipeline.config import LimitsConfig
 from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
 from .plan import Plan
+from .process import peak_bytes
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 from .worker import Worker
 
 _TICK_SECONDS = 0.1
+
+Result = TypeVar("Result")
 
 
 class Pool(Protocol):
@@ -23,8 +26,16 @@ class Pool(Protocol):
     def workers(self) -> int:
         """How many are at work."""
 
-    def start(self) -> None:
-        """Return when as many workers as the run needs have compiled their kernels."""
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+
+    def start(self, patience: float = 0.0) -> None:
+        """Return when as many workers as the run needs have compiled their kernels.
+
+        Args:
+            patience: seconds after that to wait for others that there is room for.
+        """
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
@@ -38,6 +49,12 @@ class Pool(Protocol):
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernels alone need for these shards' points, in memory."""
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that any worker's process had at a time."""
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path on each machine that has workers."""
 
     def close(self) -> None:
         """Let the workers go, whatever they are doing."""
@@ -56,9 +73,15 @@ class InlinePool:
 
     def __init__(self, limits: LimitsConfig, plan: Plan, output_path: str):
         self._limits = limits
+        self._queue: ShardQueue | None = None
         self._worker = Worker(plan, output_path)
 
-    def start(self) -> None:
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+        return self._queue.retries if self._queue else 0
+
+    def start(self, patience: float = 0.0) -> None:
         """Compile the kernel."""
         self._worker.warm_up()
 
@@ -69,6 +92,7 @@ class InlinePool:
     def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
         """Derive shards in order; yield what became of each."""
         queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        self._queue = queue
         while not queue.empty:
             shard = queue.take(())
             if shard is None:
@@ -86,6 +110,14 @@ class InlinePool:
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
         return self._worker.measure(shards)
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that this process had at a time."""
+        return peak_bytes()
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path here."""
+        return [step(path)]
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -27,29 +27,26 @@ def earlier_settings(config: Config) -> Settings | None:
         return None  # no plan of ours: the ledger will say so
 
 
-def earlier_shard_rows(config: Config) -> int | None:
+def earlier_shard_rows(earlier: Settings | None) -> int | None:
     """Return the size of shards that is kept, so that those of unchanged files stay as they are."""
-    settings = earlier_settings(config)
-    return None if settings is None else settings["dataset"].get("shard_rows")
+    return None if earlier is None else earlier["dataset"].get("shard_rows")
 
 
-def earlier_sizes(config: Config) -> dict[str, Any] | None:
+def earlier_sizes(earlier: Settings | None) -> dict[str, Any] | None:
     """Return the sizes of batches and row groups that are kept."""
-    settings = earlier_settings(config)
-    if settings is None:
+    if earlier is None:
         return None
-    batch = settings["derivatives"].get("batch")
-    row_group_rows = settings["output"].get("row_group_rows")
+    batch = earlier["derivatives"].get("batch")
+    row_group_rows = earlier["output"].get("row_group_rows")
     return {"batch": batch, "row_group_rows": row_group_rows} if batch and row_group_rows else None
 
 
-def with_earlier_columns(listing: Listing, config: Config) -> Listing:
+def with_earlier_columns(listing: Listing, earlier: Settings | None) -> Listing:
     """Return the listing with its columns in the order of the earlier plan.
 
     Files may have theirs in any order, and a new one may come first.
     """
-    settings = earlier_settings(config)
-    encoded = settings and settings["dataset"].get("schema")
+    encoded = earlier and earlier["dataset"].get("schema")
     if not encoded:
         return listing
     before = decoded_schema(encoded)

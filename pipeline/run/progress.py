@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from pipeline.log import about, is_json
+
 log = logging.getLogger("hyperdiag")
 
 _LOG_SECONDS = 10.0  # between log lines where there is no terminal
@@ -65,6 +67,13 @@ class _Lines:
             duration(meter.seconds_left),
             meter.workers,
             f"{meter.quarantined:,}",
+            extra=about(
+                rows_done=meter.rows,
+                rows_planned=meter.total,
+                rows_per_s=round(meter.rate),
+                workers=meter.workers,
+                rows_quarantined=meter.quarantined,
+            ),
         )
 
 
@@ -87,7 +96,7 @@ class _Bar:
 def shown(meter: Meter) -> Iterator["_Lines | _Bar"]:
     """Show a meter on standard error; yields what to tell of news."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if is_json() or not console.is_terminal:
         yield _Lines()
         return
     columns = (BarColumn(), TextColumn("{task.fields[text]} ·"), TimeRemainingColumn())

@@ -3,18 +3,28 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray._private import utils as ray_utils
 from ray.exceptions import RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.config import ClusterConfig
-from pipeline.errors import UsageError
+from pipeline.errors import HyperdiagError, UsageError
+from pipeline.masking import HIDDEN, masked_errors, masked_text
 
+from .pool import Result
 from .worker import SINGLE_THREADED
 
+log = logging.getLogger("hyperdiag")
+
 _KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
+_LOOK_SECONDS = 1.0  # between two looks at whether the cluster has grown
 
 
 def on_cluster(
@@ -27,16 +37,41 @@ def on_cluster(
 
     Raises:
         UsageError: if there is no such cluster, or the function fails there.
+        HyperdiagError: if an autoscaler brings no room for it in time.
     """
     join(cluster, modules)
     try:
         check_room(cluster)  # a task that nothing can run would wait for ever
-        task = ray.remote(function).options(**resources(cluster))
-        return ray.get(task.remote(argument))
+        task = ray.remote(_quietly).options(**resources(cluster)).remote(function, argument)
+        _wait_for_room(cluster, task)
+        return ray.get(task)
     except RayTaskError as error:
         raise UsageError(f"on the cluster: {error.cause}") from error
     finally:
         ray.shutdown()
+
+
+def _quietly(function: Callable[[Any], Any], argument: Any) -> Any:
+    with masked_errors():
+        return function(argument)
+
+
+def on_nodes(
+    nodes: Collection[str], function: Callable[[str], Result], argument: str
+) -> list[Result]:
+    """Return what a function returns on each of some nodes of the cluster that this joined.
+
+    Args:
+        nodes: their ids.
+        function: importable on the nodes.
+        argument: its own.
+    """
+    task = ray.remote(function)
+    places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
+    refs = [
+        task.options(num_cpus=0, scheduling_strategy=place).remote(argument) for place in places
+    ]
+    return ray.get(refs)
 
 
 def room_for(cluster: ClusterConfig) -> int:
@@ -46,18 +81,43 @@ def room_for(cluster: ClusterConfig) -> int:
 
 
 def check_room(cluster: ClusterConfig) -> None:
-    """Check that the cluster can begin the run.
+    """Check that the cluster can begin the run, or will when it has grown.
 
     Raises:
         UsageError: if it has no room for the least number of workers.
     """
     kind, each = _kind(cluster)
     least, room = cluster.min_workers or cluster.workers or 1, room_for(cluster)
-    if least > room:
+    if cluster.autoscales:
+        if cluster.workers is None:
+            raise UsageError(
+                "cluster.autoscales=true needs cluster.workers=...: how many workers to ask "
+                "the autoscaler for"
+            )
+        if room < cluster.workers:
+            log.info(
+                "the cluster has room for %s of %s workers; its autoscaler is asked for the others",
+                room,
+                cluster.workers,
+            )
+    elif least > room:
         name = "cluster.min_workers" if cluster.min_workers else "cluster.workers"
         raise UsageError(
             f"{name}={least} with {each:g} {kind} each: the cluster has {kind}s for {room}"
         )
+
+
+def _wait_for_room(cluster: ClusterConfig, task: Any) -> None:
+    """Return when a task has a place, or could have: an autoscaler acts on tasks that wait."""
+    deadline = time.monotonic() + cluster.wait_seconds
+    while not room_for(cluster) and not ray.wait([task], timeout=_LOOK_SECONDS)[0]:
+        if time.monotonic() > deadline:
+            ray.cancel(task)
+            raise HyperdiagError(
+                f"the autoscaler brought no node for a worker in {cluster.wait_seconds:g} s "
+                "(cluster.wait_seconds): see `ray status` on the cluster, and whether a node of "
+                "it can have what a worker needs"
+            )
 
 
 def _kind(cluster: ClusterConfig) -> tuple[str, float]:
@@ -85,18 +145,34 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         _knock(address)
-        ray.init(
-            address=address,
-            runtime_env={"py_modules": list(modules)} if modules else None,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-        )
+        with _masked_entrypoint():
+            ray.init(
+                address=address,
+                runtime_env={"py_modules": list(modules)} if modules else None,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+            )
     except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(
             f"cluster=existing: no Ray cluster at {address} ({first_line(error)}); start one "
             "with `ray start --head`, set cluster.address, or take cluster=local; one that "
             "asks for a token needs RAY_AUTH_MODE=token here too"
         ) from error
+
+
+@contextmanager
+def _masked_entrypoint() -> Iterator[None]:
+    """Mask the command line that Ray shows, on its dashboard, of a driver that joins here."""
+    original = ray_utils.get_entrypoint_name
+    words = [
+        f"{word.partition('=')[0]}={HIDDEN}" if word.startswith("notify.") else masked_text(word)
+        for word in sys.orig_argv
+    ]
+    ray_utils.get_entrypoint_name = lambda: " ".join(words)
+    try:
+        yield
+    finally:
+        ray_utils.get_entrypoint_name = original
 
 
 def _knock(address: str) -> None:

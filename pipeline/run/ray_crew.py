@@ -16,8 +16,11 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.config import ClusterConfig
 from pipeline.data.shard import Shard
 from pipeline.errors import HyperdiagError
+from pipeline.log import about, mask_others
+from pipeline.masking import masked_errors
 
 from .plan import Plan
+from .process import began, peak_bytes
 from .ray_cluster import first_line, resources, room_for
 from .receipt import Receipt
 from .worker import Worker
@@ -36,17 +39,12 @@ class Address(NamedTuple):
     began: str
 
 
-def _began(process: int) -> str:
-    """Return when a process began, in the kernel's ticks (proc(5), the 22nd field of stat)."""
-    stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
-    return stat.rpartition(")")[2].split()[19]
-
-
 @ray.remote(concurrency_groups={"control": 1})
 class WorkerActor:
     """A `Worker` in a process of its own."""
 
     def __init__(self, folder: str):
+        mask_others()  # Ray keeps what a worker prints
         # As on the driver: relative paths, and modules in the current folder, mean the same here.
         if Path(folder).is_dir():
             os.chdir(folder)
@@ -54,7 +52,7 @@ class WorkerActor:
     def address(self) -> Address:
         """Return where this worker is."""
         node = ray.get_runtime_context().get_node_id()
-        return Address(node, os.getpid(), _began(os.getpid()))
+        return Address(node, os.getpid(), began(os.getpid()))
 
     def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
         """Pin this process to a core, if told to, and compile the kernel.
@@ -68,16 +66,22 @@ class WorkerActor:
             cores = sorted(os.sched_getaffinity(0))
             for thread in Path("/proc/self/task").iterdir():  # later threads inherit it
                 os.sched_setaffinity(int(thread.name), {cores[slot % len(cores)]})
-        self._worker = Worker(plan, output_path)
-        self._worker.warm_up()
+        with masked_errors():
+            self._worker = Worker(plan, output_path)
+            self._worker.warm_up()
 
     def derive(self, shard: Shard) -> Receipt:
         """Derive a shard."""
-        return self._worker.derive(shard)
+        with masked_errors():
+            return self._worker.derive(shard)
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
         return self._worker.measure(shards)
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that this process had at a time."""
+        return peak_bytes()
 
     @ray.method(concurrency_group="control")
     def under_way(self) -> dict[int, int]:
@@ -97,6 +101,11 @@ class Member:
     busy_with: list[Shard] = field(default_factory=list)
     under_way: dict[int, int] = field(default_factory=dict)
 
+    @property
+    def where(self) -> dict[str, str | int]:
+        """Its node and process, for the log."""
+        return {"node": self.address.node, "process": self.address.process} if self.address else {}
+
     def kill(self) -> None:
         """End the worker's process, even if it does not listen."""
         ray.kill(self.actor)
@@ -104,7 +113,7 @@ class Member:
         if self.address and self.address.node == here:
             with contextlib.suppress(OSError):  # it is dead already
                 # The number of a process that died may be another's by now.
-                if _began(self.address.process) == self.address.began:
+                if began(self.address.process) == self.address.began:
                     os.kill(self.address.process, signal.SIGKILL)
 
 
@@ -181,7 +190,7 @@ class Crew:
         member.kill()
         if not self.ready and (lasting or self._failures_at_start >= self._patience):
             raise HyperdiagError(cause)
-        log.warning("%s", cause)
+        log.warning("%s", cause, extra=about(**member.where))
         if self._failures_at_start < self._patience:
             self.replace(member)
         elif member in self.members:

@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,12 @@ from pipeline.data.shard import Shard
 from pipeline.errors import OutputError
 
 from .deadline import Deadline
+from .loopback import loopback_only
+from .own_folder import OwnFolder
 from .plan import Plan
-from .ray_cluster import check_room, first_line, join
+from .pool import Result
+from .ray_cluster import check_room, first_line, join, on_nodes, room_for
 from .ray_crew import Crew, Member
-from .ray_folder import RayFolder
 from .receipt import Receipt
 from .shard_queue import Failed, ShardQueue
 
@@ -76,7 +78,8 @@ class RayPool:
     ):
         self._cluster, self._limits = cluster, limits
         self._deadline = Deadline(limits.shard_seconds)
-        self._folder: RayFolder | None = None
+        self._queue: ShardQueue | None = None
+        self._folder: OwnFolder | None = None
         self._crew: Crew | None = None
         try:
             if cluster.name == "existing":
@@ -90,18 +93,19 @@ class RayPool:
             raise
 
     def _start_ray(self) -> None:
-        self._folder = RayFolder()
+        self._folder = OwnFolder()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(
-            address="local",
-            num_cpus=max(len(os.sched_getaffinity(0)), self._cluster.workers or 0),
-            num_gpus=None if self._cluster.gpus_per_worker else 0,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _temp_dir=self._folder.path,
-        )
+        with loopback_only():
+            ray.init(
+                address="local",
+                num_cpus=max(len(os.sched_getaffinity(0)), self._cluster.workers or 0),
+                num_gpus=None if self._cluster.gpus_per_worker else 0,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _temp_dir=self._folder.path,
+            )
 
     @property
     def crew(self) -> Crew:
@@ -114,13 +118,30 @@ class RayPool:
         """How many are at work."""
         return len(self.crew.ready)
 
-    def start(self) -> None:
-        """Return when as many workers as the run needs have compiled their kernels."""
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+        return self._queue.retries if self._queue else 0
+
+    def start(self, patience: float = 0.0) -> None:
+        """Return when as many workers as the run needs have compiled their kernels.
+
+        Args:
+            patience: seconds after that to wait for others that there is room for.
+        """
         while len(self.crew.ready) < self.crew.least:
-            ready, _ = ray.wait(list(self.crew.starting), timeout=_TICK_SECONDS)
-            for ref in ready:
-                self.crew.go_on_starting(ref)
-            self.crew.look_after()
+            self._go_on_starting()
+        deadline = time.monotonic() + patience
+        while self.crew.starting and time.monotonic() < deadline:
+            if len(self.crew.ready) >= room_for(self._cluster):
+                break
+            self._go_on_starting()
+
+    def _go_on_starting(self) -> None:
+        ready, _ = ray.wait(list(self.crew.starting), timeout=_TICK_SECONDS)
+        for ref in ready:
+            self.crew.go_on_starting(ref)
+        self.crew.look_after()
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
@@ -133,6 +154,7 @@ class RayPool:
         queue.
         """
         queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        self._queue = queue
         running: dict[Any, _Attempt] = {}
         while running or not queue.empty:
             self._hand_out(queue, running)
@@ -179,11 +201,12 @@ class RayPool:
             if isinstance(error.cause, OutputError):
                 raise error.cause from None
             cause = f"{type(error.cause).__name__}: {error.cause}"
-            return queue.failed(shard, cause, worker_died=False)
+            return queue.failed(shard, cause, worker_died=False, **attempt.member.where)
         except RayError as error:  # dead, out of memory, or out of reach: then it is to be dead
             attempt.member.kill()
             self.crew.replace(attempt.member)
-            return queue.failed(shard, f"its worker died ({first_line(error)})", worker_died=True)
+            cause = f"its worker died ({first_line(error)})"
+            return queue.failed(shard, cause, worker_died=True, **attempt.member.where)
         queue.succeeded(shard)
         # Rows that a filter left out took next to no time.
         worked = receipt.tally.derived + receipt.tally.bad
@@ -208,7 +231,7 @@ class RayPool:
                     f"its worker, {now - culprit.began:.0f} s into shard "
                     f"{culprit.shard.id}, was taken for hung and was ended (limits.shard_seconds)"
                 )
-                given_up = queue.failed(shard, cause, worker_died=True)
+                given_up = queue.failed(shard, cause, worker_died=True, **member.where)
                 if given_up:
                     yield given_up
             self.crew.replace(member)
@@ -219,6 +242,17 @@ class RayPool:
         shares = [shards[position :: len(members)] for position in range(len(members))]
         pairs = zip(members, shares, strict=True)
         return max(ray.get([member.actor.measure.remote(share) for member, share in pairs]))
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that any worker's process had at a time."""
+        return max(ray.get([member.actor.peak_bytes.remote() for member in self.crew.ready]))
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path on each node that has workers."""
+        if self._cluster.name == "local":
+            return [step(path)]
+        nodes = {member.address.node for member in self.crew.members if member.address}
+        return on_nodes(nodes, step, path)
 
     def close(self) -> None:
         """Stop the workers at once, and the Ray that was started for them."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from pipeline.data.shard import Shard
+from pipeline.log import about
 
 log = logging.getLogger("hyperdiag")
 
@@ -41,9 +42,13 @@ class ShardQueue:
         shards: to do, in order; taken one by one.
         max_attempts: after as many failures a shard is given up.
         pause: seconds before a failed shard is tried again, four times longer after each failure.
+
+    Attributes:
+        retries: failed attempts after which a shard was put back.
     """
 
     def __init__(self, shards: Iterable[Shard], max_attempts: int, pause: float = 0.0):
+        self.retries = 0
         self._fresh = iter(shards)
         self._next = next(self._fresh, None)
         # Failed ones, with the time from which on they may be tried again.
@@ -79,12 +84,25 @@ class ShardQueue:
         self._failures_in_a_row = 0
         self._attempts.pop(shard.id, None)
 
-    def failed(self, shard: Shard, cause: str, worker_died: bool) -> Failed | None:
-        """Put a failed shard back; return that it is given up where it was tried enough."""
+    def failed(
+        self, shard: Shard, cause: str, worker_died: bool, **where: str | int
+    ) -> Failed | None:
+        """Put a failed shard back; return that it is given up where it was tried enough.
+
+        Args:
+            shard: which.
+            cause: what happened.
+            worker_died: whether the worker is no more.
+            where: it was tried, for the log.
+        """
         self._attempts[shard.id] += 1
         self._failures_in_a_row += 1
         attempts = self._attempts[shard.id]
-        log.warning("shard %d failed (attempt %d): %s", shard.id, attempts, cause)
+        log.warning(
+            "shard %d failed (attempt %d): %s",
+            *(shard.id, attempts, cause),
+            extra=about(shard=shard.id, attempt=attempts, worker_died=worker_died, **where),
+        )
         if attempts >= self._max_attempts:
             return Failed(shard, attempts, cause)
         if worker_died:
@@ -92,6 +110,7 @@ class ShardQueue:
         pause = min(self._pause * 4 ** (attempts - 1), _LONGEST_PAUSE)
         queue = self._suspects if shard.id in self._alone else self._waiting
         queue.append((time.monotonic() + pause, shard))
+        self.retries += 1
         return None
 
 

@@ -8,14 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
-from pipeline.data.filesystem import Place, absolute, below, masked, resolve
-from pipeline.data.sink import RUN, SCRATCH, STAGED, SUCCESS
+from pipeline.data.filesystem import Place, absolute, below, resolve
+from pipeline.data.sink import RUN, STAGED, SUCCESS
 from pipeline.errors import UsageError
+from pipeline.masking import masked
 
-from .inventory import Inventory
-from .journal import JOURNAL, Journal
+from .inventory import take_stock
 from .lock import is_locked
-from .plan import Plan
+from .plan import Plan, plan_at
 from .progress import duration
 from .pulse import DONE, INCOMPLETE, RUNNING, STOPPED, read_pulse
 from .summary import print_summary
@@ -38,14 +38,10 @@ def load_plan(path: str) -> Plan:
     Raises:
         UsageError: if it holds none that can be read.
     """
-    output = resolve(path)
     try:
-        plan = Plan.load(output)
+        return plan_at(path)
     except ValueError as error:
         raise UsageError(f"output.path {masked(path)}: its plan cannot be read: {error}") from error
-    if plan is None:
-        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/plan.json")
-    return plan
 
 
 def status(path: str) -> dict[str, Any]:
@@ -98,10 +94,7 @@ def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:
 
 
 def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
-    inventory = Inventory(output, plan, update)
-    inventory.take(Journal(output / JOURNAL, output / SCRATCH))
-    for receipt in inventory.from_footers():
-        inventory.add(receipt)
+    inventory = take_stock(output, plan, update)
     tally = inventory.tally
     return {
         "plan": plan.digest,

@@ -1,36 +1,36 @@
 """Which method and tile a run freezes: as before, as configured, or as measured on its device."""
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.config import Config
 from pipeline.errors import UsageError
 from pipeline.hyperdual import AUTO, Choice, choose
 from pipeline.networks import Network, build_network
+from pipeline.own_process import NoAnswer, answer, ask
 
 from .own_modules import own_modules
-from .predecessor import earlier_settings
+from .plan import Settings
 from .worker import SINGLE_THREADED
 
-_ANSWER = "hyperdiag tuning: "
 _MOST_SECONDS = 300.0
 
 
 def chosen_method(
-    config: Config, network: Network, directions: Sequence[str], device: str
+    config: Config,
+    network: Network,
+    directions: Sequence[str],
+    device: str,
+    earlier: Settings | None,
 ) -> Choice:
     """Return the method and tile of this run.
 
-    What the plan in the output folder says is kept, if that was for the same network, directions,
-    dtype and device: timings differ from day to day, and a run that goes on must not. Otherwise the
-    outcome that this machine remembers is taken, or the candidates are timed where workers will
-    run: in this process for `cluster=inline`, on a worker's core or device of this machine for
-    `cluster=local`, in a task on the cluster for `cluster=existing`.
+    What the earlier plan in the output folder says is kept, if that was for the same network,
+    directions, dtype and device: timings differ from day to day, and a run that goes on must not.
+    Otherwise the outcome that this machine remembers is taken, or the candidates are timed where
+    workers will run: in this process for `cluster=inline`, on a worker's core or device of this
+    machine for `cluster=local`, in a task on the cluster for `cluster=existing`.
 
     Raises:
         UsageError: if the network cannot be timed, with the reason.
@@ -44,7 +44,7 @@ def chosen_method(
         "dtype": how.dtype,
         "pin": config.cluster.pin and device == "cpu",
     }
-    before = _frozen_before(config, network, job, device)
+    before = _frozen_before(earlier, network, job, device)
     if before is not None:
         return before
     known = _choose(network, job, None, device) if device == "cpu" else None
@@ -90,12 +90,11 @@ def _choose(
 
 
 def _frozen_before(
-    config: Config, network: Network, job: Mapping[str, Any], device: str
+    earlier: Settings | None, network: Network, job: Mapping[str, Any], device: str
 ) -> Choice | None:
-    settings = earlier_settings(config)
-    if settings is None:
+    if earlier is None:
         return None
-    how, digest = settings["derivatives"], settings["network"]["digest"]
+    how, digest = earlier["derivatives"], earlier["network"]["digest"]
     choice = Choice(how["method"], how["tile"])
     same = (digest, how["directions"], how["dtype"], how["device"]) == (
         network.digest,
@@ -112,27 +111,12 @@ def _in_process(job: Mapping[str, Any], device: str) -> Choice:
     platforms = "cpu" if device == "cpu" else "cuda,cpu"
     failure = f"derivatives.method={job['method']}: timing it failed"
     mend = "give method and tile, such as derivatives.method=hyperdual derivatives.tile=32"
+    environment = {**SINGLE_THREADED, "JAX_PLATFORMS": platforms}
     try:
-        done = subprocess.run(
-            # Without the current folder first: a `pipeline` of the user's is not ours.
-            [sys.executable, "-P", "-m", __name__],
-            input=json.dumps(job),
-            capture_output=True,
-            text=True,
-            env={**os.environ, **SINGLE_THREADED, "JAX_PLATFORMS": platforms},
-            timeout=_MOST_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(f"{failure}: no answer in {_MOST_SECONDS:g} s; {mend}") from error
-    # Whatever the user's code prints besides.
-    answers = [line for line in done.stdout.splitlines() if line.startswith(_ANSWER)]
-    if done.returncode != 0 or not answers:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise UsageError(f"{failure}: {reason}; {mend}")
-    return Choice(*json.loads(answers[0].removeprefix(_ANSWER)))
+        return Choice(*ask(__name__, job, environment, _MOST_SECONDS))
+    except NoAnswer as error:
+        raise UsageError(f"{failure}: {error}; {mend}") from error
 
 
 if __name__ == "__main__":
-    # The network's own module may be in the current folder.
-    sys.path.insert(0, str(Path.cwd()))
-    print(f"\n{_ANSWER}{json.dumps(measure(json.load(sys.stdin)))}", flush=True)
+    answer(measure)

@@ -31,8 +31,8 @@ class Verifier:
     """
 
     def __init__(self, plan: Plan, rows: int | None = None):
-        network, how = plan.settings["network"], plan.settings["derivatives"]
-        self._network = network["settings"]
+        how = plan.settings["derivatives"]
+        self._network = plan.network
         built = build_network(self._network, "float64")
         self._wrt = built.wrt(how["directions"])
         self._quantities: list[str] = how["outputs"]

@@ -55,7 +55,7 @@ class Worker:
         self.plan = plan
         self.output = resolve(output_path)
         network, how = plan.settings["network"], plan.settings["derivatives"]
-        built = build_network(network["settings"], how["dtype"])
+        built = build_network(plan.network, how["dtype"])
         if built.digest != network["digest"]:
             raise HyperdiagError(
                 f"network '{built.name}' was planned with digest {network['digest']}, but this "
@@ -90,26 +90,25 @@ class Worker:
         return dict(self._under_way)
 
     def compute(self, points: np.ndarray) -> Arrays:
-        """Return the quantities of up to a batch of points.
+        """Return the quantities of up to a batch of points; for one thread at a time.
 
         Where the device has no memory for a batch of tiles, it is halved, from then on, down to a
         tile: the bits of a row do not depend on it. Without tiles they do, and it is the end.
         """
-        with self._lock:
-            while True:
-                try:
-                    return self._in_parts(points)
-                except jax.errors.JaxRuntimeError as error:
-                    if "RESOURCE_EXHAUSTED" not in str(error):
-                        raise
-                    if self._at_once <= self._tile:
-                        raise HyperdiagError(
-                            f"the device has no memory for {self._at_once} rows at once ({error}); "
-                            f"take derivatives.tile={max(self._at_once // 4, 1)}"
-                        ) from error
-                    tiles = -(-self._at_once // self._tile) // 2
-                    self._at_once = max(tiles, 1) * self._tile
-                    log.warning("out of device memory: now %d rows at once", self._at_once)
+        while True:
+            try:
+                return self._in_parts(points)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                if self._at_once <= self._tile:
+                    raise HyperdiagError(
+                        f"the device has no memory for {self._at_once} rows at once ({error}); "
+                        f"take derivatives.tile={max(self._at_once // 4, 1)}"
+                    ) from error
+                tiles = -(-self._at_once // self._tile) // 2
+                self._at_once = max(tiles, 1) * self._tile
+                log.warning("out of device memory: now %d rows at once", self._at_once)
 
     def _in_parts(self, points: np.ndarray) -> Arrays:
         """Fewer points are padded with the last of them: the kernel always sees one shape."""
@@ -163,7 +162,7 @@ class Worker:
                 if tally.read != shard.rows:
                     name = self.plan.source.file_name(shard)
                     raise InputError(f"{name}: {tally.read} rows read, {shard.rows} planned")
-                with clock("verify"):
+                with self._lock, clock("verify"):
                     self._verify(sample, tally)
                 receipt = Receipt(shard.id, tally, clock.seconds)
                 with clock("write"):
@@ -192,7 +191,7 @@ class Worker:
             if self.plan.settings["limits"]["out_of_range"] == "quarantine":
                 refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
             fill_bad_rows(points, faults.bad)
-        with clock("compute"):
+        with self._lock, clock("compute"):  # waiting for the others' turns is no computing
             computed = self.compute(points)
         with clock("write"):
             self._check_finite(computed, faults)
@@ -212,8 +211,7 @@ class Worker:
     def _verify(self, sample: "_Sample", tally: Tally) -> None:
         if self._verifier and sample.points:
             computed = tuple(np.stack(arrays) for arrays in zip(*sample.computed, strict=True))
-            with self._lock:
-                self._verifier.verify(np.stack(sample.points), computed, tally)
+            self._verifier.verify(np.stack(sample.points), computed, tally)
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""

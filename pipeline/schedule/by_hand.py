@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import RunIncomplete
-from pipeline.run.file_lock import is_locked
+from pipeline.run.file_lock import holder_of
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
 
@@ -48,7 +48,7 @@ def run_by_hand(
     given = order(folder, entry, run, flags, keep_logs)
     log.info("%s %s: %s", entry.name, utc_text(tick), given.shown)
     log.info("log %s", given.log)
-    if is_locked(folder / LOCKS / entry.name):
+    if holder_of(folder / LOCKS / entry.name) is not None:
         log.info("a run of the entry is under way; this one waits for it")
     process = start(given)
     try:

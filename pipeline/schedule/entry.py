@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
 from yaml import YAMLError
 
 from pipeline.complaints import sentences
-from pipeline.data.filesystem import masked
 from pipeline.errors import UsageError, closest, listed
+from pipeline.masking import masked
 
 from .trigger import cron_trigger, interval_trigger, ticks
 

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
-from pipeline.run.file_lock import is_locked
+from pipeline.run.file_lock import holder_of
 from pipeline.run.progress import duration
 
 from .attempt import LOGS
@@ -33,7 +33,7 @@ def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]
     names = [*[entry.name for entry in entries], *(history.entries() if history else [])]
     return {
         "state": str(folder),
-        "serving": is_locked(folder / LOCK),
+        "serving": holder_of(folder / LOCK) is not None,
         "entries": [
             {
                 "name": entry.name,

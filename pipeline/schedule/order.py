@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.data.filesystem import masked
+from pipeline.masking import masked
 
 from .attempt import LOGS, Job, Order
 from .entry import Entry

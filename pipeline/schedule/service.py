@@ -84,8 +84,8 @@ class Service:
         lock = FileLock(self._folder / LOCK)
         if not lock.take():
             raise UsageError(
-                f"another scheduler is at work on schedule.state {self._folder} ({lock.holder()}): "
-                "stop it, or give another schedule.state"
+                f"another scheduler is at work on schedule.state {self._folder} "
+                f"({lock.signature()}): stop it, or give another schedule.state"
             )
         lock.sign(f"process {os.getpid()}, since {utc_text(datetime.now(UTC))}")
         self._history = History(self._folder)

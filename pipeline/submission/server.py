@@ -12,8 +12,8 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
 
-from pipeline.data.filesystem import masked
 from pipeline.errors import HyperdiagError, UsageError
+from pipeline.masking import masked
 
 _HERE = "http://127.0.0.1:8265"
 _ADDRESS = "RAY_API_SERVER_ADDRESS"
@@ -160,8 +160,8 @@ def _status(error: RuntimeError) -> int:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = masked(str(error)).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return masked(lines[0])[:300]
 
 
 @contextlib.contextmanager

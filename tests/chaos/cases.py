@@ -161,6 +161,7 @@ def _config(rng: Rng, folder: Path, rows: Rows, file: str | None) -> dict[str, A
         },
         "cluster": {"name": "inline"},
         "limits": {"max_bad_fraction": 1.0, "max_attempts": int(rng.integers(1, 3))},
+        "run": {"date": "2026-11-23"},
     }
 
 

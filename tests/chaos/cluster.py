@@ -5,16 +5,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
+
+from tests.ray_head import client_port, free_port
 
 # A lost node is noticed within three seconds; Ray's own patience is for machines far apart.
 _HEALTH_CHECKS = {
@@ -130,24 +130,33 @@ class Cluster:
     """A head without CPUs and nodes of one CPU each, all of them real `ray start` processes.
 
     Args:
-        size: how many nodes, besides the head.
+        size: how many nodes, besides the head. The first has a resource "n1", and so on.
+        job_server: whether the head has one, at `server`.
     """
 
-    def __init__(self, size: int = 2):
+    def __init__(self, size: int = 2, job_server: bool = False):
         self.folder = Path(tempfile.mkdtemp(prefix="hdc-"))  # short, since it holds sockets
         self.address = f"127.0.0.1:{free_port()}"
         self.nodes: list[Node] = []  # the head not among them
         self._size = size
         self._started = 0
         port = self.address.rpartition(":")[2]
+        dashboard = ["--include-dashboard=false"]
+        if job_server:
+            self.server = f"http://127.0.0.1:{free_port()}"
+            dashboard = [
+                *("--include-dashboard=true", "--dashboard-host=127.0.0.1"),
+                f"--dashboard-port={self.server.rpartition(':')[2]}",
+                f"--dashboard-agent-listen-port={free_port()}",
+            ]
         self._head = Node(
             self.folder / "head",
             *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-            *("--include-dashboard=false", *client_port()),
+            *(*dashboard, *client_port()),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:
-            _wait_for(self._head.is_up, "the head does not start")
+            wait_for(self._head.is_up, "the head does not start")
             self.restore()
         except BaseException:
             self.close()
@@ -161,6 +170,7 @@ class Cluster:
             # An address of its own, as nodes have.
             f"--node-ip-address=127.0.{os.getpid() % 250}.{1 + self._started % 250}",
             *(f"--address={self.address}", "--num-cpus=1"),
+            f'--resources={{"n{self._started}": 1}}',
         )
         self.nodes.append(node)
 
@@ -175,11 +185,11 @@ class Cluster:
             self.kill_node(node)
         while len(self.nodes) < self._size:
             self.add_node()
-        _wait_for(lambda: all(node.is_up() for node in self.nodes), "a node does not start")
+        wait_for(lambda: all(node.is_up() for node in self.nodes), "a node does not start")
 
     def wait_for_a_node(self) -> None:
         """Wait until a node has registered."""
-        _wait_for(lambda: any(node.is_up() for node in self.nodes), "no node starts")
+        wait_for(lambda: any(node.is_up() for node in self.nodes), "no node starts")
 
     def close(self) -> None:
         """Kill everything and remove its folder."""
@@ -188,21 +198,9 @@ class Cluster:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _wait_for(condition: Callable[[], bool], complaint: str) -> None:
+def wait_for(condition: Callable[[], bool], complaint: str) -> None:
+    """Return when a condition holds; fail with a complaint if it takes too long."""
     deadline = time.monotonic() + _START_SECONDS
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.1)
-
-
-def client_port() -> list[str]:
-    """Return what keeps the server of Ray's client off the port of others."""
-    # Where Ray's client is installed its server starts, on a port that is the same for all.
-    return [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -10,9 +10,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from ray.job_submission import JobSubmissionClient
 
+from tests.ray_head import client_port, free_port
 from tests.schedule.nightly import CHAIN, Nightly, Watch, kill_all, overlaps, wait
 
-from .cluster import Node, client_port, free_port
+from .cluster import Node
 
 pytestmark = pytest.mark.chaos
 

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from pipeline.data.filesystem import absolute, is_uri, masked, publish, resolve, write_whole
+from pipeline.data.filesystem import absolute, is_uri, publish, resolve, write_whole
 from pipeline.errors import OutputError, UsageError
+from pipeline.masking import masked
 
 
 def test_absolute_relative_and_home_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):

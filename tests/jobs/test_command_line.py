@@ -33,7 +33,8 @@ def test_cfg_job_prints_the_composed_configuration(hyperdiag):
     assert shown["network"]["name"] == "chain"
     assert shown["derivatives"]["wrt"] == ["x1"]
     assert set(shown) == {
-        *("network", "dataset", "derivatives", "output", "cluster", "limits", "run")
+        *("network", "dataset", "derivatives", "output", "cluster", "limits", "run"),
+        *("notify", "log"),
     }
 
 

@@ -67,7 +67,7 @@ def test_command_says_what_was_checked_and_what_is_wrong(output, verify):
         ([], "output.path is required"),
         (["output.path=nowhere"], "output.path nowhere holds no run"),
         (["output.path=x", "shard=1"], "unknown key 'shard' (closest: 'shards')"),
-        (["output.path=x", "rows=0"], "rows must be greater than 0"),
+        (["output.path=x", "rows=-1"], "rows must be greater than or equal to 0"),
         (["output.path=x", "format=yaml"], "format must be one of text, json"),
         (["output.path=s4://user:secret@x"], "cannot open s4://***@x"),
     ],

@@ -12,8 +12,32 @@ from pipeline.run.audit import audit
 from pipeline.run.job import derive
 from pipeline.run.ledger import Ledger
 from pipeline.run.plan import Plan
+from pipeline.run.worker import Worker
 
 SHARD_ROWS = 2
+
+# `derive` in a process that the kernel ends when a step is taken once too often.
+KILLED = """
+import os, signal, sys
+from jobs.derive import main
+from pipeline.run import ledger, worker
+
+def deadly(owner, name, survived):
+    original = getattr(owner, name)
+    def dies(*arguments):
+        nonlocal survived
+        survived -= 1
+        if survived < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+    setattr(owner, name, dies)
+
+where, survived = sys.argv[1].split(":")
+deadly({"work": worker.Worker, "publish": ledger.Ledger}[where],
+       {"work": "derive", "publish": "_freeze"}[where], int(survived))
+sys.argv[1:] = sys.argv[2:]
+main()
+"""
 
 
 class Died(BaseException):
@@ -163,3 +187,49 @@ def _filesystem(fragile, dies_at):
             return super().open_output_stream(*arguments, **options)
 
     return FragileFileSystem()
+
+
+def changes(book):
+    """Let files come (before, between and after the others), change and go."""
+    for name in ("a", "d", "z"):
+        book.write(name, 5, bad=name == "d")
+    book.write("c", 4)
+    book.remove("i")
+
+
+def stamps(folder):
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def shown(book):
+    """What a reader of the output sees: times, inodes and bytes."""
+    seen = {
+        name: stamp
+        for name, stamp in stamps(book.out).items()
+        if name.startswith(("data/", "quarantine/")) or name in ("_SUCCESS", "run/manifest.json")
+    }
+    return seen, {name: (book.out / name).read_bytes() for name in seen}
+
+
+def check_against_fresh(book, tmp_path, configure):
+    book.check()
+    fresh = Book(tmp_path, configure)
+    fresh.out = tmp_path / "fresh"
+    fresh.derive("output.mode=overwrite")
+    assert book.content() == fresh.content()
+
+
+def die_after(monkeypatch, shards):
+    """Let the run die in place of the next shard."""
+    left, derive = count(), Worker.derive
+
+    def dies(self, shard):
+        if next(left) == shards:
+            raise Died
+        return derive(self, shard)
+
+    monkeypatch.setattr(Worker, "derive", dies)

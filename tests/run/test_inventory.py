@@ -16,8 +16,7 @@ from pipeline.run.journal import JOURNAL, Journal
 from pipeline.run.plan import Plan
 from pipeline.run.receipt import Tally
 
-from .book import Book
-from .test_update import KILLED
+from .book import KILLED, Book
 
 
 @pytest.fixture

@@ -37,7 +37,9 @@ def test_progress_without_a_terminal_is_a_plain_line(monkeypatch, capsys):
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     lines = []
     monkeypatch.setattr(
-        logging.getLogger("hyperdiag"), "info", lambda text, *values: lines.append(text % values)
+        logging.getLogger("hyperdiag"),
+        "info",
+        lambda text, *values, **_: lines.append(text % values),
     )
     meter = Meter(total=1000, done=0, workers=2)
     with shown(meter) as display:

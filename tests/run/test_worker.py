@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pyarrow as pa
@@ -5,7 +7,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import HyperdiagError, InputError
-from pipeline.run.plan import Plan
 from pipeline.run.planner import make_plan
 from pipeline.run.worker import Worker
 
@@ -129,7 +130,7 @@ def test_worker_that_builds_another_network_refuses(worker):
     settings = made.plan.settings
     other = {**settings, "network": {**settings["network"], "digest": "0" * 16}}
     with pytest.raises(HyperdiagError, match="give the workers the same code and weights"):
-        Worker(Plan(other, made.plan.files), "out")
+        Worker(replace(made.plan, settings=other), "out")
 
 
 def test_derive_of_a_file_that_changed_fails_by_name(worker, tmp_path):

@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from pipeline.data.filesystem import masked, resolve
+from pipeline.data.filesystem import resolve
 from pipeline.data.parquet_listing import list_parquet
 from pipeline.data.store import is_passing, without_tries
 from pipeline.errors import UsageError
+from pipeline.masking import masked
 
 from .conftest import KEY, SECRET
 

@@ -1,4 +1,4 @@
-"""The folder that a Ray of our own keeps its files in, and those that killed runs left behind."""
+"""A temporary folder, of a Ray of our own or of a probe, and those that killed runs left."""
 
 import contextlib
 import fcntl
@@ -10,7 +10,7 @@ _PREFIX = "hd-"  # short, since the folder holds sockets
 _LOCK = "driver.lock"
 
 
-class RayFolder:
+class OwnFolder:
     """A new folder, held by a lock that the kernel drops when this process ends, however it ends.
 
     Attributes:

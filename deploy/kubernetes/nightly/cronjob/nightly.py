@@ -1,0 +1,202 @@
+"""Create the RayJob of a night's tick, unless it is there already, and wait for its end.
+
+It runs in a pod of the CronJob, from a ConfigMap, with nothing but Python's own library.
+
+Exit codes: 0 the RayJob succeeded; 1 it failed; 2 usage; 3 the API server refused, or is away.
+"""
+
+import argparse
+import datetime
+import json
+import re
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+_SERVER = "https://kubernetes.default.svc"
+_DAY = re.compile(r"-(\d{4}-\d{2}-\d{2})$")
+_MINUTES = re.compile(r"-(\d{6,10})$")
+# Of a request that nobody answers: for about two minutes.
+_TRIES, _PAUSE_SECONDS = 8, 15.0
+
+
+class Refused(Exception):
+    """The API server did not do as asked.
+
+    Args:
+        message: what it said.
+        code: of HTTP; 0 where there was no answer.
+    """
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
+
+
+def day_of(job: str) -> str:
+    """Return the day that a Job is for, in UTC.
+
+    The CronJob controller names a Job after the minute it was due (since 1970); one that was
+    created by hand, to catch up or to do a day again, has the day at the end of its name.
+
+    Raises:
+        ValueError: if the name tells no day.
+    """
+    if day := _DAY.search(job):
+        return datetime.date.fromisoformat(day[1]).isoformat()
+    if minutes := _MINUTES.search(job):
+        due = datetime.datetime.fromtimestamp(60 * int(minutes[1]), datetime.UTC)
+        return due.date().isoformat()
+    raise ValueError(
+        f"the name of Job {job} tells no day; by hand it is "
+        "kubectl create job --from=cronjob/NAME NAME-2026-11-23"
+    )
+
+
+def for_day(template: dict[str, Any], day: str, queue: str | None) -> dict[str, Any]:
+    """Return the RayJob of a day.
+
+    Args:
+        template: the suspended RayJob as the API server has it.
+        day: an ISO date.
+        queue: of Kueue, which is to start it; None starts it at once.
+    """
+    metadata = template["metadata"]
+    labels = dict(metadata.get("labels", {}))
+    if queue:
+        labels["kueue.x-k8s.io/queue-name"] = queue
+    spec = template["spec"] | {
+        "entrypoint": f"{template['spec']['entrypoint']} run.date={day}",
+        "suspend": bool(queue),
+    }
+    return {
+        "apiVersion": template["apiVersion"],
+        "kind": template["kind"],
+        # A day has one name, so that no two ticks, tries or people run it twice at once.
+        "metadata": {"name": f"{metadata['name']}-{day}", "labels": labels},
+        "spec": spec,
+    }
+
+
+class Rayjobs:
+    """RayJobs of a namespace, by way of the API server.
+
+    Args:
+        server: its address.
+        namespace: which.
+        account: folder with the pod's token and the server's certificate authority.
+    """
+
+    def __init__(self, server: str, namespace: str, account: str):
+        self._url = f"{server}/apis/ray.io/v1/namespaces/{namespace}/rayjobs"
+        self._account = Path(account)
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return one.
+
+        Raises:
+            Refused: if there is none, or this account may not read it.
+        """
+        return self._ask(f"{self._url}/{name}")
+
+    def create(self, rayjob: dict[str, Any]) -> bool:
+        """Create one; return False if there is one of that name.
+
+        Raises:
+            Refused: if it is invalid, or this account may not create it.
+        """
+        try:
+            self._ask(self._url, json.dumps(rayjob).encode())
+        except Refused as refused:
+            if refused.code == 409:
+                return False
+            raise
+        return True
+
+    def _ask(self, url: str, body: bytes | None = None) -> dict[str, Any]:
+        for left in reversed(range(_TRIES)):
+            # Read each time: the kubelet renews it.
+            token = (self._account / "token").read_text(encoding="utf-8").strip()
+            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+            request = urllib.request.Request(url, body, headers)
+            context = ssl.create_default_context(cafile=str(self._account / "ca.crt"))
+            try:
+                with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                passing = error.code >= 500 or error.code == 429
+                if not passing or not left:
+                    told = error.read().decode(errors="replace")[:500]
+                    message = f"{request.get_method()} {url}: {error.code} {told}"
+                    raise Refused(message, error.code) from error
+            except OSError as error:
+                if not left:
+                    raise Refused(f"{request.get_method()} {url}: {error}", 0) from error
+            time.sleep(_PAUSE_SECONDS)
+        raise AssertionError("the last try returns or raises")
+
+
+def wait(rayjobs: Rayjobs, name: str, seconds: float) -> bool:
+    """Return whether a RayJob succeeded, when it has ended; what becomes of it is printed.
+
+    Args:
+        rayjobs: where it is.
+        name: which.
+        seconds: between two looks.
+
+    Raises:
+        Refused: if it is gone.
+    """
+    before = None
+    while True:
+        status = rayjobs.get(name).get("status", {})
+        state, job = status.get("jobDeploymentStatus"), status.get("jobStatus")
+        if (state, job) != before:
+            print(f"{name}: {state or 'new'}, {job or 'not submitted'}", flush=True)
+            before = state, job
+        if state in ("Complete", "Failed"):
+            if state == "Failed" or job != "SUCCEEDED":
+                print(f"{name}: {status.get('reason')} {status.get('message')}", file=sys.stderr)
+                return False
+            return True
+        time.sleep(seconds)
+
+
+def main() -> int:
+    """Do what the command line says; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--template", required=True, help="the suspended RayJob to copy")
+    parser.add_argument("--namespace", required=True)
+    parser.add_argument("--job", required=True, help="the Job that this is")
+    parser.add_argument("--job-uid", required=True)
+    parser.add_argument("--queue", help="of Kueue")
+    parser.add_argument("--server", default=_SERVER)
+    parser.add_argument("--account", default=_ACCOUNT)
+    parser.add_argument("--look-every", type=float, default=15.0, help="seconds")
+    options = parser.parse_args()
+    try:
+        day = day_of(options.job)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    rayjobs = Rayjobs(options.server, options.namespace, options.account)
+    try:
+        rayjob = for_day(rayjobs.get(options.template), day, options.queue)
+        name = rayjob["metadata"]["name"]
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": options.job}
+        rayjob["metadata"]["ownerReferences"] = [owner | {"uid": options.job_uid}]
+        if not rayjobs.create(rayjob):
+            print(f"{name} is there already: this day has been started before", flush=True)
+        return 0 if wait(rayjobs, name, options.look_every) else 1
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

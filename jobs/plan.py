@@ -1,0 +1,61 @@
+"""What a run would do, its time, size and cost, and nothing done of it."""
+
+import json
+from functools import cache
+from typing import Annotated, Literal
+
+from omegaconf import DictConfig, open_dict
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.config import load_config, load_section
+from pipeline.errors import UsageError
+from pipeline.run.forecast import Price, forecast
+from pipeline.run.forecast_table import print_forecast
+from pipeline.run.process import age_seconds
+
+from ._command import run
+
+
+class _Cost(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    per_worker_hour: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    currency: str = ""
+
+
+class PlanConfig(BaseModel):
+    """What this job adds to the configuration of `derive`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    cost: _Cost = _Cost()
+    format: Literal["text", "json"] = "text"
+
+
+def task(composed: DictConfig) -> None:
+    """Say what `derive` would do; complain as it would."""
+    launch = _launch_seconds()
+    with open_dict(composed):
+        own = {key: composed.pop(key) for key in PlanConfig.model_fields}
+    options = load_section(PlanConfig, DictConfig(own))
+    config = load_config(composed)
+    found = forecast(config, Price(**options.cost.model_dump()), launch)
+    if options.format == "json":
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    else:
+        print_forecast(found)
+    if found["output"]["problems"]:
+        raise UsageError(found["output"]["problems"])
+
+
+@cache  # of a sweep the first: the others have no process of their own
+def _launch_seconds() -> float:
+    return age_seconds()
+
+
+def main() -> None:
+    """Run from the command line."""
+    run("plan", task)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""How a command ends, as a number."""
+
+from pipeline.errors import UsageError
+
+from .stoppable import Stopped
+
+DONE, INCOMPLETE, USAGE = 0, 1, 2
+
+
+def exit_code(error: BaseException | None) -> int:
+    """Return the exit code of a command that an error ended, or none.
+
+    0 done; 1 finished but incomplete, or failed; 2 configuration or usage; 128 + n signal n.
+    """
+    if error is None:
+        return DONE
+    if isinstance(error, Stopped):
+        return 128 + error.number
+    return USAGE if isinstance(error, UsageError) else INCOMPLETE

@@ -1,0 +1,134 @@
+"""What Prometheus would scrape of real runs on a real cluster, beside their manifests."""
+
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from urllib.request import urlopen
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from pipeline.run.job import derive
+from pipeline.run.metrics import COUNTERS, GAUGES
+from tests.ray_head import free_port, ray_head
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The address of a cluster that passes metrics on each second, and of what it exports."""
+    port = free_port()
+    options = (
+        *("--include-dashboard=false", f"--metrics-export-port={port}"),
+        '--system-config={"metrics_report_interval_ms": 1000}',
+    )
+    with ray_head(*options) as head:
+        yield head.address, f"http://127.0.0.1:{port}/metrics"
+
+
+@pytest.fixture
+def run(cluster, configure, tmp_path):
+    x1 = np.linspace(-1, 1, 400)
+    x1[130], x1[10:13], x1[390] = 666.0, np.nan, np.inf
+    table = pa.table({"x1": x1, "x2": np.arange(400) / 7.0})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=50)
+
+    def derived(*overrides):
+        return derive(
+            *configure(
+                *("dataset=parquet", f"dataset.path={tmp_path}/rows.parquet"),
+                *("dataset.shard_rows=50", "network=python", "network.n_inputs=2"),
+                *("cluster=existing", f"cluster.address={cluster[0]}", "cluster.workers=2"),
+                *(
+                    "derivatives.method=hyperdual",
+                    "derivatives.tile=1",
+                    "derivatives.verify_rows=0",
+                ),
+                *(f"output.path={tmp_path}/out", *overrides),
+            )
+        )
+
+    return derived
+
+
+def scraped(url, run=None):
+    """Return {(name, tags of interest): value}, added up over the commands of a run."""
+    found = Counter()
+    with urlopen(url, timeout=10) as answer:
+        text = answer.read().decode()
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if "hyperdiag" in sample.name and run in (None, sample.labels["run"]):
+                tag = sample.labels.get("code") or sample.labels.get("stage") or ""
+                found[sample.name.removeprefix("ray_hyperdiag_"), tag] += sample.value
+    return found
+
+
+def settled(url, run):
+    """Return what is scraped once it stays the same: Ray's agent takes a moment to take it in."""
+    deadline = time.monotonic() + 20
+    last, found = None, scraped(url, run)
+    while found != last:
+        assert time.monotonic() < deadline, "the metrics do not come to rest"
+        time.sleep(1.5)
+        last, found = found, scraped(url, run)
+    return found
+
+
+class Watching(threading.Thread):
+    """Scrapes again and again until it is told to stop; keeps what it saw."""
+
+    def __init__(self, url):
+        super().__init__(daemon=True)
+        self._url, self._over, self.seen = url, threading.Event(), []
+
+    def run(self):
+        while not self._over.wait(0.2):
+            with suppress(OSError):  # the agent starts after the head
+                self.seen.append(scraped(self._url))
+
+    def stop(self):
+        self._over.set()
+        self.join()
+
+
+def test_metrics_scraped_during_a_run_and_after_it_add_up_to_the_manifest(run, cluster, tmp_path):
+    killer = (
+        "network.target=tests.run.networks:killer",
+        f"network.kwargs={{marker: '{tmp_path}/marker'}}",
+    )
+    watching = Watching(cluster[1])
+    watching.start()
+    try:
+        # The shards that were under way when the worker died wait so long, the others are done.
+        first = run(*killer, "limits.retry_seconds=4")
+    finally:
+        watching.stop()
+    during = [found for found in watching.seen if 0 < found["rows_derived_total", ""] < 396]
+    assert during, "nothing was seen of the run while it was at work"
+    assert during[-1]["rows_planned", ""] == 400
+    assert 1 <= during[-1]["workers", ""] <= 2
+    assert 0 < during[-1]["kernel_share", ""] <= 1
+    found = settled(cluster[1], first["plan"])
+    rows = first["rows"]
+    assert found["rows_read_total", ""] == rows["read"] == 400
+    assert found["rows_derived_total", ""] == rows["derived"] == 396
+    codes = {tag: value for (name, tag), value in found.items() if name.startswith("rows_quar")}
+    assert codes == rows["quarantined"] == {"nan": 3, "infinite": 1}
+    assert found["shards_done_total", ""] == 8
+    # The worker that died took with it what else it had under way.
+    assert 1 <= found["retries_total", ""] <= 3
+    for stage, seconds in first["seconds"]["stages"].items():
+        assert found["stage_seconds_total", stage] == pytest.approx(seconds, abs=2e-3)
+    # What is lost is done again, by another command; what was done before is not counted twice.
+    for shard in (3, 4):
+        (tmp_path / f"out/data/part-{shard:07d}.parquet").unlink()
+    assert run(*killer)["rows"] == rows
+    after = settled(cluster[1], first["plan"])
+    assert after["rows_derived_total", ""] == rows["derived"] + 100
+    assert after["shards_done_total", ""] == 10
+    known = {f"{name}_total" for name in COUNTERS} | set(GAUGES)
+    assert {f"hyperdiag_{name}" for name, _ in after} <= known
