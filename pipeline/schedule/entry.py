@@ -16,7 +16,7 @@ from yaml import YAMLError
 
 from pipeline.complaints import sentences
 from pipeline.errors import UsageError, closest, listed
-from pipeline.masking import masked
+from pipeline.masking import masked, masked_text
 
 from .trigger import cron_trigger, interval_trigger, ticks
 
@@ -169,7 +169,7 @@ def read_entries(
             found = list(error.problems)
         else:
             entries += [entry] if entry.settings.active else []
-        problems += [f"schedule entry {path}: {masked(problem)}" for problem in found]
+        problems += [f"schedule entry {path}: {masked_text(problem)}" for problem in found]
     if problems:
         raise UsageError(problems)
     if not entries:

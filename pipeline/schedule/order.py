@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.masking import masked
+from pipeline.masking import masked, masked_text
 
 from .attempt import LOGS, Job, Order
 from .entry import Entry
@@ -39,7 +39,7 @@ def order(
         tick=run.tick,
         attempt=run.attempt,
         command=[entry.job, *arguments],
-        shown=f"hyperdiag {entry.job} {shlex.join(map(masked, arguments))}",
+        shown=masked_text(f"hyperdiag {entry.job} {shlex.join(map(masked, arguments))}"),
         job=job,
         log=str(folder / LOGS / run.entry / f"{run.key}.log"),
         keep_logs=keep_logs,
