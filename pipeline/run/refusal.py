@@ -59,11 +59,11 @@ def refuse_unwritable(output: Place, name: str) -> None:
         return
     folder = nearest(output)
     if not folder.is_dir():
-        raise UsageError(f"output.path {name} cannot be made: {folder} is no folder; give another")
+        raise UsageError(f"output.path {name}: cannot write below {folder}, which is no folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(
-            f"output.path {name} cannot be written: no permission for {folder}; mend that, or give "
-            "another output.path"
+            f"output.path {name}: cannot write {folder}: Permission denied; mend that, or give "
+            "another folder"
         )
 
 

@@ -196,29 +196,28 @@ def test_permission_denied_names_the_place_and_the_run_goes_on_after_the_mend(tm
     (tmp_path / "out").mkdir(mode=0o555)
     # Permissions do not hold for root, unless it gives that privilege up.
     unprivileged = ["setpriv", "--bounding-set=-dac_override"] if os.getuid() == 0 else []
-    command = [
-        *(*unprivileged, sys.executable, "-m", "jobs", "derive", "network=chain"),
-        BOX,
-        *("dataset.rows=100", f"output.path={tmp_path}/out", "cluster=inline"),
-        *("derivatives.method=hyperdual", "derivatives.tile=8"),
+    overrides = [
+        *("network=chain", BOX, "dataset.rows=100", f"output.path={tmp_path}/out"),
+        *("cluster=inline", "derivatives.method=hyperdual", "derivatives.tile=8"),
     ]
 
-    def run():
+    def run(job):
         return subprocess.run(
-            command,
+            [*unprivileged, sys.executable, "-m", "jobs", job, *overrides],
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
 
-    denied = run()
+    denied = run("derive")
     assert denied.returncode == 2, denied.stderr
+    assert run("plan").stderr == denied.stderr
     assert f"cannot write {tmp_path}/out" in denied.stderr
     assert "Permission denied" in denied.stderr
     assert "Traceback" not in denied.stderr
     (tmp_path / "out").chmod(0o777)
-    assert run().returncode == 0
+    assert run("derive").returncode == 0
 
 
 def test_two_runs_at_once_on_one_output_are_one_run_and_a_refusal(configure, rows, tmp_path):
