@@ -18,7 +18,7 @@ from pipeline.data.sink import QUARANTINE
 from pipeline.data.store import is_passing
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 from pipeline.log import about, name_run
-from pipeline.masking import masked
+from pipeline.masking import masked, masked_text
 
 from .finish import Finish
 from .inventory import Inventory
@@ -153,7 +153,7 @@ def _fill(
         raise
     except Exception as error:
         state = STOPPED if stoppable.stopped else INCOMPLETE  # Ray may have turned it into this
-        cause = str(error).partition("\n")[0]
+        cause = masked_text(str(error).partition("\n")[0])
         raise
     finally:
         failed = [[one.shard.id, one.cause] for one in work.failures]
