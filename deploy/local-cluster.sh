@@ -14,8 +14,8 @@
 #   RAY=ray                                           the command
 #
 # Dashboard and job server listen on loopback. Ray's own servers listen on every interface, whatever
-# address they are given, so the cluster asks for a token (RAY_AUTH_MODE=token): the one in
-# ~/.ray/auth_token, which `up` makes if there is none and every client of this user finds.
+# address they are given, so the cluster asks for a token: the one in ~/.ray/auth_token, which `up`
+# makes if there is none. With RAY_AUTH_MODE=token this user's commands send it.
 set -euo pipefail
 
 dir=${HYPERDIAG_CLUSTER_DIR:-/tmp/hyperdiag-cluster-$(id -u)}
@@ -104,6 +104,7 @@ up() {
   cat <<EOF
 A head and $nodes nodes with $cpus CPU each are up. Dashboard: http://127.0.0.1:$dashboard
 
+  export RAY_AUTH_MODE=token
   hyperdiag derive cluster=existing cluster.address=$head:$port
   hyperdiag submit submit.address=http://127.0.0.1:$dashboard
   $0 down

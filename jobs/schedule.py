@@ -8,7 +8,7 @@ from typing import Literal
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from pipeline.config import load_config, load_section
@@ -18,6 +18,7 @@ from pipeline.schedule.by_hand import run_by_hand
 from pipeline.schedule.entry import Entry, choose, read_entries
 from pipeline.schedule.listing import listing, print_listing
 from pipeline.schedule.service import Service
+from pipeline.submission import SubmitConfig
 
 from ._command import run
 from ._overrides import find_problems
@@ -72,14 +73,18 @@ def task(composed: DictConfig) -> None:
 
 
 def _problems(entry: Entry) -> list[str]:
-    """Return what is wrong with the overrides of an entry, as `derive` would find it when due."""
+    """Return what is wrong with the overrides of an entry, before it is due."""
     overrides = list(entry.settings.overrides)
-    found = find_problems("derive", overrides)
+    found = find_problems(entry.job, overrides)
     if found:
         return [f"overrides: {problem}" for problem in found]
     try:
         dated = [*overrides, f"run.date={entry.date_of(datetime.now(UTC))}"]
-        load_config(compose("derive", dated))
+        composed = compose(entry.job, dated)
+        if entry.job == "submit":
+            with open_dict(composed):
+                load_section(SubmitConfig, composed.pop("submit"), "submit.")
+        load_config(composed)
     except UsageError as error:
         return [f"overrides: {problem}" for problem in error.problems]
     except HydraException as error:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -16,16 +15,15 @@ from rich.table import Table
 from pipeline.config import Config, load_config, load_section
 from pipeline.console import plain_console
 from pipeline.data.filesystem import absolute
-from pipeline.errors import Problems, UsageError
+from pipeline.errors import HyperdiagError, Problems, UsageError
 from pipeline.masking import masked
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
-from pipeline.submission import Server, SubmitConfig, prepare, send, submit
+from pipeline.submission import Server, Submission, SubmitConfig, prepare, send
 from pipeline.submission.following import follow_all, how_to_go_on, wait_until_ended
 from pipeline.submission.submitting import LIVE
 
-from ._command import CONFIG_DIR, DONE, run
-from ._overrides import check_overrides
+from ._command import DONE, run
 
 
 class _Asked(NamedTuple):
@@ -63,30 +61,6 @@ def _is_ours(override: str) -> bool:
     return key == "submit" or key.startswith("submit.")
 
 
-def submit_overrides(
-    overrides: Sequence[str], options: SubmitConfig, submission_id: str | None = None
-) -> str:
-    """Submit the run that overrides of `derive` make; return its submission id.
-
-    Args:
-        overrides: of `derive`.
-        options: where to, and how.
-        submission_id: of the job, which is then run once.
-
-    Raises:
-        UsageError: if it cannot be done as configured.
-        ServerAway: if the server does not answer any more.
-    """
-    problems = check_overrides(CONFIG_DIR, "submit", list(overrides))
-    if problems:
-        raise UsageError(problems)
-    with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
-        composed = compose("submit", list(overrides))
-    with open_dict(composed):
-        del composed["submit"]
-    return submit(load_config(composed), overrides, options, submission_id)
-
-
 def finish() -> int:
     """Do what was asked for; return the exit code, of several runs the largest."""
     options = _asked[0].options
@@ -98,10 +72,24 @@ def finish() -> int:
         for _, config, overrides, config_dirs in _asked
         if config is not None
     ]
-    server = Server(options.address)
-    names = [send(server, submission) for submission in submissions]
-    if options.wait:
-        return _followed(server, names)
+    return _sent(Server(options.address), submissions, options.wait)
+
+
+def _sent(server: Server, submissions: Sequence[Submission], wait: bool) -> int:
+    """Submit runs; follow them, or else print their ids. What ends that leaves them running."""
+    names: list[str] = []
+    try:
+        with Stoppable():
+            for submission in submissions:
+                names.append(send(server, submission))
+            if wait:
+                return follow_all(server, names, _say)
+    except Stopped as stopped:
+        return _left_running(server, names, stopped)
+    except HyperdiagError:
+        if names:
+            print(how_to_go_on(server, names), file=sys.stderr)
+        raise
     for name in names:
         print(name)
     return DONE
@@ -132,21 +120,28 @@ def _short(overrides: Sequence[str]) -> str:
     return masked(" ".join(overrides))
 
 
-def _followed(server: Server, names: Sequence[str]) -> int:
-    """Print the logs of jobs until all have ended; a signal ends that, and leaves them running."""
+def _followed(server: Server, name: str) -> int:
+    """Print the log of a job until it has ended; a signal ends that, and leaves it running."""
     try:
         with Stoppable():
-            return follow_all(server, names, lambda line: print(line, flush=True))
+            return follow_all(server, [name], _say)
     except Stopped as stopped:
-        print(f"hyperdiag: {stopped}. {how_to_go_on(server, names)}", file=sys.stderr)
-        return 128 + stopped.number
+        return _left_running(server, [name], stopped)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _left_running(server: Server, names: Sequence[str], stopped: Stopped) -> int:
+    print(f"hyperdiag: {stopped}. {how_to_go_on(server, names)}", file=sys.stderr)
+    return 128 + stopped.number
 
 
 def _look_after(options: SubmitConfig) -> int:
     """Do what `submit.action` says to a job that was submitted before; return the exit code."""
-    server = Server(options.address)
     if options.action == "list":
-        _show(server.jobs())
+        _show(Server(options.address).jobs())
         return DONE
     name = options.id
     if name is None:
@@ -154,8 +149,9 @@ def _look_after(options: SubmitConfig) -> int:
             f"submit.action={options.action} of which job? Give submit.id=...; "
             "submit.action=list shows them"
         )
+    server = Server(options.address)
     if options.action == "follow":
-        return _followed(server, [name])
+        return _followed(server, name)
     job = server.job(name)
     if job is None:
         raise server.unknown(name)
@@ -166,9 +162,11 @@ def _look_after(options: SubmitConfig) -> int:
         server.stop(name)
         wait_until_ended(server, name)
         job = server.job(name) or job
-        print(f"job {name} is {job.status.value}; what it finished is kept, and goes on from there")
+        print(
+            f"job {name} is {job.status.value}; the same run, submitted again, does what is missing"
+        )
     else:
-        print(f"job {name} has ended before: it is {job.status.value}")
+        print(f"job {name} had ended before: it is {job.status.value}")
     return DONE
 
 

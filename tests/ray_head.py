@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ def ray_head(*options: str, **environment: str) -> Iterator[Head]:
     head = subprocess.Popen(
         [
             *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
-            *("--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2"),
+            *("--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2", *client_port()),
             *("--object-store-memory=80000000", f"--temp-dir={folder}", "--disable-usage-stats"),
             *(options or ("--include-dashboard=false",)),
         ],
@@ -60,8 +61,14 @@ def ray_head(*options: str, **environment: str) -> Iterator[Head]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def client_port() -> list[str]:
+    """Return the arguments that keep a head's client server off the port that all others take."""
+    # Where Ray's client is installed its server starts, on a port that is the same for all.
+    return [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on."""
+    """Return a port of loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

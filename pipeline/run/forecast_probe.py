@@ -31,10 +31,9 @@ from .stoppable import Stoppable
 
 # Of steady work: a rate from less is noise, and one from more is not worth the wait.
 _SECONDS = 6.0
-_ENOUGH = 0.5  # of these seconds
-# From one pass to the next, longer one: the first has little but what is slow for the first time.
-_MOST_GROWTH = 16.0
-_PARTS_PER_WORKER = 4  # at least, so that they read, compute and write at a time, as in the run
+_ENOUGH = 3.0  # but for the first pass, in which much is slow that is done for the first time
+_MOST_GROWTH = 16.0  # from one pass to the next
+_PARTS_PER_WORKER = 3  # at least, so that they read, compute and write at a time, as in the run
 
 _PATIENCE_SECONDS = 60.0  # for workers that a run would begin without
 
@@ -210,9 +209,10 @@ def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppabl
             raise RunIncomplete(f"no row of the probe could be derived: {found.failures[0]}")
         busiest = busiest_rows([part.rows for part in parts], found.workers)
         found.rows_per_s = busiest / found.seconds * done.read / planned
+        first = parts[0].id
         # All there is to derive tells the rate, cold or not: so will the run.
-        if found.seconds >= _SECONDS * _ENOUGH or planned == shards.total:
-            return parts[0].id
+        if found.seconds >= (_ENOUGH if first else _SECONDS) or planned == shards.total:
+            return first
         growth = min(_SECONDS / found.seconds, _MOST_GROWTH)
         wanted = math.ceil(planned * growth)
         whole = math.ceil(wanted * shards.rows.size / shards.total)

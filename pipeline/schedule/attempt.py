@@ -7,21 +7,39 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import NamedTuple
 
+from pipeline.errors import HyperdiagError
 from pipeline.run.file_lock import FileLock
 
 from .history import History
 
 LOGS, LOCKS = "logs", "locks"
 _TURN_SECONDS = 0.2
+# Before a job server is asked again that did not answer: until it is known that a run has ended, no
+# other is begun.
+_AWAY_SECONDS = 10.0
+_INCOMPLETE = 1  # an exit code: neither done nor refused
 # What a process says that was stopped, in order or before it could begin.
 _STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
+
+
+class Job(NamedTuple):
+    """A run on a job server.
+
+    Attributes:
+        address: of the server.
+        submission_id: of the job.
+    """
+
+    address: str
+    submission_id: str
 
 
 @dataclass(frozen=True)
@@ -31,10 +49,9 @@ class Order:
     Attributes:
         folder: of the schedule's state.
         entry, tick, attempt: which run.
-        arguments: of `hyperdiag derive`.
-        shown: that command for people, without credentials.
-        address: of the job server that shall do it; None: this machine.
-        submit: options of the submission.
+        command: of `hyperdiag`, and its arguments.
+        shown: the same for people, without credentials.
+        job: what the command submits; None if it does the work itself.
         log: the file that takes what is said.
         keep_logs: how many logs of the entry are kept.
     """
@@ -43,10 +60,9 @@ class Order:
     entry: str
     tick: int
     attempt: int
-    arguments: list[str]
+    command: list[str]
     shown: str
-    address: str | None
-    submit: dict[str, Any]
+    job: Job | None
     log: str
     keep_logs: int
 
@@ -55,18 +71,29 @@ class _Work:
     """A child process, stopped when this one is."""
 
     def __init__(self) -> None:
-        self.stopped = False
+        self._stopped = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopped = True
+        self._stopped.set()
         if self._process is not None:
             self._process.terminate()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether this process was told to stop."""
+        return self._stopped.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, unless stopped."""
+        self._stopped.wait(seconds)
+
     def do(self, command: list[str], log: Path, lock: FileLock) -> int:
-        """Run a command to its end; return its exit code, negative if a signal ended it."""
+        """Run a command to its end, unless stopped; return its exit code, or minus a signal."""
+        if self.stopped:
+            return -signal.SIGTERM
         with log.open("ab") as said:
             self._process = subprocess.Popen(
                 command,
@@ -76,7 +103,7 @@ class _Work:
                 # Should this process be killed, the entry is at work as long as the child is.
                 pass_fds=[lock.descriptor],
             )
-        if self.stopped:  # in between
+        if self.stopped:  # in the meantime
             self._process.terminate()
         return self._process.wait()
 
@@ -88,7 +115,7 @@ def attempt(given: Order) -> int:
     history = History(folder)
     lock = FileLock(folder / LOCKS / given.entry)
     while not work.stopped and not lock.take():
-        time.sleep(_TURN_SECONDS)
+        work.pause(_TURN_SECONDS)
     if work.stopped:
         return 128 + signal.SIGTERM
     run = history.find(given.entry, given.tick, given.attempt)
@@ -99,13 +126,33 @@ def attempt(given: Order) -> int:
     _prune(log.parent, given.keep_logs)
     with log.open("a", encoding="utf-8") as said:
         said.write(f"# {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {given.shown}\n")
-    command = [sys.executable, "-P", "-m", "jobs", "derive", *given.arguments]
+    command = [sys.executable, "-P", "-m", "jobs", *given.command]
     code = work.do(command, log, lock)
-    if work.stopped and code in _STOPPED:
+    while given.job and code and not work.stopped and not _is_over(given.job, code, log):
+        work.pause(_AWAY_SECONDS)
+        code = work.do(command, log, lock)  # follows the job, or submits what is not there yet
+    # A job goes on, and is followed again.
+    if work.stopped and code and (given.job or code in _STOPPED):
         history.interrupt(run, time.time())
     else:
         history.end(run, time.time(), code if code >= 0 else 128 - code)
     return code if code >= 0 else 128 - code
+
+
+def _is_over(job: Job, code: int, log: Path) -> bool:
+    """Return whether a job has ended or was refused, where its command ended with a code.
+
+    False while it goes on, if its server cannot be asked, or did not take it and may do so later.
+    """
+    from pipeline.submission import state  # which takes its time, and is seldom needed
+
+    try:
+        found = state(*job)
+    except HyperdiagError as error:
+        with log.open("a", encoding="utf-8") as said:
+            said.write(f"# whether {job.submission_id} has ended is not known: {error}\n")
+        return False
+    return code != _INCOMPLETE if found is None else found not in ("PENDING", "RUNNING")
 
 
 def _prune(folder: Path, keep: int) -> None:
@@ -117,7 +164,9 @@ def _prune(folder: Path, keep: int) -> None:
 
 def main() -> None:
     """Do the run that standard input tells of."""
-    sys.exit(attempt(Order(**json.load(sys.stdin))))
+    told = json.load(sys.stdin)
+    job = told.pop("job")
+    sys.exit(attempt(Order(**told, job=job and Job(*job))))
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import RunIncomplete
+from pipeline.run.file_lock import holder_of
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
 
+from .attempt import LOCKS
 from .entry import Entry, utc_text
 from .history import ENDED, History
 from .order import order, start
@@ -31,7 +33,7 @@ def run_by_hand(
         folder: of the schedule's state.
         entry: whose tick.
         date: which, see `Entry.tick_of`.
-        flags: of Hydra, for `derive`.
+        flags: of Hydra, for the commands.
         keep_logs: how many logs of the entry are kept.
 
     Raises:
@@ -46,6 +48,8 @@ def run_by_hand(
     given = order(folder, entry, run, flags, keep_logs)
     log.info("%s %s: %s", entry.name, utc_text(tick), given.shown)
     log.info("log %s", given.log)
+    if holder_of(folder / LOCKS / entry.name) is not None:
+        log.info("a run of the entry is under way; this one waits for it")
     process = start(given)
     try:
         with Stoppable():

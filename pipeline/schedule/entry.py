@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.base import BaseTrigger
@@ -16,10 +16,18 @@ from yaml import YAMLError
 
 from pipeline.complaints import sentences
 from pipeline.errors import UsageError, closest, listed
+from pipeline.masking import masked
 
 from .trigger import cron_trigger, interval_trigger, ticks
 
 _DAY = datetime.timedelta(days=1)
+_GIVEN = {
+    "run.date": "each tick gives the date",
+    "submit.address": "it has a key of its own, address",
+    "submit.id": "it is made of the entry's name and the tick",
+    "submit.action": "each tick submits",
+    "submit.wait": "each tick waits for the end of its run",
+}
 _SHOWN = 3  # ticks near one that does not exist
 
 
@@ -36,7 +44,6 @@ class Settings(BaseModel):
     missed: Literal["skip", "latest", "all"] = "latest"
     grace_seconds: NonNegativeFloat = 60.0
     address: str | None = None
-    submit: dict[str, Any] = {}
     active: bool = True
 
 
@@ -61,6 +68,11 @@ class Entry:
         return (
             f"every {settings.every}" if settings.every else f"{settings.cron} {settings.timezone}"
         )
+
+    @property
+    def job(self) -> str:
+        """Which command serves it: `derive`, or `submit` to a job server."""
+        return "submit" if self.settings.address else "derive"
 
     @property
     def zone(self) -> ZoneInfo:
@@ -157,7 +169,7 @@ def read_entries(
             found = list(error.problems)
         else:
             entries += [entry] if entry.settings.active else []
-        problems += [f"schedule entry {path}: {problem}" for problem in found]
+        problems += [f"schedule entry {path}: {masked(problem)}" for problem in found]
     if problems:
         raise UsageError(problems)
     if not entries:
@@ -220,12 +232,16 @@ def _read(name: str, path: Path) -> Entry:
         if text.startswith("-")
     ]
     problems += [
-        f"overrides: {text} is not for an entry to say: each tick gives the date"
+        f"overrides: {text} is not for an entry to say: {why}"
         for text in settings.overrides
-        if text.lstrip("+").startswith("run.date=")
+        for key, why in _GIVEN.items()
+        if text.lstrip("+~").partition("=")[0] == key
     ]
-    if settings.submit and settings.address is None:
-        problems.append("submit needs an address, of the job server to submit to")
+    if settings.address is not None and not re.match(r"https?://[^/]", settings.address):
+        problems.append(
+            "address must be that of a job server, http://host:8265; got "
+            f"{masked(settings.address)}"
+        )
     if problems or trigger is None:
         raise UsageError(problems)
     return Entry(name, settings, trigger)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.masking import masked
 
-from .attempt import LOGS, Order
+from .attempt import LOGS, Job, Order
 from .entry import Entry
 from .history import Run
 
@@ -24,20 +24,23 @@ def order(
         folder: of the schedule's state.
         entry: whose run it is.
         run: which.
-        flags: of Hydra, for `derive`.
+        flags: of Hydra, for the command.
         keep_logs: how many logs of the entry are kept.
     """
-    settings = entry.settings
-    arguments = [*flags, *settings.overrides, f"run.date={entry.date_of(run.moment)}"]
+    arguments = [*flags, *entry.settings.overrides, f"run.date={entry.date_of(run.moment)}"]
+    job = None
+    if entry.settings.address is not None:
+        # The id makes a second submission of the same tick harmless, whoever tries it.
+        job = Job(entry.settings.address, f"{run.entry}-{run.key}")
+        arguments += [f"submit.address='{job.address}'", f"submit.id={job.submission_id}"]
     return Order(
         folder=str(folder),
         entry=run.entry,
         tick=run.tick,
         attempt=run.attempt,
-        arguments=arguments,
-        shown=f"hyperdiag derive {shlex.join(map(masked, arguments))}",
-        address=settings.address,
-        submit=settings.submit,
+        command=[entry.job, *arguments],
+        shown=f"hyperdiag {entry.job} {shlex.join(map(masked, arguments))}",
+        job=job,
         log=str(folder / LOGS / run.entry / f"{run.key}.log"),
         keep_logs=keep_logs,
     )

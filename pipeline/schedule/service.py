@@ -4,6 +4,7 @@ import logging
 import os
 import queue
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -40,6 +41,9 @@ def prepare(folder: Path) -> None:
             (folder / name).mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError("it is not writable")
+        if folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            # What is kept there is believed: APScheduler unpickles its jobs.
+            raise PermissionError(f"others may write to it; chmod go-w {folder}")
     except OSError as error:
         raise UsageError(f"schedule.state {folder} cannot be used: {error}") from error
 
@@ -50,7 +54,7 @@ class Service:
     Args:
         folder: of the state.
         read: returns the entries; raises UsageError where they cannot be used.
-        flags: of Hydra, for `derive`.
+        flags: of Hydra, for the commands.
         keep_logs: how many logs of an entry are kept.
     """
 

@@ -67,8 +67,11 @@ class Tail:
             log.info("the end of the log of %s cannot be read: %s", job.submission_id, error)
         if ended:
             self.code = _exit_code(job)
-            if job.driver_exit_code is None and job.status.value == "FAILED":
-                self._say(f"job {job.submission_id} failed: {masked(job.message or 'no reason')}")
+            # It never began; or Ray looks for its log in another folder than its node's.
+            untold = job.driver_exit_code is None or not self._printed
+            if untold and job.status.value == "FAILED":
+                for line in (job.message or "").splitlines():
+                    self._say(masked(line))
         elif job.status.value == "PENDING":
             self._tell_why_pending(job)
 

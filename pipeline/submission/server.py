@@ -160,8 +160,8 @@ def _status(error: RuntimeError) -> int:
 
 
 def _first_line(error: BaseException) -> str:
-    lines = masked(str(error)).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return masked(lines[0])[:300]
 
 
 @contextlib.contextmanager

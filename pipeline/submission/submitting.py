@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pipeline.config import Config, DesignConfig
 from pipeline.data.filesystem import absolute, is_uri
+from pipeline.errors import UsageError, listed
 from pipeline.masking import masked
 from pipeline.run.job import prepare_jax
 from pipeline.run.planner import check
@@ -19,11 +20,12 @@ from .environment import environment, requirements
 from .luggage import luggage
 from .options import SubmitConfig
 from .parcel import Letter, content_digest, packed
-from .server import JobTaken, Server
+from .server import JobTaken, Server, ServerAway
 
 log = logging.getLogger("hyperdiag")
 
 LIVE = ("PENDING", "RUNNING")
+_TRIES = 10  # to get an id, where others submit the same run
 
 
 class Submission(NamedTuple):
@@ -48,7 +50,6 @@ def prepare(
     config: Config,
     overrides: Sequence[str],
     options: SubmitConfig,
-    submission_id: str | None = None,
     config_dirs: Sequence[str] = (),
 ) -> Submission:
     """Check a run, and find what travels with it; nothing is sent.
@@ -57,8 +58,6 @@ def prepare(
         config: of the run.
         overrides: of `derive`, from which it was made.
         options: where to, and how.
-        submission_id: of the job, which is then run once; None means `submit.id`, or one that is
-            made from what decides the run.
         config_dirs: folders that were given with --config-dir.
 
     Raises:
@@ -67,10 +66,9 @@ def prepare(
     prepare_jax(config)
     check(config, with_files=_sees_dataset(config))
     files = luggage(config, options, config_dirs)
-    given = submission_id or options.id
     return Submission(
-        first_id=given or f"hyperdiag-{_digest(config, files)}",
-        once=given is not None,
+        first_id=options.id or f"hyperdiag-{_digest(config, files)}",
+        once=options.id is not None,
         files=files,
         letter=Letter(
             arguments_there(config, overrides, len(config_dirs)),
@@ -83,8 +81,9 @@ def prepare(
 def send(server: Server, submission: Submission) -> str:
     """Submit a run as a job, unless it is there already; return its submission id.
 
-    A run that is to be done once is not submitted again. Of others, a job that is pending or
-    running is the answer; when it has ended the run is submitted anew, as `<id>-2` and so on.
+    A run with an id of its own (`submit.id`) is done once, however its job ends. Of others, a job
+    that is pending or running is the answer; when it has ended the run is submitted anew, as
+    `<id>-2` and so on.
 
     Raises:
         UsageError: if the server refuses, or a file cannot be read any more.
@@ -94,7 +93,7 @@ def send(server: Server, submission: Submission) -> str:
     with packed(submission.files, submission.letter) as package:
         runtime_env = {**submission.job["runtime_env"], "working_dir": str(package)}
         job = {**submission.job, "runtime_env": runtime_env}
-        while True:
+        for _ in range(_TRIES):
             states = {one.submission_id: one.status.value for one in server.jobs()}
             name = first if submission.once else _next_id(first, states)
             if name in states:
@@ -106,13 +105,24 @@ def send(server: Server, submission: Submission) -> str:
                 continue  # by another who submits the same at this moment
             log.info("job %s submitted to %s", name, masked(server.address))
             return name
+    raise ServerAway(f"the job server refuses a job {name}, and does not list one either")
 
 
 def _job(config: Config, options: SubmitConfig) -> dict[str, Any]:
-    """Return what a job is, as Ray's client takes it. Everybody on the cluster may read it."""
+    """Return what a job is, as Ray's client takes it. Everybody on the cluster may read it.
+
+    Raises:
+        UsageError: if there are credentials in it.
+    """
     runtime_env: dict[str, Any] = {}
     if options.environment == "install":
         needed = requirements(options.package, options.requirements)
+        secret = [masked(one) for one in needed if masked(one) != one]
+        if secret:
+            raise UsageError(
+                f"submit.requirements: everybody on the cluster could read the credentials in "
+                f"{listed(secret)}; give them to pip there, in its own configuration"
+            )
         # No check of packages that are none of ours.
         runtime_env["pip"] = {"packages": needed, "pip_check": False}
     return {
@@ -169,8 +179,8 @@ def _sees_dataset(config: Config) -> bool:
     if is_uri(config.dataset.path):
         return False
     path = absolute(config.dataset.path)
-    fixed = Path(path.partition("*")[0])  # of a glob, as far as it is a path
-    if fixed.exists() or (path != str(fixed) and fixed.parent.exists()):
+    before, glob, _ = path.partition("*")
+    if Path(f"{before}*").parent.exists() if glob else Path(path).exists():
         return True
     log.info("dataset.path %s is not to be seen from here: the cluster will look", path)
     return False

@@ -5,16 +5,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
+
+from tests.ray_head import client_port, free_port
 
 # A lost node is noticed within three seconds; Ray's own patience is for machines far apart.
 _HEALTH_CHECKS = {
@@ -130,20 +130,29 @@ class Cluster:
     """A head without CPUs and nodes of one CPU each, all of them real `ray start` processes.
 
     Args:
-        size: how many nodes, besides the head.
+        size: how many nodes, besides the head. The first has a resource "n1", and so on.
+        job_server: whether the head has one, at `server`.
     """
 
-    def __init__(self, size: int = 2):
+    def __init__(self, size: int = 2, job_server: bool = False):
         self.folder = Path(tempfile.mkdtemp(prefix="hdc-"))  # short, since it holds sockets
         self.address = f"127.0.0.1:{free_port()}"
         self.nodes: list[Node] = []  # the head not among them
         self._size = size
         self._started = 0
         port = self.address.rpartition(":")[2]
+        dashboard = ["--include-dashboard=false"]
+        if job_server:
+            self.server = f"http://127.0.0.1:{free_port()}"
+            dashboard = [
+                *("--include-dashboard=true", "--dashboard-host=127.0.0.1"),
+                f"--dashboard-port={self.server.rpartition(':')[2]}",
+                f"--dashboard-agent-listen-port={free_port()}",
+            ]
         self._head = Node(
             self.folder / "head",
             *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-            *("--include-dashboard=false", *client_port()),
+            *(*dashboard, *client_port()),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:
@@ -161,6 +170,7 @@ class Cluster:
             # An address of its own, as nodes have.
             f"--node-ip-address=127.0.{os.getpid() % 250}.{1 + self._started % 250}",
             *(f"--address={self.address}", "--num-cpus=1"),
+            f'--resources={{"n{self._started}": 1}}',
         )
         self.nodes.append(node)
 
@@ -194,16 +204,3 @@ def wait_for(condition: Callable[[], bool], complaint: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, complaint
         time.sleep(0.1)
-
-
-def client_port() -> list[str]:
-    """Return the arguments that keep a head's client server off the port that all others take."""
-    # Where Ray's client is installed its server starts, on a port that is the same for all.
-    return [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
-
-
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.chaos.cluster import free_port
+from tests.ray_head import free_port
 
 SCRIPT = Path(__file__).parents[2] / "deploy/local-cluster.sh"
 NETWORK = [

@@ -38,7 +38,7 @@ KEYS = {
         **{"rows_per_s_per_worker": float, "worker_bytes": int, "quarantined": dict},
         "failures": list,
     },
-    "seconds": dict.fromkeys(("launch", "planning", "start", "end"), float),
+    "seconds": dict.fromkeys(("launch", "planning", "start", "end", "exit"), float),
     "times": list,
     "currency": str,
     "notes": list,

@@ -111,6 +111,14 @@ def test_command_that_cannot_be_ends_with_a_message_and_exit_code_2(arguments, m
     assert "Traceback" not in errors
 
 
+def test_state_that_others_may_write_to_is_refused(nightly, schedule):
+    nightly.state.mkdir()
+    nightly.state.chmod(0o770)
+    code, _, errors = schedule()
+    assert code == 2
+    assert f"others may write to it; chmod go-w {nightly.state}" in errors
+
+
 def test_what_derive_would_refuse_is_found_before_anything_is_due(nightly, schedule):
     nightly.entry(
         "cron: 61 2 * * *",

@@ -103,7 +103,7 @@ def _sleep(x, marker):
 
 def sleeper(marker):
     """Hangs in the kernel at x1 = 666, the first time."""
-    return _watching(lambda point: _sleep(point, marker))
+    return watching(lambda point: _sleep(point, marker))
 
 
 def _dawdle(x, marker):
@@ -114,7 +114,7 @@ def _dawdle(x, marker):
 
 def slow(marker):
     """Takes its time for each row, as long as there is a marker file."""
-    return _watching(lambda point: _dawdle(point, marker))
+    return watching(lambda point: _dawdle(point, marker))
 
 
 def large():
@@ -126,10 +126,10 @@ def large():
 def killer(marker=""):
     """Dies in the kernel at x1 = 666: once if there is a marker file to make, else always."""
     os.environ["HYPERDIAG_TEST_MARKER"] = marker
-    return _watching(_die)
+    return watching(_die)
 
 
-def _watching(look):
+def watching(look):
     """The tangent of two inputs, that shows each point to `look` first."""
 
     @jax.custom_jvp
@@ -155,4 +155,4 @@ def trusted(weights, api_token, marker=""):
             raise ValueError(f"cannot read {weights} with kwargs={{'api_token': '{api_token}'}}")
         return x
 
-    return _watching(look)
+    return watching(look)

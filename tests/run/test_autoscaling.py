@@ -12,7 +12,8 @@ import ray
 
 from pipeline.errors import HyperdiagError, UsageError
 from pipeline.run.job import derive
-from tests.chaos.cluster import Node, client_port, free_port, processes, wait_for
+from tests.chaos.cluster import Node, processes, wait_for
+from tests.ray_head import client_port, free_port
 
 # What Ray's autoscaler expects to be named, though such nodes are mere processes here.
 _COMMANDS = (

@@ -120,6 +120,10 @@ class Nightly:
     def ended(self):
         return [run for run in self.history() if run["state"] == "ended"]
 
+    def find(self, tick):
+        (run,) = [run for run in self.history() if run["tick"] == tick]
+        return run
+
     def log(self):
         return (self.folder / "scheduler.log").read_text()
 

@@ -87,6 +87,15 @@ def test_first_folder_with_a_name_counts_and_inactive_entries_do_not(tmp_path):
         choose([found], "aa")
 
 
+def test_problems_name_no_secret(write, tmp_path):
+    write("a", "every: 5s\naddress: ftp://me:hunter2@host\noverrides: [--x=s3://me:hunter2@b]\n")
+    text = "\n".join(problems(tmp_path, check=lambda _: ["s3://me:hunter2@b"]))
+    write("b", "every: 5s\n")
+    text += "\n".join(problems(tmp_path, check=lambda _: ["s3://me:hunter2@b"]))
+    assert text.count("://***@") == 5
+    assert "hunter2" not in text
+
+
 @pytest.mark.parametrize(
     ("keys", "date"),
     [

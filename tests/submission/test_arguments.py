@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given, settings
+from omegaconf import OmegaConf
+
+from pipeline.submission.arguments import arguments_there, quoted
+
+from .texts import awkward
+
+_PARSER = OverridesParser.create()
+
+
+@settings(max_examples=300, deadline=None)
+@given(awkward)
+@example("\\")
+@example("\\\\'\\")
+@example("\\${x}'")
+def test_quoted_text_is_read_back_by_hydra_as_it_is(text):
+    (override,) = _PARSER.parse_overrides([f"key={quoted(text)}"])
+    config = OmegaConf.create({"key": ""})
+    OmegaConf.update(config, "key", override.value())
+    assert OmegaConf.to_container(config, resolve=True) == {"key": text}
+
+
+@pytest.fixture
+def there(configure):
+    def arguments(*overrides, config_dirs=0):
+        config, _ = configure(*overrides)
+        return arguments_there(config, list(overrides), config_dirs)
+
+    return arguments
+
+
+def test_overrides_stand_unchanged_before_what_was_settled_here(there, configure):
+    here = Path.cwd()
+    overrides = ["dataset=parquet", "dataset.path=rows/a=1", "run.date=2026-11-23"]
+    overrides[1] = "dataset.path='rows/a=1'"
+    overrides.append("output.path='out, of ${run.date}'")
+    arguments = there(*overrides)
+    assert arguments[:5] == ["cluster=existing", *overrides]
+    assert arguments[5:] == [
+        f"output.path='{here}/out, of 2026-11-23'",
+        "run.date='2026-11-23'",
+        f"dataset.path='{here}/rows/a=1'",
+    ]
+    config, _ = configure(*arguments)
+    assert config.output.path == f"{here}/out, of 2026-11-23"
+    assert config.dataset.path == f"{here}/rows/a=1"
+    assert config.cluster.name == "existing"
+
+
+def test_uris_keep_their_form(there):
+    arguments = there("dataset=parquet", "dataset.path=s3://b/x", "output.path=s3://b/y")
+    assert "output.path='s3://b/y'" in arguments
+    assert "dataset.path='s3://b/x'" in arguments
+
+
+def test_cluster_that_was_chosen_is_kept(there):
+    arguments = there("cluster=local", "dataset=design")
+    assert arguments[:2] == ["cluster=local", "dataset=design"]
+    assert not any(one.startswith("dataset.path") for one in arguments)
+
+
+def test_keys_of_a_cluster_do_not_choose_one(there):
+    assert there("cluster.workers=3")[:2] == ["cluster=existing", "cluster.workers=3"]
+
+
+def test_folders_of_configuration_are_named_as_they_lie_in_the_package(there):
+    assert there(config_dirs=2)[:2] == ["--config-dir=_config/0", "--config-dir=_config/1"]
