@@ -12,9 +12,8 @@ import sys
 import jax
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from jobs._command import CONFIG_DIR
+from jobs._command import CONFIG_DIR, as_yaml
 from pipeline.config import load_config
 from tests.ray_head import ray_head
 
@@ -36,7 +35,7 @@ def configure():
     def configured(*overrides):
         with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
             composed = compose("derive", list(overrides))
-        return load_config(composed), OmegaConf.to_yaml(composed)
+        return load_config(composed), as_yaml(composed)
 
     return configured
 

@@ -18,7 +18,7 @@ from pipeline.data.sink import QUARANTINE
 from pipeline.data.store import is_passing
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 from pipeline.log import about, name_run
-from pipeline.masking import masked
+from pipeline.masking import masked, masked_text
 
 from .finish import Finish
 from .inventory import Inventory
@@ -28,7 +28,7 @@ from .own_modules import own_modules
 from .plan import Plan
 from .planner import Planned, make_plan
 from .pool import InlinePool, Pool
-from .progress import Meter, duration, shown
+from .progress import Meter, duration, log_done, shown
 from .pulse import DONE, INCOMPLETE, STOPPED, Pulse
 from .receipt import Receipt, Tally
 from .shard_queue import Failed
@@ -153,7 +153,7 @@ def _fill(
         raise
     except Exception as error:
         state = STOPPED if stoppable.stopped else INCOMPLETE  # Ray may have turned it into this
-        cause = str(error).partition("\n")[0]
+        cause = masked_text(str(error).partition("\n")[0])
         raise
     finally:
         failed = [[one.shard.id, one.cause] for one in work.failures]
@@ -226,7 +226,7 @@ def _derive_missing(
             if isinstance(outcome, Receipt):
                 ledger.record(outcome)
                 work.add(outcome)
-                _log_done(outcome)
+                log_done(outcome)
                 failures_in_a_row = 0
             elif isinstance(outcome, Failed):
                 work.failures.append(outcome)
@@ -253,22 +253,6 @@ def _derive_missing(
             if failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
                 return True
     return False
-
-
-def _log_done(receipt: Receipt) -> None:
-    tally = receipt.tally
-    bad = f", {tally.bad:,} of them quarantined ({dict(tally.quarantined)})" if tally.bad else ""
-    log.debug(
-        "shard %d done: %s rows read%s",
-        *(receipt.shard, f"{tally.read:,}", bad),
-        extra=about(
-            shard=receipt.shard,
-            rows_read=tally.read,
-            rows_derived=tally.derived,
-            quarantined=dict(tally.quarantined),
-            seconds={stage: round(each, 4) for stage, each in receipt.seconds.items()},
-        ),
-    )
 
 
 def _check_bad_rows(config: Config, tally: Tally) -> None:

@@ -10,6 +10,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline.log import about, is_json
 
+from .receipt import Receipt
+
 log = logging.getLogger("hyperdiag")
 
 _LOG_SECONDS = 10.0  # between log lines where there is no terminal
@@ -102,6 +104,23 @@ def shown(meter: Meter) -> Iterator["_Lines | _Bar"]:
     columns = (BarColumn(), TextColumn("{task.fields[text]} ·"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress, meter)
+
+
+def log_done(receipt: Receipt) -> None:
+    """Log that a shard is done, for whoever wants to hear of each."""
+    tally = receipt.tally
+    bad = f", {tally.bad:,} of them quarantined ({dict(tally.quarantined)})" if tally.bad else ""
+    log.debug(
+        "shard %d done: %s rows read%s",
+        *(receipt.shard, f"{tally.read:,}", bad),
+        extra=about(
+            shard=receipt.shard,
+            rows_read=tally.read,
+            rows_derived=tally.derived,
+            quarantined=dict(tally.quarantined),
+            seconds={stage: round(each, 4) for stage, each in receipt.seconds.items()},
+        ),
+    )
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pipeline.data.shard import Shard
 from pipeline.log import about
+from pipeline.masking import masked_text
 
 log = logging.getLogger("hyperdiag")
 
@@ -95,6 +96,7 @@ class ShardQueue:
             worker_died: whether the worker is no more.
             where: it was tried, for the log.
         """
+        cause = masked_text(cause)  # it may be a user's function that speaks
         self._attempts[shard.id] += 1
         self._failures_in_a_row += 1
         attempts = self._attempts[shard.id]

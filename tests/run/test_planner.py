@@ -31,6 +31,30 @@ def test_bad_file_is_refused_by_name_or_skipped_with_a_record(configure, tree, t
     assert any("left out" in warning for warning in manifest["warnings"])
 
 
+def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
+    configure, tree, tmp_path
+):
+    def planned(user, token):
+        kwargs = f"{{weights: 's3://{user}@models/w.npz', api_token: {token}}}"
+        overrides = ("network=python", "network.target=tests.run.networks:trusted")
+        columns = ("network.inputs=[x1,x2]", "dataset.on_bad_file=skip", f"network.kwargs={kwargs}")
+        return configure(*tree, *overrides, *columns)
+
+    plan = make_plan(planned("AKZQ:SECRET", "zqTOKENzq")[0]).plan
+    assert plan.network["kwargs"] == {
+        "weights": "s3://AKZQ:SECRET@models/w.npz",
+        "api_token": "zqTOKENzq",
+    }
+    kept = plan.settings["network"]["settings"]["kwargs"]
+    assert kept == {"weights": "s3://***@models/w.npz", "api_token": "***"}
+    # So a run goes on with others.
+    derive(*planned("AKZQ:SECRET", "zqTOKENzq"))
+    (tmp_path / "out/data/part-0000001.parquet").unlink()
+    assert derive(*planned("ALZQ:OTHER", "zqNEWzq"))["plan"] == plan.digest
+    text = "".join(path.read_text() for path in (tmp_path / "out/run").glob("*.[jy]*"))
+    assert not any(secret in text for secret in ("AKZQ", "ALZQ", "zqTOKENzq", "zqNEWzq"))
+
+
 def test_sizes_follow_from_the_derivatives_of_a_row(configure):
     plan = make_plan(configure("dataset.rows=1000000")[0]).plan
     batch = plan.settings["derivatives"]["batch"]

@@ -70,58 +70,71 @@ def rows(store):
     store.put("bad/rows.parquet", pa.table({"x1": [*x1[1:], 666.0], "x2": x1}))
 
 
-def test_credentials_are_found_in_nothing_that_runs_on_a_cluster_leave(
-    planted, rows, store, hyperdiag, tmp_path
-):
-    port = free_port()
-    dashboard = ("--include-dashboard=true", "--dashboard-host=127.0.0.1")
-    with ray_head(*dashboard, f"--dashboard-port={port}") as head:
+@pytest.fixture
+def commands(planted, rows, store, hyperdiag):
+    """Give commands that get credentials in all ways; return what each ended with, and said."""
+
+    def place(key, path):
+        return f"{key}='{store.uri(path, user=planted)}'"
+
+    def given(*cluster):
         common = (
             *("network=python", "network.target=tests.run.networks:trusted", "network.n_inputs=2"),
             f"network.kwargs={{weights: '{WEIGHTS}', api_token: {TOKEN}}}",
             *("dataset=parquet", "dataset.shard_rows=100", "derivatives.method=hyperdual"),
             *("derivatives.tile=1", "derivatives.verify_rows=0", "limits.max_attempts=1"),
-            *("cluster=existing", f"cluster.address={head.address}", "cluster.workers=1"),
             *(f"notify.url=http://127.0.0.1:{free_port()}/{WEBHOOK}", "notify.seconds=2"),
-            f"notify.command=[printf,{ARGUMENT}]",
+            *(f"notify.command=[printf,{ARGUMENT}]", *cluster),
         )
-
-        def place(key, path):
-            return f"{key}='{store.uri(path, user=planted)}'"
-
         out = place("output.path", "out")
+        derive = ("derive", *common, place("dataset.path", "in"))
+        marked = f"network.kwargs={{weights: '{WEIGHTS}', api_token: {TOKEN}, marker: x}}"
         done = [
-            hyperdiag("derive", *common, place("dataset.path", "in"), out, "log.format=json"),
-            hyperdiag("status", out),
+            hyperdiag(*derive, out, "log.format=json"),
             hyperdiag("verify", out),
-            # A worker fails with a message that has them, and Hydra does.
+            # A worker fails with a message that has them, and Hydra does; a sweep is written down.
             hyperdiag("derive", *common, place("dataset.path", "bad"), place("output.path", "o2")),
-            hyperdiag(
-                *("derive", *common, place("dataset.path", "in"), place("output.path", "o3")),
-                f"network.kwargs={{weights: '{WEIGHTS}', api_token: {TOKEN}, marker: x}}",
-            ),
-            hyperdiag("derive", "-m", *common, place("dataset.path", "in"), out, "run.date=a,b"),
+            hyperdiag(*derive, place("output.path", "o3"), marked),
+            hyperdiag("derive", "-m", *derive[1:], out, "run.date=a,b"),
         ]
-        codes = [one.returncode for one in done]
+        assert [one.returncode for one in done] == [0, 0, 1, 2, 2], [one.stderr for one in done]
+        return [(f"command {n}", (one.stdout + one.stderr).encode()) for n, one in enumerate(done)]
+
+    return given
+
+
+def _leaks(store, tmp_path, *more):
+    """Return what is found in the outputs, in the folder of the commands, and in more."""
+    objects = store.objects()
+    left = [(name, objects[name]) for name in objects if not name.startswith(("in/", "bad/"))]
+    assert any(name.endswith("plan.json") for name, _ in left)
+    assert (tmp_path / "outputs/multirun/multirun.yaml").exists()
+    kept = [*left, *files_below(tmp_path), *more]
+    return [found for name, content in kept for found in found_in(name, content)]
+
+
+def test_credentials_are_found_nowhere(commands, store, tmp_path):
+    assert _leaks(store, tmp_path, *commands("cluster=inline")) == []
+    # They would be.
+    assert found_in("x", f"see {WEIGHTS}".encode())
+
+
+@pytest.mark.chaos
+def test_credentials_are_found_nowhere_on_a_cluster(commands, store, tmp_path):
+    port = free_port()
+    dashboard = ("--include-dashboard=true", "--dashboard-host=127.0.0.1")
+    with ray_head(*dashboard, f"--dashboard-port={port}") as head:
+        said = commands("cluster=existing", f"cluster.address={head.address}", "cluster.workers=1")
         listing = subprocess.run(
             [sys.executable, "-c", LISTING, f"http://127.0.0.1:{port}"],
             capture_output=True,
             text=True,
             env=dict(os.environ),
-            timeout=60,
+            timeout=120,
             check=False,
         )
         assert listing.returncode == 0, listing.stderr
         logs = list(files_below(head.folder))
-    said = [(f"command {n}", (one.stdout + one.stderr).encode()) for n, one in enumerate(done)]
-    objects = store.objects()
-    left = [(name, objects[name]) for name in objects if not name.startswith(("in/", "bad/"))]
-    assert codes == [0, 0, 0, 1, 2, 2], [one.stderr[-600:] for one in done]
     assert "WorkerActor" in listing.stdout
     assert len(logs) > 10
-    assert any(name.endswith("plan.json") for name, _ in left)
-    kept = [*said, *left, *logs, *files_below(tmp_path), ("listing", listing.stdout.encode())]
-    leaks = [found for name, content in kept for found in found_in(name, content)]
-    assert leaks == []
-    # It is there to be found.
-    assert found_in("x", f"see {WEIGHTS}".encode())
+    assert _leaks(store, tmp_path, *said, *logs, ("listing", listing.stdout.encode())) == []
