@@ -86,11 +86,13 @@ class Accumulation:
         outputs: m, the number of cotangents in the reverse sweep.
         cut: the first step of adjoint accumulation: 0 is all adjoint, infinity all forward.
         laplacian: whether sources are summed over the directions where they are born.
+        columns: whether a dense layer takes value, J and D in one product, each as columns.
     """
 
     outputs: int
     cut: float
     laplacian: bool = False
+    columns: bool = False
     step: int = 0
     steps: list[_Step] = field(default_factory=list)
     leaves: list[Node] = field(default_factory=list)

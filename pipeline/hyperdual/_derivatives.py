@@ -12,6 +12,7 @@ import numpy as np
 from ._methods import METHODS, OWN_METHODS
 from ._numerics import numerics
 from ._outputs import OUTPUTS, at_point, displaced
+from ._rows_last import rows_last
 from ._tuner import Choice, shape_of, tune
 
 AUTO = "auto"
@@ -178,7 +179,8 @@ def _bundle(
 ) -> Bundle:
     directions = None if wrt is None else np.asarray(wrt)
     point = partial(_at_point, fn, choice.method, directions, outputs)
-    return Bundle(jax.jit(_tiled(point, choice.tile)), n_inputs, dtype, choice)
+    batched = rows_last(point) if choice.method == "hyperdual_columns" else jax.vmap(point)
+    return Bundle(jax.jit(_tiled(batched, choice.tile)), n_inputs, dtype, choice)
 
 
 def _at_point(
@@ -210,22 +212,22 @@ def _at_point(
     return namedtuple("Derivatives", outputs)(*found)
 
 
-def _tiled(point: Callable, tile: int | None) -> Callable:
-    """Return `point` for a batch, in a loop over full tiles."""
+def _tiled(batched: Callable, tile: int | None) -> Callable:
+    """Return `batched`, a function of a batch of any size, in a loop over full tiles."""
 
     def batch(*arrays: jax.Array) -> Any:
         rows = arrays[0].shape[0]
         if tile is None or rows == 0:
-            return jax.vmap(point)(*arrays)
+            return batched(*arrays)
         turns = -(-rows // tile)
         tiles = [
             jnp.pad(array, ((0, turns * tile - rows), (0, 0)), mode="edge").reshape(turns, tile, -1)
             for array in arrays
         ]
         if turns == 1:
-            found = jax.vmap(point)(*(array[0] for array in tiles))
+            found = batched(*(array[0] for array in tiles))
         else:
-            found = jax.lax.map(lambda each: jax.vmap(point)(*each), tiles)
+            found = jax.lax.map(lambda each: batched(*each), tiles)
             found = jax.tree.map(lambda a: a.reshape(turns * tile, *a.shape[2:]), found)
         return jax.tree.map(lambda array: array[:rows], found)
 

@@ -1,4 +1,4 @@
-"""The walk over a traced program, and the two methods made of it."""
+"""The walk over a traced program, and the methods made of it."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -33,19 +33,31 @@ def hyperdual_adjoint(fn: Function, z: jax.Array) -> tuple[jax.Array, jax.Array,
     return _accumulated(fn, z, 0)
 
 
-def laplacian(fn: Function, z: jax.Array, adjoint: bool) -> tuple[jax.Array, jax.Array, jax.Array]:
+def hyperdual_columns(fn: Function, z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Forward accumulation in which a dense layer is one product, W^T [value, J, D].
+
+    For a batch with the rows as the last axis of every intermediate (see `_rows_last`): these
+    columns are then as many as fill vector registers, whatever the width of the layer.
+    """
+    return _accumulated(fn, z, math.inf, columns=True)
+
+
+def laplacian(
+    fn: Function, z: jax.Array, adjoint: bool = False, columns: bool = False
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return value (m,), J (m, k) and sum_i D[j, i], shape (m,), without the single D[j, i]."""
-    value, jacobian, trace = _accumulated(fn, z, 0 if adjoint else math.inf, laplacian=True)
+    cut = 0 if adjoint else math.inf
+    value, jacobian, trace = _accumulated(fn, z, cut, laplacian=True, columns=columns)
     return value, jacobian, trace[:, 0]
 
 
 def _accumulated(
-    fn: Function, z: jax.Array, cut: float, laplacian: bool = False
+    fn: Function, z: jax.Array, cut: float, laplacian: bool = False, columns: bool = False
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     closed = jax.make_jaxpr(fn)(z)
     m = closed.out_avals[0].shape[0]
     while True:
-        accumulation = Accumulation(m, cut, laplacian)
+        accumulation = Accumulation(m, cut, laplacian, columns)
         try:
             start = whole(Node(z, identity(z)))
             (result,) = interpret(closed.jaxpr, closed.consts, [start], accumulation)

@@ -33,12 +33,36 @@ def widest(traced: core.ClosedJaxpr) -> int:
     """Return the number of entries of the largest intermediate."""
     return max(
         (
-            math.prod(getattr(variable.aval, "shape", ()))
+            math.prod(_shape(variable))
             for equation in equations(traced)
             for variable in equation.outvars
         ),
         default=1,
     )
+
+
+def _shape(variable: Any) -> tuple[int, ...]:
+    return getattr(variable.aval, "shape", ())  # of a token, none
+
+
+def ragged(traced: core.ClosedJaxpr, lanes: int) -> bool:
+    """Tell whether most work of a program's products is in dense layers of awkward widths.
+
+    That is, in products of a vector and a matrix whose results are no multiple of `lanes` long.
+    """
+    awkward, total = 0, 0
+    for equation in equations(traced):
+        if equation.primitive.name not in ("dot_general", "conv_general_dilated"):
+            continue
+        left, right, result = (_shape(v) for v in (*equation.invars, *equation.outvars))
+        if {len(left), len(right)} == {1, 2}:
+            work = math.prod(left if len(left) == 2 else right)
+            awkward += work if result[0] % lanes else 0
+        else:
+            # Each entry of the result sums over what the operands have in common, about.
+            work = math.isqrt(math.prod(left) * math.prod(right) * math.prod(result))
+        total += work
+    return 2 * awkward > total
 
 
 def custom_rule_names(traced: core.ClosedJaxpr) -> list[str]:

@@ -1,10 +1,10 @@
 """The methods: each gives (y, J, D) of a function at one point.
 
 A method takes `fn`, which maps (k,) to (m,), and a point `z` of shape (k,), and returns the
-value (m,), the Jacobian (m, k) and the Hessian diagonal (m, k). `hyperdual` and
-`hyperdual_adjoint` are this package's own. The methods below are the ones that the field uses; they
-share no step with one another beyond JAX itself, so that each checks the rest. Costs are in passes
-through the network for one point with k inputs and m outputs.
+value (m,), the Jacobian (m, k) and the Hessian diagonal (m, k). `OWN_METHODS` are this package's.
+The methods below are the ones that the field uses; they share no step with one another beyond JAX
+itself, so that each checks the rest. Costs are in passes through the network for one point with k
+inputs and m outputs.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.experimental import jet
 
 from . import _rules  # noqa: F401  (enters the rules)
-from ._interpret import hyperdual, hyperdual_adjoint
+from ._interpret import hyperdual, hyperdual_adjoint, hyperdual_columns
 from ._jaxpr import custom_rule_names
 
 Function = Callable[[jax.Array], jax.Array]
@@ -114,10 +114,11 @@ def dense_hessian(fn: Function, z: jax.Array) -> Triple:
     return fn(z), jax.jacfwd(fn)(z), jnp.diagonal(hessian, axis1=-2, axis2=-1)
 
 
-OWN_METHODS = ("hyperdual", "hyperdual_adjoint")
+OWN_METHODS = ("hyperdual", "hyperdual_adjoint", "hyperdual_columns")
 METHODS: dict[str, Method] = {
     "hyperdual": hyperdual,
     "hyperdual_adjoint": hyperdual_adjoint,
+    "hyperdual_columns": hyperdual_columns,
     "double_forward": double_forward,
     "taylor": taylor,
     "forward_over_reverse": forward_over_reverse,

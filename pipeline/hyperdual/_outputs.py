@@ -41,7 +41,7 @@ def at_point(
         found["laplacian"] = found["hessian_diag"].sum(axis=-1)
     elif "laplacian" in outputs:
         if method in OWN_METHODS:
-            triple = laplacian(fn, z, adjoint=method == "hyperdual_adjoint")
+            triple = laplacian(fn, z, method == "hyperdual_adjoint", method == "hyperdual_columns")
         else:
             value, jacobian, hessian_diag = METHODS[method](fn, z)
             triple = value, jacobian, hessian_diag.sum(axis=-1)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._jaxpr import custom_rule_names, widest
+from ._jaxpr import custom_rule_names, ragged, widest
 from ._methods import METHODS
 
 log = logging.getLogger("hyperdiag")
@@ -35,6 +35,8 @@ _TIMED_ROWS = 1 << 16
 # A timing shorter than this says little.
 _LEAST_SECONDS = 0.02
 _REPEATS = 3
+# The widest vector registers of CPUs (AVX-512).
+_REGISTER_BYTES = 64
 # Below this many bytes of J for a row the plain method's lack of structure costs next to nothing.
 _SMALL_ROW_BYTES = 2048
 
@@ -53,8 +55,10 @@ class Shape(NamedTuple):
         directions: k.
         outputs: m.
         row_bytes: of the largest intermediate's J for one row, stored densely.
-        key: digest of the program without its constants' values, of dtype, versions and device.
+        key: digest of the program without its constants' values, of dtype, versions, device and the
+            methods that there are.
         own_rules: whether functions with derivative rules of their own are in it.
+        ragged: whether it is mostly dense layers whose widths fill no vector registers of a CPU.
     """
 
     directions: int
@@ -62,6 +66,7 @@ class Shape(NamedTuple):
     row_bytes: int
     key: str
     own_rules: bool = False
+    ragged: bool = False
 
 
 def shape_of(
@@ -72,13 +77,14 @@ def shape_of(
     kind = device_kind or jax.devices()[0].device_kind
     # Addresses of functions in the text differ from process to process.
     program = re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr))
-    parts = [program, str(directions), dtype, jax.__version__, kind, _threads()]
+    parts = [program, str(directions), dtype, jax.__version__, kind, _threads(), *METHODS]
     return Shape(
         directions,
         math.prod(traced.out_avals[0].shape),
         directions * widest(traced) * np.dtype(dtype).itemsize,
         hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24],
         bool(custom_rule_names(traced)),
+        kind == "cpu" and ragged(traced, _REGISTER_BYTES // np.dtype(dtype).itemsize),
     )
 
 
@@ -152,6 +158,9 @@ def _sensible(shape: Shape) -> list[str]:
     methods = ["hyperdual"] if m > k else ["hyperdual_adjoint", "hyperdual"]
     if k < m <= 2 * k:
         methods.append("hyperdual_adjoint")
+    if shape.ragged:
+        # By 1.04 to 2.4 times faster than `hyperdual` then, and slower by up to 1.3 otherwise.
+        return ["hyperdual_columns", *methods]
     # What JAX makes of a rule of one's own may differ (see `derivatives`): no matter for timing.
     if shape.row_bytes <= _SMALL_ROW_BYTES and not shape.own_rules:
         methods.append("double_forward")

@@ -137,6 +137,37 @@ def test_likeliest_method_is_timed_first(n, m, first):
     assert tuner._sensible(tuner.Shape(n, m, 10**6, ""))[0] == first
 
 
+@pytest.mark.parametrize(
+    ("width", "dtype", "device", "ragged"),
+    [
+        (133, "float32", "cpu", True),
+        (128, "float32", "cpu", False),
+        (136, "float32", "cpu", True),
+        (136, "float64", "cpu", False),
+        (133, "float32", "NVIDIA H100", False),
+    ],
+)
+def test_columns_are_timed_first_where_widths_fill_no_vector_registers(
+    width, dtype, device, ragged
+):
+    weights = [np.ones((20, width)), np.ones((width, width)), np.ones((width, 3))]
+
+    def network(x):
+        first, second, last = (jnp.asarray(w, x.dtype) for w in weights)
+        return last.T @ jnp.tanh(jnp.tanh(x @ first) @ second)
+
+    with numerics(dtype):
+        shape = tuner.shape_of(network, 20, 20, dtype, device)
+    assert shape.ragged == ragged
+    assert ("hyperdual_columns" in tuner._sensible(shape)) == ragged
+    assert tuner._sensible(shape)[0] == ("hyperdual_columns" if ragged else "hyperdual_adjoint")
+
+
+def test_products_of_matrices_do_not_count_as_dense_layers():
+    mixed = lambda x: (jnp.outer(x @ np.ones((4, 7)), x) @ np.ones((4, 64))).sum(axis=0)
+    assert not tuner.shape_of(mixed, 4, 4, "float32", "cpu").ragged
+
+
 @pytest.mark.parametrize("method", [*OWN_METHODS, "double_forward"])
 @pytest.mark.parametrize("tile", [1, 8, 32])
 def test_bits_of_a_row_depend_neither_on_the_batch_nor_on_its_neighbours(method, tile):

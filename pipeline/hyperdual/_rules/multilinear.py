@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from .._accumulate import Source
@@ -24,6 +25,8 @@ from .._tangent import Tangent, add, dense, flatten, push, push_over
 @register("dot_general")
 def dot_general(site: Site) -> list[Any]:
     """Matrix product with batch axes."""
+    if site.accumulation.columns and _is_layer(site):
+        return _in_one_product(site)
     return _bilinear(site, _dot_with_tangent)
 
 
@@ -50,6 +53,44 @@ def _bilinear(site: Site, product: Callable[[Site, int, Tangent], Tangent]) -> l
         return [[Source(None, dense(2 * jax.vmap(lambda a, b: site.apply(a, b)[0])(left, right)))]]
 
     return site.record(apply, source)
+
+
+def _is_layer(site: Site) -> bool:
+    """Tell whether this is a curved vector times a matrix of weights, a vector by itself."""
+    if len(site.active) != 1 or not site.parents[0].curved:
+        return False  # before the first nonlinearity J is the same for all rows
+    ((at,), (contracted, _)) = site.active, site.params["dimension_numbers"]
+    ranks = jnp.ndim(site.values[at]), jnp.ndim(site.values[1 - at])
+    return ranks == (1, 2) and len(contracted[0]) == 1
+
+
+def _in_one_product(site: Site) -> list[Any]:
+    """Multiply the weights with the columns [value, J, D]."""
+    ((at,), (node,)) = site.active, site.parents
+    tangents = [t for t in (node.jacobian, node.hessian_diag) if t is not None]
+    free = [tangent for tangent in tangents if tangent.free == len(tangent.sizes)]
+    # Each is turned before they are joined: XLA would turn the joined array entry by entry.
+    blocks = [node.value[:, None]]
+    blocks += [tangent.data.reshape(-1, node.value.size).T for tangent in free]
+    product = lax.dot_general(
+        site.values[1 - at],
+        jnp.concatenate(blocks, axis=1),
+        ((site.params["dimension_numbers"][0][1 - at], (0,)), ((), ())),
+        precision=site.params["precision"],
+        preferred_element_type=site.params["preferred_element_type"],
+    )
+    ends = np.cumsum([block.shape[1] for block in blocks])
+    first, *others = jnp.split(product, ends[:-1], axis=1)
+    value, turned = first[:, 0], iter(others)
+    pushed: list[Tangent | None] = [
+        Tangent(next(turned).T.reshape(*t.data.shape[:-1], -1), t.sizes, t.ties)
+        if any(t is other for other in free)
+        else _dot_with_tangent(site, at, t)
+        for t in tangents
+    ]
+    jacobian, carried = pushed if len(pushed) == 2 else (pushed[0], None)
+    nodes = site.accumulation.record([value], [jacobian], [carried], [[]], site.parents, None)
+    return site.merged([value], nodes)
 
 
 def _with_operand(site: Site, at: int) -> Callable[[jax.Array], list[jax.Array]]:

@@ -1,0 +1,162 @@
+"""`jax.vmap` with the rows of the batch as the last axis of every intermediate.
+
+`jax.vmap` brings the batch to the front wherever an operand without it meets one that has it, as at
+each bias. With the rows last, a layer is W^T X with X of shape (inputs, directions x rows), and the
+innermost loop of what is elementwise runs over the rows: whole vector registers whatever the width
+of the layer is. With the rows first it runs over the width, and a width of 133 leaves 5 over.
+
+Only what a dense network is made of has an entry here; for the rest `jax.vmap` does it, and moves
+the rows to where it wants them and back.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.extend import core
+
+from ._rules import elementwise
+
+_ELEMENTWISE = frozenset(
+    {*elementwise.LINEAR, *elementwise.BILINEAR, *elementwise.CURVED, *elementwise.CONSTANT}
+    | {"and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"}
+    | {"convert_element_type"}
+)
+
+
+class _Value(NamedTuple):
+    """An array; if `batched`, its last axis is the rows."""
+
+    array: Any
+    batched: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+        shape = jnp.shape(self.array)
+        return shape[:-1] if self.batched else shape
+
+
+def rows_last(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `fn`, of one point, for a batch: as `jax.vmap(fn)`, rows first in and out.
+
+    Args:
+        fn: from arrays to a tree of arrays; any function that JAX can trace.
+    """
+
+    def batch(*arrays: jax.Array) -> Any:
+        rows = arrays[0].shape[0]
+        points = [jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for array in arrays]
+        closed, shapes = jax.make_jaxpr(fn, return_shape=True)(*points)
+        given = [_Value(jnp.moveaxis(array, 0, -1), True) for array in arrays]
+        results = _evaluate(closed.jaxpr, closed.consts, given, rows)
+        return jax.tree.unflatten(
+            jax.tree.structure(shapes),
+            [
+                jnp.moveaxis(array, -1, 0)
+                if batched
+                else jnp.broadcast_to(array, (rows, *jnp.shape(array)))
+                for array, batched in results
+            ],
+        )
+
+    return batch
+
+
+def _evaluate(
+    jaxpr: core.Jaxpr, consts: Sequence[Any], operands: Sequence[_Value], rows: int
+) -> list[_Value]:
+    environment: dict[core.Var, _Value] = {}
+
+    def read(atom: Any) -> _Value:
+        return _Value(atom.val, False) if isinstance(atom, core.Literal) else environment[atom]
+
+    environment.update(zip(jaxpr.constvars, (_Value(c, False) for c in consts), strict=True))
+    environment.update(zip(jaxpr.invars, operands, strict=True))
+    for equation in jaxpr.eqns:
+        results = _apply(equation, [read(atom) for atom in equation.invars], rows)
+        environment.update(zip(equation.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _apply(equation: core.JaxprEqn, given: list[_Value], rows: int) -> list[_Value]:
+    name, arrays = equation.primitive.name, [value.array for value in given]
+    if not any(value.batched for value in given):
+        return [_Value(array, False) for array in _bind(equation, arrays)]
+    if name == "jit":
+        inner = equation.params["jaxpr"]
+        return _evaluate(inner.jaxpr, inner.consts, given, rows)
+    if name in _ELEMENTWISE:
+        shape = np.broadcast_shapes(*(value.shape for value in given))
+        scalars = name not in ("select_n", "clamp")  # all others take a scalar as it is
+        found = _bind(
+            equation,
+            [
+                value.array
+                if scalars and not value.batched and not value.shape
+                else _spread(value, value.shape or shape, rows)
+                for value in given
+            ],
+        )
+    elif name == "concatenate":
+        found = _bind(equation, [_spread(value, value.shape, rows) for value in given])
+    elif name in _ONE_OPERAND:
+        found = _bind(equation, arrays, **_ONE_OPERAND[name](equation.params, rows))
+    elif name == "dot_general" and not all(value.batched for value in given):
+        found = [_product(equation, given)]
+    else:
+        axes = [-1 if value.batched else None for value in given]
+        found = jax.vmap(lambda *each: _bind(equation, each), axes, -1)(*arrays)
+    return [_Value(array, True) for array in found]
+
+
+def _bind(equation: core.JaxprEqn, arrays: Sequence[Any], **changed: Any) -> list[Any]:
+    params = equation.primitive.get_bind_params(equation.params | changed)
+    with equation.ctx.manager:
+        results = equation.primitive.bind(*arrays, **params)
+    return list(results) if equation.primitive.multiple_results else [results]
+
+
+def _spread(value: _Value, shape: tuple[int, ...], rows: int) -> Any:
+    """Return the array, of shape `shape` or a scalar, as (*shape, rows)."""
+    if value.batched and value.shape == shape:
+        return value.array
+    axes = [*range(len(value.shape)), *([len(shape)] if value.batched else [])]
+    return lax.broadcast_in_dim(value.array, (*shape, rows), axes)
+
+
+# name: (parameters, rows) -> the parameters that the further axis changes
+_ONE_OPERAND: dict[str, Callable[[dict[str, Any], int], dict[str, Any]]] = {
+    "broadcast_in_dim": lambda params, rows: {
+        "shape": (*params["shape"], rows),
+        "broadcast_dimensions": (*params["broadcast_dimensions"], len(params["shape"])),
+    },
+    "reshape": lambda params, rows: {
+        "new_sizes": (*params["new_sizes"], rows),
+        "dimensions": params["dimensions"] and (*params["dimensions"], len(params["dimensions"])),
+    },
+    "squeeze": lambda params, rows: {},
+    "transpose": lambda params, rows: {
+        "permutation": (*params["permutation"], len(params["permutation"]))
+    },
+}
+
+
+def _product(equation: core.JaxprEqn, given: Sequence[_Value]) -> jax.Array:
+    """Return a product with an operand that all rows share; put first, it leaves the rows last."""
+    (left, right), (contracted, batch) = given, equation.params["dimension_numbers"]
+    if right.batched:
+        return _bind(equation, [left.array, right.array])[0]
+    turned = _bind(
+        equation,
+        [right.array, left.array],
+        dimension_numbers=(contracted[::-1], batch[::-1]),
+    )[0]
+    # (batch, free of the right, free of the left, rows): exchange the two in the middle.
+    first = len(batch[0])
+    middle = jnp.ndim(right.array) - len(contracted[1])
+    last = turned.ndim - 1
+    return lax.transpose(turned, [*range(first), *range(middle, last), *range(first, middle), last])

@@ -1,0 +1,93 @@
+"""The rows as the last axis: the same results as `jax.vmap`, whatever is in the function."""
+
+from itertools import pairwise
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from pipeline.hyperdual import METHODS
+from pipeline.hyperdual._jaxpr import equations
+from pipeline.hyperdual._rows_last import rows_last
+
+ROWS = 5
+rng = np.random.default_rng(0)
+A, B, C = (jnp.asarray(rng.standard_normal(s)) for s in ((3, 4), (4, 4), (2, 3, 4)))
+BIAS = jnp.asarray(rng.standard_normal(4))
+
+
+def _scanned(x):
+    return lax.scan(lambda h, item: (jnp.tanh(h * item + x[0]), h), x.sum(), jnp.arange(4.0))
+
+
+# Functions of x, shape (3,), each with operands that all rows share.
+PROGRAMS = {
+    "bias": lambda x: jnp.tanh(x @ A + BIAS) * 2.0 - BIAS,
+    "weights first": lambda x: A.T @ x,
+    "matrix of the row, weights second": lambda x: jnp.outer(x, x) @ A,
+    "matrix of the row, weights first": lambda x: A.T @ jnp.outer(x, x),
+    "batch axes, weights second": lambda x: jnp.einsum("bi,bij->bj", jnp.stack([x, x * x]), C),
+    "batch axes, weights first": lambda x: jnp.einsum("bij,bi->jb", C, jnp.stack([x, x * x])),
+    "two contracted axes": lambda x: jnp.einsum("bij,bi->j", C, jnp.stack([x, x * x])),
+    "product of two of the row": lambda x: (x @ A) @ jnp.outer(x @ A, x),
+    "scalar of the row with an array of all": lambda x: jnp.where(x[0] > 0, BIAS, x[1] * BIAS),
+    "array of the row with a scalar": lambda x: jnp.clip(jnp.where(x > 0, x, 0.0), -0.5, 0.5),
+    "bounds of the row": lambda x: lax.clamp(x[0], jnp.asarray([0.1, 0.2, -0.3]), x[0] + 1),
+    "power": lambda x: x**3 + 2.0**x,
+    "whole numbers": lambda x: jnp.round(3 * x).astype(int) % 2 == 0,
+    "reshape and transpose": lambda x: jnp.outer(x, x @ A).reshape(2, 6).T[:, ::-1],
+    "reshape in another order": lambda x: lax.reshape(jnp.outer(x, x @ A), (2, 6), (1, 0)),
+    "broadcast and squeeze": lambda x: jnp.broadcast_to(x[:, None], (3, 2))[:, :1].squeeze(1),
+    "concatenate with what all share": lambda x: jnp.concatenate([BIAS, x, x @ A]),
+    "sums and sorting": lambda x: (jnp.outer(x, x).sum(axis=0), jnp.sort(x), jnp.cumsum(x)),
+    "called": lambda x: jax.jit(lambda y: jnp.tanh(y) @ A)(x * 2),
+    "rule of its own": lambda x: jax.nn.relu(x @ A) + jax.nn.silu(BIAS),
+    "loop": _scanned,
+    "branch": lambda x: lax.cond(x[0] > 0, lambda y: y @ A, lambda y: BIAS * y[1], x),
+    "shared by all rows": lambda x: (x, BIAS, 3.0 * jnp.ones(())),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [(name, ROWS) for name in PROGRAMS] + [("bias", 0), ("bias", 1), ("shared by all rows", 0)],
+)
+def test_rows_last_of_a_function_is_its_vmap(name, rows):
+    x = jnp.asarray(np.random.default_rng(1).standard_normal((rows, 3)))
+    found, wanted = jax.jit(rows_last(PROGRAMS[name]))(x), jax.vmap(PROGRAMS[name])(x)
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_last_of_two_arguments_and_its_gradient_are_those_of_vmap():
+    fn = lambda x, y: jnp.tanh(x @ A + BIAS) @ jnp.outer(y @ A, y)
+    x, y = (jnp.asarray(rng.standard_normal((ROWS, 3))) for _ in range(2))
+    total = lambda batched: jax.grad(lambda x, y: jnp.sum(batched(fn)(x, y) ** 2), (0, 1))(x, y)
+    for a, b in zip(total(rows_last), total(jax.vmap), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_rows_stay_the_last_axis_of_a_dense_network_and_its_layers_are_one_product_each():
+    rows, widths = 17, (3, 5, 7, 11, 2)
+    layers = [jnp.asarray(rng.standard_normal(pair)) for pair in pairwise(widths)]
+
+    def network(x):
+        for layer in layers[:-1]:
+            x = jnp.tanh(x @ layer + 1.0)
+        return x @ layers[-1]
+
+    batch = rows_last(lambda x: METHODS["hyperdual_columns"](network, x))
+    traced = jax.make_jaxpr(batch)(jnp.zeros((rows, widths[0])))
+    *inside, _, _, _ = [e for e in equations(traced) if rows in e.outvars[0].aval.shape]
+    assert all(e.outvars[0].aval.shape[-1] == rows for e in inside)
+    products = [e for e in inside if e.primitive.name == "dot_general"]
+    k = widths[0]
+    # The first layer's J is the same for all rows: its product is of the values alone.
+    assert [e.outvars[0].aval.shape for e in products] == [
+        (5, rows), (7, 1 + 2 * k, rows), (11, 1 + 2 * k, rows), (2, 1 + 2 * k, rows)
+    ]  # fmt: skip
