@@ -85,11 +85,11 @@ def test_image_derives_by_itself(image):
 
 def test_image_is_what_kuberay_needs(image):
     """Head, probe, submitter and entry point, with the commands that KubeRay makes."""
-    site = (ROOT / "deploy/kubernetes/base/site.yaml").read_text()
-    site = site.replace("dataset: parquet", "dataset: design").replace(
+    task = (ROOT / "deploy/kubernetes/base/task.yaml").read_text()
+    task = task.replace("dataset: parquet", "dataset: design").replace(
         "s3://example-bucket", "/tmp"
     )
-    site = re.sub(r"dataset:\n  path: .*", "dataset:\n  rows: 2000", site)
+    task = re.sub(r"dataset:\n  path: .*", "dataset:\n  rows: 2000", task)
     probe = (
         'python -c "import urllib.request; '
         "r=urllib.request.urlopen('http://127.0.0.1:{}', timeout=5); "
@@ -100,8 +100,8 @@ def test_image_is_what_kuberay_needs(image):
         f"""
         set -e
         export RAY_AUTH_MODE=token RAY_AUTH_TOKEN=0123456789abcdef0123456789abcdef
-        mkdir /tmp/etc; cat > /tmp/etc/site.yaml <<'SITE'
-{site}
+        mkdir /tmp/etc; cat > /tmp/etc/task.yaml <<'SITE'
+{task}
 SITE
         # The login shell of an operator that is told to use one.
         bash -lc 'command -v ray hyperdiag'
@@ -111,7 +111,7 @@ SITE
         until {probe.format("52365/api/healthz")}; do sleep 1; done
         until {probe.format("8265/api/gcs_healthz")}; do sleep 1; done
         ray job submit --address http://127.0.0.1:8265 --submission-id once -- \
-            hyperdiag derive --config-dir /tmp/etc --config-name site run.date=2026-11-23
+            hyperdiag derive --config-dir /tmp/etc --config-name task run.date=2026-11-23
         test -e /tmp/derivatives/_SUCCESS
         """,
         seconds=400,

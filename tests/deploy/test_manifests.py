@@ -138,10 +138,10 @@ def test_workers_fit_the_pods(folder):
     group = _spec(folder)["rayClusterSpec"]["workerGroupSpecs"][0]
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert limits["cpu"].isdigit()  # a worker for each core: whole ones
-    site = yaml.safe_load(_things(folder, "ConfigMap")[0]["data"]["site.yaml"])["cluster"]
-    assert site.get("gpus_per_worker", 0) == int(limits.get("nvidia.com/gpu", 0))
-    if site.get("autoscales"):
-        assert site["workers"] == group["maxReplicas"]
+    task = yaml.safe_load(_things(folder, "ConfigMap")[0]["data"]["task.yaml"])["cluster"]
+    assert task.get("gpus_per_worker", 0) == int(limits.get("nvidia.com/gpu", 0))
+    if task.get("autoscales"):
+        assert task["workers"] == group["maxReplicas"]
     head = _spec(folder)["rayClusterSpec"]["headGroupSpec"]
     assert head["rayStartParams"]["num-cpus"] == "0"
 
@@ -219,13 +219,13 @@ def test_nightly_job_may_do_no_more_than_it_needs():
 
 def _entry_point(folder, tmp_path):
     """Return the arguments of a folder's RayJob, its own configuration being in a folder here."""
-    (site,) = [
-        thing["data"]["site.yaml"]
+    (task,) = [
+        thing["data"]["task.yaml"]
         for thing in _things(folder, "ConfigMap")
-        if thing["metadata"]["name"] == "hyperdiag-site"
+        if thing["metadata"]["name"] == "hyperdiag-task"
     ]
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/site.yaml").write_text(site)
+    (tmp_path / "etc/task.yaml").write_text(task)
     words = shlex.split(_spec(folder)["entrypoint"])
     # It goes through shells: nothing in it may mean anything to one.
     assert " ".join(words) == _spec(folder)["entrypoint"]
@@ -234,17 +234,17 @@ def _entry_point(folder, tmp_path):
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_site_yaml_is_a_valid_configuration(folder, tmp_path):
+def test_task_yaml_is_a_valid_configuration(folder, tmp_path):
     _entry_point(folder, tmp_path)
     with initialize_config_dir(str(tmp_path / "etc"), version_base="1.3"):
         ours = f"hydra.searchpath=[file://{CONFIG_DIR.resolve()}]"
-        config = load_config(compose("site", [ours, f"run.date={DAY}"]))
+        config = load_config(compose("task", [ours, f"run.date={DAY}"]))
     assert config.dataset.name == "parquet"
     assert config.cluster.name == "existing"
     assert config.output.mode == ("update" if folder.startswith("nightly") else "resume")
 
 
-def test_entry_point_derives_what_site_yaml_says(hyperdiag, tmp_path):
+def test_entry_point_derives_what_task_yaml_says(hyperdiag, tmp_path):
     rows = {name: np.linspace(0.1, 1, 20) for name in ("x1", "x2")}
     (tmp_path / "rows").mkdir()
     pq.write_table(pa.table(rows), tmp_path / "rows/a.parquet")

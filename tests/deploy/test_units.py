@@ -74,10 +74,10 @@ def test_timer_strikes_every_day():
     assert len(strikes) >= 3
 
 
-def test_site_of_the_service_is_a_valid_configuration():
+def test_task_of_the_service_is_a_valid_configuration():
     with initialize_config_dir(str(DEPLOY / "systemd"), version_base="1.3"):
         ours = f"hydra.searchpath=[file://{CONFIG_DIR.resolve()}]"
-        config = load_config(compose("site", [ours]))
+        config = load_config(compose("task", [ours]))
     assert (config.cluster.name, config.output.mode) == ("local", "update")
 
 
