@@ -25,7 +25,7 @@ from pipeline.run.pool import Pool
 from pipeline.run.receipt import Receipt
 
 from ._bench_plain import time_plain, why_no_plain
-from ._command import as_yaml
+from ._kept import as_yaml
 
 log = logging.getLogger("hyperdiag")
 

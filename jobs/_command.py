@@ -7,23 +7,22 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from pipeline.config import load_section
 from pipeline.errors import HyperdiagError, UsageError
 from pipeline.log import LogConfig, set_up
-from pipeline.masking import HIDDEN, masked_values
 from pipeline.networks import network_names, network_options
 from pipeline.run.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from pipeline.run.stoppable import Stopped
 
 from ._overrides import check_overrides
+from ._sweep import mask_record
 
 log = logging.getLogger("hyperdiag")
 
@@ -81,6 +80,8 @@ def run(
     except Exception:
         log.exception("a fault of this program")
         sys.exit(INCOMPLETE)
+    finally:
+        mask_record()  # of a sweep that did not get as far as its first run
     if finish is not None and started and code == DONE:
         code = _guarded(finish)
     sys.exit(code)
@@ -140,22 +141,3 @@ def _register_networks() -> None:
             with contextlib.suppress(UsageError):  # is said where it is asked for
                 node |= network_options(name)
             ConfigStore.instance().store(group="network", name=name, node=node)
-
-
-def as_yaml(config: DictConfig) -> str:
-    """Return a composed configuration as YAML, to be kept; what it takes from elsewhere stays a
-    reference.
-    """
-    return OmegaConf.to_yaml(OmegaConf.create(kept_values(config)))
-
-
-def kept_values(config: Any) -> Any:
-    """Return a composed configuration as plain values that may be kept.
-
-    Credentials are masked, and so is whom a run notifies: who knows such a URL may use it.
-    """
-    values = masked_values(OmegaConf.to_container(config))
-    for key in ("command", "url"):
-        if values.get("notify", {}).get(key):
-            values["notify"][key] = HIDDEN
-    return values

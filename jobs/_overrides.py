@@ -48,7 +48,7 @@ def find_problems(config_name: str, overrides: list[str]) -> list[str]:
             continue
         if _is_group(loader, override):
             problems += _group_problem(loader, override)
-            groups.append(text)
+            groups.append(f"{override.key_or_group}={_values(override)[0]}")
         else:
             values.append(override)
     if problems:
@@ -69,15 +69,19 @@ def _is_group(loader: ConfigLoader, override: Override) -> bool:
 
 def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
     options = loader.get_group_options(override.key_or_group, results_filter=ObjectType.CONFIG)
-    given = override.value()
-    if override.is_sweep_override() or given in options:
-        return []
-    if override.key_or_group == "network" and given is None:
-        return []
     return [
         f"{override.key_or_group}={given}: no such {override.key_or_group}"
-        f"{closest(str(given), options)}; there are {', '.join(options)}"
+        f"{closest(given, options)}; there are {', '.join(options)}"
+        for given in _values(override)
+        if given not in options and not (override.key_or_group == "network" and given == "null")
     ]
+
+
+def _values(override: Override) -> list[str]:
+    """Return what a group is to be, in Hydra's grammar: several options in a sweep."""
+    if override.is_sweep_override():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [override.get_value_element_as_str()]
 
 
 def _elsewhere(base: DictConfig, loader: ConfigLoader, config_name: str, key: str) -> str:

@@ -6,7 +6,10 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from ._command import kept_values
+from ._kept import kept_values
+
+# Of the sweep that this process is at.
+_record: Path | None = None
 
 
 class Masked(Callback):
@@ -17,13 +20,19 @@ class Masked(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember where it will be."""
-        self._record: Path | None = Path(config.hydra.sweep.dir) / "multirun.yaml"
+        global _record
+        _record = Path(config.hydra.sweep.dir) / "multirun.yaml"
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Mask it, once."""
-        record = getattr(self, "_record", None)
-        if record and record.exists():
-            values = kept_values(OmegaConf.load(record))
-            del values["hydra"]  # the overrides as they were given, in three places
-            OmegaConf.save(OmegaConf.create(values), record)
-            self._record = None
+        mask_record()
+
+
+def mask_record() -> None:
+    """Mask the record of a sweep, if there is one that is not masked yet."""
+    global _record
+    if _record is not None and _record.exists():
+        values = kept_values(OmegaConf.load(_record))
+        values.pop("hydra", None)  # the overrides as they were given, in three places
+        OmegaConf.save(OmegaConf.create(values), _record)
+    _record = None

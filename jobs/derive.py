@@ -6,7 +6,8 @@ from pipeline.config import load_config
 from pipeline.run.job import derive
 from pipeline.run.summary import print_summary
 
-from ._command import as_yaml, run
+from ._command import run
+from ._kept import as_yaml
 
 
 def task(composed: DictConfig) -> None:

@@ -18,7 +18,7 @@ _SECRET = "secret|token|passw(?:or)?d|passphrase|credentials?"
 _OPTION = re.compile(r"([^=&]*(?:secret|key|token|password)[^=&]*)=[^&]*", re.I)
 # Of a setting or a variable: such a word, or such a pair of words, as a part of its name.
 _NAME = re.compile(
-    rf"(?:^|[^a-z])(?:{_SECRET})s?(?:$|[^a-z])|(?:access|api|private|secret|auth)[_.-]?key", re.I
+    rf"(?:{_SECRET})s?(?:$|[^a-z])|(?:access|api|private|secret|auth)[_.-]?key", re.I
 )
 _IN_TEXT = (
     # As in `masked`, but of a URI that stands somewhere in a sentence.
@@ -37,7 +37,10 @@ _IN_TEXT = (
     ),
 )
 # As Python, JSON, YAML and Hydra's overrides write one.
-_IN_MAPPING = re.compile(r"([{,]\s*)(['\"]?)([\w.-]+)\2(\s*:\s*)((['\"]).*?\6|[^,}\s]+)")
+_IN_MAPPING = re.compile(
+    r"([{,]\s*)(['\"]?)([\w.-]+)\2(\s*:\s*)"
+    r"(\[[^\]]*\]|\{[^}]*\}|(['\"])(?:\\.|(?!\6)[^\\])*\6|[^,}\s]+)"
+)
 _LEAST_LENGTH = 8  # of a variable's value that is worth looking for: shorter ones are in every text
 
 
@@ -50,24 +53,34 @@ def masked(uri: str) -> str:
     return place + query + _OPTION.sub(rf"\1={HIDDEN}", options)
 
 
-def masked_values(values: Any) -> Any:
+def masked_values(values: Any, secret: bool = False) -> Any:
     """Return settings, plain values of any depth, without the credentials in them.
 
-    URIs are masked, and so is any text whose key says what it is (`token`, `db_password`).
+    URIs are masked, and so is any text whose key says what it is (`token`, `dbPassword`), or that
+    of what it is in.
+
+    Args:
+        values: the settings.
+        secret: whether every text among them is a credential.
     """
     if isinstance(values, Mapping):
         return {
-            key: HIDDEN if isinstance(value, str) and is_secret(str(key)) else masked_values(value)
+            key: masked_values(value, secret or is_secret(str(key)))
             for key, value in values.items()
         }
     if isinstance(values, list | tuple):
-        return [masked_values(value) for value in values]
-    return masked(values) if isinstance(values, str) and "://" in values else values
+        return [masked_values(value, secret) for value in values]
+    if not isinstance(values, str):
+        return values
+    if secret:
+        return HIDDEN
+    return masked(values) if "://" in values else values
 
 
 def is_secret(name: str) -> bool:
     """Return whether a setting or variable of this name is taken to hold a credential."""
-    return _NAME.search(name) is not None
+    # `dbPassword` is `db_Password`.
+    return _NAME.search(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)) is not None
 
 
 def masked_text(text: str) -> str:

@@ -13,7 +13,8 @@ import jax
 import pytest
 from hydra import compose, initialize_config_dir
 
-from jobs._command import CONFIG_DIR, as_yaml
+from jobs._command import CONFIG_DIR
+from jobs._kept import as_yaml
 from pipeline.config import load_config
 from tests.ray_head import ray_head
 

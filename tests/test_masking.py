@@ -17,6 +17,9 @@ from pipeline.masking import is_secret, masked_errors, masked_text, masked_value
         ("s3://bucket/user@host/x?region=r", "s3://bucket/user@host/x?region=r"),
         ("at 12:30 a@b said x=1, y: 2 {z: 3}", "at 12:30 a@b said x=1, y: 2 {z: 3}"),
         ("a tokenizer: {tokenizer: bpe}", "a tokenizer: {tokenizer: bpe}"),
+        ("{tokens: [abc, def], n: 3}", "{tokens: ***, n: 3}"),
+        ("{credentials: {user: abc, value: def}, n: 3}", "{credentials: ***, n: 3}"),
+        (r"{token: 'a\' b', n: 3}", "{token: ***, n: 3}"),
     ],
 )
 def test_text_is_masked_where_it_looks_like_a_credential(text, shown):
@@ -35,16 +38,26 @@ def test_values_are_masked_by_their_keys_and_as_uris():
         "options": {"hf_token": "abc", "tokens": 8, "tokenizer": "bpe", "password": None},
         "layers": ["https://u:p@h/x", "Dense(5, 3)"],
         "question": "what? token=abc",
+        "tokens": ["abc", {"inside": "def"}],
+        "credentials": {"value": "hunter2", "n": 2},
     }
     assert masked_values(values) == {
         "weights": "s3://***@b/w.npz?secret_key=***",
         "options": {"hf_token": "***", "tokens": 8, "tokenizer": "bpe", "password": None},
         "layers": ["https://***@h/x", "Dense(5, 3)"],
         "question": "what? token=abc",
+        "tokens": ["***", {"inside": "***"}],
+        "credentials": {"value": "***", "n": 2},
     }
 
 
-@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "apiKey", "token"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "apiKey", "token"),
+        *("dbPassword", "accessToken", "apitoken", "tokens"),
+    ],
+)
 def test_names_of_credentials(name):
     assert is_secret(name)
 

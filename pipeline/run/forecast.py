@@ -155,7 +155,11 @@ def _result(found: Probe, shards: Shards) -> dict[str, int]:
     around = sum(file.bytes - file.row_bytes for file in found.data) / len(found.data)
     size = derived * _row_bytes(found.data) + around * shards.rows.size
     if found.quarantine:
-        size += bad * sum(file.bytes for file in found.quarantine) / found.tally.bad
+        size += (
+            bad
+            * sum(file.bytes for file in found.quarantine)
+            / sum(file.rows for file in found.quarantine)
+        )
     return {
         "rows_derived": round(derived),
         "rows_quarantined": round(bad),
@@ -187,7 +191,9 @@ def _times(
 
     `around` are the seconds before and after the work on shards.
     """
-    numbers = {found.workers, *(() if config.cluster.name == "inline" else _WORKERS)}
+    numbers = {found.workers}
+    if config.cluster.name != "inline":
+        numbers |= {*_WORKERS, config.cluster.workers or found.workers}
     times = []
     for workers in sorted(numbers):
         total = around + busiest_rows(shards.rows, workers) / found.rows_per_s

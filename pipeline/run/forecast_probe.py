@@ -1,5 +1,6 @@
 """A probe: some rows of a run, derived by its own workers into a folder that is removed again."""
 
+import contextlib
 import heapq
 import math
 import shutil
@@ -242,3 +243,6 @@ def _counted(file: Path) -> WrittenFile:
 
 def _remove(path: str) -> None:
     shutil.rmtree(path, ignore_errors=True)
+    # Of another machine than this one, whose lock is in it and which removes it itself.
+    with contextlib.suppress(OSError):
+        Path(path).parent.rmdir()

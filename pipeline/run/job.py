@@ -220,7 +220,7 @@ def _derive_missing(
     inventory = ledger.inventory
     meter = Meter(rows, inventory.tally.read, pool.workers)
     failures_in_a_row = 0
-    began = time.monotonic()
+    worker_seconds, last = 0.0, time.monotonic()
     with shown(meter) as display:
         for outcome in pool.outcomes(inventory.missing(ledger.plan)):
             if isinstance(outcome, Receipt):
@@ -234,8 +234,10 @@ def _derive_missing(
             if metrics:
                 if outcome is not None:
                     metrics.add(outcome)
-                worked = pool.workers * (time.monotonic() - began)
-                share = work.stages["compute"] / worked if worked else 0.0
+                now = time.monotonic()
+                worker_seconds += pool.workers * (now - last)
+                last = now
+                share = work.stages["compute"] / worker_seconds if worker_seconds else 0.0
                 metrics.observe(inventory.tally.read, pool.workers, pool.retries, share)
             stoppable.check()
             meter.workers = pool.workers

@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 from ray._private import utils as ray_utils
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from pipeline.config import ClusterConfig
@@ -65,13 +65,21 @@ def on_nodes(
         nodes: their ids.
         function: importable on the nodes.
         argument: its own.
+
+    Raises:
+        HyperdiagError: if one of the nodes is lost.
     """
     task = ray.remote(function)
     places = [NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes]
     refs = [
         task.options(num_cpus=0, scheduling_strategy=place).remote(argument) for place in places
     ]
-    return ray.get(refs)
+    try:
+        return ray.get(refs)
+    except RayTaskError:
+        raise
+    except RayError as error:
+        raise HyperdiagError(f"a node of the cluster is lost ({first_line(error)})") from error
 
 
 def room_for(cluster: ClusterConfig) -> int:

@@ -144,7 +144,9 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
 
     False while it goes on, if its server cannot be asked, or did not take it and may do so later.
     """
-    from pipeline.submission import state  # which takes its time, and is seldom needed
+    # Late: it takes its time, and is seldom needed.
+    from pipeline.submission import state
+    from pipeline.submission.submitting import LIVE
 
     try:
         found = state(*job)
@@ -152,7 +154,10 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
         with log.open("a", encoding="utf-8") as said:
             said.write(f"# whether {job.submission_id} has ended is not known: {error}\n")
         return False
-    return code != _INCOMPLETE if found is None else found not in ("PENDING", "RUNNING")
+    if found is None or found == "SUCCEEDED":
+        # Incomplete was no word of the job's then: asked again, the command tells how it ended.
+        return code != _INCOMPLETE
+    return found not in LIVE
 
 
 def _prune(folder: Path, keep: int) -> None:

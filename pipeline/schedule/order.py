@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.masking import masked, masked_text
+from pipeline.submission.arguments import quoted
 
 from .attempt import LOGS, Job, Order
 from .entry import Entry
@@ -32,7 +33,7 @@ def order(
     if entry.settings.address is not None:
         # The id makes a second submission of the same tick harmless, whoever tries it.
         job = Job(entry.settings.address, f"{run.entry}-{run.key}")
-        arguments += [f"submit.address='{job.address}'", f"submit.id={job.submission_id}"]
+        arguments += [f"submit.address={quoted(job.address)}", f"submit.id={job.submission_id}"]
     return Order(
         folder=str(folder),
         entry=run.entry,

@@ -68,6 +68,7 @@ class Service:
         self._folder, self._read = folder, read
         self._entries: dict[str, Entry] = {}
         self._runners: dict[str, Runner] = {}
+        self._retired: list[Runner] = []  # of entries that are gone: a run may be under way
         # A SimpleQueue, since signal handlers put into it.
         self._news: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
         self._flags, self._keep_logs = flags, keep_logs
@@ -117,7 +118,9 @@ class Service:
     def _keep(self, entries: list[Entry]) -> None:
         self._entries = {entry.name: entry for entry in entries}
         for name in self._runners.keys() - self._entries.keys():
-            self._runners.pop(name).retire()
+            runner = self._runners.pop(name)
+            runner.retire()
+            self._retired.append(runner)
         for name, entry in self._entries.items():
             if name in self._runners:
                 self._runners[name].entry = entry
@@ -157,12 +160,13 @@ class Service:
     def _stop(self) -> bool:
         """Stop everything in order; return whether a run was interrupted."""
         self._clock.stop()
-        for runner in self._runners.values():
+        runners = [*self._runners.values(), *self._retired]
+        for runner in runners:
             runner.stop()
         deadline = time.monotonic() + _STOP_SECONDS
-        for runner in self._runners.values():
+        for runner in runners:
             runner.join(max(deadline - time.monotonic(), 0))
             if runner.is_alive():
                 log.warning("%s: its run goes on without the scheduler", runner.name)
                 runner.interrupted = True
-        return any(runner.interrupted for runner in self._runners.values())
+        return any(runner.interrupted for runner in runners)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from pipeline.config import Config, DesignConfig
 from pipeline.data.filesystem import absolute
+from pipeline.masking import masked
 
 from .luggage import config_folder
 
@@ -20,9 +21,12 @@ def arguments_there(config: Config, overrides: Sequence[str], config_dirs: int =
         overrides: of `derive`.
         config_dirs: how many folders were given with --config-dir.
     """
-    settled = {"output.path": absolute(config.output.path), "run.date": config.run.date}
+    paths = {"output.path": config.output.path}
     if not isinstance(config.dataset, DesignConfig):
-        settled["dataset.path"] = absolute(config.dataset.path)
+        paths["dataset.path"] = config.dataset.path
+    settled = {"run.date": config.run.date}
+    # A URI means the same there; one with credentials may take them from there.
+    settled |= {key: absolute(path) for key, path in paths.items() if masked(path) == path}
     return [
         *(f"--config-dir={config_folder(position)}" for position in range(config_dirs)),
         *([] if any(map(_chooses_cluster, overrides)) else ["cluster=existing"]),

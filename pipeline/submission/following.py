@@ -44,7 +44,8 @@ class Tail:
         self._printed = 0  # characters
         self._began = time.monotonic()
         self._told: str | None = None
-        self._failures = 0
+        self._failures = 0  # to read the log of a job that has ended
+        self._seen = False
 
     def go_on(self) -> None:
         """Print what is new; at the end of the job, set `code`.
@@ -52,17 +53,24 @@ class Tail:
         Raises:
             ServerAway: if the server does not answer.
             UsageError: if it knows no such job.
+            RunIncomplete: if it knows it no longer.
         """
         # First the state: what was printed before the end is in the log that is read after it.
         job = self._server.job(self.submission_id)
+        if job is None and self._seen:
+            raise RunIncomplete(
+                f"the cluster has forgotten job {self.submission_id}, as one does that was started "
+                "anew; submit the run again: it does what is missing"
+            )
         if job is None:
             raise self._server.unknown(self.submission_id)
+        self._seen = True
         ended = job.status.value not in LIVE
         try:
             self._print(self._server.log(self.submission_id), whole=ended)
         except ServerAway as error:
-            self._failures += 1
-            if not ended or self._failures < _LOG_TRIES:
+            self._failures += ended
+            if self._failures < _LOG_TRIES:
                 raise
             log.info("the end of the log of %s cannot be read: %s", job.submission_id, error)
         if ended:
@@ -111,7 +119,7 @@ def follow_all(server: Server, submission_ids: Sequence[str], say: Callable[[str
         say: takes each line of their logs, after the id where there are several.
 
     Raises:
-        RunIncomplete: if the server stays away.
+        RunIncomplete: if the server stays away, or forgets a job.
         UsageError: if it knows no such job.
     """
     names = list(dict.fromkeys(submission_ids))

@@ -94,9 +94,11 @@ def send(server: Server, submission: Submission) -> str:
         runtime_env = {**submission.job["runtime_env"], "working_dir": str(package)}
         job = {**submission.job, "runtime_env": runtime_env}
         for _ in range(_TRIES):
-            states = {one.submission_id: one.status.value for one in server.jobs()}
+            jobs = {one.submission_id: one for one in server.jobs()}
+            states = {name: one.status.value for name, one in jobs.items()}
             name = first if submission.once else _next_id(first, states)
             if name in states:
+                _refuse_other(name, jobs[name].metadata or {}, submission.job["metadata"])
                 log.info("job %s was submitted before, and is %s", name, states[name])
                 return name
             try:
@@ -106,6 +108,15 @@ def send(server: Server, submission: Submission) -> str:
             log.info("job %s submitted to %s", name, masked(server.address))
             return name
     raise ServerAway(f"the job server refuses a job {name}, and does not list one either")
+
+
+def _refuse_other(name: str, there: Mapping[str, str], ours: Mapping[str, str]) -> None:
+    """Refuse to take another run's job for ours: an id may have been given twice."""
+    if there.get("output") != ours["output"]:
+        raise UsageError(
+            f"submit.id: {name} is the job of another run, with output "
+            f"{there.get('output', '(not of hyperdiag)')} and not {ours['output']}; give another id"
+        )
 
 
 def _job(config: Config, options: SubmitConfig) -> dict[str, Any]:

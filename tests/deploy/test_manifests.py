@@ -230,7 +230,7 @@ def _entry_point(folder, tmp_path):
     # It goes through shells: nothing in it may mean anything to one.
     assert " ".join(words) == _spec(folder)["entrypoint"]
     assert words[0] == "hyperdiag"
-    return [str(tmp_path / "etc") if word == "/etc/hyperdiag" else word for word in words[1:]]
+    return [str(tmp_path / "etc") if word == "/etc/hyperdiag/task" else word for word in words[1:]]
 
 
 @pytest.mark.parametrize("folder", FOLDERS)

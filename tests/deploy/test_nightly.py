@@ -178,7 +178,9 @@ def test_job_whose_name_tells_no_day_is_refused_before_anything_starts(server, n
     assert list(server.jobs) == ["hyperdiag"]
 
 
-@pytest.mark.parametrize("state", [("Failed", "FAILED"), ("Failed", "RUNNING")])
+@pytest.mark.parametrize(
+    "state", [("Failed", "FAILED"), ("Failed", "RUNNING"), ("ValidationFailed", None)]
+)
 def test_failed_rayjob_fails_the_job(server, nightly, state):
     server.states[:] = [state]
     done = nightly(f"hyperdiag-nightly-{TICK}")

@@ -60,3 +60,29 @@ def test_multirun_does_each_combination_and_leaves_no_hydra_folder(hyperdiag, tm
     assert (tmp_path / "out/1/_SUCCESS").exists()
     assert (tmp_path / "out/2/_SUCCESS").exists()
     assert not list(tmp_path.rglob(".hydra"))
+
+
+def test_multirun_over_a_group_does_each_option_and_names_one_that_there_is_not(
+    hyperdiag, tmp_path
+):
+    box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
+    run = ["derive", "-m", "network=chain", box, "dataset.rows=100"]
+    where = "output.path=out/${cluster.name}"
+    done = hyperdiag(*run, "cluster=inline,local", "cluster.workers=1", where)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/inline/_SUCCESS").exists()
+    assert (tmp_path / "out/local/_SUCCESS").exists()
+    done = hyperdiag(*run, "cluster=inline,lokal", where)
+    assert done.returncode == 2
+    assert "cluster=lokal: no such cluster (closest: 'local')" in done.stderr
+
+
+def test_record_of_a_sweep_that_cannot_be_composed_keeps_no_credentials(hyperdiag, tmp_path):
+    (tmp_path / "mine").mkdir()
+    done = hyperdiag(
+        *("derive", "-m", "--config-dir", "mine", "limits=default,typo", "dataset=parquet"),
+        *("dataset.path='s3://AKIA:hunter2@b/x'", "output.path=out"),
+    )
+    assert done.returncode == 2, done.stderr
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in kept if "hunter2" in path.read_text()]

@@ -157,6 +157,6 @@ def test_one_scheduler_keeps_a_state_and_reads_its_entries_again_when_told(night
         os.kill(scheduler.pid, signal.SIGHUP)
         wait(lambda: "other: every 1h, next at" in nightly.log(), why=nightly.log)
         scheduler.terminate()
-        assert scheduler.wait(30) == 0
+        assert scheduler.wait(60) == 0
     assert "stopped by SIGTERM" in nightly.log()
     assert nightly.state.stat().st_mode & 0o777 == 0o700

@@ -88,7 +88,7 @@ class Nightly:
             for each in [process, *left]:
                 if each.is_running():
                     each.kill()
-            process.wait(30)
+            process.wait(60)
 
     def processes(self, word):
         """Return the processes at work in the folder with a word in their command."""

@@ -24,13 +24,13 @@ def test_growing_folder_is_derived_once_though_the_scheduler_dies_and_misses_tic
             (derive,) = wait(lambda: nightly.processes(f"output.path={nightly.out}"))
             (running,) = [run for run in nightly.history() if run["state"] == "running"]
             scheduler.kill()
-            scheduler.wait(30)
+            scheduler.wait(60)
             assert derive.is_running()
             # The run goes on by itself and writes down what became of it; the next waits for it.
             with nightly.scheduler() as scheduler:
                 wait(lambda: nightly.find(running["tick"])["state"] == "ended", why=nightly.log)
                 scheduler.terminate()
-                scheduler.wait(30)
+                scheduler.wait(60)
         assert nightly.find(running["tick"])["tries"] == 1
         nightly.grow()
         died = time.time()
@@ -39,7 +39,7 @@ def test_growing_folder_is_derived_once_though_the_scheduler_dies_and_misses_tic
             wait(lambda: nightly.derived() == nightly.expected, why=nightly.log)
             wait(lambda: nightly.ended()[-1]["tick"] > died, why=nightly.log)
             scheduler.terminate()
-            assert scheduler.wait(30) in (0, 128 + signal.SIGTERM)
+            assert scheduler.wait(60) in (0, 128 + signal.SIGTERM)
     runs = nightly.history()
     assert watch.most == 1
     assert len(watch.seen) <= sum(run["tries"] for run in runs)
@@ -73,7 +73,7 @@ def test_run_whose_processes_all_die_is_gone_on_with_under_its_own_name(tmp_path
     with nightly.scheduler() as scheduler:
         wait(lambda: shards() >= 2, why=nightly.log)
         scheduler.kill()
-        scheduler.wait(30)
+        scheduler.wait(60)
         with nightly.scheduler() as scheduler:
             # The one left behind is at work, so the one that shall go on with it waits.
             wait(lambda: len(attempts()) == 2, why=nightly.log)
@@ -88,14 +88,14 @@ def test_run_whose_processes_all_die_is_gone_on_with_under_its_own_name(tmp_path
     with nightly.scheduler() as scheduler:
         wait(lambda: shards() >= before + 2, why=nightly.log)
         scheduler.terminate()
-        assert scheduler.wait(30) == 128 + signal.SIGTERM
+        assert scheduler.wait(60) == 128 + signal.SIGTERM
     stopped = nightly.history()[0]
     assert (stopped["state"], stopped["tries"]) == ("stopped", 2)
     marker.unlink()
     with nightly.scheduler() as scheduler:
         wait(lambda: nightly.ended(), why=nightly.log)
         scheduler.terminate()
-        scheduler.wait(30)
+        scheduler.wait(60)
     runs = nightly.history()
     assert (runs[0]["tick"], runs[0]["code"], runs[0]["tries"]) == (first["tick"], 0, 3)
     assert nightly.derived() == nightly.expected

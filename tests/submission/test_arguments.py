@@ -41,8 +41,8 @@ def test_overrides_stand_unchanged_before_what_was_settled_here(there, configure
     arguments = there(*overrides)
     assert arguments[:5] == ["cluster=existing", *overrides]
     assert arguments[5:] == [
-        f"output.path='{here}/out, of 2026-11-23'",
         "run.date='2026-11-23'",
+        f"output.path='{here}/out, of 2026-11-23'",
         f"dataset.path='{here}/rows/a=1'",
     ]
     config, _ = configure(*arguments)
@@ -55,6 +55,13 @@ def test_uris_keep_their_form(there):
     arguments = there("dataset=parquet", "dataset.path=s3://b/x", "output.path=s3://b/y")
     assert "output.path='s3://b/y'" in arguments
     assert "dataset.path='s3://b/x'" in arguments
+
+
+def test_credentials_of_a_uri_stay_where_the_override_takes_them_from(there, monkeypatch):
+    monkeypatch.setenv("KEY", "AKIA:hunter2")
+    arguments = there("output.path='s3://${oc.env:KEY}@b/y'")
+    assert "output.path='s3://${oc.env:KEY}@b/y'" in arguments
+    assert not any("hunter2" in argument for argument in arguments)
 
 
 def test_cluster_that_was_chosen_is_kept(there):

@@ -18,6 +18,8 @@ class _Server:
         self._now = self._script.pop(0)
         if self._now is None:
             raise ServerAway("away")
+        if self._now == "forgotten":
+            return None
         status, code, _ = self._now
         return JobDetails(
             type="SUBMISSION",
@@ -87,6 +89,19 @@ def test_log_that_is_lost_with_its_node_does_not_hide_the_end(caplog):
     assert follow_all(_Server(*script), ["job"], said.append) == 1
     assert said == ["one"]
     assert "the end of the log of job cannot be read: its node is away" in caplog.text
+
+
+def test_log_is_read_to_its_end_however_often_it_could_not_be_read_before():
+    said = []
+    script = [("RUNNING", None, None)] * 7 + [("SUCCEEDED", 0, None), ("SUCCEEDED", 0, "one\n")]
+    assert follow_all(_Server(*script), ["job"], said.append) == 0
+    assert said == ["one"]
+
+
+def test_job_that_its_cluster_has_forgotten_is_to_be_submitted_again():
+    server = _Server(("RUNNING", None, "one\n"), "forgotten")
+    with pytest.raises(RunIncomplete, match=r"forgotten job mine.*submit the run again"):
+        follow_all(server, ["mine"], lambda line: None)
 
 
 def test_job_that_never_began_says_why():

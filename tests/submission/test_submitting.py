@@ -1,9 +1,10 @@
 import json
 
 import pytest
+from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from pipeline.errors import UsageError
-from pipeline.submission import SubmitConfig, prepare
+from pipeline.submission import SubmitConfig, prepare, send
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 _RUN = ("network=chain", _BOX, "output.path=out")
@@ -35,6 +36,33 @@ def test_id_is_of_what_decides_the_run(prepared, tmp_path, monkeypatch):
 def test_run_with_an_id_of_its_own_is_done_once(prepared):
     assert not prepared().once
     assert prepared(id="mine")[:2] == ("mine", True)
+
+
+class _Server:
+    """Knows one job."""
+
+    address = "http://host:8265"
+
+    def __init__(self, job):
+        self._job = job
+
+    def jobs(self):
+        return [self._job]
+
+
+def test_id_that_another_run_has_is_refused(prepared):
+    ours = prepared(id="nightly")
+    there = JobDetails(
+        type="SUBMISSION",
+        submission_id="nightly",
+        status="SUCCEEDED",
+        entrypoint="",
+        metadata=ours.job["metadata"],
+    )
+    assert send(_Server(there), ours) == "nightly"
+    other = there.model_copy(update={"metadata": {"output": "/home/ben/out"}})
+    with pytest.raises(UsageError, match=r"nightly is the job of another run.*/home/ben/out"):
+        send(_Server(other), ours)
 
 
 def test_job_shows_nothing_that_is_secret(prepared):

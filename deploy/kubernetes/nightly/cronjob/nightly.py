@@ -23,6 +23,8 @@ _DAY = re.compile(r"-(\d{4}-\d{2}-\d{2})$")
 _MINUTES = re.compile(r"-(\d{6,10})$")
 # Of a request that nobody answers: for about two minutes.
 _TRIES, _PAUSE_SECONDS = 8, 15.0
+# States of a RayJob that no other follows.
+_ENDED = ("Complete", "Failed", "ValidationFailed")
 
 
 class Refused(Exception):
@@ -159,8 +161,8 @@ def wait(rayjobs: Rayjobs, name: str, seconds: float) -> bool:
         if (state, job) != before:
             print(f"{name}: {state or 'new'}, {job or 'not submitted'}", flush=True)
             before = state, job
-        if state in ("Complete", "Failed"):
-            if state == "Failed" or job != "SUCCEEDED":
+        if state in _ENDED:
+            if state != "Complete" or job != "SUCCEEDED":
                 print(f"{name}: {status.get('reason')} {status.get('message')}", file=sys.stderr)
                 return False
             return True
