@@ -27,7 +27,7 @@ bench: $(VENV)/.bench ## our kernels against the field's methods; then the main 
 	$(BIN)/hyperdiag bench bench.subject=job
 
 chaos: $(VENV)/.dev ## kills at random, 3,000 damaged files, a million shards, 20 GB: an hour or so
-	$(BIN)/python -m pytest -m chaos tests/chaos tests/store
+	$(BIN)/python -m pytest -m chaos tests
 
 clean: ## remove the virtual environment and what runs left here
 	rm -rf $(VENV) build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis

@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -75,8 +78,7 @@ def test_plan_as_json_has_these_keys(hyperdiag, tmp_path):
 
 
 def test_plan_with_workers_is_a_table_and_leaves_no_trace(hyperdiag, tmp_path):
-    scratch = tmp_path.parent / "s"  # short, since Ray has its sockets below
-    scratch.mkdir(exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="hd-"))  # short, since Ray has its sockets below
     environment = {**os.environ, "TMPDIR": str(scratch), "COLUMNS": "200"}
     done = subprocess.run(
         [sys.executable, "-m", "jobs", "plan", *RUN, "cluster.workers=2"],
@@ -100,6 +102,7 @@ def test_plan_with_workers_is_a_table_and_leaves_no_trace(hyperdiag, tmp_path):
     assert by_name["8"].endswith("estimated, at the same rate for each")
     assert _left(tmp_path) == []
     assert [path.name for path in scratch.iterdir() if path.name.startswith("hd-")] == []
+    shutil.rmtree(scratch)
 
 
 def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(hyperdiag, tmp_path):

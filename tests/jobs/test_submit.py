@@ -71,6 +71,7 @@ def test_two_submits_at_once_make_one_job_with_the_bytes_of_a_local_run(site, cl
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+@pytest.mark.chaos
 def test_sweep_runs_its_points_side_by_side_and_exits_with_the_worst_code(site, cluster):
     (site.folder / "conf/limits").mkdir(parents=True)
     (site.folder / "conf/limits/patient.yaml").write_text("{max_attempts: 3, max_bad_fraction: 0}")
@@ -101,6 +102,7 @@ def test_sweep_runs_its_points_side_by_side_and_exits_with_the_worst_code(site, 
     assert f"{bad.submission_id}  hyperdiag: 8 of 40 rows are bad" in out
 
 
+@pytest.mark.chaos
 def test_job_that_cannot_be_done_as_configured_exits_with_2(site, cluster):
     run = [
         *(*site.run(), "output.path=out", "cluster.min_workers=50"),

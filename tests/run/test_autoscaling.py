@@ -75,6 +75,7 @@ def _overrides(address, tmp_path):
     ]
 
 
+@pytest.mark.chaos
 def test_run_on_a_cluster_without_nodes_waits_for_the_one_that_its_autoscaler_adds(
     configure, growing, tmp_path
 ):
@@ -96,6 +97,7 @@ def test_run_on_a_cluster_without_nodes_waits_for_the_one_that_its_autoscaler_ad
         ray.shutdown()
 
 
+@pytest.mark.chaos
 def test_autoscaler_that_brings_no_node_ends_the_run_after_wait_seconds(
     configure, growing, tmp_path, monkeypatch
 ):

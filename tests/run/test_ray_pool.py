@@ -31,7 +31,10 @@ def _read(tmp_path):
 
 @pytest.fixture
 def on_cluster(ray_address):
-    return ["cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2"]
+    return [
+        *("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2"),
+        *("derivatives.method=hyperdual", "derivatives.tile=8"),  # timing them takes its time
+    ]
 
 
 def test_shard_that_kills_its_worker_once_is_done_by_another(

@@ -3,6 +3,8 @@
 import signal
 import time
 
+import pytest
+
 from .nightly import Nightly, Watch, kill_all, overlaps, wait
 
 EVERY = 3
@@ -59,6 +61,7 @@ def test_growing_folder_is_derived_once_though_the_scheduler_dies_and_misses_tic
     assert {run["state"] for run in runs[: runs.index(done[-1])]} == {"ended", "skipped"}
 
 
+@pytest.mark.chaos
 def test_run_whose_processes_all_die_is_gone_on_with_under_its_own_name(tmp_path):
     marker = tmp_path / "slow"
     marker.touch()
