@@ -183,7 +183,9 @@ def test_cronjob_is_sound(definitions):
     assert spec["timeZone"] in zoneinfo.available_timezones()
     assert len(spec["schedule"].split()) == 5
     job = spec["jobTemplate"]["spec"]
-    assert set(job) == {"backoffLimit", "podFailurePolicy", "template"}
+    assert set(job) == {
+        *("backoffLimit", "activeDeadlineSeconds", "podFailurePolicy", "template"),
+    }
     # The definition of a RayCluster holds that of a pod template.
     cluster = dict(_spec("base")["rayClusterSpec"])
     cluster["workerGroupSpecs"] = [cluster["workerGroupSpecs"][0] | {"template": job["template"]}]
