@@ -3,8 +3,8 @@
 The driver alone emits: it has each shard's receipt once, however often the shard was tried, so what
 is counted is what was written. Ray sends on what is new every ten seconds and when the driver
 leaves the cluster; counters stay with the agent after that, gauges for another twenty seconds. So
-the counters of all commands that worked on a run add up to its manifest, but for a last report that
-Ray seldom sends twice, where one is due as it leaves.
+the counters of all commands that worked on a run add up to its manifest, each in a process of
+its own: Ray may report twice what the second run of one process counts.
 
 Of how long things take there are seconds in counters, by stage, and no histogram: Ray passes on a
 histogram's buckets alone, from which its sum comes back as a guess.
