@@ -17,3 +17,8 @@ def exit_code(error: BaseException | None) -> int:
     if isinstance(error, Stopped):
         return 128 + error.number
     return USAGE if isinstance(error, UsageError) else INCOMPLETE
+
+
+def of_process(code: int) -> int:
+    """Return the exit code of a process that ended with `code`, minus n where signal n ended it."""
+    return code if code >= 0 else 128 - code

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from pipeline.errors import HyperdiagError
+from pipeline.run.exit_codes import of_process
 from pipeline.run.file_lock import FileLock
 
 from .history import History
@@ -135,8 +136,8 @@ def attempt(given: Order) -> int:
     if work.stopped and code and (given.job or code in _STOPPED):
         history.interrupt(run, time.time())
     else:
-        history.end(run, time.time(), code if code >= 0 else 128 - code)
-    return code if code >= 0 else 128 - code
+        history.end(run, time.time(), of_process(code))
+    return of_process(code)
 
 
 def _is_over(job: Job, code: int, log: Path) -> bool:

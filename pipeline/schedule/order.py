@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.masking import masked, masked_text
-from pipeline.submission.arguments import quoted
+from pipeline.override import quoted
 
 from .attempt import LOGS, Job, Order
 from .entry import Entry

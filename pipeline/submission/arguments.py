@@ -1,11 +1,11 @@
 """Arguments of `derive` on the cluster: the user's own, and what was settled here."""
 
-import re
 from collections.abc import Sequence
 
 from pipeline.config import Config, DesignConfig
 from pipeline.data.filesystem import absolute
 from pipeline.masking import masked
+from pipeline.override import quoted
 
 from .luggage import config_folder
 
@@ -37,15 +37,3 @@ def arguments_there(config: Config, overrides: Sequence[str], config_dirs: int =
 
 def _chooses_cluster(override: str) -> bool:
     return override.startswith("cluster=")
-
-
-def quoted(value: str) -> str:
-    """Return a text in Hydra's grammar, as a value that is read back as it is."""
-    # Of backslashes only those before a quote or at the end count; and `${` would interpolate.
-    escaped = re.sub(r"(\\*)(\${|'|$)", _escaped, value)
-    return f"'{escaped}'"
-
-
-def _escaped(match: re.Match[str]) -> str:
-    slashes, what = match.groups()
-    return slashes * 2 + (f"\\{what}" if what else "")

@@ -8,6 +8,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from pipeline.errors import RunIncomplete
 from pipeline.masking import masked
+from pipeline.run.exit_codes import of_process
 from pipeline.run.progress import duration
 
 from .server import Server, ServerAway
@@ -107,7 +108,7 @@ def _exit_code(job: JobDetails) -> int:
     code = job.driver_exit_code
     if code is None:
         return 1
-    return 128 - code if code < 0 else code
+    return of_process(code)
 
 
 def follow_all(server: Server, submission_ids: Sequence[str], say: Callable[[str], None]) -> int:
@@ -169,8 +170,8 @@ def how_to_go_on(server: Server, names: Sequence[str]) -> str:
     return "\n".join(["What was submitted goes on; to follow it again, or to stop it:", *commands])
 
 
-def wait_until_ended(server: Server, submission_id: str) -> int:
-    """Return the exit code of a job, once it has one, having printed nothing.
+def wait_until_ended(server: Server, submission_id: str) -> None:
+    """Return once a job has ended, having printed nothing.
 
     Raises:
         UsageError: if the server knows no such job.
@@ -181,5 +182,5 @@ def wait_until_ended(server: Server, submission_id: str) -> int:
         if job is None:
             raise server.unknown(submission_id)
         if job.status.value not in LIVE:
-            return _exit_code(job)
+            return
         time.sleep(_LEAST_SECONDS)

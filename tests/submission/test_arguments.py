@@ -5,7 +5,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import example, given, settings
 from omegaconf import OmegaConf
 
-from pipeline.submission.arguments import arguments_there, quoted
+from pipeline.override import quoted
+from pipeline.submission.arguments import arguments_there
 
 from .texts import awkward
 
