@@ -60,13 +60,19 @@ start() {
   printf '%s %s\n' "$leader" "$(began "$leader")" >"$dir/$name.node"
 }
 
-# Wait until a node has registered.
+# Wait until a node has registered. The head may yet end after it has, if another has a port of its.
 await() {
-  local deadline=$((SECONDS + wait_seconds))
+  local deadline=$((SECONDS + wait_seconds)) culprit
   until grep -q 'Ray runtime started' "$dir/$1.log"; do
-    if [ -z "$(living "$dir/$1.node")" ] || [ "$SECONDS" -ge "$deadline" ]; then
-      complain "node $1 did not start; the end of $dir/$1.log:"
-      tail -n 20 "$dir/$1.log" >&2
+    culprit=
+    if [ -z "$(living "$dir/head.node")" ]; then
+      culprit="head"
+    elif [ -z "$(living "$dir/$1.node")" ] || [ "$SECONDS" -ge "$deadline" ]; then
+      culprit=$1
+    fi
+    if [ -n "$culprit" ]; then
+      complain "node $culprit did not start; the end of $dir/$culprit.log:"
+      tail -n 20 "$dir/$culprit.log" >&2
       return 1
     fi
     sleep 0.2

@@ -1,6 +1,7 @@
 """A real Ray cluster of one node, in processes of its own."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -67,11 +68,23 @@ def client_port() -> list[str]:
     return [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
 
 
-def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def free_port(neighbours: int = 0) -> int:
+    """Return a port that nobody listens on, nor on so many after it.
+
+    Below the range that the system hands out from: of that, Ray and every connection take theirs.
+    """
+    dice = random.SystemRandom()  # tests that run side by side may share a seed
+    while True:
+        first = dice.randint(20_000, 30_000)
+        with ExitStack() as probes:
+            try:
+                for port in range(first, first + neighbours + 1):
+                    probe = probes.enter_context(socket.socket())
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("", port))
+            except OSError:
+                continue
+            return first
 
 
 def _answers(port: int) -> bool:

@@ -26,7 +26,7 @@ def cluster():
     folder = Path(tempfile.mkdtemp(prefix="hd-"))  # short, since it holds sockets
     settings = {
         "HYPERDIAG_CLUSTER_DIR": str(folder / "c"),
-        "HYPERDIAG_CLUSTER_PORT": str(free_port()),
+        "HYPERDIAG_CLUSTER_PORT": str(free_port(neighbours=3)),
         "HYPERDIAG_CLUSTER_DASHBOARD_PORT": str(free_port()),
         "RAY": str(Path(sys.executable).with_name("ray")),
     }
@@ -104,6 +104,24 @@ def test_local_cluster_that_does_not_start_says_why_and_leaves_nothing(cluster, 
     assert up.returncode == 1
     assert "node head did not start" in up.stderr
     assert "no room on this machine" in up.stderr
+    assert not Path(cluster.settings["HYPERDIAG_CLUSTER_DIR"]).exists()
+
+
+def test_local_cluster_whose_head_ends_after_it_started_says_so(cluster, tmp_path):
+    ray = tmp_path / "ray"
+    ray.write_text(
+        """#!/bin/sh
+        case "$*" in
+          *--head*) echo 'Ray runtime started'; sleep 1; echo 'no port for me'; exit 1 ;;
+          *) exec sleep 600 ;;
+        esac
+        """
+    )
+    ray.chmod(0o755)
+    up = cluster("up", RAY=str(ray), RAY_AUTH_TOKEN="0" * 64)
+    assert up.returncode == 1
+    assert "node head did not start" in up.stderr
+    assert "no port for me" in up.stderr
     assert not Path(cluster.settings["HYPERDIAG_CLUSTER_DIR"]).exists()
 
 
