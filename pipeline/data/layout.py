@@ -135,7 +135,8 @@ class Layout:
         }
         if inputs == ():
             del metadata["inputs"]  # a value has no direction
-        return pa.field(name, kind, metadata=metadata)
+        # Rows without one of these numbers are in quarantine: there is no null.
+        return pa.field(name, kind, nullable=False, metadata=metadata)
 
     @cached_property
     def schema(self) -> pa.Schema:

@@ -16,6 +16,8 @@ TITLES = {
     "hessian": "Hessian",
 }
 
+_AT_ONCE = 64  # rows that are reduced side by side
+
 
 @dataclass
 class Tally:
@@ -48,14 +50,12 @@ class Tally:
     def add_ranges(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take in the quantities (rows, m, ...) of good rows, by name."""
         if "hessian_diag" in arrays:
-            self._add_flat((~arrays["hessian_diag"].any(axis=-1)).sum(axis=0).tolist())
+            self._add_flat(_flat(arrays["hessian_diag"]).tolist())
         for quantity, array in arrays.items():
             if array.shape[0]:
-                # Over the rows first: a quarter of the time of all axes at once.
-                low, high = (
-                    ends.reshape(array.shape[1], -1) for ends in (array.min(0), array.max(0))
-                )
-                self._widen(quantity, [low.min(axis=1).tolist(), high.max(axis=1).tolist()])
+                low = _over_rows(np.minimum, array).min(axis=1)
+                high = _over_rows(np.maximum, array).max(axis=1)
+                self._widen(quantity, [low.tolist(), high.tolist()])
 
     def _add_flat(self, counts: Sequence[int]) -> None:
         before = self.flat or [0] * len(counts)
@@ -106,6 +106,28 @@ class Tally:
     def from_dict(values: Mapping[str, Any]) -> "Tally":
         """Read plain values back."""
         return Tally(**{**values, "quarantined": Counter(values["quarantined"])})
+
+
+def _flat(hessian_diag: np.ndarray) -> np.ndarray:
+    """Return for each output the number of rows whose second derivatives are all zero."""
+    zero = hessian_diag == 0
+    if not zero.any():  # a twentieth of the time, and so it is with smooth networks
+        return np.zeros(hessian_diag.shape[1], dtype=np.int64)
+    return zero.all(axis=-1).sum(axis=0)
+
+
+def _over_rows(ufunc: np.ufunc, array: np.ndarray) -> np.ndarray:
+    """Reduce (rows, m, ...) to (m, the rest).
+
+    So many rows at a time that NumPy's inner loop is long: a sixth of the time.
+    """
+    rows, m = array.shape[:2]
+    each = array.reshape(rows, -1)
+    whole = rows - rows % _AT_ONCE
+    if whole:
+        folded = ufunc.reduce(each[:whole].reshape(-1, _AT_ONCE * each.shape[1]), axis=0)
+        each = np.concatenate([folded.reshape(_AT_ONCE, -1), each[whole:]])
+    return ufunc.reduce(each, axis=0).reshape(m, -1)
 
 
 @dataclass(frozen=True)

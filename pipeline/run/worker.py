@@ -217,23 +217,18 @@ class Worker:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""
         for quantity, array in zip(self._quantities, computed, strict=True):
             flat = array.reshape(array.shape[0], -1)
-            # A sum is finite only if its terms are: one pass, and rarely the elementwise second.
-            with np.errstate(invalid="ignore", over="ignore"):
-                suspects = np.flatnonzero(~np.isfinite(flat.sum(axis=1)))
-            finite = np.isfinite(flat[suspects])
-            bad = ~finite.all(axis=1)
-            if not bad.any():
+            finite = np.isfinite(flat)
+            if finite.all():  # over all at once: rows one by one take ten times as long
                 continue
+            bad = np.any(~finite, axis=1)
             details = np.full(array.shape[0], "", dtype=object)
-            for row, entries in zip(suspects[bad], finite[bad], strict=True):
-                entry = int(np.argmin(entries))
+            for row in np.flatnonzero(bad):
+                entry = int(np.argmin(finite[row]))
                 position, *direction = map(int, np.unravel_index(entry, array.shape[1:]))
                 by = "".join(f" by '{self.plan.layout.directions[at]}'" for at in direction)
                 output = self.plan.layout.outputs[position]
                 details[row] = f"{TITLES[quantity]} of '{output}'{by} is {flat[row, entry]}"
-            where = np.zeros(array.shape[0], dtype=bool)
-            where[suspects[bad]] = True
-            faults.add(where, Fault.NON_FINITE_RESULT, details)
+            faults.add(bad, Fault.NON_FINITE_RESULT, details)
 
 
 class _Sample:
