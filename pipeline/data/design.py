@@ -80,7 +80,15 @@ class DesignSource:
     def _sobol(self, skip: int) -> qmc.Sobol:
         # Sobol, USSR Comp. Math. 7 (1967); directions of Joe & Kuo 2008, scrambled after Matousek.
         sobol = qmc.Sobol(len(self.ranges), scramble=True, bits=_SOBOL_BITS, rng=self.seed)
-        return sobol.fast_forward(skip) if skip else sobol
+        if skip:
+            # SciPy's own `fast_forward` takes as many steps, at a billion rows more time than all
+            # else. Point n is the exclusive or of the directions that its Gray code names (Antonov
+            # & Saleev, USSR Comp. Math. 19, 1979).
+            code = (skip - 1) ^ (skip - 1 >> 1)
+            named = [bit for bit in range(_SOBOL_BITS) if code >> bit & 1]
+            sobol._quasi ^= np.bitwise_xor.reduce(sobol._sv[:, named], axis=1)
+            sobol.num_generated = skip
+        return sobol
 
     def file_name(self, shard: Shard) -> str:
         """Return the name of the design: its points come from no file."""

@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.stats import qmc
 
 from pipeline.data.design import SAMPLERS, DesignSource, grid_rows, latin_hypercube
+from pipeline.data.shard import Shard
 
 BOX = {"a": (0.0, 1.0), "b": (-5.0, 110.0), "c": (1e-14, 150.0)}
 LEVELS = {"a": 10, "b": 4, "c": 25}
@@ -53,6 +54,15 @@ def test_sobol_any_seed_is_scipys_scrambled_sequence():
 def test_sobol_any_number_of_rows_starts_the_same_sequence_without_a_warning(rows):
     unit = qmc.Sobol(3, scramble=True, bits=32, rng=7).random(1024)
     np.testing.assert_array_equal(_read(_source(rows=rows))[0][:, 0], unit[:rows, 0])
+
+
+@pytest.mark.parametrize("first", [1, 2, 2**22, 2**22 + 12_345])
+def test_sobol_far_down_is_where_scipy_walks_to(first):
+    walked = qmc.Sobol(3, scramble=True, bits=32, rng=7).fast_forward(first).random(16)
+    source = _source(rows=2**32)
+    (rows,) = source.read(Shard(5, None, 0, 0, first, 16), 16)
+    np.testing.assert_array_equal(rows.table["a"].to_numpy(), walked[:, 0])
+    assert rows.index.to_pylist() == list(range(first, first + 16))
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
