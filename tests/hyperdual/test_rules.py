@@ -20,6 +20,8 @@ from pipeline.hyperdual.rules import (
     scale,
 )
 
+from .programs._check import WALKS
+
 
 def _primitive(name, compute):
     """A primitive that JAX can run and batch, but not differentiate."""
@@ -66,7 +68,7 @@ def _assert_exact(method):
     )
 
 
-@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("method", WALKS)
 def test_primitive_without_derivative_is_refused_with_its_name_and_place(method):
     with pytest.raises(RuleError, match=r"'cube_of_ours' twice, at test_rules\.py:\d+ \(_net\)"):
         derivatives(_net, 4, method, tile=2)(np.ones((2, 4)))
@@ -93,7 +95,7 @@ def test_rule_from_push_source_and_pull_is_exact(method, clean_table):
     _assert_exact(method)
 
 
-@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("method", WALKS)
 def test_linear_rule_gives_what_the_general_rule_gives(method, clean_table):
     fn = lambda x: jnp.cumsum(jnp.sin(x)) * x[0]
     points = np.random.default_rng(1).standard_normal((3, 4))
