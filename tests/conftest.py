@@ -16,6 +16,8 @@ from hydra import compose, initialize_config_dir
 from jobs._command import CONFIG_DIR
 from jobs._kept import as_yaml
 from pipeline.config import load_config
+from tests.chaos.cluster import Cluster
+from tests.jobs.cluster_site import Site
 from tests.ray_head import ray_head
 
 jax.config.update("jax_platforms", "cpu")
@@ -64,3 +66,20 @@ def ray_address():
     """The address of a real two-core Ray cluster, in processes of its own."""
     with ray_head() as head:
         yield head.address
+
+
+@pytest.fixture(scope="module")
+def submit_cluster():
+    """A cluster to submit to: a head with a job server, and two nodes."""
+    cluster = Cluster(2, with_server=True)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def site(tmp_path, submit_cluster):
+    """A folder to submit from, and the cluster in full strength."""
+    submit_cluster.restore()
+    site = Site(tmp_path, submit_cluster.server)
+    yield site
+    site.close()

@@ -1,20 +1,16 @@
 """A real Ray cluster of one node, in processes of its own."""
 
-import os
 import random
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
+from tests.ray_node import Node, wait_for
 
 
 class Head(NamedTuple):
@@ -25,47 +21,48 @@ class Head(NamedTuple):
 
 
 @contextmanager
-def ray_head(*options: str, **environment: str) -> Iterator[Head]:
+def ray_head(*options: str) -> Iterator[Head]:
     """Run a head of two cores while the block lasts.
 
     Args:
         options: more of `ray start`'s.
-        environment: more variables for it.
     """
-    folder = tempfile.mkdtemp(prefix="hd-test-")
+    place = Path(tempfile.mkdtemp(prefix="hd-test-"))  # short, since it holds sockets
     port = free_port()
-    head = subprocess.Popen(
-        [
-            *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
-            *("--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2", *client_port()),
-            *("--object-store-memory=80000000", f"--temp-dir={folder}", "--disable-usage-stats"),
-            *(options or ("--include-dashboard=false",)),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
+    head = start_head(place / "head", port, 2, *(options or ("--include-dashboard=false",)))
     try:
-        deadline = time.monotonic() + 60
-        while not _answers(port):
-            assert head.poll() is None, "ray start failed"
-            assert time.monotonic() < deadline, "ray start takes too long"
-            time.sleep(0.2)
-        yield Head(f"127.0.0.1:{port}", Path(folder))
+        wait_for(head.is_up, "the head does not start")
+        yield Head(f"127.0.0.1:{port}", place / "head")
     finally:
-        processes = [head, *psutil.Process(head.pid).children(recursive=True)]
-        head.terminate()
-        _, alive = psutil.wait_procs(processes[1:], timeout=10)
-        for process in (*alive, head):
-            process.kill()
-        head.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+        head.kill()
+        shutil.rmtree(place, ignore_errors=True)
 
 
-def client_port() -> list[str]:
-    """Return the arguments that keep a head's client server off the port that all others take."""
+def start_head(folder: Path, port: int, cpus: int, *options: str) -> Node:
+    """Start a head on loopback, without waiting for it.
+
+    Args:
+        folder: for its files, new.
+        port: that drivers and nodes join it at.
+        cpus: for workers.
+        options: more of `ray start`'s.
+    """
     # Where Ray's client is installed its server starts, on a port that is the same for all.
-    return [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
+    client = [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
+    return Node(
+        folder,
+        *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--num-cpus={cpus}"),
+        *(*client, *options),
+    )
+
+
+def job_server(port: int) -> list[str]:
+    """Return the options that give a head a job server at a port of loopback."""
+    return [
+        *("--include-dashboard=true", "--dashboard-host=127.0.0.1", f"--dashboard-port={port}"),
+        # Else the same for all clusters of a machine, of which the second takes no job.
+        f"--dashboard-agent-listen-port={free_port()}",
+    ]
 
 
 def free_port(neighbours: int = 0) -> int:
@@ -85,8 +82,3 @@ def free_port(neighbours: int = 0) -> int:
             except OSError:
                 continue
             return first
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -7,12 +7,15 @@ like a file: the same points whatever the shards.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from scipy.stats import qmc
 
 from .shard import Rows, Shard
+
+if TYPE_CHECKING:
+    from scipy.stats import qmc
 
 Words = np.ndarray | np.uint64
 SAMPLERS = ("sobol", "latin_hypercube", "grid")
@@ -59,6 +62,11 @@ class DesignSource:
         for number, first in enumerate(range(0, rows, self.shard_rows)):
             yield Shard(number, None, 0, 0, first, min(self.shard_rows, rows - first))
 
+    def warm_up(self) -> None:
+        """Load SciPy, for Sobol points; without them no run takes the time."""
+        if self.sampler == "sobol":
+            self._sobol(0)
+
     def read(self, shard: Shard, batch_rows: int) -> Iterator[Rows]:
         """Yield a shard's points, `batch_rows` at a time."""
         sobol = self._sobol(shard.first_row) if self.sampler == "sobol" else None
@@ -77,7 +85,9 @@ class DesignSource:
             columns = [pa.array(np.ascontiguousarray(column)) for column in points.T]
             yield Rows(pa.table(columns, schema=self.schema), pa.array(index), 0)
 
-    def _sobol(self, skip: int) -> qmc.Sobol:
+    def _sobol(self, skip: int) -> "qmc.Sobol":
+        from scipy.stats import qmc  # late: a third of the start of a command
+
         # Sobol, USSR Comp. Math. 7 (1967); directions of Joe & Kuo 2008, scrambled after Matousek.
         sobol = qmc.Sobol(len(self.ranges), scramble=True, bits=_SOBOL_BITS, rng=self.seed)
         if skip:
@@ -95,7 +105,7 @@ class DesignSource:
         return f"design:{self.sampler}"
 
 
-def _next_sobol(sobol: qmc.Sobol, count: int) -> np.ndarray:
+def _next_sobol(sobol: "qmc.Sobol", count: int) -> np.ndarray:
     if sobol.num_generated or count == 1:
         return sobol.random(count)
     # SciPy warns when the first points drawn are not a power of two: it cannot know the rest.

@@ -83,6 +83,9 @@ class ParquetSource:
     def _keep(self) -> pc.Expression | None:
         return None if self.row_filter is None else parse_filter(self.row_filter, self.schema)
 
+    def warm_up(self) -> None:
+        """Nothing: what reading takes is loaded."""
+
     def read(self, shard: Shard, batch_rows: int) -> Iterator[Rows]:
         """Yield a shard's rows, `batch_rows` at a time, reading no more ahead than that.
 

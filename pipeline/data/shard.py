@@ -78,6 +78,9 @@ class Source(Protocol):
     def shards(self) -> Iterator[Shard]:
         """Yield the shards of the dataset, in order."""
 
+    def warm_up(self) -> None:
+        """Load the libraries that reading takes, so that no shard is charged with it."""
+
     def read(self, shard: Shard, batch_rows: int) -> Iterator[Rows]:
         """Yield a shard's rows, `batch_rows` at a time, the last ones perhaps fewer."""
 

@@ -80,7 +80,8 @@ class Worker:
         self._under_way: dict[int, int] = {}
 
     def warm_up(self) -> None:
-        """Compile the kernel, and the reference that verifies it."""
+        """Load what reading takes; compile the kernel, and the reference that verifies it."""
+        self.plan.source.warm_up()
         self.compute(np.zeros((1, len(self.plan.points.inputs)), self._dtype))
         if self._verifier:
             self._verifier.warm_up()

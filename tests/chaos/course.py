@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .cluster import Cluster, exit_code, kill_all, send, workers
+from tests.ray_node import exit_code, kill_all, send
+
+from .cluster import Cluster, workers
 
 # What the command may exit with, and what must have befallen it.
 _DONE, _INCOMPLETE = 0, 1

@@ -10,10 +10,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 from ray.job_submission import JobSubmissionClient
 
-from tests.ray_head import client_port, free_port
+from tests.ray_head import free_port, job_server, start_head
 from tests.schedule.nightly import CHAIN, Nightly, Watch, kill_all, overlaps, wait
-
-from .cluster import Node
 
 pytestmark = pytest.mark.chaos
 
@@ -77,13 +75,7 @@ def test_nothing_is_derived_twice_however_often_its_processes_are_killed(missed,
 
 @contextmanager
 def _job_server(folder, port):
-    node = Node(
-        folder / "head",
-        *("--head", "--node-ip-address=127.0.0.1", f"--port={free_port()}", "--num-cpus=2"),
-        *("--dashboard-host=127.0.0.1", f"--dashboard-port={port}", *client_port()),
-        # Else the same for all clusters of a machine, of which the second takes no job.
-        f"--dashboard-agent-listen-port={free_port()}",
-    )
+    node = start_head(folder / "head", free_port(), 2, *job_server(port))
     try:
         wait(node.is_up, seconds=120)
         yield JobSubmissionClient(f"http://127.0.0.1:{port}")

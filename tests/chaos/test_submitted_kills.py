@@ -8,26 +8,9 @@ import psutil
 import pytest
 
 from pipeline.submission import state
-from tests.jobs.cluster_site import Site, ended
-
-from .cluster import Cluster
+from tests.jobs.cluster_site import ended
 
 pytestmark = pytest.mark.chaos
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    cluster = Cluster(2, job_server=True)
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture
-def site(tmp_path, cluster):
-    cluster.restore()
-    site = Site(tmp_path, cluster.server)
-    yield site
-    site.close()
 
 
 def _is_driver(process, folder):
@@ -37,11 +20,11 @@ def _is_driver(process, folder):
     return False
 
 
-def test_submitted_run_outlives_one_of_its_nodes(site, cluster):
+def test_submitted_run_outlives_one_of_its_nodes(site, submit_cluster):
     site.marker.touch()  # not to its end
     follower = site.start(*site.run(), "output.path=out")
     site.wait_for_data("out")
-    cluster.kill_node(cluster.nodes[0])
+    submit_cluster.kill_node(submit_cluster.nodes[0])
     before = len(site.data("out"))
     site.wait_for_data("out", least=3)
     site.marker.unlink()
@@ -52,12 +35,12 @@ def test_submitted_run_outlives_one_of_its_nodes(site, cluster):
     assert before < len(site.data("out"))
 
 
-def test_submitted_run_whose_driver_is_killed_exits_with_137_and_goes_on(site, cluster):
+def test_submitted_run_whose_driver_is_killed_exits_with_137_and_goes_on(site, submit_cluster):
     site.marker.touch()
     run = [*site.run(), "output.path=out", f"submit.id=killed-{os.getpid()}"]
     follower = site.start(*run)
     site.wait_for_data("out")
-    drivers = [one for one in psutil.process_iter() if _is_driver(one, cluster.folder)]
+    drivers = [one for one in psutil.process_iter() if _is_driver(one, submit_cluster.folder)]
     assert len(drivers) == 1
     drivers[0].send_signal(signal.SIGKILL)
     code, out, said = ended(follower)

@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -191,3 +193,13 @@ def test_read_a_box_as_wide_as_floats_go_has_finite_points_at_both_sides():
         points, _, _ = _read(_source(sampler=sampler, ranges=box, rows=64, levels={"a": 64}))
         assert np.isfinite(points).all()
         assert points.min() < -1e308 < 1e308 < points.max()
+
+
+def test_library_of_sobol_points_is_loaded_when_warm_and_not_before():
+    script = (
+        "import sys; from pipeline.data.design import DesignSource;"
+        "source = DesignSource({'a': (0, 1)}, 'sobol', 1, 0, {}, None, 'float32', 1);"
+        "before = 'scipy.stats' in sys.modules; source.warm_up();"
+        "print(before, 'scipy.stats' in sys.modules)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "False True\n"

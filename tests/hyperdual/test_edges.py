@@ -9,16 +9,18 @@ from jax import lax
 from pipeline.hyperdual import OWN_METHODS, RuleError, derivatives, verify
 from pipeline.hyperdual import _tuner as tuner
 
+from .programs._check import QUICK, WALKS
+
 X = np.array([[0.3, -0.7, 1.1, 0.4], [-0.2, 0.5, 0.9, -1.3]])
 
 
 def _exact(fn, method, x=X, n=4, first=jax.jacrev):
-    found = derivatives(fn, n, method, dtype="float64", tile=2)(x)
+    bundle = derivatives(fn, n, method, dtype="float64", tile=2)
+    vector = lambda z: jnp.atleast_1d(fn(z))
+    nested = lambda z: (first(vector)(z), jax.jacfwd(first(vector))(z))
+    together = lambda points: (bundle(points), *jax.vmap(nested)(points))
     with jax.enable_x64(True):
-        vector = lambda z: jnp.atleast_1d(fn(z))
-        points = jnp.asarray(x)
-        jacobian = jax.vmap(first(vector))(points)
-        hessian = jax.vmap(jax.jacfwd(first(vector)))(points)
+        found, jacobian, hessian = jax.jit(together, compiler_options=QUICK)(x)
     np.testing.assert_allclose(found.jacobian, jacobian, rtol=0, atol=1e-12)
     np.testing.assert_allclose(
         found.hessian_diag, np.einsum("rjii->rji", hessian), rtol=0, atol=1e-12
@@ -41,7 +43,7 @@ def _outer(a):
 _outer.defjvp(lambda p, t: (_outer(*p), _rolled(p[0]) * t[0]))
 
 
-@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("method", WALKS)
 def test_rule_that_calls_a_rule_which_mixes_entries_is_not_taken_for_elementwise(method):
     _exact(_outer, method)
 
@@ -72,7 +74,7 @@ def test_while_in_a_branch_is_passed_forward(method):
     _exact(_while_in_a_branch, method, first=jax.jacfwd)
 
 
-@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("method", WALKS)
 def test_step_whose_reverse_fails_in_jax_is_passed_forward(method):
     """JAX has no transpose for a pad whose width alone depends on x."""
     fn = lambda x: jnp.tanh(lax.pad(jnp.ones(2, x.dtype), x[0] ** 2, [(1, 1, 0)]) * x)
@@ -141,7 +143,7 @@ def _straight_through(x):
 _straight_through.defjvp(lambda p, t: (jnp.round(p[0]), t[0]))
 
 
-@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("method", WALKS)
 def test_rule_of_its_own_is_the_derivative_in_both_orders(method):
     """As documented: JAX nested would take the derivative of `round`, zero, for the second."""
     fn = lambda x: jnp.sin(_straight_through(3 * x))
@@ -185,7 +187,7 @@ def test_direction_that_is_not_finite_does_not_spoil_the_others(method):
     assert found.hessian_diag[0, 1].tolist() == [0.0, 12.0]
 
 
-@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("method", WALKS)
 def test_error_names_the_primitive_and_the_line(method):
     def fn(x):
         return lax.nextafter(jnp.sin(x), x)

@@ -50,6 +50,13 @@ def test_module_of_a_job_runs_by_itself(tmp_path):
     assert "dataset.rows must be greater than 0" in done.stderr
 
 
+def test_start_of_a_run_loads_nothing_heavy_that_it_may_do_without():
+    """A third of what a command takes to start: SciPy is for Sobol points alone."""
+    script = "import sys, jobs.derive; print(sorted({'ray', 'scipy'} & {*sys.modules}))"
+    said = subprocess.check_output([sys.executable, "-c", script], text=True)
+    assert said.strip() == "[]"
+
+
 def test_multirun_does_each_combination_and_leaves_no_hydra_folder(hyperdiag, tmp_path):
     box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
     done = hyperdiag(

@@ -1,48 +1,26 @@
 """Runs submitted to a real cluster: a head with a job server, and two more nodes."""
 
 import signal
-import time
 
 import pytest
 import yaml
 
 from pipeline.errors import UsageError
 from pipeline.submission import Server, state
-from tests.chaos.cluster import Cluster
+from tests.ray_node import wait_for
 
-from .cluster_site import Site, ended
+from .cluster_site import ended
 from .forwarder import Forwarder
 
 # What a shell would take apart, and Hydra: and in a job's metadata nobody should read it.
 _AWKWARD = """ $HOME `id` $(id) "quoted", a=b,c; {x: [1]} \\ % & | > ~ # é 数 hunter2\nnew line"""
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    cluster = Cluster(2, job_server=True)
-    yield cluster
-    cluster.close()
-
-
-@pytest.fixture
-def site(tmp_path, cluster):
-    site = Site(tmp_path, cluster.server)
-    yield site
-    site.close()
-
-
 def _lines(text):
     return text.splitlines()
 
 
-def _wait_for(condition):
-    deadline = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def test_two_submits_at_once_make_one_job_with_the_bytes_of_a_local_run(site, cluster):
+def test_two_submits_at_once_make_one_job_with_the_bytes_of_a_local_run(site):
     run = [*site.run(_AWKWARD), "output.path=out"]
     both = [site.start(*run), site.start(*run)]
     site.derive(*site.run(_AWKWARD), "output.path=local")
@@ -72,7 +50,7 @@ def test_two_submits_at_once_make_one_job_with_the_bytes_of_a_local_run(site, cl
 
 
 @pytest.mark.chaos
-def test_sweep_runs_its_points_side_by_side_and_exits_with_the_worst_code(site, cluster):
+def test_sweep_runs_its_points_side_by_side_and_exits_with_the_worst_code(site):
     (site.folder / "conf/limits").mkdir(parents=True)
     (site.folder / "conf/limits/patient.yaml").write_text("{max_attempts: 3, max_bad_fraction: 0}")
     code, out, said = site.submit(
@@ -103,7 +81,7 @@ def test_sweep_runs_its_points_side_by_side_and_exits_with_the_worst_code(site, 
 
 
 @pytest.mark.chaos
-def test_job_that_cannot_be_done_as_configured_exits_with_2(site, cluster):
+def test_job_that_cannot_be_done_as_configured_exits_with_2(site):
     run = [
         *(*site.run(), "output.path=out", "cluster.min_workers=50"),
         *("submit.id=too-many", "submit.driver_resources={n1: 1}"),
@@ -123,7 +101,7 @@ def test_job_that_cannot_be_done_as_configured_exits_with_2(site, cluster):
     assert "job too-many was submitted before, and is FAILED" in said
 
 
-def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, cluster):
+def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site):
     site.marker.touch()  # not to its end
     run = [*site.run(), "output.path=out"]
     code, out, said = site.submit(*run, "submit.wait=false")
@@ -135,14 +113,15 @@ def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, cluste
     other = site.start("submit.action=follow", f"submit.id={name}")
     assert other.stdout.readline()  # it follows
     site.wait_for_data("out")
-    _wait_for(lambda: away.forwarded > 8)  # Ray's client connects anew for each question
+    # Ray's client connects anew for each question.
+    wait_for(lambda: away.forwarded > 8, "it asks nothing")
     away.refuses = True
     other.send_signal(signal.SIGINT)
     code, out, said = ended(other)
     assert code == 130
     assert f"submit.id={name} submit.action=stop" in said
     assert state(site.server, name) == "RUNNING"
-    _wait_for(lambda: away.refused)
+    wait_for(lambda: away.refused, "it asks no more")
     away.refuses = False
     code, out, said = site.submit("submit.action=stop", f"submit.id={name}")
     assert (code, "STOPPED" in out) == (0, True), said + out
@@ -171,7 +150,7 @@ def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, cluste
     assert (code, "done before" in out) == (0, True)
 
 
-def test_job_that_nobody_knows_is_refused(site, cluster):
+def test_job_that_nobody_knows_is_refused(site):
     code, _, said = site.submit("submit.action=follow", "submit.id=nobody")
     assert code == 2
     assert "knows no job nobody; submit.action=list shows those" in said
@@ -186,9 +165,9 @@ def test_token_of_another_cluster_is_refused(site, monkeypatch):
     assert "set RAY_AUTH_MODE=token" in said
 
 
-def test_address_of_the_cluster_itself_is_no_job_server(cluster, monkeypatch):
+def test_address_of_the_cluster_itself_is_no_job_server(submit_cluster, monkeypatch):
     # Ray would rather have this one than the address that it is given.
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    monkeypatch.setenv("RAY_ADDRESS", submit_cluster.address)
     with pytest.raises(UsageError, match=r"no job server at .*http://host:8265"):
-        Server(f"http://{cluster.address}")
-    assert Server(cluster.server).address == cluster.server
+        Server(f"http://{submit_cluster.address}")
+    assert Server(submit_cluster.server).address == submit_cluster.server

@@ -12,8 +12,8 @@ import ray
 
 from pipeline.errors import HyperdiagError, UsageError
 from pipeline.run.job import derive
-from tests.chaos.cluster import Node, processes, wait_for
-from tests.ray_head import client_port, free_port
+from tests.ray_head import free_port, start_head
+from tests.ray_node import processes, wait_for
 
 # What Ray's autoscaler expects to be named, though such nodes are mere processes here.
 _COMMANDS = (
@@ -50,10 +50,8 @@ def growing(monkeypatch):
         monkeypatch.setenv("RAY_FAKE_CLUSTER", "1")
         monkeypatch.setenv("AUTOSCALER_UPDATE_INTERVAL_S", "1")
         heads.append(
-            Node(
-                folder / "head",
-                *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=0"),
-                *("--include-dashboard=false", *client_port()),
+            start_head(
+                *(folder / "head", port, 0, "--include-dashboard=false"),
                 f"--autoscaling-config={folder}/autoscaling.json",
             )
         )

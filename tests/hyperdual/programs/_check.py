@@ -9,6 +9,9 @@ import numpy as np
 # whether two numbers are equal, so here maxima are of inputs and of products, never of such sums.
 QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
 
+# The two ways through a program. `hyperdual_columns` goes the first of them, in another batch.
+WALKS = ("hyperdual", "hyperdual_adjoint")
+
 
 def reference(fn, z, first=jax.jacrev):
     """Value, Jacobian and the diagonal of the dense Hessian, as a user would write them."""
