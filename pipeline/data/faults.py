@@ -41,10 +41,14 @@ class Faults:
             self._codes[new] = code.value
             self._details[new] = detail if isinstance(detail, str) else np.asarray(detail)[new]
 
+    def __getitem__(self, row: int) -> tuple[Fault, str]:
+        """Return code and sentence of a bad row."""
+        return Fault(self._codes[row]), self._details[row]
+
     def __iter__(self) -> Iterator[tuple[int, Fault, str]]:
         """Yield row, code and sentence of each bad row."""
-        for row in np.flatnonzero(self.bad):
-            yield int(row), Fault(self._codes[row]), self._details[row]
+        for row in np.flatnonzero(self.bad).tolist():
+            yield row, *self[row]
 
     def codes(self) -> list[str]:
         """Return the codes of the bad rows, in their order."""

@@ -1,8 +1,10 @@
 """Places: local paths and URIs, on any filesystem that pyarrow resolves."""
 
+import functools
 import io
 import os
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,21 @@ class Place(NamedTuple):
     def is_store(self) -> bool:
         """Whether this is in an object store, where nothing can be renamed."""
         return self.filesystem.type_name in STORES
+
+    def real(self) -> "Place":
+        """Return the same place by the path that no link and no `..` is in, where it is local."""
+        return self._replace(path=os.path.realpath(self.path)) if self.is_local else self
+
+    def contains(self, other: "Place") -> bool:
+        """Return whether another place is this one or lies in it, by their paths as they are."""
+        folder = self.path.rstrip("/") + "/"
+        return f"{other.path}/".startswith(folder) and self._is_on_that_of(other)
+
+    def _is_on_that_of(self, other: "Place") -> bool:
+        if isinstance(self.filesystem, fs.S3FileSystem):
+            # Not by ==: one store is several to pyarrow, by who asks it and how often.
+            return _server(self.filesystem) == _server(other.filesystem)
+        return self.filesystem == other.filesystem
 
     def __str__(self) -> str:
         return f"{self.filesystem.type_name}://{self.path}" if self.is_store else self.path
@@ -64,6 +81,14 @@ class Place(NamedTuple):
             raise UsageError(f"cannot read {self}: {error}") from error
 
 
+def _server(filesystem: fs.FileSystem) -> str | None:
+    """Return the server of an S3 filesystem, "" for Amazon's; None of another filesystem."""
+    if not isinstance(filesystem, fs.S3FileSystem):
+        return None
+    _, (arguments,) = filesystem.__reduce__()
+    return arguments["endpoint_override"]
+
+
 def is_uri(path: str) -> bool:
     """Return whether a path is a URI (`s3://...`, `file:///...`)."""
     return re.match(r"^[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
@@ -79,6 +104,19 @@ def absolute(path: str) -> str:
         return path if is_uri(path) else str(Path(path).expanduser().absolute())
     except RuntimeError as error:
         raise UsageError(f"cannot open {path}: {error}") from error
+
+
+def real_places(places: Iterable[Place]) -> Iterator[Place]:
+    """Yield what `real` says of each; quick where many share a folder."""
+    folder = functools.cache(lambda path: Path(os.path.realpath(path)))
+    for place in places:
+        parent, _, name = place.path.rpartition("/")
+        if place.is_local:
+            found = folder(parent or "/") / name
+            real = place._replace(path=str(found))
+            yield real.real() if found.is_symlink() else real
+        else:
+            yield place
 
 
 def below(path: str, name: str) -> str:

@@ -73,11 +73,16 @@ class PointColumns:
             flat = flat.flatten()
         inner = Faults(len(flat))
         points[usable] = _numbers(flat, dtype, "it", inner).reshape(-1, width)
-        for element, code, detail in inner:
-            where = np.zeros(len(array), dtype=bool)
-            where[usable[element // width]] = True
+        # Of a row the first alone, and each code once: every element of a batch may be bad.
+        elements = np.flatnonzero(inner.bad)
+        rows, first = np.unique(elements // width, return_index=True)
+        codes, sentences = np.full((2, len(array)), None, dtype=object)
+        for row, element in zip(usable[rows], elements[first].tolist(), strict=True):
+            codes[row], detail = inner[element]
             place = f"input '{self.inputs[element % width]}' (in column '{column}')"
-            faults.add(where, code, detail.replace("it", place, 1))
+            sentences[row] = detail.replace("it", place, 1)
+        for code in set(codes[usable[rows]]):
+            faults.add(np.equal(codes, code), code, sentences)
         return points
 
 
@@ -231,13 +236,15 @@ def refuse_outside(
 ) -> None:
     """Record the rows with an input outside its trained range as bad."""
     outside = _outside(points, low, high)
-    for position in np.flatnonzero(outside.any(axis=0)):
-        details = [
-            f"input '{inputs[int(position)]}' is {value:g}, outside its trained range "
+    bad = np.any(outside, axis=1)
+    rows = np.flatnonzero(bad)
+    details = np.full(len(points), None, dtype=object)
+    for row, position in zip(rows, outside[rows].argmax(axis=1).tolist(), strict=True):
+        details[row] = (
+            f"input '{inputs[position]}' is {points[row, position]:g}, outside its trained range "
             f"[{low[position]:g}, {high[position]:g}]"
-            for value in points[:, position]
-        ]
-        faults.add(outside[:, position], Fault.OUT_OF_RANGE, details)
+        )
+    faults.add(bad, Fault.OUT_OF_RANGE, details)
 
 
 def _outside(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

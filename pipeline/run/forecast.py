@@ -13,6 +13,7 @@ from .forecast_probe import Probe, Shards, WrittenFile, busiest_rows, probe
 from .job import before_the_start, prepare_jax
 from .ledger import Ledger
 from .lock import is_locked
+from .manifest import bad_files
 from .planner import Planned, make_plan
 from .refusal import nearest
 from .stoppable import Stoppable
@@ -134,7 +135,7 @@ def _input(config: Config, planned: Planned) -> dict[str, Any]:
         "bytes": sum(file.size for file in files),
         "rows": planned.rows,
         "columns": planned.plan.source.schema.names,
-        "bad_files": [file._asdict() for file in planned.bad_files],
+        "bad_files": bad_files(planned),
     }
 
 

@@ -121,6 +121,7 @@ class Inventory:
             return False
         self.done[receipt.shard] = True
         self.bad[receipt.shard] = bool(receipt.tally.bad)
+        self.files.size[receipt.shard], self.files.modified_ns[receipt.shard] = receipt.stamp
         self.count += 1
         self.tally.add(receipt.tally)
         return True
@@ -162,6 +163,27 @@ class Inventory:
         """
         candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
         yield from filter(None, each(self.receipt, candidates))
+
+    def compare(self, folder: Place, name: str) -> tuple[list[Place], list[str]]:
+        """Hold what is in a published folder against what is counted.
+
+        Args:
+            folder: of data files, or of quarantine files.
+            name: which of them: DATA or QUARANTINE.
+
+        Returns:
+            The files of shards that are not done, or have no bad rows; and "name/file" of each file
+            that is counted, but is gone or, a data file, has another size.
+        """
+        wanted = self.done if name == DATA else self.bad
+        there, stale = np.zeros_like(wanted), []
+        for info in files_in(folder):
+            shard = shard_of(info.base_name)
+            if shard >= wanted.size or (shard >= 0 and not wanted[shard]):
+                stale.append(folder / info.base_name)
+            elif shard >= 0:
+                there[shard] = name == QUARANTINE or info.size == self.files.size[shard]
+        return stale, [f"{name}/{file_name(i)}" for i in np.flatnonzero(wanted & ~there).tolist()]
 
     def place(self, shard: int, folder: str = DATA) -> Place:
         """Return where a shard's file is (or would be, published)."""

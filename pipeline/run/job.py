@@ -23,7 +23,7 @@ from pipeline.masking import masked, masked_text
 from .finish import Finish
 from .inventory import Inventory
 from .ledger import Ledger
-from .manifest import Work, make_manifest
+from .manifest import Work, bad_files, make_manifest, warn_of_bad_files
 from .own_modules import own_modules
 from .plan import Plan
 from .planner import Planned, make_plan
@@ -62,6 +62,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         started = time.monotonic()
         planned = finish.planned = make_plan(config)
         name_run(planned.plan.digest)
+        warn_of_bad_files(planned)
         ledger = Ledger(config.output.path, planned.plan)
         try:
             with before_the_start(config):
@@ -117,7 +118,8 @@ def _fill(
 ) -> dict[str, Any]:
     inventory = ledger.inventory
     manifest = ledger.up_to_date()
-    if manifest is not None:
+    # Files that were left out are no part of the plan, and may have come or gone since.
+    if manifest is not None and manifest["bad_files"] == bad_files(planned):
         _check_bad_rows(config, inventory.tally)
         log.info("everything is done already: %s", masked(config.output.path))
         return manifest

@@ -20,10 +20,10 @@ from pipeline.data.sink import (
     prepare_folders,
 )
 from pipeline.data.threads import each
-from pipeline.errors import OutputError, UsageError
+from pipeline.errors import OutputError, UsageError, listed
 from pipeline.masking import masked
 
-from .inventory import Inventory, files_in, shard_of, take_stock
+from .inventory import Inventory, take_stock
 from .journal import JOURNAL, Journal
 from .lock import Lock, refuse_if_locked
 from .plan import Plan
@@ -220,7 +220,7 @@ class Ledger:
         self._withdraw()
         if self._staging:
             self._move_staged()
-        self._drop_stale()
+        self._settle()
         if self._staging:
             self._freeze(self.output)
             self._remove_staged()
@@ -252,18 +252,18 @@ class Ledger:
 
         _do(move, shards)
 
-    def _drop_stale(self) -> None:
-        """Delete files of shards that the plan does not have (any longer)."""
-        inventory = self.inventory
-        for folder, wanted in ((DATA, inventory.done), (QUARANTINE, inventory.bad)):
-            root = self.output / folder
-            stale = [
-                root / info.base_name
-                for info in files_in(root)
-                if (shard := shard_of(info.base_name)) >= wanted.size
-                or (shard >= 0 and not wanted[shard])
-            ]
+    def _settle(self) -> None:
+        """Delete files of shards that the plan does not have (any longer); see the others there."""
+        gone: list[str] = []
+        for folder in (DATA, QUARANTINE):
+            stale, missing = self.inventory.compare(self.output / folder, folder)
             _do(_delete, stale)
+            gone += missing
+        if gone:
+            raise OutputError(
+                f"files in {masked(self.path)} went or changed while the run was at work, by "
+                f"another hand: {listed(gone)}; the same command derives them again"
+            )
 
     def _withdraw(self) -> None:
         for place in (self.output / SUCCESS, self.output / RUN / "manifest.json"):

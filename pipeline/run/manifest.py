@@ -1,6 +1,7 @@
 """The manifest: what a whole run has to say of itself, with a word on what people overlook."""
 
 import datetime
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,9 @@ from .worker import STAGES
 
 # The part of rows from which on an output without curvature on them is worth a word.
 _MANY_FLAT_ROWS = 0.1
+_BAD_FILES_SHOWN = 8
+
+log = logging.getLogger("hyperdiag")
 
 
 @dataclass
@@ -63,7 +67,7 @@ def make_manifest(
     outputs, batch = settings["network"]["outputs"], settings["derivatives"]["batch"]
     return facts(planned.plan, inventory.shards, tally) | {
         "output": masked(absolute(output)),
-        "bad_files": [file._asdict() for file in planned.bad_files],
+        "bad_files": bad_files(planned),
         "warnings": [*_warnings(outputs, tally, planned), *_of_work(work, batch)],
         "workers": work.workers,
         "seconds": {
@@ -74,6 +78,20 @@ def make_manifest(
         },
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def bad_files(planned: Planned) -> list[dict[str, str]]:
+    """Return path and reason of each file that was left out."""
+    return [file._asdict() for file in planned.bad_files]
+
+
+def warn_of_bad_files(planned: Planned) -> None:
+    """Log the first of the files that were left out."""
+    for file in planned.bad_files[:_BAD_FILES_SHOWN]:
+        log.warning("left out: %s: %s", file.path, file.reason)
+    more = len(planned.bad_files) - _BAD_FILES_SHOWN
+    if more > 0:
+        log.warning("left out: %d more, which run/manifest.json names", more)
 
 
 def facts(plan: Plan, shards: int, tally: Tally) -> dict[str, Any]:

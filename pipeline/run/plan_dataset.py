@@ -1,18 +1,17 @@
 """The part of a plan that says where the rows come from, checked against network and output."""
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
 from pipeline.data.design import SOBOL_ROWS, grid_rows
-from pipeline.data.filesystem import absolute, resolve
+from pipeline.data.filesystem import Place, absolute, real_places, resolve
 from pipeline.data.parquet_listing import Listing
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
-from pipeline.data.sink import QUARANTINE, RUN
+from pipeline.data.sink import DATA, QUARANTINE, RUN
 from pipeline.data.store import without_tries
 from pipeline.errors import Problems, UsageError, closest, listed
 from pipeline.masking import masked
@@ -137,16 +136,15 @@ def check_listing(config: Config, listing: Listing) -> None:
             "dataset.limit and output.mode=update exclude each other: which rows are the first "
             "changes with the files"
         )
-    inside = resolve(config.output.path).path.rstrip("/") + "/"
-    if any(file.path.startswith(inside) for file in listing.files):
+    source, output = resolve(dataset.path), resolve(config.output.path).real()
+    files = real_places(Place(source.filesystem, file.path) for file in listing.files)
+    cleared = [output, (output / DATA).real(), (output / QUARANTINE).real()]
+    if any(folder.contains(file) for file in files for folder in cleared):
         problems.add(
             f"dataset.path {masked(dataset.path)} lies inside output.path, where this run writes "
             "and clears; give another output.path"
         )
-    source, output = resolve(dataset.path), resolve(config.output.path)
-    if source.filesystem == output.filesystem and PurePosixPath(output.path).is_relative_to(
-        source.path
-    ):
+    if source.real().contains(output):
         problems.add(
             f"output.path {masked(config.output.path)} lies inside dataset.path: the next run "
             "would read it as input; put it elsewhere"

@@ -72,6 +72,30 @@ def test_place_slash_joins_with_one_slash():
     assert (resolve("/") / "a" / "b").path == "/a/b"
 
 
+STORE = "s3://k:s@b/out?region=us-east-1&endpoint_override=h:1&scheme=http"
+
+
+@pytest.mark.parametrize(
+    ("place", "other", "expected"),
+    [
+        ("/a/b", "/a/b", True),
+        ("/a/b", "/a/b/c/d", True),
+        ("/a/b", "/a/bc", False),
+        ("/a/b", "/a", False),
+        ("/a/b", "file:///a/b/c", True),
+        ("/b/out", STORE, False),
+        (STORE, "/b/out", False),
+        (STORE, STORE.replace("/out", "/out/data"), True),
+        (STORE, STORE.replace("/out", "/out2"), False),
+        # One store, whoever asks it and however often; another store.
+        (STORE, STORE.replace("k:s@", "") + "&max_attempts=3", True),
+        (STORE, STORE.replace("h:1", "h:2"), False),
+    ],
+)
+def test_contains_is_true_of_what_lies_there_on_the_same_filesystem(place, other, expected):
+    assert resolve(place).contains(resolve(other)) is expected
+
+
 @pytest.mark.parametrize("uri", ["ftp://user:pw@host/a", "nothing://a"])
 def test_resolve_unknown_scheme_is_refused_without_the_password(uri):
     with pytest.raises(UsageError, match="cannot open") as caught:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.faults import Fault
+from pipeline.data.faults import Fault, Faults
 from pipeline.data.points import PointColumns
 
 NAMES = ["p", "q", "r", "s"]
@@ -90,6 +90,25 @@ def test_read_vector_bad_element_names_its_input_and_the_first_of_a_row_counts()
         (4, Fault.OVERFLOW, "input 'p' (in column 'v') is too large for float32"),
     ]
     assert points[3].tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_read_vector_of_bad_elements_alone_takes_no_steps_of_all_rows_for_each(monkeypatch):
+    """Or a shard of such rows takes so long that its worker is held to be hung."""
+    values = np.full((64, 100), math.nan)
+    values[::2, 0] = math.inf
+    values[1::4, :7] = 0.0
+    masks = []
+    add = Faults.add
+    monkeypatch.setattr(Faults, "add", lambda *given: (masks.append(given[1].size), add(*given)))
+    names = [f"x{i}" for i in range(100)]
+    _, faults = _read(pa.array(values.tolist()), inputs=names)
+    what = [(Fault.INFINITE, "x0", "infinite"), (Fault.NAN, "x7", "NaN")]
+    what += [what[0], (Fault.NAN, "x0", "NaN")]
+    assert list(faults) == [
+        (row, code, f"input '{name}' (in column 'v') is {said}")
+        for row, (code, name, said) in enumerate(what * 16)
+    ]
+    assert sum(masks) < 10 * values.size
 
 
 def test_read_vector_of_text_refuses_the_text_that_is_no_number():

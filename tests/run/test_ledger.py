@@ -1,10 +1,12 @@
 import json
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import RunIncomplete, UsageError
+from pipeline.errors import OutputError, RunIncomplete, UsageError
 from pipeline.run.inventory import Inventory
 from pipeline.run.job import derive
 from pipeline.run.ledger import Ledger
@@ -98,6 +100,33 @@ def test_success_is_withdrawn_while_something_is_missing(run, tmp_path, monkeypa
     run()
     assert seen == [False]
     assert (tmp_path / "out/_SUCCESS").exists()
+
+
+def test_run_whose_files_go_while_it_works_is_not_published(book, monkeypatch):
+    def lengthen(path):
+        path.write_bytes(path.read_bytes() + b"\0")
+
+    publish = Ledger.publish
+    for mode, name, harm in (
+        ("overwrite", "data/part-0000000.parquet", Path.unlink),
+        ("overwrite", "data/part-0000001.parquet", lengthen),
+        ("overwrite", "quarantine/part-0000002.parquet", Path.unlink),
+        ("update", "data/part-0000003.parquet", Path.unlink),  # published before
+    ):
+
+        def publish_harmed(ledger, manifest, name=name, harm=harm):
+            harm(book.out / name)
+            publish(ledger, manifest)
+
+        if mode == "update":
+            book.write("z")
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "publish", publish_harmed)
+            with pytest.raises(OutputError, match=f"{re.escape(name)}; the same command"):
+                book.derive(f"output.mode={mode}")
+        assert not (book.out / "_SUCCESS").exists()
+        assert book.update()["rows"]["read"] == 9 + 3 * (mode == "update")
+        book.check()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Rows that an earlier run quarantined, derived again once their cause is mended."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -161,6 +163,31 @@ def test_paths_that_cannot_be_are_refused(of, to, message, run, tmp_path):
     with pytest.raises(UsageError, match=message):
         run(*_again(tmp_path, of, to))
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_rows_that_the_run_would_clear_are_seen_through_links(run, tmp_path):
+    """In mode overwrite, they would be gone before they are read."""
+    (tmp_path / "latest").symlink_to("first")
+    (tmp_path / "empty").mkdir()
+    for name in ("beside", "other"):  # outputs by themselves, but for the rows
+        (tmp_path / name / "run").mkdir(parents=True)
+        shutil.copy(tmp_path / "first/run/plan.json", tmp_path / name / "run")
+        (tmp_path / name / "quarantine").symlink_to(tmp_path / "first/quarantine")
+    before = sorted(tmp_path.rglob("*"))
+    for of, to in (
+        ("latest", "first"),
+        ("first", "latest"),
+        ("empty/../first", "first"),
+        ("first", "empty/../first"),
+        ("beside", "first"),
+        ("first", "other"),
+    ):
+        with pytest.raises(UsageError, match=r"lies inside output\.path"):
+            run(*_again(tmp_path, of, to), "output.mode=overwrite")
+        assert sorted(tmp_path.rglob("*")) == before, (of, to)
+    (tmp_path / "link").symlink_to("in")
+    with pytest.raises(UsageError, match=r"lies inside dataset\.path"):
+        run("dataset=parquet", f"dataset.path={tmp_path}/in", f"output.path={tmp_path}/link/out")
 
 
 def test_output_without_quarantined_rows_is_refused(run, tmp_path):

@@ -1,5 +1,6 @@
 """Updates: input files come, change and go, and the output follows."""
 
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -178,4 +179,35 @@ def test_file_that_became_bad_goes_where_such_files_are_left_out(book):
     book.check()
     book.write("f")
     book.update("dataset.on_bad_file=skip")
+    book.check()
+
+
+def test_bad_files_that_come_and_go_are_told_though_nothing_is_left_to_derive(book, caplog):
+    def follow(mode):
+        """Return the bad files that the manifest names, having held all else against it."""
+        caplog.clear()
+        manifest = book.derive(f"output.mode={mode}", "dataset.on_bad_file=skip")
+        assert manifest == json.loads((book.out / "run/manifest.json").read_text())
+        said = [f"left out: {file['path']}: {file['reason']}" for file in manifest["bad_files"]]
+        assert [w for w in manifest["warnings"] if "left out" in w] == said
+        more = [f"left out: {len(said) - 8} more, which run/manifest.json names"]
+        warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+        assert warned == said[:8] + (more if len(said) > 8 else [])
+        return [Path(file["path"]).stem for file in manifest["bad_files"]]
+
+    before = stamps(book.out / "data")
+    (book.folder / "j.parquet").write_bytes(b"PAR1 and no more")
+    assert follow("update") == ["j"]
+    (book.folder / "k.parquet").write_bytes(b"")
+    assert follow("resume") == ["j", "k"]
+    again = shown(book)
+    assert follow("resume") == ["j", "k"]
+    assert shown(book) == again
+    for number in range(10):
+        (book.folder / f"k{number}.parquet").write_bytes(b"")
+    assert len(follow("update")) == 12
+    for path in [*book.folder.glob("j*"), *book.folder.glob("k*")]:
+        path.unlink()
+    assert follow("resume") == []
+    assert stamps(book.out / "data") == before
     book.check()
