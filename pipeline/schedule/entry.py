@@ -29,6 +29,9 @@ _GIVEN = {
     "submit.wait": "each tick waits for the end of its run",
 }
 _SHOWN = 3  # ticks near one that does not exist
+_MONTH, _YEARS = 31 * _DAY, 5 * 366 * _DAY
+# So far is looked back for the last ticks, and twice as far as long as there are too few.
+_FIRST_STEP = datetime.timedelta(minutes=1)
 
 
 class Settings(BaseModel):
@@ -103,10 +106,8 @@ class Entry:
         """
         now = datetime.datetime.now(datetime.UTC)
         if text is None:
-            for back in (1, 7, 31, 366, 5 * 366):
-                found = list(ticks(self.trigger, now - back * _DAY, now))
-                if found:
-                    return found[-1]
+            if found := self._last(now, 1, _YEARS):
+                return found[-1]
             raise UsageError(f"entry {self.name} has not been due for years: give the date=...")
         try:
             given = datetime.datetime.fromisoformat(text)
@@ -127,7 +128,7 @@ class Entry:
         else:
             found = list(ticks(self.trigger, start, start + datetime.timedelta(microseconds=1)))
         if not found:
-            near = [*ticks(self.trigger, start - 31 * _DAY, start)][-_SHOWN:]
+            near = self._last(start, _SHOWN, _MONTH)
             raise UsageError(
                 f"entry {self.name} has no tick at date={text}; before it there are: "
                 f"{', '.join(map(utc_text, near)) or 'none within a month'}"
@@ -135,6 +136,22 @@ class Entry:
         if found[0] > now:
             raise UsageError(f"entry {self.name} is due at {utc_text(found[0])}, which is to come")
         return found[0]
+
+    def _last(
+        self, end: datetime.datetime, count: int, back: datetime.timedelta
+    ) -> list[datetime.datetime]:
+        """Return the last ticks before a time, in order: so many, fewer if there are no more.
+
+        Args:
+            end: the time.
+            count: how many are wanted.
+            back: how long before the time they may be.
+        """
+        # Ticks are found forwards alone, and there may be one each second.
+        step = _FIRST_STEP
+        while len(found := list(ticks(self.trigger, end - step, end))) < count and step < back:
+            step = min(2 * step, back)
+        return found[-count:]
 
 
 def utc_text(moment: datetime.datetime) -> str:

@@ -1,6 +1,7 @@
 """When an entry is due: cron expressions and intervals as triggers of APScheduler."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,27 +37,56 @@ class WallClock(BaseTrigger):
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
         """Return the first time after the previous one; without one, the first from now on."""
-        after = previous + timedelta(microseconds=1) if previous else now
-        # Where clocks go forward, the order of the wall is not that of time.
-        wall = after.astimezone(self._timezone).replace(tzinfo=UTC) - _LARGEST_CHANGE
-        first: datetime | None = None
-        end: datetime | None = None
-        while end is None or wall <= end:
-            shown = self._times.get_next_fire_time(None, wall)
-            if shown is None:
-                break
-            moment = shown.replace(tzinfo=self._timezone, fold=0).astimezone(UTC)
-            if moment >= after.astimezone(UTC):
-                first = min(first or moment, moment)
-                end = end or shown + _LARGEST_CHANGE
-            wall = shown + timedelta(microseconds=1)
-        return first and first.astimezone(self._timezone)
+        after = (previous + timedelta(microseconds=1) if previous else now).astimezone(UTC)
+        walls = [after + self._offset(after)]
+        if (border := self._border(after)) is not None:
+            # What clocks leave out comes late: by the offset of before, it may be still to come.
+            walls += [after + self._offset(after - _LARGEST_CHANGE), border]
+        found = self._moments(walls, after)
+        if found and (border := self._border(min(found))) is not None:
+            # The first may be late: of the times that clocks do show, one may come before it.
+            found += self._moments([border], after)
+        return min(found).astimezone(self._timezone) if found else None
+
+    def _moments(self, walls: list[datetime], after: datetime) -> list[datetime]:
+        """Return when the first time of day comes from each of some on, but none that is past."""
+        shown = [self._times.get_next_fire_time(None, wall) for wall in walls]
+        moments = [
+            time.replace(tzinfo=self._timezone, fold=0).astimezone(UTC) for time in shown if time
+        ]
+        return [moment for moment in moments if moment >= after]
+
+    def _border(self, moment: datetime) -> datetime | None:
+        """Return the time of day from which on the offset at a moment counts.
+
+        None if that was the offset all the time since the largest change before it.
+        """
+        end = int(moment.timestamp())
+        start = end - int(_LARGEST_CHANGE.total_seconds())
+        before, behind = self._offset(_at(start)), self._offset(_at(end))
+        if before == behind:
+            return None
+        seconds = range(start, end + 1)
+        change = seconds[
+            bisect_left(seconds, True, key=lambda second: self._offset(_at(second)) != before)
+        ]
+        return _at(change) + max(before, behind)
+
+    def _offset(self, moment: datetime) -> timedelta:
+        """Return by how much clocks on the wall are ahead of UTC at a moment."""
+        offset = moment.astimezone(self._timezone).utcoffset()
+        assert offset is not None
+        return offset
 
     def __getstate__(self) -> dict[str, Any]:
         return {"times": self._times, "timezone": self._timezone}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._times, self._timezone = state["times"], state["timezone"]
+
+
+def _at(second: int) -> datetime:
+    return _EPOCH + timedelta(seconds=second)
 
 
 def cron_trigger(text: str, timezone: ZoneInfo) -> BaseTrigger:

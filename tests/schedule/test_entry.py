@@ -1,11 +1,14 @@
 """Files of entries: what they may say, which tick a date means, which date a tick has."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pipeline.errors import UsageError
 from pipeline.schedule.entry import choose, read_entries, utc_text
+
+from .counting import Counting
 
 
 @pytest.fixture
@@ -140,6 +143,18 @@ def test_tick_that_does_not_exist_is_refused(text, message, entry):
     with pytest.raises(UsageError) as caught:
         entry("cron: 0 6 * * mon-fri").tick_of(text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("keys", ["every: 1s", "cron: '* * 3 * * *'"])
+def test_last_ticks_are_found_without_a_walk_through_all_before(keys, entry):
+    found = entry(keys)
+    trigger = Counting(found.trigger)
+    found = replace(found, trigger=trigger)
+    last = found.tick_of(None)
+    assert (datetime.now(UTC) - last) < timedelta(days=1)
+    with pytest.raises(UsageError, match=r"there are: 2025-11-23T03:59:57Z, \S+:58Z, \S+:59Z"):
+        found.tick_of("2025-11-23T03:59:59.5")
+    assert trigger.asked < 3 * 3600
 
 
 def test_day_with_many_ticks_needs_the_time(entry):

@@ -7,8 +7,14 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pytest
+from apscheduler.triggers.combining import OrTrigger
+from apscheduler.triggers.cron import CronTrigger
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from pipeline.schedule.trigger import cron_trigger, interval_trigger, ticks
+from pipeline.schedule.trigger import WallClock, cron_trigger, interval_trigger, ticks
+
+from .counting import Counting
 
 # Clocks change at 2, by half an hour, at midnight, in autumn of the other half of the Earth, never.
 ZONES = {
@@ -103,6 +109,42 @@ def test_times_left_out_keep_their_order():
     found = due("20,40 2 * * *", "Australia/Lord_Howe", "2026-10-04", 1)
     zone = ZoneInfo("Australia/Lord_Howe")
     assert [time.astimezone(zone).strftime("%H:%M") for time in found] == ["02:40", "02:50"]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    change=st.sampled_from(CHANGES),
+    times=st.sets(
+        st.tuples(st.sampled_from([0, 1, 2, 3, 22, 23]), st.sampled_from([0, 10, 30, 59])),
+        min_size=1,
+        max_size=4,
+    ),
+    start=st.integers(-12 * 3600, 20 * 3600),
+)
+# From within the hour that comes again, when one time of day has been and another is to come.
+@example(change=("Europe/Berlin", "2026-10-25"), times={(2, 59), (3, 0)}, start=3600 + 45 * 60)
+def test_every_time_of_day_comes_in_its_order_from_any_moment_on(change, times, start):
+    zone, day = change
+    first = pd.Timestamp(day, tz="UTC").to_pydatetime() + timedelta(seconds=start)
+    last = first + timedelta(days=1)
+    wanted = {
+        _moment(date + pd.Timedelta(hours=hour, minutes=minute), zone)
+        for date in around(day)
+        for hour, minute in times
+    }
+    each = [CronTrigger(hour=hour, minute=minute, timezone=UTC) for hour, minute in times]
+    found = list(ticks(WallClock(OrTrigger(each), ZoneInfo(zone)), first, last))
+    assert found == sorted(time for time in wanted if first <= time < last)
+
+
+@pytest.mark.parametrize(("zone", "day"), CHANGES)
+def test_each_tick_takes_a_few_questions_however_many_there_are(zone, day):
+    times = Counting(cron_trigger("*/30 * * * * *", ZoneInfo("UTC")))
+    trigger = WallClock(times, ZoneInfo(zone))
+    start = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo(zone))
+    found = list(ticks(trigger, start, start + timedelta(hours=5)))
+    assert len(found) >= 4 * 3600 / 30
+    assert times.asked <= 4 * (len(found) + 1)
 
 
 def test_interval_counts_from_midnight_wherever_it_starts():
