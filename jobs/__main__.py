@@ -9,6 +9,8 @@ from pathlib import Path
 import jobs
 from pipeline.errors import closest
 
+from ._stopping import end_at_once
+
 
 def job_names() -> list[str]:
     """Return the names of all jobs, sorted."""
@@ -27,6 +29,7 @@ def _usage() -> str:
 
 def main() -> None:
     """Run the job that the first argument names, with the arguments that follow."""
+    end_at_once()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())

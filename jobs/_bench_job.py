@@ -23,6 +23,7 @@ from pipeline.run.ledger import Ledger
 from pipeline.run.planner import Planned, make_plan
 from pipeline.run.pool import Pool
 from pipeline.run.receipt import Receipt
+from pipeline.run.stoppable import Stoppable
 
 from ._bench_plain import time_plain, why_no_plain
 from ._kept import as_yaml
@@ -85,24 +86,26 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         repeats: times each is measured.
         plain: a folder for what plain Ray Data writes; None leaves it out.
     """
-    started = time.monotonic()
-    planned = make_plan(config)
-    ledger = Ledger(config.output.path, planned.plan)
-    pool = open_pool(config, ledger.plan, ledger.work_path)
-    rates: dict[str, list[float]] = defaultdict(list)
-    try:
-        pool.start()
-        start_seconds = time.monotonic() - started
-        for turn in range(1, repeats + 1):
-            rates[_KERNEL].append(planned.rows / pool.measure(list(planned.plan.shards())))
-            rates[_JOB].append(planned.rows / _time_job(planned, ledger, pool, config_yaml))
-            if plain:
-                rates[_PLAIN].append(planned.rows / time_plain(config, pool.workers, plain))
-            latest = ", ".join(f"{name} {each[-1]:,.0f}" for name, each in rates.items())
-            log.info("turn %d: %s rows/s", turn, latest)
-    finally:
-        ledger.close()
-        pool.close()
+    with Stoppable("nothing was reported") as stoppable:
+        started = time.monotonic()
+        planned = make_plan(config)
+        ledger = Ledger(config.output.path, planned.plan)
+        pool = open_pool(config, ledger.plan, ledger.work_path)
+        rates: dict[str, list[float]] = defaultdict(list)
+        try:
+            stoppable.listen()  # Ray has put a handler of its own in the place of ours
+            pool.start()
+            start_seconds = time.monotonic() - started
+            for turn in range(1, repeats + 1):
+                rates[_KERNEL].append(planned.rows / pool.measure(list(planned.plan.shards())))
+                rates[_JOB].append(planned.rows / _time_job(planned, ledger, pool, config_yaml))
+                if plain:
+                    rates[_PLAIN].append(planned.rows / time_plain(config, pool.workers, plain))
+                latest = ", ".join(f"{name} {each[-1]:,.0f}" for name, each in rates.items())
+                log.info("turn %d: %s rows/s", turn, latest)
+        finally:
+            ledger.close()
+            pool.close()
     settings = planned.plan.settings
     job = rates[_JOB]
     return {

@@ -92,7 +92,7 @@ def _measure(job: Mapping[str, Any]) -> float:
         include_dashboard=False,
         logging_level=logging.ERROR,
         log_to_driver=False,
-        _temp_dir=session,
+        _temp_dir=f"{session}/r",  # Ray opens it to everybody
     )
     try:
         context = ray.data.DataContext.get_current()

@@ -19,9 +19,10 @@ from pipeline.errors import HyperdiagError, UsageError
 from pipeline.log import LogConfig, set_up
 from pipeline.networks import network_names, network_options
 from pipeline.run.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
-from pipeline.run.stoppable import Stopped
+from pipeline.run.stoppable import Stoppable
 
 from ._overrides import check_overrides
+from ._stopping import ending_when_stopped
 from ._sweep import mask_record
 
 log = logging.getLogger("hyperdiag")
@@ -51,6 +52,17 @@ def run(
     """
     # Until the configuration says how: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
+    with ending_when_stopped(log.error) as stoppable:
+        sys.exit(_run(config_name, task, finish, stoppable))
+
+
+def _run(
+    config_name: str,
+    task: Callable[[DictConfig], None],
+    finish: Callable[[], int] | None,
+    stoppable: Stoppable,
+) -> int:
+    """Do the same; return the exit code."""
     _register_networks()
     # `network.target` finds modules in the current folder, as `python -m` would.
     sys.path.insert(0, str(Path.cwd()))
@@ -59,13 +71,13 @@ def run(
     if not own and not _ABOUT.intersection(arguments):
         problems = check_overrides(CONFIG_DIR, config_name, _overrides_in(arguments))
         if problems:
-            sys.exit(_complain(problems))
+            return _complain(problems)
     code, started = DONE, False
 
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        code = max(code, _guarded(partial(_logging, task, config)))
+        code = max(code, _guarded(partial(_logging, task, config), stoppable))
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
     wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
@@ -73,18 +85,19 @@ def run(
         wrapped(composed)()
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
-        sys.exit(failed if stop.code else DONE)
+        return failed if stop.code else DONE
     except (HydraException, OmegaConfBaseException) as error:
         log.error("%s", error)
-        sys.exit(INCOMPLETE if started else USAGE)
+        return INCOMPLETE if started else USAGE
     except Exception:
+        stoppable.check()
         log.exception("a fault of this program")
-        sys.exit(INCOMPLETE)
+        return INCOMPLETE
     finally:
         mask_record()  # of a sweep that did not get as far as its first run
     if finish is not None and started and code == DONE:
-        code = _guarded(finish)
-    sys.exit(code)
+        code = _guarded(finish, stoppable)
+    return code
 
 
 def _overrides_in(arguments: list[str]) -> list[str]:
@@ -101,24 +114,19 @@ def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
     task(config)
 
 
-def _guarded(step: Callable[[], int | None]) -> int:
+def _guarded(step: Callable[[], int | None], stoppable: Stoppable) -> int:
     """Take a step; return its exit code, having said what went wrong."""
     try:
         return step() or DONE
-    except UsageError as error:
-        return _complain(error.problems)
-    except HyperdiagError as error:
-        log.error("%s", error)
+    except Exception as error:
+        stoppable.check()  # a library may have made this of a signal
+        if isinstance(error, UsageError):
+            return _complain(error.problems)
+        if isinstance(error, HyperdiagError):
+            log.error("%s", error)
+        else:  # a fault of ours: Hydra would print the overrides, and any secret
+            log.exception("a fault of this program")
         return exit_code(error)
-    except Exception as error:  # a fault of ours: Hydra would print the overrides, and any secret
-        log.exception("a fault of this program")
-        return exit_code(error)
-    except Stopped as stopped:
-        log.error("stopped by %s; %s", stopped, stopped.left)
-        # A worker's thread must not hold the process back.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit_code(stopped))
 
 
 def _complain(problems: tuple[str, ...] | list[str]) -> int:

@@ -21,6 +21,7 @@ from .inventory import Inventory
 from .manifest import facts
 from .plan import Plan, plan_at
 from .receipt import Receipt, Tally
+from .stoppable import Stoppable
 from .verification import Verifier
 
 log = logging.getLogger("hyperdiag")
@@ -64,21 +65,23 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
 
     Raises:
         UsageError: if there is no run at the path.
+        Stopped: if SIGTERM or SIGINT came.
     """
-    try:
-        plan = plan_at(path)
-    except ValueError as error:
-        return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
-    if location is not None:
-        plan = replace(plan, location=location)
-    return _Auditor(resolve(path), plan).run(shards, rows)
+    with Stoppable("nothing was written") as stoppable:
+        try:
+            plan = plan_at(path)
+        except ValueError as error:
+            return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
+        if location is not None:
+            plan = replace(plan, location=location)
+        return _Auditor(resolve(path), plan, stoppable).run(shards, rows)
 
 
 class _Auditor:
     """Checks the output of a plan."""
 
-    def __init__(self, output: Place, plan: Plan):
-        self._output, self._plan = output, plan
+    def __init__(self, output: Place, plan: Plan, stoppable: Stoppable):
+        self._output, self._plan, self._stoppable = output, plan, stoppable
         self._inventory = Inventory(output, plan)
         self._findings: list[str] = []
         self._notes: list[str] = []
@@ -151,15 +154,19 @@ class _Auditor:
         total, good = Tally(), []
         sizes = self._inventory.files.size
         present = (shard for shard in self._plan.shards() if sizes[shard.id] >= 0)
-        with ThreadPoolExecutor(_READERS) as readers:
+        readers = ThreadPoolExecutor(_READERS)
+        try:
             while some := list(islice(present, _SHARDS_AT_ONCE)):
                 results = readers.map(self._read_back, some)
                 for shard, (receipt, findings) in zip(some, results, strict=True):
+                    self._stoppable.check()
                     self._findings += findings
                     if receipt is not None:
                         total.add(receipt.tally)
                         if shard.id in sample and not findings:
                             good.append((shard, receipt))
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)  # who is stopped waits for no file
         return total, good
 
     def _read_back(self, shard: Shard) -> tuple[Receipt | None, list[str]]:
@@ -214,6 +221,7 @@ class _Auditor:
 
     def _compare(self, comparison: Comparison, shard: Shard, receipt: Receipt) -> bool:
         """Compare a shard with its input; tell whether that could be done."""
+        self._stoppable.check()
         try:
             comparison.compare(shard, receipt)
         except (InputError, UsageError) as error:

@@ -104,7 +104,8 @@ class RayPool:
                 object_store_memory=_OBJECT_STORE_BYTES,
                 logging_level=logging.ERROR,
                 log_to_driver=False,
-                _temp_dir=self._folder.path,
+                # Below, since Ray opens the folder that it is given to everybody.
+                _temp_dir=f"{self._folder.path}/r",
             )
 
     @property

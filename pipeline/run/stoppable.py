@@ -1,9 +1,14 @@
 """SIGTERM and SIGINT as an exception that ends a run in order."""
 
 import signal
+import sys
+import threading
 from types import FrameType
+from typing import Any
 
 _KEPT = "finished shards are kept, and the same command goes on from there"
+# Until what Python dropped is raised once more, from wherever the block has got to.
+_AGAIN_SECONDS = 0.05
 
 
 class Stopped(BaseException):
@@ -22,8 +27,14 @@ class Stopped(BaseException):
 class Stoppable:
     """Turns SIGTERM and SIGINT into `Stopped`, as long as the block lasts.
 
+    Blocks may be nested: the inner one has the signals. In a thread that is not the main one, where
+    Python calls no handler, the block does nothing.
+
     Args:
         left: what a stopped command leaves behind, as a person is to hear it.
+
+    Attributes:
+        stopped: what was raised; None until a signal came.
     """
 
     _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -31,36 +42,64 @@ class Stoppable:
     def __init__(self, left: str = _KEPT) -> None:
         self.stopped: Stopped | None = None
         self._left = left
+        self._active = threading.current_thread() is threading.main_thread()
+        self._again: threading.Timer | None = None
 
     def __enter__(self) -> "Stoppable":
-        self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
-        self.listen()
+        if self._active:
+            self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
+            self._report = sys.unraisablehook
+            sys.unraisablehook = self._dropped
+            self.listen()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        if self._active:
+            self._leave()
         if isinstance(error, SystemExit) and error.code == signal.SIGTERM:
             raise Stopped(
                 signal.SIGTERM, self._left
             ) from error  # by Ray's own handler, while Ray starts
-        # Ray's own code may turn it into another exception on its way up.
-        if self.stopped and error is not None and error is not self.stopped:
+        # Swallowed; or turned into another exception on its way up, as by Ray's own code.
+        if self.stopped and error is not self.stopped:
             raise self.stopped from error
 
+    def _leave(self) -> None:
+        if self._again:
+            self._again.cancel()
+        sys.unraisablehook = self._report
+        for number, handler in self._before.items():
+            outer = isinstance(getattr(handler, "__self__", None), Stoppable)
+            # An outer block closes down, too, see `_stop`; its end gives the signals back.
+            signal.signal(number, signal.SIG_IGN if self.stopped and outer else handler)
+
     def check(self) -> None:
-        """Raise `Stopped` again where it was swallowed: Python drops what callbacks raise."""
+        """Raise `Stopped` again where a library swallowed it."""
         if self.stopped:
             raise self.stopped
 
     def listen(self) -> None:
         """Take the signals, from whoever has them."""
-        for number in self._SIGNALS:
-            signal.signal(number, self._stop)
+        if self._active:
+            for number in self._SIGNALS:
+                signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         # Once is enough: closing down must not be interrupted by the second signal.
         for each in self._SIGNALS:
             signal.signal(each, signal.SIG_IGN)
-        self.stopped = Stopped(number, self._left)
+        # Of a signal that came before, and was dropped, there is one exception.
+        self.stopped = self.stopped or Stopped(number, self._left)
         raise self.stopped
+
+    def _dropped(self, unraisable: Any) -> None:
+        """Hear of an exception that Python drops, as it does what callbacks and `__del__` raise."""
+        if self.stopped is None or unraisable.exc_value is not self.stopped:
+            self._report(unraisable)
+            return
+        self.listen()
+        main = threading.main_thread().ident
+        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, self.stopped.number])
+        again.daemon = True
+        self._again = again
+        again.start()

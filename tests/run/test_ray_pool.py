@@ -1,6 +1,8 @@
 """Real workers on a real cluster, really killed."""
 
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,9 @@ import ray
 
 from pipeline.errors import RunIncomplete, UsageError
 from pipeline.run.job import derive
+from pipeline.run.ray_pool import RayPool
+
+SIMPLE = ["derivatives.method=hyperdual", "derivatives.tile=8"]  # timing them takes its time
 
 
 @pytest.fixture
@@ -33,7 +38,7 @@ def _read(tmp_path):
 def on_cluster(ray_address):
     return [
         *("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2"),
-        *("derivatives.method=hyperdual", "derivatives.tile=8"),  # timing them takes its time
+        *SIMPLE,
     ]
 
 
@@ -85,6 +90,35 @@ def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray
             time.sleep(0.2)
     finally:
         ray.shutdown()
+
+
+@pytest.fixture
+def short_path():
+    """A folder for sockets, whose paths have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(
+    configure, rows, short_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(short_path))
+    seen = []
+    start = RayPool.start
+
+    def looking(pool, *arguments):
+        seen.extend((path, path.stat().st_mode & 0o777) for path in short_path.glob("hd-*"))
+        seen.extend(short_path.rglob("sockets/*"))
+        return start(pool, *arguments)
+
+    monkeypatch.setattr(RayPool, "start", looking)
+    overrides = [*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"]
+    derive(*configure(*overrides, "cluster=local", "cluster.workers=1", *SIMPLE))
+    (folder, mode), *sockets = seen
+    assert mode == 0o700
+    assert sockets
+    assert all(socket.is_relative_to(folder) for socket in sockets)
+    assert not list(short_path.iterdir())
 
 
 def test_more_workers_than_the_run_begins_without_are_refused(configure, rows, ray_address):

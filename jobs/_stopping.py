@@ -1,0 +1,52 @@
+"""The end of a command that a signal stops: a sentence, and exit code 128 + n."""
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from pipeline.run.exit_codes import exit_code
+from pipeline.run.stoppable import Stoppable, Stopped
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def end_at_once() -> None:
+    """Let SIGTERM and SIGINT end this process where it stands, as long as nobody else takes them.
+
+    For the time of imports: an exception in the middle of one makes extension modules print it, or
+    abort.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    with contextlib.suppress(Exception):  # it may be at it, or its reader be stopped, too
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        os.write(2, f"hyperdiag: stopped by {signal.Signals(number).name}\n".encode())
+    os._exit(128 + number)
+
+
+@contextlib.contextmanager
+def ending_when_stopped(say: Callable[[str], None]) -> Iterator[Stoppable]:
+    """End this process in order, should SIGTERM or SIGINT come while the block lasts.
+
+    Args:
+        say: takes the sentence for people.
+    """
+    try:
+        with Stoppable(left="") as stoppable:
+            yield stoppable
+    except Stopped as stopped:
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        say(f"stopped by {stopped}" + (f"; {stopped.left}" if stopped.left else ""))
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # its reader may be stopped, too
+                stream.flush()
+        # A worker's thread must not hold the process back.
+        os._exit(exit_code(stopped))
