@@ -4,6 +4,7 @@ import fnmatch
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from pathlib import PurePosixPath
 
 from pyarrow import fs
@@ -43,12 +44,9 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
     base = place
     is_data: Callable[[str], bool] = _is_parquet
     if info.type != fs.FileType.Directory:
-        parts = PurePosixPath(place.path).parts
-        fixed = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), None)
-        if fixed is None:
+        base, is_data = Place(place.filesystem, _fixed(place.path)), _matcher(place.path)
+        if base.path == str(PurePosixPath(place.path)):
             raise UsageError(f"dataset.path: nothing at {masked(path)}")
-        base = Place(place.filesystem, str(PurePosixPath(*parts[:fixed])))
-        is_data = matcher(place.path)
     try:
         infos = _pick(base, is_data, _list(base))
     except (OSError, UnicodeDecodeError) as error:  # a name in there that is no UTF-8
@@ -136,7 +134,19 @@ def _is_parquet(path: str) -> bool:
     return path.lower().endswith(_ENDINGS)
 
 
-def matcher(pattern: str) -> Callable[[str], bool]:
+def would_match(pattern: str, path: str) -> bool:
+    """Return whether a glob would find a file of this path, were it there."""
+    return _matcher(pattern)(path) and not _hidden(path, _fixed(pattern))
+
+
+def _fixed(pattern: str) -> str:
+    """Return the folder that a glob names before its first wildcard; all of what is no glob."""
+    parts = PurePosixPath(pattern).parts
+    fixed = takewhile(lambda part: not any(c in part for c in "*?["), parts)
+    return str(PurePosixPath(*fixed))
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
     """Return a test of paths: `*` stays within a folder, `**` goes through any number of them."""
     wanted = tuple(str(PurePosixPath(pattern)).split("/"))
 
