@@ -170,6 +170,7 @@ def _reading(path: str) -> Iterator[None]:
         raise InputError(f"{path} cannot be read: {error}; mend or remove the file") from error
 
 
+_MOST_FILTERED = 1 << 17  # rows left out before that is told
 _INDEX = "\0row index"  # no Parquet column of a user's has this name
 
 
@@ -177,18 +178,30 @@ def _regroup(parts: Iterator[Rows], batch_rows: int) -> Iterator[Rows]:
     """Yield the same rows in groups of exactly `batch_rows`, the last one perhaps fewer.
 
     Parquet readers end a batch where a row group ends, and filters thin batches out; a kernel
-    runs best on full ones.
+    runs best on full ones. Where a filter leaves nothing out of very many rows, groups of none
+    tell that there is progress.
     """
-    held: list[Rows] = []
+    held: list[Rows] = []  # none of them empty
+    rows = filtered = 0
     for part in parts:
-        held.append(part)
-        while sum(rows.table.num_rows for rows in held) >= batch_rows:
+        filtered += part.filtered
+        if part.table.num_rows:
+            held.append(part)
+            rows += part.table.num_rows
+        while rows >= batch_rows:
             whole = _joined(held)
-            yield Rows(whole.table.slice(0, batch_rows), whole.index[:batch_rows], whole.filtered)
-            held = [Rows(unsliced(whole.table.slice(batch_rows)), whole.index[batch_rows:], 0)]
-    last = _joined(held) if held else None
-    if last is not None and (last.table.num_rows or last.filtered):
-        yield last
+            yield Rows(whole.table.slice(0, batch_rows), whole.index[:batch_rows], filtered)
+            rows, filtered = rows - batch_rows, 0
+            rest = Rows(unsliced(whole.table.slice(batch_rows)), whole.index[batch_rows:], 0)
+            held = [rest] if rows else []
+        if filtered >= _MOST_FILTERED:
+            yield Rows(part.table[:0], part.index[:0], filtered)
+            filtered = 0
+    if rows:
+        whole = _joined(held)
+        yield Rows(whole.table, whole.index, filtered)
+    elif filtered:
+        yield Rows(part.table[:0], part.index[:0], filtered)
 
 
 def _joined(parts: list[Rows]) -> Rows:
@@ -196,4 +209,4 @@ def _joined(parts: list[Rows]) -> Rows:
         return parts[0]
     index = pa.concat_arrays([part.index for part in parts])
     table = pa.concat_tables([part.table for part in parts])
-    return Rows(table, index, sum(part.filtered for part in parts))
+    return Rows(table, index, 0)

@@ -1,10 +1,8 @@
 """What stands at a dataset's path: its files, their row groups, their columns, the bad ones."""
 
-import fnmatch
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -16,7 +14,8 @@ from pyarrow import fs
 from pipeline.errors import UsageError, listed
 from pipeline.masking import masked
 
-from .filesystem import Place, resolve
+from .dataset_files import find_files
+from .filesystem import Place
 from .shard import InputFile
 from .store import is_passing
 from .threads import each
@@ -52,7 +51,7 @@ def list_parquet(path: str) -> Listing:
     """List a dataset and read its footers, many at a time.
 
     Every file must have the columns that most files have, by name and type, in any order; the
-    others are bad files. Names that begin with `_` or `.` are not data.
+    others are bad files. Names that begin with `_` or `.` are not data, but for keys (`_day=1`).
 
     Args:
         path: a file, a folder (read recursively), or a glob; a local path or a URI.
@@ -60,7 +59,7 @@ def list_parquet(path: str) -> Listing:
     Raises:
         UsageError: if there is nothing there, or nothing that can be read, or no answer.
     """
-    place, infos = _find(path)
+    place, infos = find_files(path)
     files: list[InputFile] = []
     kinds: list[_Kind] = []  # of each file
     bad: list[BadFile] = []
@@ -130,62 +129,6 @@ def _footers(
     infos.reverse()
     taken = (infos.pop() for _ in range(len(infos)))
     yield from each(lambda info: (info.path, _footer(place.filesystem, info)), taken)
-
-
-def _find(path: str) -> tuple[Place, list[fs.FileInfo]]:
-    place = resolve(path)
-    info = place.info()
-    if info.type == fs.FileType.File:
-        return place, [info]
-    if info.type == fs.FileType.Directory:
-        base, keep = place.path, None
-    else:
-        parts = PurePosixPath(place.path).parts
-        fixed = next((i for i, part in enumerate(parts) if any(c in part for c in "*?[")), None)
-        if fixed is None:
-            raise UsageError(f"dataset.path: nothing at {masked(path)}")
-        base, keep = str(PurePosixPath(*parts[:fixed])), _matcher(place.path)
-    try:
-        infos = [
-            info
-            for info in _list(place.filesystem, base)
-            if info.type != fs.FileType.Directory
-            and not _hidden(info.path, base)
-            and (keep(info.path) if keep else info.extension in ("parquet", "parq", "pq"))
-        ]
-    except (OSError, UnicodeDecodeError) as error:  # a name in there that is no UTF-8
-        raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
-    if not infos:
-        what = "no file matches" if keep else "no Parquet file (*.parquet, *.pq) in"
-        raise UsageError(f"dataset.path: {what} {masked(path)}")
-    return Place(place.filesystem, base), sorted(infos, key=lambda info: info.path)
-
-
-def _list(filesystem: fs.FileSystem, folder: str) -> list[fs.FileInfo]:
-    return filesystem.get_file_info(fs.FileSelector(folder, recursive=True))
-
-
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Return a test of paths: `*` stays within a folder, `**` goes through any number of them."""
-    wanted = tuple(str(PurePosixPath(pattern)).split("/"))
-
-    def matches(parts: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
-        if not pattern:
-            return not parts
-        if pattern[0] == "**":
-            return any(matches(parts[i:], pattern[1:]) for i in range(len(parts) + 1))
-        return (
-            bool(parts)
-            and fnmatch.fnmatchcase(parts[0], pattern[0])
-            and matches(parts[1:], pattern[1:])
-        )
-
-    return lambda path: matches(tuple(path.split("/")), wanted)
-
-
-def _hidden(path: str, base: str) -> bool:
-    inside = "/" + path.removeprefix(base).lstrip("/")
-    return "/_" in inside or "/." in inside
 
 
 def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa.Schema] | str:

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hyperdiag")
 
-# Shards given up one after another from which on the cause is taken to be the same for all.
+# Shards given up one after another, of as many files, from which on the cause is taken to be the
+# same for all.
 _MOST_FAILURES_IN_A_ROW = 10
 
 
@@ -190,12 +191,12 @@ def _work(
         )
         began = time.monotonic()
         metrics = _metrics(config, planned, ledger.inventory)
-        stopped_early = _derive_missing(pool, ledger, planned.rows, work, pulse, stoppable, metrics)
+        in_a_row = _derive_missing(pool, ledger, planned.rows, work, pulse, stoppable, metrics)
         work.seconds = time.monotonic() - began
     finally:
         pool.close()
     if work.failures:
-        raise RunIncomplete(_what_is_missing(work.failures, ledger.inventory, stopped_early))
+        raise RunIncomplete(_what_is_missing(work.failures, ledger.inventory, in_a_row))
 
 
 def _metrics(config: Config, planned: Planned, inventory: Inventory) -> "Metrics | None":
@@ -217,11 +218,11 @@ def _derive_missing(
     pulse: Pulse,
     stoppable: Stoppable,
     metrics: "Metrics | None",
-) -> bool:
-    """Derive shards; tell whether the run stopped early, since all of them fail."""
+) -> int:
+    """Derive shards; return after how many failures in a row the run stopped early, 0 if not."""
     inventory = ledger.inventory
     meter = Meter(rows, inventory.tally.read, pool.workers)
-    failures_in_a_row = 0
+    in_a_row: list[Shard] = []  # that were given up
     worker_seconds, last = 0.0, time.monotonic()
     with shown(meter) as display:
         for outcome in pool.outcomes(inventory.missing(ledger.plan)):
@@ -229,10 +230,10 @@ def _derive_missing(
                 ledger.record(outcome)
                 work.add(outcome)
                 log_done(outcome)
-                failures_in_a_row = 0
+                in_a_row.clear()
             elif isinstance(outcome, Failed):
                 work.failures.append(outcome)
-                failures_in_a_row += 1
+                in_a_row.append(outcome.shard)
             if metrics:
                 if outcome is not None:
                     metrics.add(outcome)
@@ -254,9 +255,24 @@ def _derive_missing(
                 quarantined=dict(inventory.tally.quarantined),
                 failed=[[one.shard.id, one.cause] for one in work.failures],
             )
-            if failures_in_a_row >= _MOST_FAILURES_IN_A_ROW:
-                return True
-    return False
+            if _all_fail(in_a_row, inventory.missing(ledger.plan)):
+                return len(in_a_row)
+    return 0
+
+
+def _all_fail(failed: Sequence[Shard], missing: Iterator[Shard]) -> bool:
+    """Tell whether so many shards were given up in a row that the others would be, too.
+
+    One damaged file says nothing of the others.
+    """
+    if len(failed) < _MOST_FAILURES_IN_A_ROW:
+        return False
+    files = {_path(shard) for shard in failed}
+    return len(files) >= _MOST_FAILURES_IN_A_ROW or all(_path(shard) in files for shard in missing)
+
+
+def _path(shard: Shard) -> str | None:
+    return shard.file.path if shard.file else None
 
 
 def _check_bad_rows(config: Config, tally: Tally) -> None:
@@ -269,7 +285,7 @@ def _check_bad_rows(config: Config, tally: Tally) -> None:
         )
 
 
-def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, stopped_early: bool) -> str:
+def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, in_a_row: int) -> str:
     lines = [
         f"shard {failed.shard.id} ({_where(failed.shard)}, {failed.attempts} attempts): "
         f"{failed.cause}"
@@ -277,9 +293,9 @@ def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, stopped_e
     ]
     more = f"\nand {len(failures) - 5} more" if len(failures) > 5 else ""
     early = (
-        f" (the last {_MOST_FAILURES_IN_A_ROW} without one success between them, so the run "
+        f" (the last {in_a_row} without one success between them, so the run "
         f"stopped there; {inventory.count} are done)"
-        if stopped_early
+        if in_a_row
         else ""
     )
     return (

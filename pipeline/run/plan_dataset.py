@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import Config, DesignConfig, ParquetConfig
+from pipeline.data.dataset_files import would_match
 from pipeline.data.design import SOBOL_ROWS, grid_rows
 from pipeline.data.filesystem import Place, absolute, real_places, resolve
 from pipeline.data.parquet_listing import Listing
 from pipeline.data.points import point_columns
 from pipeline.data.row_filter import parse_filter
+from pipeline.data.shard import file_name
 from pipeline.data.sink import DATA, QUARANTINE, RUN
 from pipeline.data.store import without_tries
 from pipeline.errors import Problems, UsageError, closest, listed
@@ -148,6 +150,13 @@ def check_listing(config: Config, listing: Listing) -> None:
         problems.add(
             f"output.path {masked(config.output.path)} lies inside dataset.path: the next run "
             "would read it as input; put it elsewhere"
+        )
+    elif source.filesystem == output.filesystem and any(
+        would_match(source.path, (output / name / file_name(0)).path) for name in (DATA, QUARANTINE)
+    ):
+        problems.add(
+            f"dataset.path {masked(dataset.path)} also matches what is written to output.path "
+            f"{masked(config.output.path)}: the next run would read it as input; put it elsewhere"
         )
     problems.check()
 

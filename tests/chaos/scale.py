@@ -20,7 +20,7 @@ from pyarrow import fs
 
 from jobs._command import CONFIG_DIR
 from pipeline.config import load_config
-from pipeline.data import parquet_listing
+from pipeline.data import dataset_files, parquet_listing
 from pipeline.data.filesystem import resolve
 from pipeline.data.shard import InputFile, file_name
 from pipeline.data.sink import DATA, STAGED
@@ -38,23 +38,24 @@ SCHEMA = pa.schema([(f"x{i}", pa.float64()) for i in range(1, 6)]).serialize()
 def simulate_dataset(shards, groups):
     """Let the dataset be so many shards, in files of so many row groups."""
 
-    def listing(filesystem, base):
-        return [
+    def listing(base):
+        infos = (
             fs.FileInfo(
-                f"{base}/day={n % 365:03d}/part-{n:07d}.parquet",
+                f"{base.path}/day={n % 365:03d}/part-{n:07d}.parquet",
                 fs.FileType.File,
                 size=1000 + n,
                 mtime_ns=WRITTEN + n,
             )
             for n in range(shards // groups)
-        ]
+        )
+        return ((info, None) for info in infos)
 
     def footer(filesystem, info):
         # A schema of its own for each file, as footers have.
         file = InputFile(info.path, info.size, info.mtime_ns, (ROWS,) * groups)
         return file, pa.ipc.read_schema(pa.py_buffer(SCHEMA))
 
-    parquet_listing._list = listing
+    dataset_files._list = listing
     parquet_listing._footer = footer
 
 

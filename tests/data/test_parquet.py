@@ -1,4 +1,5 @@
 import os
+import weakref
 from math import ceil
 
 import pyarrow as pa
@@ -94,6 +95,33 @@ def test_read_filter_counts_what_it_leaves_out(numbers, text, keep, batch_rows):
         inside = range(shard.first_row, shard.first_row + shard.rows)
         assert _column(parts, "i") == [i for i in expected if i in inside]
         assert [i for part in parts for i in part.index.to_pylist()] == _column(parts, "i")
+
+
+def test_read_filter_that_keeps_few_rows_tells_of_its_progress_and_holds_nothing_else(tmp_path):
+    count = 280_000
+    table = pa.table({"i": range(count), "x": [0.5] * count})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=count)
+    source = _source(tmp_path, row_filter="i == 7 or i == 279999")
+    (shard,) = source.shards()
+    held, seen, selected = [], [], source._selected
+
+    def watched(*arguments):
+        for rows in selected(*arguments):
+            held.append(sum(one() is not None for one in seen))
+            seen.append(weakref.ref(rows.table))
+            yield rows
+            del rows
+
+    object.__setattr__(source, "_selected", watched)
+    parts = list(source.read(shard, 200))
+    assert len(held) == 1400
+    assert max(held) <= 3  # the first row, the part before and this one
+    assert [part.filtered for part in parts[:-1]] == [131_199, 131_200]
+    assert [part.table.num_rows for part in parts] == [0, 0, 2]
+    assert sum(part.filtered for part in parts) == count - 2
+    assert parts[-1].table.to_pydict() == {"i": [7, 279_999], "x": [0.5, 0.5]}
+    assert parts[-1].index.to_pylist() == [7, 279_999]
+    assert all(part.table.schema == table.schema for part in parts)
 
 
 def test_read_partition_keys_agree_with_pyarrows_own_reader(tmp_path):

@@ -192,3 +192,13 @@ def test_list_duplicate_column_names_everywhere_are_refused(put, tmp_path):
     except UsageError as error:
         reason = str(error)
     assert "same name" in reason
+
+
+def test_list_hive_key_that_begins_with_an_underscore_is_a_key(put, tmp_path):
+    for year in (2024, 2025):
+        put(f"_year={year}/rows.PARQUET")
+    (tmp_path / "latest").symlink_to("_year=2025")
+    listing = list_parquet(str(tmp_path))
+    assert _names(listing, tmp_path) == ["_year=2024/rows.PARQUET", "_year=2025/rows.PARQUET"]
+    assert listing.partition_keys == ("_year",)
+    assert listing.schema.field("_year").type == pa.int32()

@@ -141,6 +141,22 @@ def test_when_every_shard_fails_the_run_stops_after_some_and_says_why(
     monkeypatch.setattr(job.Meter, "update", original)
 
 
+def test_damaged_file_of_many_shards_fails_alone_and_the_other_files_are_done(book):
+    for name in ("a", "d"):
+        book.write(name, 24)
+        path = book.folder / f"{name}.parquet"
+        whole = path.read_bytes()
+        rows = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")  # before the footer
+        path.write_bytes(b"\xff" * rows + whole[rows:])
+    fresh = ("output.mode=overwrite", "limits.retry_seconds=0", "limits.max_attempts=1")
+    with pytest.raises(RunIncomplete, match=r"24 of 30 shards failed; the others are kept"):
+        book.derive(*fresh)
+    assert len(list((book.out / "data").iterdir())) == 6
+    # Now that nothing else is left, they are not tried one and all again.
+    with pytest.raises(RunIncomplete, match=r"13 of 30 shards failed .*stopped there; 6 are done"):
+        book.derive(*fresh[1:])
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A filesystem of two megabytes."""

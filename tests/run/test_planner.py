@@ -31,6 +31,35 @@ def test_bad_file_is_refused_by_name_or_skipped_with_a_record(configure, tree, t
     assert any("left out" in warning for warning in manifest["warnings"])
 
 
+@pytest.mark.parametrize(
+    ("pattern", "output", "matches"),
+    [
+        ("**/*.parquet", "out", True),
+        ("**/part-*", "in/out", True),
+        ("*/quarantine/*", "out", True),
+        ("*/*.parquet", "out", False),
+        ("in/*.parquet", "in/out", False),
+        ("**/*.parquet", "_out", False),
+    ],
+)
+def test_output_that_the_datasets_glob_would_find_is_refused_before_it_is_there(
+    configure, tree, tmp_path, pattern, output, matches
+):
+    (tmp_path / "in/bad.parquet").unlink()
+    pq.write_table(pa.table(ONES), tmp_path / "in/part-1.parquet")
+    (tmp_path / "of/quarantine").mkdir(parents=True)
+    pq.write_table(pa.table(ONES), tmp_path / "of/quarantine/1.parquet")
+    paths = (f"dataset.path={tmp_path}/{pattern}", f"output.path={tmp_path}/{output}")
+    config, _ = configure(*tree, *paths, "derivatives.method=hyperdual", "derivatives.tile=8")
+    if matches:
+        with pytest.raises(UsageError, match=r"also matches what is written to output\.path"):
+            make_plan(config)
+        return
+    wanted = make_plan(config).plan.files
+    derive(config, "")
+    assert make_plan(config).plan.files == wanted  # what is there now is none of it
+
+
 def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
     configure, tree, tmp_path
 ):
