@@ -24,7 +24,7 @@ class Letter(NamedTuple):
     """What the entrypoint is to do.
 
     Attributes:
-        arguments: of `hyperdiag derive`, each as it is to arrive.
+        arguments: of the run, each as it is to arrive.
         environment: the versions that the cluster must have; empty where any will do.
     """
 
