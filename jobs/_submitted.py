@@ -6,12 +6,21 @@ The command that Ray's shell runs is the same for every run.
 import sys
 from pathlib import Path
 
+from omegaconf import DictConfig, open_dict
+
 from pipeline.errors import UsageError
 from pipeline.submission.environment import check_environment
 from pipeline.submission.parcel import read_letter
 
 from . import derive
-from ._command import USAGE
+from ._command import USAGE, run
+
+
+def task(composed: DictConfig) -> None:
+    """Derive what `submit` was given."""
+    with open_dict(composed):
+        composed.pop("submit", None)  # the submitter's business
+    derive.task(composed)
 
 
 def main() -> None:
@@ -22,8 +31,8 @@ def main() -> None:
     except UsageError as error:
         print(f"hyperdiag: {error}", file=sys.stderr)
         sys.exit(USAGE)
-    sys.argv = ["hyperdiag derive", *letter.arguments]
-    derive.main()
+    sys.argv = ["hyperdiag submit", *letter.arguments]
+    run("submit", task)  # composed as it was there
 
 
 if __name__ == "__main__":

@@ -35,7 +35,8 @@ def task(composed: DictConfig) -> None:
     """Say what `derive` would do; complain as it would."""
     launch = _launch_seconds()
     with open_dict(composed):
-        own = {key: composed.pop(key) for key in PlanConfig.model_fields}
+        # None of a configuration with a name of its own, which was made for `derive`.
+        own = {key: composed.pop(key) for key in PlanConfig.model_fields if key in composed}
     options = load_section(PlanConfig, DictConfig(own))
     config = load_config(composed)
     found = forecast(config, Price(**options.cost.model_dump()), launch)

@@ -4,8 +4,10 @@ import datetime
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 from ray.dashboard.modules.job.pydantic_models import JobDetails
@@ -20,10 +22,11 @@ from pipeline.masking import masked
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
 from pipeline.submission import Server, Submission, SubmitConfig, prepare, send
+from pipeline.submission.arguments import Command
 from pipeline.submission.following import follow_all, how_to_go_on, wait_until_ended
 from pipeline.submission.submitting import LIVE
 
-from ._command import DONE, run
+from ._command import CONFIG_DIR, DONE, run
 
 
 class _Asked(NamedTuple):
@@ -31,8 +34,7 @@ class _Asked(NamedTuple):
 
     options: SubmitConfig
     config: Config | None  # of a run that is to be submitted
-    overrides: list[str]
-    config_dirs: list[str]
+    command: Command  # that the run is composed from
 
 
 # All of it, before anything is sent.
@@ -42,17 +44,39 @@ _asked: list[_Asked] = []
 def task(composed: DictConfig) -> None:
     """Take down what the command line asks for."""
     with open_dict(composed):
-        options = load_section(SubmitConfig, composed.pop("submit"), "submit.")
+        own = composed.pop("submit", DictConfig({}))
+    options = load_section(SubmitConfig, own, "submit.")
+    command = _command()
+    if options.action != "submit":
+        _asked.append(_Asked(options, None, command))
+        return
+    choices = HydraConfig.get().runtime.choices
+    if "submit" not in choices and choices.get("cluster") == "local":
+        # What a configuration has that was made for `derive`, and nobody chose.
+        command = command._replace(overrides=["cluster=existing", *command.overrides])
+        composed = compose(command.config_name, list(command.overrides))
+    _asked.append(_Asked(options, load_config(composed), command))
+
+
+def _command() -> Command:
+    """Return what the configuration was composed from.
+
+    Raises:
+        UsageError: if some of that cannot travel.
+    """
     hydra = HydraConfig.get()
-    sources = hydra.runtime.config_sources
-    _asked.append(
-        _Asked(
-            options,
-            load_config(composed) if options.action == "submit" else None,
-            [one for one in hydra.overrides.task if not _is_ours(one)],
-            [source.path for source in sources if source.provider == "command-line"],
-        )
-    )
+    folders = []
+    for source in hydra.runtime.config_sources:
+        if source.provider == "command-line":
+            folders.append(source.path)
+        elif source.schema == "file" and Path(source.path) != CONFIG_DIR:
+            raise UsageError(
+                f"configuration from {source.path} does not travel: give its folder with "
+                "--config-dir"
+            )
+    overrides = [one for one in hydra.overrides.task if not _is_ours(one)]
+    assert hydra.job.config_name is not None
+    return Command(overrides, folders, hydra.job.config_name)
 
 
 def _is_ours(override: str) -> bool:
@@ -68,9 +92,7 @@ def finish() -> int:
     if options.action != "submit":
         return _look_after(options)
     submissions = [
-        prepare(config, overrides, options, config_dirs=config_dirs)
-        for _, config, overrides, config_dirs in _asked
-        if config is not None
+        prepare(config, command, options) for _, config, command in _asked if config is not None
     ]
     return _sent(Server(options.address), submissions, options.wait)
 
@@ -103,16 +125,16 @@ def _check_sweep() -> None:
         problems.add("submit.* must be the same for all points of a sweep")
     if len(_asked) > 1 and options.id:
         problems.add("submit.id is one job's, and this sweep has several: leave it out")
-    first: dict[str, list[str]] = {}
+    first: dict[str, Sequence[str]] = {}
     for asked in _asked:
         path = absolute(asked.config.output.path) if asked.config else ""
         if path and path in first:
             problems.add(
                 f"two points of the sweep write to output.path {masked(path)}: "
-                f"{_short(first[path])} and {_short(asked.overrides)}; make it from what differs, "
-                "such as 'output.path=out/${derivatives.dtype}'"
+                f"{_short(first[path])} and {_short(asked.command.overrides)}; make it from what "
+                "differs, such as 'output.path=out/${derivatives.dtype}'"
             )
-        first.setdefault(path, asked.overrides)
+        first.setdefault(path, asked.command.overrides)
     problems.check()
 
 
@@ -200,6 +222,9 @@ def _row(job: JobDetails) -> tuple[str, ...]:
 
 def main() -> None:
     """Run from the command line."""
+    if any(one.startswith(("--config-name", "-cn")) for one in sys.argv):
+        # A configuration that was made for `derive` has no such section.
+        sys.argv = [f"++{one}" if one.startswith("submit.") else one for one in sys.argv]
     run("submit", task, finish)
 
 

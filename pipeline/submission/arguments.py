@@ -1,6 +1,7 @@
-"""Arguments of `derive` on the cluster: the user's own, and what was settled here."""
+"""Arguments of a run on the cluster: the user's own, and what was settled here."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from pipeline.config import Config, DesignConfig
 from pipeline.data.filesystem import absolute
@@ -9,17 +10,32 @@ from pipeline.override import quoted
 
 from .luggage import config_folder
 
+_OWN = "submit"  # the configuration where no other is named
 
-def arguments_there(config: Config, overrides: Sequence[str], config_dirs: int = 0) -> list[str]:
-    """Return the arguments that mean on the cluster what the overrides mean here.
+
+class Command(NamedTuple):
+    """What a configuration is composed from.
+
+    Attributes:
+        overrides: but for those of `submit` itself.
+        config_dirs: folders that were given with --config-dir.
+        config_name: that was given with --config-name.
+    """
+
+    overrides: Sequence[str]
+    config_dirs: Sequence[str] = ()
+    config_name: str = _OWN
+
+
+def arguments_there(config: Config, command: Command) -> list[str]:
+    """Return the arguments that mean on the cluster what a command means here.
 
     The overrides stand unchanged among them. What would have another meaning there follows: the
     paths of dataset and output, which are relative to the current folder, and the date.
 
     Args:
-        config: that the overrides make.
-        overrides: of `derive`.
-        config_dirs: how many folders were given with --config-dir.
+        config: that the command makes.
+        command: what was given.
     """
     paths = {"output.path": config.output.path}
     if not isinstance(config.dataset, DesignConfig):
@@ -27,13 +43,10 @@ def arguments_there(config: Config, overrides: Sequence[str], config_dirs: int =
     settled = {"run.date": config.run.date}
     # A URI means the same there; one with credentials may take them from there.
     settled |= {key: absolute(path) for key, path in paths.items() if masked(path) == path}
+    folders = range(len(command.config_dirs))
     return [
-        *(f"--config-dir={config_folder(position)}" for position in range(config_dirs)),
-        *([] if any(map(_chooses_cluster, overrides)) else ["cluster=existing"]),
-        *overrides,
+        *(f"--config-dir={config_folder(position)}" for position in folders),
+        *([f"--config-name={command.config_name}"] if command.config_name != _OWN else []),
+        *command.overrides,
         *(f"{key}={quoted(value)}" for key, value in settled.items()),
     ]
-
-
-def _chooses_cluster(override: str) -> bool:
-    return override.startswith("cluster=")

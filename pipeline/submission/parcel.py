@@ -7,13 +7,13 @@ keeps it in its logs: they would be taken apart there, and any credentials in th
 import contextlib
 import hashlib
 import json
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import UsageError
+from pipeline.run.own_folder import OwnFolder
 
 _LETTER = "_hyperdiag.json"
 # Of every file in the package: the same content makes the same bytes, which Ray keeps once.
@@ -24,7 +24,7 @@ class Letter(NamedTuple):
     """What the entrypoint is to do.
 
     Attributes:
-        arguments: of `hyperdiag derive`, each as it is to arrive.
+        arguments: of the run, each as it is to arrive.
         environment: the versions that the cluster must have; empty where any will do.
     """
 
@@ -45,6 +45,8 @@ def content_digest(files: Mapping[str, Path]) -> str:
 def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
     """Make a package, a zip file in a temporary folder; it is removed at the end of the block.
 
+    Where this process is killed, the next that makes a package, or a Ray of its own, removes it.
+
     Args:
         files: by their paths in the package.
         letter: to the entrypoint.
@@ -52,8 +54,9 @@ def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
     Raises:
         UsageError: if a file cannot be read.
     """
-    with tempfile.TemporaryDirectory(prefix="hyperdiag-") as folder:
-        path = Path(folder) / "package.zip"
+    folder = OwnFolder()
+    try:
+        path = Path(folder.path) / "package.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
             # ASCII alone, where any text survives, half a surrogate pair too.
             _put(package, _LETTER, json.dumps(letter._asdict()).encode("ascii"))
@@ -63,6 +66,8 @@ def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
                 except OSError as error:
                     raise UsageError(f"cannot read {file}: {error.strerror}") from error
         yield path
+    finally:
+        folder.remove()
 
 
 def _put(package: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from pipeline.masking import masked
 from pipeline.run.job import prepare_jax
 from pipeline.run.planner import check
 
-from .arguments import arguments_there
+from .arguments import Command, arguments_there
 from .environment import environment, requirements
 from .luggage import luggage
 from .options import SubmitConfig
@@ -48,30 +48,28 @@ class Submission(NamedTuple):
 
 def prepare(
     config: Config,
-    overrides: Sequence[str],
+    command: Command,
     options: SubmitConfig,
-    config_dirs: Sequence[str] = (),
 ) -> Submission:
     """Check a run, and find what travels with it; nothing is sent.
 
     Args:
         config: of the run.
-        overrides: of `derive`, from which it was made.
+        command: from which it was composed.
         options: where to, and how.
-        config_dirs: folders that were given with --config-dir.
 
     Raises:
         UsageError: with every problem that was found.
     """
     prepare_jax(config)
     check(config, with_files=_sees_dataset(config))
-    files = luggage(config, options, config_dirs)
+    files = luggage(config, options, command.config_dirs)
     return Submission(
         first_id=options.id or f"hyperdiag-{_digest(config, files)}",
         once=options.id is not None,
         files=files,
         letter=Letter(
-            arguments_there(config, overrides, len(config_dirs)),
+            arguments_there(config, command),
             environment() if options.environment == "expect" else {},
         ),
         job=_job(config, options),

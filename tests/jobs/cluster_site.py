@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from tests.run import networks
 
@@ -67,6 +70,19 @@ class Site:
             *("derivatives.method=double_forward", "derivatives.batch=4"),
             *("derivatives.verify_rows=0", "limits.max_bad_fraction=0.5", "limits.max_attempts=20"),
         ]
+
+    def write_task(self, base: str, text: str = "") -> None:
+        """Write the same to conf/task.yaml, a configuration that begins with that of a job."""
+        defaults, values = [base], OmegaConf.create()
+        for override in OverridesParser.create().parse_overrides(self.run(text)):
+            key, value = override.key_or_group, override.value()
+            if "." in key:
+                OmegaConf.update(values, key, value)
+            else:
+                defaults.append({f"override {key}": value})
+        content = {"defaults": [*defaults, "_self_"], **OmegaConf.to_container(values)}
+        (self.folder / "conf").mkdir()
+        (self.folder / "conf/task.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
     def start(self, *arguments: str, server: str | None = None) -> "subprocess.Popen[str]":
         """Start `hyperdiag submit` in the folder."""

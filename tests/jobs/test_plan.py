@@ -106,6 +106,7 @@ def test_plan_with_workers_is_a_table_and_leaves_no_trace(hyperdiag, tmp_path):
 
 
 def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(hyperdiag, tmp_path):
+    (tmp_path / "task.yaml").write_text("defaults: [derive, _self_]")
     assert hyperdiag("derive", *INLINE).returncode == 0
     before = _left(tmp_path)
     other = (*INLINE, "dataset.seed=7")
@@ -115,7 +116,7 @@ def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(hyperdiag, tmp_
     output = json.loads(told.stdout)["output"]
     assert output["state"] == "refused"
     assert f"hyperdiag: {output['problems'][0]}\n" == refused.stderr
-    told = hyperdiag("plan", *INLINE)
+    told = hyperdiag("plan", "--config-dir=.", "--config-name=task", *INLINE)
     assert (told.returncode, told.stderr) == (0, "")
     assert "is finished already: nothing would be done" in told.stdout
     assert _left(tmp_path) == before

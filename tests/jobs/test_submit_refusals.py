@@ -30,6 +30,10 @@ _RUN = ("network=chain", _BOX, "dataset.rows=50")
                 "submit.* must be the same for all points",
             ],
         ),
+        (
+            ["hydra.searchpath=[file:///nowhere]"],
+            ["configuration from /nowhere does not travel: give its folder with --config-dir"],
+        ),
     ],
 )
 def test_submission_that_cannot_be_is_refused_with_a_sentence(hyperdiag, overrides, complaints):

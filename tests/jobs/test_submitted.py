@@ -12,11 +12,11 @@ from pipeline.submission.environment import environment
 from pipeline.submission.parcel import Letter, packed
 from tests.submission.texts import arguments as awkward_arguments
 
-# The entrypoint itself; only, what `derive` would be given is printed instead.
+# The entrypoint itself; only, what the run would be given is printed instead.
 _SHOW = """
 import json, sys
-import jobs.derive
-jobs.derive.main = lambda: print(json.dumps(sys.argv[1:]))
+import jobs._command
+jobs._command.run = lambda *_: print(json.dumps(sys.argv[1:]))
 import jobs._submitted
 jobs._submitted.main()
 """

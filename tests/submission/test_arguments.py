@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from omegaconf import OmegaConf
 
 from pipeline.override import quoted
-from pipeline.submission.arguments import arguments_there
+from pipeline.submission.arguments import Command, arguments_there
 
 from .texts import awkward
 
@@ -27,9 +27,9 @@ def test_quoted_text_is_read_back_by_hydra_as_it_is(text):
 
 @pytest.fixture
 def there(configure):
-    def arguments(*overrides, config_dirs=0):
+    def arguments(*overrides, **command):
         config, _ = configure(*overrides)
-        return arguments_there(config, list(overrides), config_dirs)
+        return arguments_there(config, Command(overrides, **command))
 
     return arguments
 
@@ -40,8 +40,8 @@ def test_overrides_stand_unchanged_before_what_was_settled_here(there, configure
     overrides[1] = "dataset.path='rows/a=1'"
     overrides.append("output.path='out, of ${run.date}'")
     arguments = there(*overrides)
-    assert arguments[:5] == ["cluster=existing", *overrides]
-    assert arguments[5:] == [
+    assert arguments[:4] == overrides
+    assert arguments[4:] == [
         "run.date='2026-11-23'",
         f"output.path='{here}/out, of 2026-11-23'",
         f"dataset.path='{here}/rows/a=1'",
@@ -49,7 +49,6 @@ def test_overrides_stand_unchanged_before_what_was_settled_here(there, configure
     config, _ = configure(*arguments)
     assert config.output.path == f"{here}/out, of 2026-11-23"
     assert config.dataset.path == f"{here}/rows/a=1"
-    assert config.cluster.name == "existing"
 
 
 def test_uris_keep_their_form(there):
@@ -65,15 +64,11 @@ def test_credentials_of_a_uri_stay_where_the_override_takes_them_from(there, mon
     assert not any("hunter2" in argument for argument in arguments)
 
 
-def test_cluster_that_was_chosen_is_kept(there):
-    arguments = there("cluster=local", "dataset=design")
-    assert arguments[:2] == ["cluster=local", "dataset=design"]
-    assert not any(one.startswith("dataset.path") for one in arguments)
+def test_design_has_no_path(there):
+    assert not any(one.startswith("dataset.path") for one in there("dataset=design"))
 
 
-def test_keys_of_a_cluster_do_not_choose_one(there):
-    assert there("cluster.workers=3")[:2] == ["cluster=existing", "cluster.workers=3"]
-
-
-def test_folders_of_configuration_are_named_as_they_lie_in_the_package(there):
-    assert there(config_dirs=2)[:2] == ["--config-dir=_config/0", "--config-dir=_config/1"]
+def test_configuration_is_named_as_it_lies_in_the_package(there):
+    assert there(config_dirs=["a", "/b"], config_name="task")[:3] == [
+        *("--config-dir=_config/0", "--config-dir=_config/1", "--config-name=task"),
+    ]

@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -60,6 +63,33 @@ def test_file_that_went_away_is_named_and_nothing_is_left(tmp_path, monkeypatch)
     ):
         pass
     assert not list(tmp_path.iterdir())
+
+
+_KILLED = """
+import os
+from pipeline.submission.parcel import Letter, packed
+with packed({}, Letter(["output.path=s3://me:hunter2@bucket/out"], {})) as package:
+    print(package)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_package_of_a_killed_process_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed = subprocess.run(
+        [sys.executable, "-u", "-c", _KILLED],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -9
+    left = Path(killed.stdout.strip())
+    assert left.exists()
+    with packed({}, Letter([], {})) as package:
+        assert package.exists()
+        assert [path.name for path in tmp_path.iterdir()] == [package.parent.name]
 
 
 def test_folder_without_a_letter_is_refused(tmp_path):

@@ -5,6 +5,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from pipeline.errors import UsageError
 from pipeline.submission import SubmitConfig, prepare, send
+from pipeline.submission.arguments import Command
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 _RUN = ("network=chain", _BOX, "output.path=out")
@@ -14,7 +15,7 @@ _RUN = ("network=chain", _BOX, "output.path=out")
 def prepared(configure):
     def run(*overrides, **options):
         config, _ = configure(*_RUN, *overrides)
-        return prepare(config, [*_RUN, *overrides], SubmitConfig(**options))
+        return prepare(config, Command([*_RUN, *overrides]), SubmitConfig(**options))
 
     return run
 
@@ -114,7 +115,7 @@ def test_run_that_cannot_be_done_is_refused_here(prepared):
 def from_files(configure):
     def run(path):
         overrides = ["network=chain", "dataset=parquet", f"dataset.path={path}"]
-        return prepare(configure(*overrides)[0], overrides, SubmitConfig())
+        return prepare(configure(*overrides)[0], Command(overrides), SubmitConfig())
 
     return run
 
