@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pipeline.errors import UsageError
 from pipeline.run.own_folder import OwnFolder
 
-_LETTER = "_hyperdiag.json"
+LETTER = "_hyperdiag.json"
 # Of every file in the package: the same content makes the same bytes, which Ray keeps once.
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
@@ -59,7 +59,7 @@ def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
         path = Path(folder.path) / "package.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
             # ASCII alone, where any text survives, half a surrogate pair too.
-            _put(package, _LETTER, json.dumps(letter._asdict()).encode("ascii"))
+            _put(package, LETTER, json.dumps(letter._asdict()).encode("ascii"))
             for name, file in sorted(files.items()):
                 try:
                     _put(package, name, file.read_bytes())
@@ -83,10 +83,10 @@ def read_letter(folder: Path) -> Letter:
     Raises:
         UsageError: if there is none.
     """
-    path = folder / _LETTER
+    path = folder / LETTER
     if not path.is_file():
         raise UsageError(
-            f"there is no {_LETTER} in {folder}: this is the entrypoint of jobs that "
+            f"there is no {LETTER} in {folder}: this is the entrypoint of jobs that "
             "`hyperdiag submit` sends, not a command of its own"
         )
     return Letter(**json.loads(path.read_text(encoding="ascii")))
