@@ -11,7 +11,7 @@ from pipeline.run.own_modules import OURS, own_modules
 
 from .environment import is_wheel
 from .options import SubmitConfig
-from .parcel import LETTER
+from .parcel import LETTER, START
 
 # Ray's job server refuses a request of more than 100 MiB (413), long before the 512 MiB that Ray's
 # own store takes.
@@ -131,7 +131,7 @@ def _check_names(found: Mapping[str, Path], problems: Problems) -> None:
                 f"submit.files, network.*: {first} would stand before hyperdiag's own package of "
                 "that name on the cluster; give it another name, or leave it out"
             )
-        elif first in (LETTER, _CONFIG):
+        elif first in (LETTER, START, _CONFIG):
             problems.add(
                 f"submit.files, network.*: {first} is the name of something else that travels with "
                 "a run; give it another name, or leave it out"

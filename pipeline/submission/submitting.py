@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from .arguments import Command, arguments_there
 from .environment import environment, requirements
 from .luggage import luggage
 from .options import SubmitConfig
-from .parcel import Letter, content_digest, packed
+from .parcel import Letter, content_digest, entrypoint, packed
 from .server import JobTaken, Server, ServerAway
 
 log = logging.getLogger("hyperdiag")
@@ -135,9 +134,7 @@ def _job(config: Config, options: SubmitConfig) -> dict[str, Any]:
         # No check of packages that are none of ours.
         runtime_env["pip"] = {"packages": needed, "pip_check": False}
     return {
-        # The same for all: nothing from the configuration goes through Ray's shell. `exec`, so that
-        # the signal of a stop reaches Python; `-P`, as anywhere else.
-        "entrypoint": f"exec {shlex.quote(options.python)} -P -m jobs._submitted",
+        "entrypoint": entrypoint(options.python),
         "runtime_env": runtime_env,
         "metadata": {
             "hyperdiag": environment()["hyperdiag"],
