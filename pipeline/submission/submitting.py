@@ -19,11 +19,10 @@ from .environment import environment, requirements
 from .luggage import luggage
 from .options import SubmitConfig
 from .parcel import Letter, content_digest, entrypoint, packed
-from .server import JobTaken, Server, ServerAway
+from .server import LIVE, JobTaken, Server, ServerAway
 
 log = logging.getLogger("hyperdiag")
 
-LIVE = ("PENDING", "RUNNING")
 _TRIES = 10  # to get an id, where others submit the same run
 
 

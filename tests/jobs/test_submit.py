@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from pipeline.errors import UsageError
-from pipeline.submission import Server, state
+from pipeline.submission.server import Server, state
 from tests.chaos.cluster import Cluster
 
 from .cluster_site import Site, ended

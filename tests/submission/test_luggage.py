@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.networks import build_network
-from pipeline.submission import SubmitConfig
 from pipeline.submission.luggage import luggage
+from pipeline.submission.options import SubmitConfig
 
 
 @pytest.fixture

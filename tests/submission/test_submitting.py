@@ -4,8 +4,9 @@ import pytest
 from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from pipeline.errors import UsageError
-from pipeline.submission import SubmitConfig, prepare, send
 from pipeline.submission.arguments import Command
+from pipeline.submission.options import SubmitConfig
+from pipeline.submission.submitting import prepare, send
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 _RUN = ("network=chain", _BOX, "output.path=out")
