@@ -165,12 +165,11 @@ def _digest(config: Config, files: dict[str, Path]) -> str:
     The date is not among it, but for what is made from it: the same files are the same run
     tomorrow.
     """
-    decides = [
-        config.model_dump(exclude={"run"}),
-        environment()["hyperdiag"],
-        content_digest(files),
-        str(Path.cwd()),  # which relative paths start from
-    ]
+    settings = config.model_dump(exclude={"run"})
+    for section in (settings["dataset"], settings["output"]):
+        if "path" in section:  # the same from another folder
+            section["path"] = absolute(section["path"])
+    decides = [settings, environment()["hyperdiag"], content_digest(files)]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 

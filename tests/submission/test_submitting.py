@@ -31,8 +31,13 @@ def test_id_is_of_what_decides_the_run(prepared, tmp_path, monkeypatch):
         prepared("output.path='out/${run.date}'", "run.date=2001-01-02").first_id,
         prepared(files=["pyproject.toml"]).first_id,
     }
+    assert len({first} | different) == 5
+    there = prepared(f"output.path='{tmp_path}/out'").first_id
+    uri = prepared("output.path=s3://bucket/out").first_id
     monkeypatch.chdir(tmp_path)
-    assert len({first, prepared().first_id} | different) == 6
+    assert prepared().first_id == there
+    assert prepared("output.path=s3://bucket/out").first_id == uri
+    assert len({first, there, uri}) == 3
 
 
 def test_run_with_an_id_of_its_own_is_done_once(prepared):
