@@ -1,7 +1,4 @@
-"""The entrypoint of a submitted run: `derive`, with the arguments in the letter beside it.
-
-The command that Ray's shell runs is the same for every run.
-"""
+"""A submitted run on the cluster: `derive`, with the arguments in the letter beside it."""
 
 import sys
 from pathlib import Path
@@ -9,7 +6,6 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 from pipeline.errors import UsageError
-from pipeline.submission.environment import check_environment
 from pipeline.submission.parcel import read_letter
 
 from . import derive
@@ -24,10 +20,9 @@ def task(composed: DictConfig) -> None:
 
 
 def main() -> None:
-    """Derive, in an environment found to be the expected one."""
+    """Derive, in what `pipeline.submission.start` found to be the expected environment."""
     try:
         letter = read_letter(Path.cwd())
-        check_environment(letter.environment)
     except UsageError as error:
         print(f"hyperdiag: {error}", file=sys.stderr)
         sys.exit(USAGE)

@@ -18,7 +18,7 @@ from pipeline.schedule.by_hand import run_by_hand
 from pipeline.schedule.entry import Entry, choose, read_entries
 from pipeline.schedule.listing import listing, print_listing
 from pipeline.schedule.service import Service
-from pipeline.submission import SubmitConfig
+from pipeline.submission.options import SubmitConfig
 
 from ._command import run
 from ._overrides import find_problems

@@ -21,10 +21,11 @@ from pipeline.errors import HyperdiagError, Problems, UsageError
 from pipeline.masking import masked
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
-from pipeline.submission import Server, Submission, SubmitConfig, prepare, send
 from pipeline.submission.arguments import Command
 from pipeline.submission.following import follow_all, how_to_go_on, wait_until_ended
-from pipeline.submission.submitting import LIVE
+from pipeline.submission.options import SubmitConfig
+from pipeline.submission.server import LIVE, Server
+from pipeline.submission.submitting import Submission, prepare, send
 
 from ._command import CONFIG_DIR, DONE, run
 

@@ -146,8 +146,7 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
     False while it goes on, if its server cannot be asked, or did not take it and may do so later.
     """
     # Late: it takes its time, and is seldom needed.
-    from pipeline.submission import state
-    from pipeline.submission.submitting import LIVE
+    from pipeline.submission.server import LIVE, state
 
     try:
         found = state(*job)

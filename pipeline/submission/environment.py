@@ -2,11 +2,10 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from pipeline.errors import UsageError
 from pipeline.run.versions import versions
 
 _PYTHON = "python"
@@ -17,28 +16,6 @@ _UNPACKED = "${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}"
 def environment() -> dict[str, str]:
     """Return the versions, as installed here, that decide the bits of an output."""
     return {_PYTHON: f"{sys.version_info.major}.{sys.version_info.minor}"} | versions()
-
-
-def check_environment(expected: Mapping[str, str]) -> None:
-    """Check that this environment gives the same bits as that of the submitter.
-
-    Args:
-        expected: what `environment` returned there.
-
-    Raises:
-        UsageError: naming every version that differs.
-    """
-    here = environment()
-    wrong = [
-        f"{name} {here.get(name, '(none)')} instead of {version}"
-        for name, version in expected.items()
-        if here.get(name) != version
-    ]
-    if wrong:
-        raise UsageError(
-            f"the cluster has {', '.join(wrong)}: submit from an environment like the cluster's, "
-            "or have it installed with submit.environment=install"
-        )
 
 
 def is_wheel(package: str) -> bool:

@@ -11,8 +11,7 @@ from pipeline.masking import masked
 from pipeline.run.exit_codes import of_process
 from pipeline.run.progress import duration
 
-from .server import Server, ServerAway
-from .submitting import LIVE
+from .server import LIVE, Server, ServerAway
 
 log = logging.getLogger("hyperdiag")
 

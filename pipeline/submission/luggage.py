@@ -1,7 +1,6 @@
-"""What travels with a run: modules, files, configuration, all from below the current folder."""
+"""What travels with a run: modules and files from below the current folder, and configuration."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,6 +11,7 @@ from pipeline.run.own_modules import OURS, own_modules
 
 from .environment import is_wheel
 from .options import SubmitConfig
+from .parcel import LETTER, START
 
 # Ray's job server refuses a request of more than 100 MiB (413), long before the 512 MiB that Ray's
 # own store takes.
@@ -27,7 +27,8 @@ def luggage(
     """Return the files that a run needs on the cluster, by their paths there.
 
     They keep their places relative to the current folder, so that relative paths go on leading to
-    them. To be called once the network was built (`own_modules`).
+    them. Of folders nothing travels whose name begins with a dot. To be called once the network was
+    built (`own_modules`).
 
     Args:
         config: of the run.
@@ -46,11 +47,10 @@ def luggage(
             problems.attempt(_add, found, key, value)
     for value in options.files:
         problems.attempt(_add, found, "submit.files", value)
+    _check_names(found, problems)
     for position, folder in enumerate(config_dirs):
-        found |= {
-            f"{config_folder(position)}/{PurePosixPath(name)}": path
-            for name, path in _files_in(Path(folder))
-        }
+        place = PurePosixPath(config_folder(position))
+        found |= {str(place / path.relative_to(folder)): path for path in _files_in(Path(folder))}
     if options.environment == "install" and options.package and is_wheel(options.package):
         wheel = Path(options.package).expanduser()
         found[wheel.name] = wheel
@@ -95,30 +95,47 @@ def _add(found: dict[str, Path], key: str, value: str) -> None:
         )
     if not path.exists():
         raise UsageError(f"{key}: there is no {value} in {Path.cwd()}")
-    if path.parts and path.parts[0].removesuffix(".py") in OURS:
-        raise UsageError(
-            f"{key}: {value} would stand before hyperdiag's own package {path.parts[0]} on the "
-            "cluster; give it another name"
-        )
     found |= _below(Path.cwd() / path)
 
 
 def _below(path: Path) -> dict[str, Path]:
     """Return the files of a file or folder in the current folder, by their relative paths."""
-    here = Path.cwd()
-    if path.is_file():
-        return {path.relative_to(here).as_posix(): path}
-    name = path.relative_to(here)
-    return {(name / inside).as_posix(): file for inside, file in _files_in(path)}
+    files = [path] if path.is_file() else _files_in(path)
+    return {file.relative_to(Path.cwd()).as_posix(): file for file in files}
 
 
-def _files_in(folder: Path) -> Iterator[tuple[str, Path]]:
-    for root, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = sorted(one for one in folders if one != "__pycache__" and one[0] != ".")
-        for name in files:
-            path = Path(root) / name
-            if path.is_file():  # no sockets, no links that lead nowhere
-                yield path.relative_to(folder).as_posix(), path
+def _files_in(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield the files in a folder and those below it; `above` are the folders that led to it."""
+    place = folder.resolve()
+    if place in above:  # by a link, on and on
+        return
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"cannot read {folder}: {error.strerror}") from error
+    for path in inside:
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_dir():
+            yield from _files_in(path, (*above, place))
+        elif path.is_file():  # no sockets, no links that lead nowhere
+            yield path
+
+
+def _check_names(found: Mapping[str, Path], problems: Problems) -> None:
+    """Check that nothing stands in the way of what is ours on the cluster."""
+    for name in found:
+        first = PurePosixPath(name).parts[0]
+        if first.removesuffix(".py") in OURS:
+            problems.add(
+                f"submit.files, network.*: {first} would stand before hyperdiag's own package of "
+                "that name on the cluster; give it another name, or leave it out"
+            )
+        elif first in (LETTER, START, _CONFIG):
+            problems.add(
+                f"submit.files, network.*: {first} is the name of something else that travels with "
+                "a run; give it another name, or leave it out"
+            )
 
 
 def _check_size(found: dict[str, Path]) -> None:

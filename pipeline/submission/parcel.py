@@ -1,4 +1,4 @@
-"""The package that Ray unpacks on every node: what travels, and a letter to the entrypoint.
+"""The package that Ray unpacks on every node: what travels, the entrypoint, a letter to it.
 
 Overrides go in the letter. Ray runs an entrypoint through a shell, shows it on its dashboard and
 keeps it in its logs: they would be taken apart there, and any credentials in them be read.
@@ -7,6 +7,7 @@ keeps it in its logs: they would be taken apart there, and any credentials in th
 import contextlib
 import hashlib
 import json
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import NamedTuple
 from pipeline.errors import UsageError
 from pipeline.run.own_folder import OwnFolder
 
-_LETTER = "_hyperdiag.json"
+LETTER = "_hyperdiag.json"
+START = "_hyperdiag.py"
 # Of every file in the package: the same content makes the same bytes, which Ray keeps once.
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
@@ -30,6 +32,26 @@ class Letter(NamedTuple):
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
+
+
+def entrypoint(python: str) -> str:
+    """Return the command that Ray's shell runs beside an unpacked package.
+
+    It is the same for all runs: nothing from the configuration goes through that shell.
+
+    Args:
+        python: the interpreter on the cluster.
+    """
+    missing = (
+        f"hyperdiag: the cluster has no {python}: name its interpreter with submit.python, by an "
+        "absolute path where that is not on the PATH of its nodes"
+    )
+    name, said = shlex.quote(python), shlex.quote(missing)
+    # `exec`, so that the signal of a stop reaches Python.
+    return (
+        f"command -v {name} >/dev/null || {{ printf '%s\\n' {said} >&2; exit 2; }}; "
+        f"exec {name} {START}"
+    )
 
 
 def content_digest(files: Mapping[str, Path]) -> str:
@@ -59,7 +81,8 @@ def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
         path = Path(folder.path) / "package.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
             # ASCII alone, where any text survives, half a surrogate pair too.
-            _put(package, _LETTER, json.dumps(letter._asdict()).encode("ascii"))
+            _put(package, LETTER, json.dumps(letter._asdict()).encode("ascii"))
+            _put(package, START, Path(__file__).with_name("start.py").read_bytes())
             for name, file in sorted(files.items()):
                 try:
                     _put(package, name, file.read_bytes())
@@ -83,10 +106,10 @@ def read_letter(folder: Path) -> Letter:
     Raises:
         UsageError: if there is none.
     """
-    path = folder / _LETTER
+    path = folder / LETTER
     if not path.is_file():
         raise UsageError(
-            f"there is no {_LETTER} in {folder}: this is the entrypoint of jobs that "
+            f"there is no {LETTER} in {folder}: this is the entrypoint of jobs that "
             "`hyperdiag submit` sends, not a command of its own"
         )
     return Letter(**json.loads(path.read_text(encoding="ascii")))

@@ -15,6 +15,8 @@ from ray.job_submission import JobSubmissionClient
 from pipeline.errors import HyperdiagError, UsageError
 from pipeline.masking import masked
 
+LIVE = ("PENDING", "RUNNING")
+
 _HERE = "http://127.0.0.1:8265"
 _ADDRESS = "RAY_API_SERVER_ADDRESS"
 # Ray's client waits for ever. An upload of a package may take its time.
@@ -151,6 +153,21 @@ class Server:
             ) from error
         except (OSError, RuntimeError) as error:  # those of requests are OSErrors
             raise ServerAway(_first_line(error)) from error
+
+
+def state(address: str | None, submission_id: str) -> str | None:
+    """Return PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED; None of an unknown job.
+
+    Args:
+        address: of the job server; None means RAY_API_SERVER_ADDRESS, or this machine's.
+        submission_id: of the job.
+
+    Raises:
+        UsageError: if there is no such server.
+        ServerAway: if it does not answer.
+    """
+    job = Server(address).job(submission_id)
+    return job.status.value if job else None
 
 
 def _status(error: RuntimeError) -> int:

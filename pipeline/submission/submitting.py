@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +18,11 @@ from .arguments import Command, arguments_there
 from .environment import environment, requirements
 from .luggage import luggage
 from .options import SubmitConfig
-from .parcel import Letter, content_digest, packed
-from .server import JobTaken, Server, ServerAway
+from .parcel import Letter, content_digest, entrypoint, packed
+from .server import LIVE, JobTaken, Server, ServerAway
 
 log = logging.getLogger("hyperdiag")
 
-LIVE = ("PENDING", "RUNNING")
 _TRIES = 10  # to get an id, where others submit the same run
 
 
@@ -135,9 +133,7 @@ def _job(config: Config, options: SubmitConfig) -> dict[str, Any]:
         # No check of packages that are none of ours.
         runtime_env["pip"] = {"packages": needed, "pip_check": False}
     return {
-        # The same for all: nothing from the configuration goes through Ray's shell. `exec`, so that
-        # the signal of a stop reaches Python; `-P`, as anywhere else.
-        "entrypoint": f"exec {shlex.quote(options.python)} -P -m jobs._submitted",
+        "entrypoint": entrypoint(options.python),
         "runtime_env": runtime_env,
         "metadata": {
             "hyperdiag": environment()["hyperdiag"],
@@ -169,12 +165,11 @@ def _digest(config: Config, files: dict[str, Path]) -> str:
     The date is not among it, but for what is made from it: the same files are the same run
     tomorrow.
     """
-    decides = [
-        config.model_dump(exclude={"run"}),
-        environment()["hyperdiag"],
-        content_digest(files),
-        str(Path.cwd()),  # which relative paths start from
-    ]
+    settings = config.model_dump(exclude={"run"})
+    for section in (settings["dataset"], settings["output"]):
+        if "path" in section:  # the same from another folder
+            section["path"] = absolute(section["path"])
+    decides = [settings, environment()["hyperdiag"], content_digest(files)]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -7,7 +7,7 @@ import signal
 import psutil
 import pytest
 
-from pipeline.submission import state
+from pipeline.submission.server import state
 from tests.jobs.cluster_site import ended
 
 pytestmark = pytest.mark.chaos

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -160,3 +162,15 @@ def test_one_scheduler_keeps_a_state_and_reads_its_entries_again_when_told(night
         assert scheduler.wait(60) == 0
     assert "stopped by SIGTERM" in nightly.log()
     assert nightly.state.stat().st_mode & 0o777 == 0o700
+
+
+def test_scheduler_does_without_ray():
+    # A scheduler is always there, and so is what it imports.
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, jobs.schedule; print('ray' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout == "False\n"

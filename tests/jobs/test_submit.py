@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline.errors import UsageError
-from pipeline.submission import Server, state
+from pipeline.submission.server import Server, state
 from tests.ray_node import wait_for
 
 from .cluster_site import ended

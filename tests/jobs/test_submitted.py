@@ -1,15 +1,17 @@
 """The entrypoint of submitted runs, in processes of its own."""
 
 import json
+import os
 import subprocess
 import sys
+import venv
 import zipfile
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from pipeline.submission.environment import environment
-from pipeline.submission.parcel import Letter, packed
+from pipeline.submission.parcel import Letter, entrypoint, packed
 from tests.submission.texts import arguments as awkward_arguments
 
 # The entrypoint itself; only, what the run would be given is printed instead.
@@ -28,17 +30,19 @@ def _unpack(folder, letter):
 
 
 @pytest.fixture
-def entrypoint(tmp_path):
-    def run(letter=None):
-        if letter is not None:
-            _unpack(tmp_path, letter)
+def started(tmp_path):
+    """Unpack a letter and start the entrypoint beside it, as Ray does."""
+
+    def run(letter, python=sys.executable, **environment):
+        _unpack(tmp_path, letter)
         return subprocess.run(
-            f"exec {sys.executable} -P -m jobs._submitted",
-            shell=True,  # as Ray does
+            entrypoint(str(python)),
+            shell=True,
             cwd=tmp_path,
             capture_output=True,
             text=True,
             timeout=240,
+            env={**os.environ, **environment},
             check=False,
         )
 
@@ -75,9 +79,9 @@ def test_arguments_arrive_unchanged_in_the_process(tmp_path):
     assert json.loads(done.stdout) == everything
 
 
-def test_run_is_done_through_a_shell(entrypoint, tmp_path):
+def test_run_is_done_through_a_shell(started, tmp_path):
     box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
-    done = entrypoint(
+    done = started(
         Letter(
             [
                 *("network=chain", box, "dataset.rows=50", "cluster=inline"),
@@ -91,14 +95,40 @@ def test_run_is_done_through_a_shell(entrypoint, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
-def test_cluster_with_other_versions_is_refused(entrypoint):
-    done = entrypoint(Letter(["network=chain"], {**environment(), "numpy": "1.0"}))
+def test_cluster_with_other_versions_is_refused(started):
+    done = started(Letter(["network=chain"], {**environment(), "numpy": "1.0"}))
     assert done.returncode == 2
     assert done.stderr.startswith("hyperdiag: the cluster has numpy ")
     assert done.stderr.count("\n") == 1
 
 
-def test_entrypoint_by_itself_is_refused(entrypoint):
-    done = entrypoint()
+def test_cluster_without_hyperdiag_is_refused(started, tmp_path):
+    bare = tmp_path / "bare"
+    venv.create(bare, symlinks=True)
+    done = started(Letter(["network=chain"], environment()), bare / "bin/python", PYTHONPATH="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("hyperdiag: the cluster has hyperdiag (none) instead of ")
+    assert ", ray (none), " in done.stderr
+    assert done.stderr.endswith(
+        f" in {bare}/bin/python: name another interpreter with submit.python, submit from an "
+        "environment like the cluster's, or have it installed with submit.environment=install\n"
+    )
+
+
+def test_cluster_without_the_interpreter_is_refused(started):
+    done = started(Letter(["network=chain"], environment()), "no 'such' \\python")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("hyperdiag: the cluster has no no 'such' \\python: name its ")
+
+
+def test_run_without_a_letter_is_refused(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "jobs._submitted"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
     assert done.returncode == 2
     assert "not a command of its own" in done.stderr

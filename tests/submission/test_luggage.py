@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.errors import UsageError
 from pipeline.networks import build_network
-from pipeline.submission import SubmitConfig
 from pipeline.submission.luggage import luggage
+from pipeline.submission.options import SubmitConfig
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ def test_wheel_travels_where_it_is_to_be_installed(packed_for, folder):
 
 def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
     (folder / "pipeline").mkdir()
+    (folder / "pipeline/mine.npz").write_text("")
     (folder.parent / "above.npz").write_text("")
     with pytest.raises(UsageError) as caught:
         packed_for(
@@ -99,7 +100,47 @@ def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
     )
     assert nowhere == f"submit.files: there is no nowhere in {folder}"
     assert password.startswith("submit.files: /etc/passwd is not below the current folder")
-    assert "would stand before hyperdiag's own package pipeline" in ours
+    assert ours.startswith("submit.files, network.*: pipeline would stand before hyperdiag's own")
+
+
+_STANDS_BEFORE = "submit.files, network.*: jobs would stand before hyperdiag's own package"
+_TRAVELS = "submit.files, network.*: _hyperdiag.json is the name of something else that travels"
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaints"),
+    [(".", [_TRAVELS, _STANDS_BEFORE]), ("./jobs", [_STANDS_BEFORE]), ("deeper", [])],
+)
+def test_names_that_are_ours_are_refused_however_they_are_asked_for(
+    packed_for, folder, asked, complaints
+):
+    for name in ("jobs/__init__.py", "jobs/more.py", "deeper/pipeline/x", "_hyperdiag.json"):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (folder / name).write_text("")
+    if not complaints:
+        assert packed_for(_NET, files=[asked]) == _CODE | {"deeper/pipeline/x"}
+        return
+    with pytest.raises(UsageError) as caught:
+        packed_for(_NET, files=[asked])
+    for problem, complaint in zip(caught.value.problems, complaints, strict=True):
+        assert problem.startswith(complaint)
+
+
+def test_hidden_files_travel_only_where_they_are_named(packed_for, folder):
+    (folder / "big/.env").write_text("PASSWORD=hunter2")
+    everything = {"big/a", "big/deep/b", "big/w.npz"}
+    assert packed_for(_NET, files=["big"]) == _CODE | everything
+    assert packed_for(_NET, files=["big/.env"]) == _CODE | {"big/.env"}
+    # Of the whole folder neither that nor what is in .venv.
+    assert packed_for(_NET, files=["."]) == _CODE | everything | {"luggage_unused.py"}
+
+
+def test_links_that_lead_back_end(packed_for, folder):
+    (folder / "big/deep/up").symlink_to(folder / "big")
+    (folder / "big/here").symlink_to(".")
+    (folder / "big/other").symlink_to("deep")
+    everything = {"big/a", "big/deep/b", "big/w.npz", "big/other/b"}
+    assert packed_for(_NET, files=["big"]) == _CODE | everything
 
 
 def test_more_than_the_server_takes_is_refused_before_it_is_packed(packed_for, folder):

@@ -4,8 +4,9 @@ import pytest
 from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from pipeline.errors import UsageError
-from pipeline.submission import SubmitConfig, prepare, send
 from pipeline.submission.arguments import Command
+from pipeline.submission.options import SubmitConfig
+from pipeline.submission.submitting import prepare, send
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 _RUN = ("network=chain", _BOX, "output.path=out")
@@ -30,8 +31,13 @@ def test_id_is_of_what_decides_the_run(prepared, tmp_path, monkeypatch):
         prepared("output.path='out/${run.date}'", "run.date=2001-01-02").first_id,
         prepared(files=["pyproject.toml"]).first_id,
     }
+    assert len({first} | different) == 5
+    there = prepared(f"output.path='{tmp_path}/out'").first_id
+    uri = prepared("output.path=s3://bucket/out").first_id
     monkeypatch.chdir(tmp_path)
-    assert len({first, prepared().first_id} | different) == 6
+    assert prepared().first_id == there
+    assert prepared("output.path=s3://bucket/out").first_id == uri
+    assert len({first, there, uri}) == 3
 
 
 def test_run_with_an_id_of_its_own_is_done_once(prepared):
@@ -80,8 +86,9 @@ def test_job_shows_nothing_that_is_secret(prepared):
 
 def test_entrypoint_is_the_same_whatever_the_overrides(prepared):
     one, other = prepared(), prepared("output.path='$(touch x) `y`; z'")
-    assert one.job["entrypoint"] == other.job["entrypoint"] == "exec python -P -m jobs._submitted"
-    assert prepared(python="a b").job["entrypoint"] == "exec 'a b' -P -m jobs._submitted"
+    assert one.job["entrypoint"] == other.job["entrypoint"]
+    assert one.job["entrypoint"].endswith("; exec python _hyperdiag.py")
+    assert prepared(python="a b").job["entrypoint"].endswith("; exec 'a b' _hyperdiag.py")
 
 
 def test_driver_is_placed_where_it_is_wanted(prepared):
