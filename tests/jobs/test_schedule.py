@@ -133,7 +133,7 @@ def test_what_derive_would_refuse_is_found_before_anything_is_due(nightly, sched
     assert code == 2
     for part in (
         "grow.yaml: timezone must be of the IANA database",
-        "grow.yaml: cron '61 2 * * *' Error validating expression '61'",
+        "grow.yaml: cron '61 2 * * *': Error validating expression '61'",
         "other.yaml: overrides: dataset=parqet: no such dataset (closest: 'parquet')",
         "third.yaml: overrides: derivatives.dtype must be one of float32, float64",
         "third.yaml: overrides: dataset.path is required",
