@@ -98,6 +98,8 @@ up() {
     complain "no command '$ray': activate the environment of hyperdiag, or set RAY to its path"
     exit 2
   fi
+  # A job says `python`, and means the one beside Ray, also where RAY is a path or a link into it.
+  PATH=$(dirname "$(realpath "$(command -v "$ray")")"):$PATH
   mkdir -m 700 "$dir"
   touch "$mark"
   export RAY_AUTH_MODE=token

@@ -172,6 +172,18 @@ def test_local_cluster_whose_up_was_killed_at_once_goes_down(cluster, tmp_path):
     assert not folder.exists()
 
 
+def test_what_local_cluster_starts_finds_the_commands_beside_ray(cluster, tmp_path):
+    """A submitted job says `python`, and means that of the cluster's environment."""
+    bin = tmp_path / "an environment/bin"
+    bin.mkdir(parents=True)
+    (bin / "python").write_text("#!/bin/sh\necho this is the one beside ray\n")
+    (bin / "ray").write_text("#!/bin/sh\npython --version\nexit 1\n")
+    for command in bin.iterdir():
+        command.chmod(0o755)
+    up = cluster("up", RAY=str(bin / "ray"), RAY_AUTH_TOKEN="0" * 64)
+    assert "this is the one beside ray" in up.stderr
+
+
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck here")
 def test_shellcheck_finds_nothing():
     done = subprocess.run(["shellcheck", SCRIPT], capture_output=True, text=True, check=False)
