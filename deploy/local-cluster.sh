@@ -27,9 +27,16 @@ ray=${RAY:-ray}
 # Ray turns 127.0.0.1 into the machine's address on the network; the rest of loopback it leaves alone.
 head=127.0.0.2
 wait_seconds=120
+# A file that tells a folder of this script's from any other: `down` removes the whole of it.
+mark=$dir/made-by-local-cluster
 
 complain() {
   printf 'local-cluster: %s\n' "$*" >&2
+}
+
+# Whether this script made the folder, for this user.
+is_ours() {
+  [ -O "$mark" ]
 }
 
 # When a process began, in ticks since the machine started; nothing if there is no such process.
@@ -80,15 +87,21 @@ await() {
 }
 
 up() {
-  if [ -e "$dir" ]; then
+  if is_ours; then
     complain "$dir exists: a cluster of yours is up, or was. First: $0 down"
+    exit 2
+  elif [ -e "$dir" ]; then
+    complain "$dir was not made by this script: give another HYPERDIAG_CLUSTER_DIR"
     exit 2
   fi
   if ! command -v "$ray" >/dev/null; then
     complain "no command '$ray': activate the environment of hyperdiag, or set RAY to its path"
     exit 2
   fi
+  # A job says `python`, and means the one beside Ray, also where RAY is a path or a link into it.
+  PATH=$(dirname "$(realpath "$(command -v "$ray")")"):$PATH
   mkdir -m 700 "$dir"
+  touch "$mark"
   export RAY_AUTH_MODE=token
   if [ -z "${RAY_AUTH_TOKEN:-}${RAY_AUTH_TOKEN_PATH:-}" ]; then
     "$ray" get-auth-token --generate >/dev/null
@@ -118,8 +131,8 @@ EOF
 }
 
 status() {
-  if [ ! -e "$dir/head.node" ]; then
-    complain "not up: there is no $dir"
+  if ! is_ours || [ ! -e "$dir/head.node" ]; then
+    complain "not up: there is no cluster in $dir"
     return 1
   fi
   local file alive all=0
@@ -147,6 +160,9 @@ down() {
   if [ ! -e "$dir" ]; then
     complain "not up: there is no $dir"
     return 0
+  elif ! is_ours; then
+    complain "$dir is no folder of this script, and is left as it is"
+    return 2
   fi
   local file tries leader
   # Each `ray start` ends its own; the nodes before the head, so that none misses it.

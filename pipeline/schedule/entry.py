@@ -230,19 +230,22 @@ def _read(name: str, path: Path) -> Entry:
         zone = ZoneInfo(settings.timezone)
     except (ValueError, OSError, LookupError):
         problems.append(
-            f"timezone must be of the IANA database, Europe/Berlin; got {settings.timezone}"
+            "timezone must be of the IANA database, Europe/Berlin; got "
+            f"{settings.timezone or 'nothing'}"
         )
     if (settings.cron is None) == (settings.every is None):
         problems.append("needs cron or every, and one of them only")
     else:
-        key = "every" if settings.every else "cron"
         try:
             if settings.every is not None:
                 trigger = interval_trigger(settings.every)
             else:
                 trigger = cron_trigger(settings.cron or "", zone)
         except ValueError as error:
-            problems.append(f"{key} '{settings.every or settings.cron}' {error}")
+            said = (
+                f"every '{settings.every}'" if settings.cron is None else f"cron '{settings.cron}'"
+            )
+            problems.append(f"{said}: {error}")
     problems += [
         f"overrides: {text} is a flag; only key=value can be scheduled"
         for text in settings.overrides

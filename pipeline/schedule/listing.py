@@ -20,7 +20,9 @@ from .service import LOCK
 
 
 def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]:
-    """Return the entries with their next tick, and the last runs of each; writes nothing.
+    """Return the entries with their next tick, and the last runs of each.
+
+    No folder is made for it; a history that is there is opened as for writing.
 
     Args:
         folder: of the schedule's state.

@@ -33,17 +33,23 @@ def prepare(folder: Path) -> None:
     """Make the folder of a schedule's state, which is nobody else's to read.
 
     Raises:
-        UsageError: if that cannot be.
+        UsageError: if that cannot be, or if another user has it or may write to it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.stat()
+        # What is kept there is believed: APScheduler unpickles its jobs.
+        if found.st_uid != os.geteuid():
+            raise PermissionError(
+                f"it belongs to user {found.st_uid}, and this is user {os.geteuid()}; "
+                "give a folder of your own"
+            )
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"others may write to it; chmod go-w {folder}")
         for name in (LOCKS, LOGS):
             (folder / name).mkdir(exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError("it is not writable")
-        if folder.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            # What is kept there is believed: APScheduler unpickles its jobs.
-            raise PermissionError(f"others may write to it; chmod go-w {folder}")
     except OSError as error:
         raise UsageError(f"schedule.state {folder} cannot be used: {error}") from error
 

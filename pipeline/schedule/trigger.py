@@ -14,6 +14,16 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 _FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+# What some crontabs can read too, and how it is written here.
+NICKNAMES = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # No clock has ever been put forward or back by more, but for moves across the date line.
@@ -103,8 +113,11 @@ def cron_trigger(text: str, timezone: ZoneInfo) -> BaseTrigger:
         ValueError: saying what is wrong with the expression.
     """
     fields = text.split()
+    if text.lower() in NICKNAMES:
+        raise ValueError(f"write {NICKNAMES[text.lower()]}")
     if len(fields) not in (5, 6):
-        raise ValueError(f"has {len(fields)} fields, not five (or six, the first for seconds)")
+        count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+        raise ValueError(f"has {count}, not five (or six, the first for seconds)")
     values = dict(zip(_FIELDS, fields if len(fields) == 6 else ["0", *fields], strict=True))
     weekdays = _weekdays(values.pop("day_of_week"))
     # The library's trigger serves an hour that comes twice both times, as an hourly run wants it.

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,6 +131,57 @@ def test_local_cluster_without_ray_or_with_a_wrong_word_says_what_to_do(cluster)
     assert up.returncode == 2
     assert "no command 'no-such-ray'" in up.stderr
     assert cluster("start").returncode == 2
+
+
+def test_local_cluster_leaves_a_folder_alone_that_it_did_not_make(cluster):
+    folder = Path(cluster.settings["HYPERDIAG_CLUSTER_DIR"])
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    # As if of a node, in a file of that name that is another's.
+    bystander = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    try:
+        began = Path(f"/proc/{bystander.pid}/stat").read_text().rpartition(")")[2].split()[19]
+        (folder / "head.node").write_text(f"{bystander.pid} {began}\n")
+        up = cluster("up")
+        assert up.returncode == 2
+        assert f"{folder} was not made by this script" in up.stderr
+        assert "give another HYPERDIAG_CLUSTER_DIR" in up.stderr
+        assert " down" not in up.stderr
+        down = cluster("down")
+        assert down.returncode == 2
+        assert f"{folder} is no folder of this script" in down.stderr
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+    assert (folder / "thesis.tex").read_text() == "years of work"
+    assert cluster("status").returncode == 1
+
+
+def test_local_cluster_whose_up_was_killed_at_once_goes_down(cluster, tmp_path):
+    ray = tmp_path / "ray"
+    ray.write_text("#!/bin/sh\nkill -KILL $PPID\n")
+    ray.chmod(0o755)
+    # It asks for a token before it starts anything.
+    home = {"HOME": str(tmp_path), "RAY_AUTH_TOKEN": "", "RAY_AUTH_TOKEN_PATH": ""}
+    assert cluster("up", RAY=str(ray), **home).returncode == -signal.SIGKILL
+    folder = Path(cluster.settings["HYPERDIAG_CLUSTER_DIR"])
+    assert folder.exists()
+    assert "First: " in cluster("up").stderr
+    assert cluster("down").returncode == 0
+    assert not folder.exists()
+
+
+def test_what_local_cluster_starts_finds_the_commands_beside_ray(cluster, tmp_path):
+    """A submitted job says `python`, and means that of the cluster's environment."""
+    bin = tmp_path / "an environment/bin"
+    bin.mkdir(parents=True)
+    (bin / "python").write_text("#!/bin/sh\necho this is the one beside ray\n")
+    (bin / "ray").write_text("#!/bin/sh\npython --version\nexit 1\n")
+    for command in bin.iterdir():
+        command.chmod(0o755)
+    up = cluster("up", RAY=str(bin / "ray"), RAY_AUTH_TOKEN="0" * 64)
+    assert "this is the one beside ray" in up.stderr
 
 
 @pytest.mark.skipif(not shutil.which("shellcheck"), reason="no shellcheck here")

@@ -36,6 +36,33 @@ class Store(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def _spoilt(self):
+        """Answer badly, if that is what the server is to do next."""
+        if not self.server.spoils:
+            return False
+        spoil = self.server.spoils.pop(0)
+        if spoil == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"status": ')
+            self.close_connection = True
+        elif spoil == "cut error":
+            self.send_response(500)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.close_connection = True
+        elif spoil == "silence":
+            self.close_connection = True
+        elif spoil == "no JSON":
+            self.send_response(200)
+            self.send_header("Content-Length", "6")
+            self.end_headers()
+            self.wfile.write(b"<html>")
+        else:
+            self._say(503, {"message": "busy"})
+        return True
+
     def _may(self):
         if self.headers["Authorization"] == "Bearer let-me-in":
             return True
@@ -43,7 +70,7 @@ class Store(BaseHTTPRequestHandler):
         return False
 
     def do_GET(self):
-        if not self._may():
+        if self._spoilt() or not self._may():
             return
         name = self.path.removeprefix(f"{PATH}/")
         jobs = self.server.jobs
@@ -59,7 +86,7 @@ class Store(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if not self._may():
+        if self._spoilt() or not self._may():
             return
         thing = json.loads(body)
         name = thing["metadata"]["name"]
@@ -84,6 +111,7 @@ def server(tmp_path):
         "finalizers": ["x"],
     }
     server.jobs["hyperdiag"]["status"] = {"jobDeploymentStatus": "Suspended"}
+    server.spoils = []
     server.states = [(None, None), ("Running", "RUNNING"), ("Complete", "SUCCEEDED")]
     key, certificate = tmp_path / "key.pem", tmp_path / "ca.crt"
     subprocess.run(
@@ -99,7 +127,7 @@ def server(tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
     yield server
     server.shutdown()
     server.server_close()
@@ -112,6 +140,7 @@ def nightly(server, tmp_path):
             [
                 *(sys.executable, "-I", SCRIPT, "--template=hyperdiag", "--namespace=night"),
                 *(f"--job={job}", "--job-uid=u-1", f"--account={tmp_path}", "--look-every=0.01"),
+                "--pause=0.01",
                 *(f"--server=https://127.0.0.1:{server.server_port}", *more),
             ],
             capture_output=True,
@@ -184,8 +213,49 @@ def test_job_whose_name_tells_no_day_is_refused_before_anything_starts(server, n
 def test_failed_rayjob_fails_the_job(server, nightly, state):
     server.states[:] = [state]
     done = nightly(f"hyperdiag-nightly-{TICK}")
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert f"hyperdiag-{DAY}: AppFailed" in done.stderr
+
+
+def test_cronjob_gives_up_where_another_try_is_of_no_use_alone():
+    (cron,) = [
+        thing for thing in render(KUBERNETES / "nightly/cronjob") if thing["kind"] == "CronJob"
+    ]
+    (rule,) = cron["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert (rule["action"], rule["onExitCodes"]["operator"]) == ("FailJob", "In")
+    # 1 is what Python itself ends with, whatever its reason; 3 is said of an API server.
+    assert rule["onExitCodes"]["values"] == [2, 4]
+
+
+SPOILS = ["cut", "cut error", "silence", "no JSON", "busy"]
+
+
+def test_answer_that_cannot_be_used_is_asked_for_again(server, nightly):
+    server.spoils += SPOILS
+    done = nightly(f"hyperdiag-nightly-{TICK}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert server.spoils == []
+    assert list(server.jobs) == ["hyperdiag", f"hyperdiag-{DAY}"]
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_server_that_never_answers_as_it_should_has_its_own_code(server, nightly, spoil):
+    server.spoils += 20 * [spoil]
+    done = nightly(f"hyperdiag-nightly-{TICK}")
+    assert done.returncode == 3, done.stderr
+    assert f"GET https://127.0.0.1:{server.server_port}{PATH}/hyperdiag: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(server.spoils) == 20 - 8
+
+
+@pytest.mark.parametrize(("file", "held"), [("token", None), ("token", b"\xff"), ("ca.crt", b"")])
+def test_account_that_cannot_be_read_has_its_own_code(server, nightly, tmp_path, file, held):
+    (tmp_path / file).unlink()
+    if held is not None:
+        (tmp_path / file).write_bytes(held)
+    done = nightly(f"hyperdiag-nightly-{TICK}")
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_what_the_server_refuses_is_said_with_its_own_code(server, nightly, tmp_path):

@@ -121,6 +121,18 @@ def test_state_that_others_may_write_to_is_refused(nightly, schedule):
     assert f"others may write to it; chmod go-w {nightly.state}" in errors
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder another's")
+def test_state_of_another_user_is_refused_though_nobody_else_may_write_to_it(nightly, schedule):
+    nightly.state.mkdir(mode=0o700)
+    os.chown(nightly.state, 12345, -1)
+    code, _, errors = schedule()
+    assert code == 2
+    assert f"schedule.state {nightly.state} cannot be used: " in errors
+    assert "it belongs to user 12345" in errors
+    assert "give a folder of your own" in errors
+    assert list(nightly.state.rglob("*")) == []
+
+
 def test_what_derive_would_refuse_is_found_before_anything_is_due(nightly, schedule):
     nightly.entry(
         "cron: 61 2 * * *",
@@ -135,7 +147,7 @@ def test_what_derive_would_refuse_is_found_before_anything_is_due(nightly, sched
     assert code == 2
     for part in (
         "grow.yaml: timezone must be of the IANA database",
-        "grow.yaml: cron '61 2 * * *' Error validating expression '61'",
+        "grow.yaml: cron '61 2 * * *': Error validating expression '61'",
         "other.yaml: overrides: dataset=parqet: no such dataset (closest: 'parquet')",
         "third.yaml: overrides: derivatives.dtype must be one of float32, float64",
         "third.yaml: overrides: dataset.path is required",

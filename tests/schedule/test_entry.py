@@ -49,10 +49,11 @@ def test_every_problem_of_every_file_is_named_at_once(write, tmp_path):
     write("e", "cron: 0 2 * * *\nevery: 5s\n")
     write("f g", "every: 5s\n")
     write("g", "every: 5s\n")
+    write("h", "every: ''\n")
     found = problems(tmp_path, check=lambda entry: [f"{entry.name} is checked"])
     text = "\n".join(found)
     for part in (
-        "a.yaml: cron '0 25 * * *' Error validating expression '25'",
+        "a.yaml: cron '0 25 * * *': Error validating expression '25'",
         "a.yaml: timezone must be of the IANA database, Europe/Berlin; got Mars/Olympus",
         "a.yaml: overrides: --multirun is a flag",
         "a.yaml: overrides: run.date=x is not for an entry to say",
@@ -63,9 +64,10 @@ def test_every_problem_of_every_file_is_named_at_once(write, tmp_path):
         "e.yaml: needs cron or every, and one of them only",
         "f g.yaml: its name may have letters, digits, _ and - only",
         "g.yaml: g is checked",
+        "h.yaml: every '': must be a number and a unit",
     ):
         assert f"schedule entry {tmp_path}/{part}" in text
-    assert len(found) == 11
+    assert len(found) == 12
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,8 @@ def test_every_problem_of_every_file_is_named_at_once(write, tmp_path):
 )
 def test_timezone_that_is_none_is_refused(zone, write):
     folder = write("a", f"cron: 0 2 * * *\ntimezone: '{zone}'\n")
-    assert "timezone must be of the IANA database" in problems(folder)[0]
+    said = f"timezone must be of the IANA database, Europe/Berlin; got {zone or 'nothing'}"
+    assert problems(folder)[0].endswith(said)
 
 
 def test_first_folder_with_a_name_counts_and_inactive_entries_do_not(tmp_path):

@@ -2,6 +2,7 @@
 
 import calendar
 import pickle
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -12,7 +13,7 @@ from apscheduler.triggers.cron import CronTrigger
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.schedule.trigger import WallClock, cron_trigger, interval_trigger, ticks
+from pipeline.schedule.trigger import NICKNAMES, WallClock, cron_trigger, interval_trigger, ticks
 
 from .counting import Counting
 
@@ -167,7 +168,11 @@ def test_triggers_survive_being_stored():
     ("text", "message"),
     [
         ("0 2 * *", "has 4 fields"),
-        ("@daily", "has 1 fields"),
+        ("5", "has 1 field, not five"),
+        ("", "has 0 fields"),
+        ("@daily", r"write 0 0 \* \* \*"),
+        ("@Weekly", r"write 0 0 \* \* 0"),
+        ("@reboot", "has 1 field, not five"),
         ("60 2 * * *", "maximum value"),
         ("0 2 30 2 *", "a day that no year has"),
         ("0 2 * * 8", "must be 0 to 7, or sun to sat"),
@@ -180,6 +185,15 @@ def test_triggers_survive_being_stored():
 def test_expression_that_means_nothing_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         cron_trigger(text, ZoneInfo("UTC"))
+
+
+@pytest.mark.parametrize(("name", "text"), NICKNAMES.items())
+def test_nickname_is_told_as_an_expression_that_can_be_read(name, text):
+    with pytest.raises(ValueError, match=re.escape(f"write {text}")):
+        cron_trigger(name, ZoneInfo("UTC"))
+    found = due(text, "UTC", "2026-01-01", 731)
+    wanted = {"@hourly": 731 * 24, "@daily": 731, "@midnight": 731, "@weekly": 104, "@monthly": 25}
+    assert len(found) == wanted.get(name, 3)
 
 
 @pytest.mark.parametrize("text", ["5", "0s", "5 s", "-5s", "1w", "1.5h", ""])

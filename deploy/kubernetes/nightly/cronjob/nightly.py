@@ -2,7 +2,8 @@
 
 It runs in a pod of the CronJob, from a ConfigMap, with nothing but Python's own library.
 
-Exit codes: 0 the RayJob succeeded; 1 it failed; 2 usage; 3 the API server refused, or is away.
+Exit codes: 0 the RayJob succeeded; 2 usage; 3 the API server refused, or is away; 4 the RayJob
+failed. Python itself ends with 1, which tells nothing of the RayJob.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _SERVER = "https://kubernetes.default.svc"
 _DAY = re.compile(r"-(\d{4}-\d{2}-\d{2})$")
 _MINUTES = re.compile(r"-(\d{6,10})$")
-# Of a request that nobody answers: for about two minutes.
+# Of a request that nobody answers: for about two minutes, by default.
 _TRIES, _PAUSE_SECONDS = 8, 15.0
+_SUCCEEDED, _USAGE, _REFUSED, _FAILED = 0, 2, 3, 4  # exit codes
 # States of a RayJob that no other follows.
 _ENDED = ("Complete", "Failed", "ValidationFailed")
 
@@ -92,11 +95,12 @@ class Rayjobs:
         server: its address.
         namespace: which.
         account: folder with the pod's token and the server's certificate authority.
+        pause: seconds before a request is made again that had no answer.
     """
 
-    def __init__(self, server: str, namespace: str, account: str):
+    def __init__(self, server: str, namespace: str, account: str, pause: float):
         self._url = f"{server}/apis/ray.io/v1/namespaces/{namespace}/rayjobs"
-        self._account = Path(account)
+        self._account, self._pause = Path(account), pause
 
     def get(self, name: str) -> dict[str, Any]:
         """Return one.
@@ -121,26 +125,37 @@ class Rayjobs:
         return True
 
     def _ask(self, url: str, body: bytes | None = None) -> dict[str, Any]:
+        asked = f"{'GET' if body is None else 'POST'} {url}"
         for left in reversed(range(_TRIES)):
-            # Read each time: the kubelet renews it.
-            token = (self._account / "token").read_text(encoding="utf-8").strip()
-            headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-            request = urllib.request.Request(url, body, headers)
-            context = ssl.create_default_context(cafile=str(self._account / "ca.crt"))
             try:
-                with urllib.request.urlopen(request, timeout=30, context=context) as answer:
-                    return json.load(answer)
+                return self._ask_once(url, body)
             except urllib.error.HTTPError as error:
                 passing = error.code >= 500 or error.code == 429
                 if not passing or not left:
-                    told = error.read().decode(errors="replace")[:500]
-                    message = f"{request.get_method()} {url}: {error.code} {told}"
-                    raise Refused(message, error.code) from error
-            except OSError as error:
+                    raise Refused(f"{asked}: {error.code} {_told(error)}", error.code) from error
+            # No answer, one that was cut off, one that is no JSON; or an account not there yet.
+            except (OSError, HTTPException, ValueError) as error:
                 if not left:
-                    raise Refused(f"{request.get_method()} {url}: {error}", 0) from error
-            time.sleep(_PAUSE_SECONDS)
+                    raise Refused(f"{asked}: {error}", 0) from error
+            time.sleep(self._pause)
         raise AssertionError("the last try returns or raises")
+
+    def _ask_once(self, url: str, body: bytes | None) -> dict[str, Any]:
+        # Read each time: the kubelet renews it.
+        token = (self._account / "token").read_text(encoding="utf-8").strip()
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        request = urllib.request.Request(url, body, headers)
+        context = ssl.create_default_context(cafile=str(self._account / "ca.crt"))
+        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            return json.load(answer)
+
+
+def _told(error: urllib.error.HTTPError) -> str:
+    """Return the beginning of what came with an error, which may be cut off."""
+    try:
+        return error.read().decode(errors="replace")[:500]
+    except (OSError, HTTPException) as second:
+        return f"({second})"
 
 
 def wait(rayjobs: Rayjobs, name: str, seconds: float) -> bool:
@@ -180,13 +195,16 @@ def main() -> int:
     parser.add_argument("--server", default=_SERVER)
     parser.add_argument("--account", default=_ACCOUNT)
     parser.add_argument("--look-every", type=float, default=15.0, help="seconds")
+    parser.add_argument(
+        "--pause", type=float, default=_PAUSE_SECONDS, help="seconds before a request is repeated"
+    )
     options = parser.parse_args()
     try:
         day = day_of(options.job)
     except ValueError as error:
         print(error, file=sys.stderr)
-        return 2
-    rayjobs = Rayjobs(options.server, options.namespace, options.account)
+        return _USAGE
+    rayjobs = Rayjobs(options.server, options.namespace, options.account, options.pause)
     try:
         rayjob = for_day(rayjobs.get(options.template), day, options.queue)
         name = rayjob["metadata"]["name"]
@@ -194,10 +212,10 @@ def main() -> int:
         rayjob["metadata"]["ownerReferences"] = [owner | {"uid": options.job_uid}]
         if not rayjobs.create(rayjob):
             print(f"{name} is there already: this day has been started before", flush=True)
-        return 0 if wait(rayjobs, name, options.look_every) else 1
+        return _SUCCEEDED if wait(rayjobs, name, options.look_every) else _FAILED
     except Refused as refused:
         print(refused, file=sys.stderr)
-        return 3
+        return _REFUSED
 
 
 if __name__ == "__main__":
