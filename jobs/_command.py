@@ -30,11 +30,6 @@ log = logging.getLogger("hyperdiag")
 # In the repository a link to the top-level folder; installed, a copy of it.
 CONFIG_DIR = Path(__file__).parent / "conf"
 
-# Hydra's own flags that print something and stop, whatever the overrides.
-_ABOUT = {"--help", "-h", "--hydra-help", "--version", "--info", "-i", "--shell-completion", "-sc"}
-_WITH_VALUE = {"--cfg", "-c", "--package", "-p"}
-_OWN_CONFIG = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-
 
 def run(
     config_name: str,
@@ -66,12 +61,9 @@ def _run(
     _register_networks()
     # `network.target` finds modules in the current folder, as `python -m` would.
     sys.path.insert(0, str(Path.cwd()))
-    arguments = sys.argv[1:]
-    own = any(argument.startswith(_OWN_CONFIG) for argument in arguments)
-    if not own and not _ABOUT.intersection(arguments):
-        problems = check_overrides(CONFIG_DIR, config_name, _overrides_in(arguments))
-        if problems:
-            return _complain(problems)
+    problems = check_overrides(CONFIG_DIR, config_name, sys.argv[1:])
+    if problems:
+        return _complain(problems)
     code, started = DONE, False
 
     def composed(config: DictConfig) -> None:
@@ -98,12 +90,6 @@ def _run(
     if finish is not None and started and code == DONE:
         code = _guarded(finish, stoppable)
     return code
-
-
-def _overrides_in(arguments: list[str]) -> list[str]:
-    """Return the arguments that are no flag of Hydra's, and no value of one."""
-    pairs = zip(["", *arguments], arguments, strict=False)
-    return [word for before, word in pairs if word[:1] != "-" and before not in _WITH_VALUE]
 
 
 def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:

@@ -4,11 +4,16 @@ leads somewhere.
 Hydra stops at the first; a person wants them all.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -22,14 +27,35 @@ from pipeline.errors import closest
 _FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges")
 
 
-def check_overrides(config_dir: Path, config_name: str, overrides: list[str]) -> list[str]:
-    """Return a sentence for each override that is malformed or leads nowhere."""
-    with initialize_config_dir(str(config_dir), job_name=config_name, version_base="1.3"):
-        return find_problems(config_name, overrides)
+def check_overrides(config_dir: Path, config_name: str, arguments: Sequence[str]) -> list[str]:
+    """Return a sentence for each override that is malformed or leads nowhere.
+
+    Args:
+        config_dir: of the jobs' own configuration; `--config-dir` adds another.
+        config_name: of the job; `--config-name` takes another in its place.
+        arguments: of the command line, Hydra's own flags among them.
+    """
+    asked = get_args_parser().parse_args(arguments)
+    if asked.help or asked.hydra_help or asked.info or asked.shell_completion:
+        return []  # they print something and stop, whatever the overrides
+    if asked.config_path:
+        return []  # a configuration of which nothing is known
+    search = create_config_search_path(str(config_dir))
+    if asked.config_dir:
+        own = Path(asked.config_dir).absolute()
+        if not own.is_dir():
+            return []  # Hydra says so
+        # Where Hydra puts it.
+        search.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
+    try:
+        Hydra.create_main_hydra2(config_name, search)
+        return find_problems(asked.config_name or config_name, asked.overrides)
+    finally:
+        GlobalHydra.instance().clear()
 
 
-def find_problems(config_name: str, overrides: list[str]) -> list[str]:
-    """Do the same where Hydra is initialised, in the folders that it searches."""
+def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
+    """Do the same for overrides alone, in the folders that Hydra, initialised, searches."""
     problems: list[str] = []
     loader = GlobalHydra.instance().config_loader()
     groups: list[str] = []
@@ -58,6 +84,9 @@ def find_problems(config_name: str, overrides: list[str]) -> list[str]:
     except HydraException as error:
         return [" ".join(str(error).split())]
     OmegaConf.set_struct(base, True)
+    for key, times in Counter(override.key_or_group for override in values).items():
+        if times > 1 and key in _FREE:  # Hydra would put the second into the first
+            problems.append(f"{key} is given twice: give it once, as a whole: '{key}={{...}}'")
     for override in values:
         problems += _value_problem(base, loader, config_name, override)
     return problems

@@ -51,6 +51,15 @@ class PointColumns:
             points[:, position] = _numbers(_whole(table[column]), dtype, what, faults)
         return points, faults
 
+    def of_text(self, schema: pa.Schema) -> list["PointColumns"]:
+        """Return those inputs, each by itself, whose columns hold text, perhaps of numbers."""
+        if self.vector:
+            parts = [self]
+        else:
+            pairs = zip(self.inputs, self.columns, strict=True)
+            parts = [PointColumns([name], [column], False) for name, column in pairs]
+        return [one for one in parts if _is_text(_element(schema.field(one.columns[0]).type))]
+
     def _read_vector(self, array: pa.Array, dtype: str, faults: Faults) -> np.ndarray:
         (column,) = self.columns
         width = len(self.inputs)
@@ -149,8 +158,7 @@ def _unusable(kind: pa.DataType, vector: bool, width: int) -> str | None:
         return "holds lists of lists; nested ones must have fixed sizes"
     if fixed and prod(fixed) != width:
         return f"holds {prod(fixed)} numbers; the network has {width} inputs"
-    if pt.is_dictionary(kind):
-        kind = kind.value_type
+    kind = _element(kind)
     number = (
         pt.is_floating(kind)
         or pt.is_integer(kind)
@@ -164,6 +172,14 @@ def _unusable(kind: pa.DataType, vector: bool, width: int) -> str | None:
 
 def _storage(kind: pa.DataType) -> pa.DataType:
     return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def _element(kind: pa.DataType) -> pa.DataType:
+    """Return the type of what a column holds, in however many lists."""
+    kind = _storage(kind)
+    while _is_list(kind) or pt.is_dictionary(kind):
+        kind = _storage(kind.value_type)
+    return kind
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -155,8 +155,10 @@ def _fill(
         state = STOPPED
         raise
     except Exception as error:
-        state = STOPPED if stoppable.stopped else INCOMPLETE  # Ray may have turned it into this
-        cause = masked_text(str(error).partition("\n")[0])
+        if stoppable.stopped:  # Ray may have turned it into this
+            state = STOPPED
+        else:
+            cause = masked_text(str(error).partition("\n")[0])
         raise
     finally:
         failed = [[one.shard.id, one.cause] for one in work.failures]

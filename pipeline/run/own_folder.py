@@ -20,9 +20,11 @@ class OwnFolder:
     def __init__(self) -> None:
         _remove_abandoned()
         self.path = tempfile.mkdtemp(prefix=_PREFIX)
-        # Held open on purpose: the open file is the lock.
-        self._lock = (Path(self.path) / _LOCK).open("w")
+        # Held open on purpose: the open file is the lock. Others see it once it is held.
+        unseen = Path(self.path) / f"{_LOCK}.new"
+        self._lock = unseen.open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        unseen.rename(unseen.with_name(_LOCK))
 
     def remove(self) -> None:
         """Remove it with all that is in it."""

@@ -19,6 +19,7 @@ from pipeline.networks import Network, build_network
 
 from .plan import Plan, Settings
 from .plan_dataset import check_listing, check_quarantine, plan_design, plan_parquet
+from .plan_text import check_text
 from .predecessor import (
     earlier_settings,
     earlier_shard_rows,
@@ -97,6 +98,7 @@ def check(config: Config, with_files: bool = True) -> Checked:
         if network is not None:
             shard_rows = earlier_shard_rows(earlier)
             dataset = problems.attempt(plan_parquet, config.dataset, network, listing, shard_rows)
+            problems.attempt(check_text, config, network, listing, dataset)
     problems.check()
     assert network is not None
     return Checked(network, listing, dataset, earlier)

@@ -1,9 +1,11 @@
 import subprocess
 import sys
 
+import pytest
 import yaml
 
 from jobs.__main__ import job_names
+from jobs.derive import main
 
 
 def test_command_without_a_job_lists_them(hyperdiag):
@@ -82,6 +84,50 @@ def test_multirun_over_a_group_does_each_option_and_names_one_that_there_is_not(
     done = hyperdiag(*run, "cluster=inline,lokal", where)
     assert done.returncode == 2
     assert "cluster=lokal: no such cluster (closest: 'local')" in done.stderr
+
+
+@pytest.fixture
+def derive(tmp_path, monkeypatch, capsys):
+    """Run the job in this process, in a folder with a configuration; return code and complaints."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine/dataset").mkdir(parents=True)
+    (tmp_path / "mine/dataset/few.yaml").write_text("defaults: [design]\nrows: 5\n")
+    (tmp_path / "mine/task.yaml").write_text("defaults: [derive, _self_]\ndataset: {rows: 7}\n")
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["hyperdiag derive", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize("name", [[], ["--config-name", "task"]])
+def test_typos_beside_a_configuration_of_ones_own_are_all_named(derive, name):
+    wrong = ["dataset=few", "cluster=inlin", "outptu.path=x"]
+    code, said = derive("--config-dir", "mine", *name, *wrong)
+    assert code == 2
+    assert "cluster=inlin: no such cluster (closest: 'inline')" in said
+    assert "dataset=few" not in said
+    code, said = derive("--config-dir=mine", *name, "dataset=few", "+acton=list", wrong[-1])
+    assert code == 2
+    assert "unknown key 'acton'" in said
+    assert "unknown key 'outptu.path' (closest: 'output')" in said
+    assert "+" not in said
+
+
+def test_folder_of_configuration_that_is_not_there_is_named(derive):
+    code, said = derive("--config-dir", "nowhere")
+    assert code == 2
+    assert "nowhere' not found" in said
+
+
+def test_mapping_that_is_given_twice_is_to_be_given_as_a_whole(derive):
+    code, said = derive("network=python", "network.kwargs={a: 1}", "network.kwargs={b: 2}")
+    assert code == 2
+    assert "network.kwargs is given twice: give it once, as a whole" in said
+    assert "+" not in said
 
 
 def test_record_of_a_sweep_that_cannot_be_composed_keeps_no_credentials(hyperdiag, tmp_path):

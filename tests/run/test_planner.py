@@ -1,3 +1,4 @@
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -136,3 +137,36 @@ def test_files_that_differ_in_nullability_are_one_dataset(configure, tmp_path):
     )
     assert manifest["rows"]["derived"] == 2
     assert pq.read_table(tmp_path / "out/data")["tag"].to_pylist() == ["x", None]
+
+
+def _with_texts(configure, folder, texts, *overrides):
+    """Plan a dataset of which a column is text, a thousand rows in a file."""
+    (folder / "in").mkdir()
+    columns = {f"x{i}": np.ones(len(texts)) for i in range(1, 5)} | {"x5": texts}
+    for start in range(0, len(texts), 1000):
+        table = pa.table(columns).slice(start, 1000)
+        pq.write_table(table, folder / f"in/{start:04d}.parquet", row_group_size=500)
+    where = ("dataset=parquet", f"dataset.path={folder}/in", f"output.path={folder}/out")
+    return make_plan(configure("network=chain", "cluster=inline", *where, *overrides)[0])
+
+
+def test_column_of_words_is_refused_before_any_row_is_derived(configure, tmp_path):
+    texts = pa.array([f"word {i}" for i in range(3000)]).dictionary_encode()
+    with pytest.raises(
+        UsageError, match=r"none of .* values .* is the text 'word 0'.*x5: <column>"
+    ):
+        _with_texts(configure, tmp_path, texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "overrides"),
+    [
+        (["n/a"] * 2900 + ["1.5"] * 100, []),  # numbers written as text, where they are at all
+        ([None] * 10, []),  # of which nothing is known
+        (["n/a"] * 10, ["limits.max_bad_fraction=1"]),  # asked for
+        (["n/a"] * 500 + ["1"] * 10, ["dataset.filter=\"x5 != 'n/a'\""]),
+    ],
+)
+def test_column_of_text_that_may_hold_numbers_is_planned(texts, overrides, configure, tmp_path):
+    planned = _with_texts(configure, tmp_path, pa.array(texts, pa.string()), *overrides)
+    assert planned.rows == len(texts)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+import signal
 import threading
 
 import numpy as np
@@ -18,6 +19,7 @@ from pipeline.run.job import derive
 from pipeline.run.ledger import Ledger
 from pipeline.run.lock import Lock
 from pipeline.run.planner import make_plan
+from pipeline.run.pool import InlinePool
 from pipeline.run.pulse import Pulse
 from pipeline.run.status import print_status, status
 from pipeline.run.stoppable import Stopped
@@ -155,6 +157,23 @@ def test_stopped_run_says_so(run, tmp_path, capsys, monkeypatch):
     found = _status(tmp_path)
     assert (found["state"], found["shards"]["done"]) == ("stopped", 2)
     assert "the last run was stopped; the same command goes on" in _printed(found, capsys)
+
+
+def test_run_of_whose_signal_ray_made_an_error_was_stopped_without_a_cause(
+    run, tmp_path, monkeypatch
+):
+    def outcomes(self, shards):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Stopped as stopped:
+            raise SystemError("returned a result with an exception set") from stopped
+        yield None
+
+    monkeypatch.setattr(InlinePool, "outcomes", outcomes)
+    with pytest.raises(Stopped):
+        run()
+    found = _status(tmp_path)
+    assert (found["state"], found["cause"]) == ("stopped", None)
 
 
 def test_killed_run_keeps_what_is_done_so_far(run, tmp_path, capsys, monkeypatch):
