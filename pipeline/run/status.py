@@ -1,6 +1,5 @@
 """What an output folder says of its run, whether that goes on, ended or was killed."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +8,11 @@ from rich.table import Table
 
 from pipeline.console import plain_console
 from pipeline.data.filesystem import Place, absolute, below, resolve
-from pipeline.data.sink import RUN, STAGED, SUCCESS
+from pipeline.data.sink import RUN, STAGED
 from pipeline.errors import UsageError
 from pipeline.masking import masked
 
-from .inventory import take_stock
+from .inventory import published_manifest, take_stock
 from .lock import is_locked
 from .plan import Plan, plan_at
 from .progress import duration
@@ -56,7 +55,7 @@ def status(path: str) -> dict[str, Any]:
     output = resolve(path)
     plan = load_plan(path)
     pulse = read_pulse(output)
-    manifest = _manifest(output)
+    manifest = published_manifest(output)
     updating = (output / STAGED / RUN / "plan.json").exists()
     state = _state(output, pulse, manifest is not None and not updating)
     beat = pulse if pulse is not None and pulse["state"] == state == RUNNING else None
@@ -72,15 +71,6 @@ def status(path: str) -> dict[str, Any]:
         else None,
         "manifest": manifest,
     }
-
-
-def _manifest(output: Place) -> dict[str, Any] | None:
-    """Return the manifest of a published run; None if it was not, or its manifest is damaged."""
-    try:
-        place = output / RUN / "manifest.json"
-        return json.loads(place.read_bytes()) if (output / SUCCESS).exists() else None
-    except (UsageError, ValueError):
-        return None
 
 
 def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:
