@@ -21,6 +21,8 @@ from .summary import print_summary
 
 PUBLISHED, KILLED = "published", "killed"
 _FAILED_SHOWN = 10
+# While an update is published, some is seen as it was and some as it is: it is looked at again.
+_LOOKS = 4
 _RATE = ("rows_done", "rows_per_s", "workers", "updated")
 _WORDS = {
     RUNNING: "a run is at work",
@@ -53,6 +55,26 @@ def status(path: str) -> dict[str, Any]:
         UsageError: if there is no run at the path.
     """
     output = resolve(path)
+    for _ in range(_LOOKS - 1):
+        before = _plans(output)
+        try:
+            found = _look(path, output)
+        except UsageError:
+            if _plans(output) == before:
+                raise
+        else:
+            if _plans(output) == before:
+                return found
+    return _look(path, output)
+
+
+def _plans(output: Place) -> list[tuple[int | None, int | None]]:
+    """Return what changes when a plan is put in the place of another, as an update does."""
+    infos = [(root / RUN / "plan.json").info() for root in (output, output / STAGED)]
+    return [(info.size, info.mtime_ns) for info in infos]
+
+
+def _look(path: str, output: Place) -> dict[str, Any]:
     plan = load_plan(path)
     pulse = read_pulse(output)
     manifest = published_manifest(output)
