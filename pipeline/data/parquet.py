@@ -99,7 +99,11 @@ class ParquetSource:
         with (
             _reading(file.path),
             pq.ParquetFile(
-                file.path, filesystem=place.filesystem, buffer_size=_READ_BUFFER, pre_buffer=False
+                file.path,
+                filesystem=place.filesystem,
+                buffer_size=_READ_BUFFER,
+                pre_buffer=False,
+                page_checksum_verification=True,  # of pages that have one; 5 GB/s
             ) as parquet,
         ):
             groups = range(shard.first_row_group, shard.first_row_group + shard.row_groups)

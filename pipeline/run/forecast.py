@@ -214,9 +214,9 @@ def _times(
 def _notes(config: Config, ledger: Ledger, found: Probe, bytes_out: int) -> list[str]:
     notes = []
     tally, most = found.tally, config.limits.max_bad_fraction
-    if tally.bad > most * tally.read:
+    if tally.bad_fraction > most:
         notes.append(
-            f"{tally.bad:,} of the {tally.read:,} rows of the probe are bad "
+            f"{tally.bad:,} of the {tally.tried:,} rows of the probe are bad "
             f"({dict(tally.quarantined)}): a run with as many would end incomplete "
             f"(limits.max_bad_fraction={most:g})"
         )

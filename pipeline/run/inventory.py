@@ -3,16 +3,19 @@
 All is kept in arrays by shard id, so that a million shards are some tens of megabytes.
 """
 
+import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from pyarrow import fs
 
 from pipeline.data.filesystem import Place
 from pipeline.data.shard import Shard, file_name
-from pipeline.data.sink import DATA, QUARANTINE, SCRATCH, STAGED, read_receipt
+from pipeline.data.sink import DATA, QUARANTINE, RUN, SCRATCH, STAGED, SUCCESS, read_receipt
 from pipeline.data.threads import each
+from pipeline.errors import UsageError
 
 from .journal import JOURNAL, Journal, Segment
 from .plan import Plan
@@ -74,6 +77,26 @@ def files_in(folder: Place) -> list[fs.FileInfo]:
     """Return what is in a folder; nothing if there is no such folder."""
     selector = fs.FileSelector(folder.path, allow_not_found=True)
     return folder.filesystem.get_file_info(selector)
+
+
+def published_manifest(output: Place) -> dict[str, Any] | None:
+    """Return the manifest of a published run; None if none was, or its manifest is gone or damaged.
+
+    Raises:
+        UsageError: if it is there and cannot be read for now.
+    """
+    if not (output / SUCCESS).exists():
+        return None
+    try:
+        manifest = json.loads((output / RUN / "manifest.json").read_bytes())
+    except ValueError:
+        return None
+    except UsageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+    whole = isinstance(manifest, dict) and manifest.keys() >= {"plan", "rows", "bad_files"}
+    return manifest if whole else None
 
 
 class Inventory:

@@ -278,9 +278,9 @@ def _path(shard: Shard) -> str | None:
 
 
 def _check_bad_rows(config: Config, tally: Tally) -> None:
-    if tally.read and tally.bad / tally.read > config.limits.max_bad_fraction:
+    if tally.bad_fraction > config.limits.max_bad_fraction:
         raise RunIncomplete(
-            f"{tally.bad:,} of {tally.read:,} rows are bad ({dict(tally.quarantined)}), more than "
+            f"{tally.bad:,} of {tally.tried:,} rows are bad ({dict(tally.quarantined)}), more than "
             f"limits.max_bad_fraction={config.limits.max_bad_fraction:g}: look into "
             f"{masked(below(config.output.path, QUARANTINE))}; a larger limit and the same command "
             "publish the run"

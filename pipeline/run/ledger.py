@@ -23,7 +23,7 @@ from pipeline.data.threads import each
 from pipeline.errors import OutputError, UsageError, listed
 from pipeline.masking import masked
 
-from .inventory import Inventory, take_stock
+from .inventory import Inventory, published_manifest, take_stock
 from .journal import JOURNAL, Journal
 from .lock import Lock, refuse_if_locked
 from .plan import Plan
@@ -143,7 +143,7 @@ class Ledger:
     def _stage(self, mode: str) -> bool:
         """Decide whether this run is done beside what is published; tell whether one was."""
         staged = (self.output / STAGED).exists()
-        self._staging = mode == "update" and (staged or self.published() is not None)
+        self._staging = mode == "update" and (staged or (self.output / SUCCESS).exists())
         return staged
 
     def close(self) -> None:
@@ -182,15 +182,9 @@ class Ledger:
         """Return whether there is a plan in the folder, this one or another."""
         return (self.output / RUN / "plan.json").exists()
 
-    def published(self) -> dict[str, Any] | None:
-        """Return the manifest of a run that was published here; None if none was."""
-        if not (self.output / SUCCESS).exists():
-            return None
-        return json.loads((self.output / RUN / "manifest.json").read_bytes())
-
     def up_to_date(self) -> dict[str, Any] | None:
         """Return the manifest if just this plan was published here, and all of it is there."""
-        manifest = self.published()
+        manifest = published_manifest(self.output)
         inventory = self.inventory
         whole = inventory.count == inventory.shards
         whole &= not (inventory.files.staged & inventory.done).any()

@@ -87,6 +87,16 @@ class Tally:
         """Rows in quarantine."""
         return self.quarantined.total()
 
+    @property
+    def tried(self) -> int:
+        """Rows that the filter kept, good and bad."""
+        return self.derived + self.bad
+
+    @property
+    def bad_fraction(self) -> float:
+        """The part of these that is bad."""
+        return self.bad / self.tried if self.tried else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return {

@@ -1,6 +1,5 @@
 """What an output folder says of its run, whether that goes on, ended or was killed."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +8,11 @@ from rich.table import Table
 
 from pipeline.console import plain_console
 from pipeline.data.filesystem import Place, absolute, below, resolve
-from pipeline.data.sink import RUN, STAGED, SUCCESS
+from pipeline.data.sink import RUN, STAGED
 from pipeline.errors import UsageError
 from pipeline.masking import masked
 
-from .inventory import take_stock
+from .inventory import published_manifest, take_stock
 from .lock import is_locked
 from .plan import Plan, plan_at
 from .progress import duration
@@ -22,6 +21,8 @@ from .summary import print_summary
 
 PUBLISHED, KILLED = "published", "killed"
 _FAILED_SHOWN = 10
+# While an update is published, some is seen as it was and some as it is: it is looked at again.
+_LOOKS = 4
 _RATE = ("rows_done", "rows_per_s", "workers", "updated")
 _WORDS = {
     RUNNING: "a run is at work",
@@ -54,9 +55,29 @@ def status(path: str) -> dict[str, Any]:
         UsageError: if there is no run at the path.
     """
     output = resolve(path)
+    for _ in range(_LOOKS - 1):
+        before = _plans(output)
+        try:
+            found = _look(path, output)
+        except UsageError:
+            if _plans(output) == before:
+                raise
+        else:
+            if _plans(output) == before:
+                return found
+    return _look(path, output)
+
+
+def _plans(output: Place) -> list[tuple[int | None, int | None]]:
+    """Return what changes when a plan is put in the place of another, as an update does."""
+    infos = [(root / RUN / "plan.json").info() for root in (output, output / STAGED)]
+    return [(info.size, info.mtime_ns) for info in infos]
+
+
+def _look(path: str, output: Place) -> dict[str, Any]:
     plan = load_plan(path)
     pulse = read_pulse(output)
-    manifest = _manifest(output)
+    manifest = published_manifest(output)
     updating = (output / STAGED / RUN / "plan.json").exists()
     state = _state(output, pulse, manifest is not None and not updating)
     beat = pulse if pulse is not None and pulse["state"] == state == RUNNING else None
@@ -72,15 +93,6 @@ def status(path: str) -> dict[str, Any]:
         else None,
         "manifest": manifest,
     }
-
-
-def _manifest(output: Place) -> dict[str, Any] | None:
-    """Return the manifest of a published run; None if it was not, or its manifest is damaged."""
-    try:
-        place = output / RUN / "manifest.json"
-        return json.loads(place.read_bytes()) if (output / SUCCESS).exists() else None
-    except (UsageError, ValueError):
-        return None
 
 
 def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:

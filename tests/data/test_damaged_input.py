@@ -47,6 +47,20 @@ def test_read_damaged_page_names_the_file_the_cause_and_the_mend(tmp_path):
     assert isinstance(caught.value.__cause__, (pa.ArrowException, OSError))
 
 
+@pytest.mark.parametrize("how", [{"use_dictionary": False}, {}, {"data_page_version": "2.0"}])
+def test_read_page_unlike_its_checksum_is_refused_and_not_taken_for_numbers(how, tmp_path):
+    path = tmp_path / "rows.parquet"
+    table = pa.table({"x": np.arange(1000.0)})
+    pq.write_table(table, path, compression="none", write_page_checksum=True, **how)
+    assert sum(rows.table.num_rows for rows in _read(_source(path), 300)) == 1000
+    content = path.read_bytes()
+    assert content.count(np.float64(700).tobytes()) == 1
+    path.write_bytes(content.replace(np.float64(700).tobytes(), np.float64(701.5).tobytes()))
+    assert pq.read_table(path)["x"][700].as_py() == 701.5  # to a reader that does not look
+    with pytest.raises(InputError, match=rf"{path} cannot be read: .*CRC checksum"):
+        _read(_source(path))
+
+
 def test_read_file_with_fewer_rows_than_planned_names_the_file_and_both_counts(tmp_path):
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"i": range(7)}), path)

@@ -212,16 +212,19 @@ def test_bad_files_are_all_named(foretell, configure, tmp_path):
     assert (given["files"], given["rows"], given["columns"]) == (1, 6, ["number", "a", "b"])
 
 
-def test_bad_rows_are_foretold_with_what_they_lead_to(foretell, configure, tmp_path):
+@pytest.mark.parametrize(("kept", "most"), [(20, 0.2), (12, 0.4)], ids=["all", "filtered"])
+def test_bad_rows_are_foretold_with_what_they_lead_to(kept, most, foretell, configure, tmp_path):
+    """As part of the rows that the filter keeps: what it leaves out is neither good nor bad."""
     book = Book(tmp_path, configure)
     book.write("a", rows=20, bad=6)
-    found = foretell(book.configured("limits.max_bad_fraction=0.2"))
-    assert (found["work"]["rows_derived"], found["work"]["rows_quarantined"]) == (14, 6)
+    limit = (f"limits.max_bad_fraction={most}", f"dataset.filter='number < {kept}'")
+    found = foretell(book.configured(*limit))
+    assert (found["work"]["rows_derived"], found["work"]["rows_quarantined"]) == (kept - 6, 6)
     assert found["probe"]["quarantined"] == {"null": 6}
     (note,) = found["notes"]
-    assert "6 of the 20 rows of the probe are bad ({'null': 6})" in note
-    with pytest.raises(RunIncomplete, match="6 of 20 rows are bad"):
-        book.derive("limits.max_bad_fraction=0.2")
+    assert f"6 of the {kept} rows of the probe are bad ({{'null': 6}})" in note
+    with pytest.raises(RunIncomplete, match=f"6 of {kept} rows are bad"):
+        book.derive(*limit)
     assert found["work"]["bytes_out"] == pytest.approx(_bytes(book.out), rel=0.02)
 
 

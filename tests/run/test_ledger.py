@@ -1,5 +1,6 @@
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,11 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import OutputError, RunIncomplete, UsageError
-from pipeline.run.inventory import Inventory
+from pipeline.run.inventory import Inventory, published_manifest
 from pipeline.run.job import derive
 from pipeline.run.ledger import Ledger
 from pipeline.run.plan import Plan
 from pipeline.run.planner import make_plan
+from pipeline.run.status import status
+
+from .book import stamps
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"
 
@@ -40,7 +44,7 @@ def test_receipts_of_a_finished_run_are_those_of_its_manifest(run):
     receipts = list(inventory.from_footers())
     assert [receipt.shard for receipt in receipts] == list(range(10))
     assert sum(receipt.tally.derived for receipt in receipts) == 1000
-    assert ledger.published()["plan"] == manifest["plan"] == ledger.plan.digest
+    assert published_manifest(ledger.output)["plan"] == manifest["plan"] == ledger.plan.digest
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "empty", "of another shard"])
@@ -127,6 +131,25 @@ def test_run_whose_files_go_while_it_works_is_not_published(book, monkeypatch):
         assert not (book.out / "_SUCCESS").exists()
         assert book.update()["rows"]["read"] == 9 + 3 * (mode == "update")
         book.check()
+
+
+def test_manifest_that_is_gone_or_damaged_is_written_again_from_the_data_files(book):
+    path = book.out / "run/manifest.json"
+    whole, before = json.loads(path.read_text()), stamps(book.out / "data")
+    harms = (None, path.read_bytes()[:99], b"\xff", b"[]")
+    for mode, harm in (*product(["resume"], harms), ("update", b"")):
+        path.write_bytes(harm) if harm is not None else path.unlink()
+        assert status(str(book.out))["manifest"] is None
+        book.derive(f"output.mode={mode}")
+        found = json.loads(path.read_text())
+        for key in whole.keys() - {"finished", "seconds", "workers"}:
+            assert found[key] == whole[key]
+        assert (book.out / "_SUCCESS").exists()
+    assert stamps(book.out / "data") == before
+    path.unlink()
+    book.write("z")
+    book.update()
+    book.check()
 
 
 @pytest.fixture

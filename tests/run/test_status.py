@@ -241,8 +241,18 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     text = _printed(found, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text
-    run("output.mode=update")
-    found = _status(tmp_path)
+    stock, looks = status_module.take_stock, []
+
+    def published_meanwhile(*arguments):
+        if not looks:
+            run("output.mode=update")
+        looks.append(1)
+        return stock(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(status_module, "take_stock", published_meanwhile)
+        found = status(str(tmp_path / "out"))
+    assert found == _status(tmp_path)
     assert (found["state"], found["update"]) == ("published", None)
     assert found["shards"] == {"planned": 7, "done": 7}
 
