@@ -113,6 +113,13 @@ class ClusterConfig(_Section):
     shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
     pin: bool = True
 
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _check_gpus(cls, gpus: float) -> float:
+        if gpus > 1 and gpus % 1:  # Ray's rule, too
+            raise PydanticCustomError("gpus", "at most 1, or a whole number")
+        return gpus
+
 
 class LimitsConfig(_Section):
     """When a run gives up, and what it refuses."""

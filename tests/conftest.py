@@ -63,8 +63,11 @@ def hyperdiag(tmp_path):
 
 @pytest.fixture(scope="session")
 def ray_address():
-    """The address of a real two-core Ray cluster, in processes of its own."""
-    with ray_head() as head:
+    """The address of a real two-core Ray cluster, in processes of its own.
+
+    It believes that it has a GPU.
+    """
+    with ray_head("--num-gpus=1", "--include-dashboard=false") as head:
         yield head.address
 
 

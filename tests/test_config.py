@@ -46,6 +46,7 @@ def test_load_with_several_problems_names_them_all(configure):
             "derivatives.method=tayler",
             "output.columns=7",
             "cluster.workers=two",
+            "cluster.gpus_per_worker=1.5",
             "limits.max_bad_fraction=1.5",
         )
     assert caught.value.problems == (
@@ -55,6 +56,7 @@ def test_load_with_several_problems_names_them_all(configure):
         "got \"tayler\" (closest: 'taylor')",
         "output.columns must be one of all, none, or a list; got 7",
         'cluster.workers must be an integer; got "two"',
+        "cluster.gpus_per_worker must be at most 1, or a whole number; got 1.5",
         "limits.max_bad_fraction must be less than or equal to 1; got 1.5",
     )
 

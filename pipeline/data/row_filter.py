@@ -39,15 +39,15 @@ def parse_filter(text: str, schema: pa.Schema) -> pc.Expression:
             that cannot be compared.
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise UsageError(f"dataset.filter '{text}': {error.msg}; {_USAGE}") from error
-    try:
-        expression = _logic(tree, schema, text)
+        expression = _logic(ast.parse(text.strip(), mode="eval").body, schema, text)
         # Not `schema.empty_table`, which knows no tensors.
         pa.Table.from_batches([], schema).filter(expression)
+    except SyntaxError as error:
+        raise UsageError(f"dataset.filter '{text}': {error.msg}; {_USAGE}") from error
     except pa.ArrowException as error:
         raise UsageError(f"dataset.filter '{text}': {str(error).splitlines()[0]}") from error
+    except (RecursionError, MemoryError) as error:  # the parser's own way to say so
+        raise UsageError(f"dataset.filter '{text[:60]}...': it is nested too deep") from error
     return expression
 
 

@@ -57,6 +57,17 @@ def open_s3(uri: str) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
+def patience(uri: str) -> float:
+    """Return for how many seconds one request to a silent store is tried; 0 for what is no S3."""
+    if not uri.startswith("s3:"):
+        return 0.0
+    options = dict(parse_qsl(uri.partition("?")[2]))
+    tries = {name: _positive(name, options.get(name, usual)) for name, usual in _S3_TRIES.items()}
+    attempts = int(tries["max_attempts"])
+    waits = 0.05 * (2.0 ** min(attempts - 1, 60) - 1)
+    return attempts * (tries["connect_timeout"] + tries["request_timeout"]) + waits
+
+
 def without_tries(uri: str) -> str:
     """Return a URI without the options that say how long a store is tried."""
     base, mark, query = uri.partition("?")

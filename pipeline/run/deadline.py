@@ -15,10 +15,12 @@ class Deadline:
 
     Args:
         fixed: seconds in which every shard must be done instead; None follows the rate.
+        patience: seconds for which a store may keep a worker waiting, which then says so itself.
     """
 
-    def __init__(self, fixed: float | None):
+    def __init__(self, fixed: float | None, patience: float = 0.0):
         self._fixed = fixed
+        self._least = _LEAST_SECONDS + patience
         self._slowest = 0.0  # seconds for a row
 
     def observe(self, rows: int, seconds: float) -> None:
@@ -36,4 +38,4 @@ class Deadline:
         """Return how long a worker may go without progress in a shard."""
         if not self._slowest:
             return _UNKNOWN_SECONDS
-        return max(_LEAST_SECONDS, _TIMES_THE_SLOWEST * self._slowest * shard.rows)
+        return max(self._least, _TIMES_THE_SLOWEST * self._slowest * shard.rows)

@@ -84,8 +84,7 @@ def on_nodes(
 
 def room_for(cluster: ClusterConfig) -> int:
     """Return how many workers the cluster that this process is connected to has room for."""
-    kind, each = _kind(cluster)
-    return int(ray.cluster_resources().get(kind, 0) // each)
+    return min(_rooms(cluster).values())
 
 
 def check_room(cluster: ClusterConfig) -> None:
@@ -94,8 +93,9 @@ def check_room(cluster: ClusterConfig) -> None:
     Raises:
         UsageError: if it has no room for the least number of workers.
     """
-    kind, each = _kind(cluster)
-    least, room = cluster.min_workers or cluster.workers or 1, room_for(cluster)
+    rooms = _rooms(cluster)
+    kind = min(rooms, key=rooms.__getitem__)  # the scarcest
+    least, room, each = cluster.min_workers or cluster.workers or 1, rooms[kind], _each(cluster)
     if cluster.autoscales:
         if cluster.workers is None:
             raise UsageError(
@@ -111,7 +111,7 @@ def check_room(cluster: ClusterConfig) -> None:
     elif least > room:
         name = "cluster.min_workers" if cluster.min_workers else "cluster.workers"
         raise UsageError(
-            f"{name}={least} with {each:g} {kind} each: the cluster has {kind}s for {room}"
+            f"{name}={least} with {each[kind]:g} {kind} each: the cluster has {kind}s for {room}"
         )
 
 
@@ -128,9 +128,17 @@ def _wait_for_room(cluster: ClusterConfig, task: Any) -> None:
             )
 
 
-def _kind(cluster: ClusterConfig) -> tuple[str, float]:
-    each = cluster.gpus_per_worker
-    return ("GPU", each) if each else ("CPU", 1)
+def _each(cluster: ClusterConfig) -> dict[str, float]:
+    """Return what a worker needs: the first is what there is usually less of."""
+    gpus = cluster.gpus_per_worker
+    return {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
+
+
+def _rooms(cluster: ClusterConfig) -> dict[str, int]:
+    """Return for how many workers there is enough of each thing that they need."""
+    there = ray.cluster_resources()
+    # Ray counts in ten-thousandths; 1 // 0.1 is 9.
+    return {kind: int(round(there.get(kind, 0) / each, 4)) for kind, each in _each(cluster).items()}
 
 
 def resources(cluster: ClusterConfig) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipeline.config import ClusterConfig, LimitsConfig
 from pipeline.data.shard import Shard
+from pipeline.data.store import patience
 from pipeline.errors import OutputError
 
 from .deadline import Deadline
@@ -77,7 +78,8 @@ class RayPool:
         modules: Sequence[str] = (),
     ):
         self._cluster, self._limits = cluster, limits
-        self._deadline = Deadline(limits.shard_seconds)
+        longest = max(patience(output_path), patience(plan.location))
+        self._deadline = Deadline(limits.shard_seconds, longest)
         self._queue: ShardQueue | None = None
         self._folder: OwnFolder | None = None
         self._crew: Crew | None = None

@@ -181,6 +181,13 @@ def test_filter_that_cannot_be_used_is_refused_with_the_reason(text, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["not " * 3000 + "x > 1", "x > " + "- " * 100_000 + "1"])
+def test_filter_that_is_nested_too_deep_is_refused_in_few_words(text):
+    with pytest.raises(UsageError, match="it is nested too deep") as caught:
+        parse_filter(text, TABLE.schema)
+    assert len(str(caught.value)) < 200
+
+
 def test_filter_that_is_no_filter_shows_what_one_looks_like():
     with pytest.raises(UsageError, match=r"q > 1 and .*book in .*'A', 'B'.*col.'a name'"):
         parse_filter("x if x else x", TABLE.schema)

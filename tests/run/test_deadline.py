@@ -26,6 +26,12 @@ def test_short_shards_have_a_minute():
     assert deadline.quiet_seconds(_shard(10)) == 60
 
 
+def test_short_shards_have_a_minute_more_than_a_store_may_take():
+    deadline = Deadline(None, patience=226)
+    deadline.observe(1000, 0.1)
+    assert deadline.quiet_seconds(_shard(10)) == 286
+
+
 def test_shards_that_were_filtered_out_say_nothing():
     deadline = Deadline(None)
     deadline.observe(0, 0.4)

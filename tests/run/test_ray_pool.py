@@ -136,7 +136,7 @@ def test_gpus_that_the_cluster_lacks_are_refused(configure, rows, on_cluster):
         derive(
             *configure(
                 *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
-                *(*on_cluster, "cluster.gpus_per_worker=1"),
+                *(*on_cluster, "cluster.gpus_per_worker=2"),
             )
         )
 

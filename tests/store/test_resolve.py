@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.data.filesystem import resolve
 from pipeline.data.parquet_listing import list_parquet
-from pipeline.data.store import is_passing, without_tries
+from pipeline.data.store import is_passing, patience, without_tries
 from pipeline.errors import UsageError
 from pipeline.masking import masked
 
@@ -180,3 +180,12 @@ def test_footers_that_the_store_does_not_give_are_no_bad_files(store, proxy, tab
 )
 def test_how_long_a_store_is_tried_is_no_part_of_where_it_is(uri, wanted):
     assert without_tries(uri) == wanted
+
+
+def test_patience_with_a_store_is_what_its_tries_may_take(store):
+    assert patience("/out") == patience("gs://bucket/out") == 0
+    # Ten tries of five seconds to connect and twenty to answer, and half a minute between them.
+    assert patience("s3://bucket/out?region=x") == pytest.approx(250 + 25.55)
+    tries = "max_attempts=2&connect_timeout=1&request_timeout=0.5"
+    assert patience(f"s3://bucket/out?{tries}") == pytest.approx(2 * 1.5 + 0.05)
+    assert patience("s3://bucket/out?max_attempts=5000") > 1e9
