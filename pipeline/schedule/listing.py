@@ -20,7 +20,7 @@ from .service import LOCK
 
 
 def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]:
-    """Return the entries with their next tick, and the last runs of each; writes nothing.
+    """Return the entries with their next tick, and the last runs of each.
 
     Args:
         folder: of the schedule's state.
