@@ -3,7 +3,7 @@
 import datetime
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from pipeline.console import plain_console
 from pipeline.data.filesystem import absolute
 from pipeline.errors import HyperdiagError, Problems, UsageError
 from pipeline.masking import masked
+from pipeline.run.exit_codes import DONE, exit_code
 from pipeline.run.progress import duration
 from pipeline.run.stoppable import Stoppable, Stopped
 from pipeline.submission.arguments import Command
@@ -27,36 +28,31 @@ from pipeline.submission.options import SubmitConfig
 from pipeline.submission.server import LIVE, Server
 from pipeline.submission.submitting import Submission, prepare, send
 
-from ._command import CONFIG_DIR, DONE, run
+from ._command import CONFIG_DIR, run
 
 
 class _Asked(NamedTuple):
-    """What the command line asks for, once for each point of a sweep."""
+    """What the command line asks for; of a sweep, one point."""
 
     options: SubmitConfig
     config: Config | None  # of a run that is to be submitted
     command: Command  # that the run is composed from
 
 
-# All of it, before anything is sent.
-_asked: list[_Asked] = []
-
-
-def task(composed: DictConfig) -> None:
-    """Take down what the command line asks for."""
+def _asked(composed: DictConfig) -> _Asked:
+    """Return what a composed configuration asks for."""
     with open_dict(composed):
         own = composed.pop("submit", DictConfig({}))
     options = load_section(SubmitConfig, own, "submit.")
     command = _command()
     if options.action != "submit":
-        _asked.append(_Asked(options, None, command))
-        return
+        return _Asked(options, None, command)
     choices = HydraConfig.get().runtime.choices
     if "submit" not in choices and choices.get("cluster") == "local":
         # What a configuration has that was made for `derive`, and nobody chose.
         command = command._replace(overrides=["cluster=existing", *command.overrides])
         composed = compose(command.config_name, list(command.overrides))
-    _asked.append(_Asked(options, load_config(composed), command))
+    return _Asked(options, load_config(composed), command)
 
 
 def _command() -> Command:
@@ -86,29 +82,29 @@ def _is_ours(override: str) -> bool:
     return key == "submit" or key.startswith("submit.")
 
 
-def finish() -> int:
+def _finish(everything: Sequence[_Asked]) -> int:
     """Do what was asked for; return the exit code, of several runs the largest."""
-    options = _asked[0].options
-    _check_sweep()
+    _check_sweep(everything)
+    options = everything[0].options
     if options.action != "submit":
         return _look_after(options)
     submissions = [
-        prepare(config, command, options) for _, config, command in _asked if config is not None
+        prepare(asked.config, asked.command, options) for asked in everything if asked.config
     ]
-    return _sent(Server(options.address), submissions, options.wait)
-
-
-def _sent(server: Server, submissions: Sequence[Submission], wait: bool) -> int:
-    """Submit runs; follow them, or else print their ids. What ends that leaves them running."""
+    server = Server(options.address)
     names: list[str] = []
+    return _left_running(server, names, lambda: _send_all(server, submissions, names, options.wait))
+
+
+def _send_all(
+    server: Server, submissions: Sequence[Submission], names: list[str], wait: bool
+) -> int:
+    """Submit runs, whose ids are added to the names; follow them, or else print their ids."""
     try:
-        with Stoppable():
-            for submission in submissions:
-                names.append(send(server, submission))
-            if wait:
-                return follow_all(server, names, _say)
-    except Stopped as stopped:
-        return _left_running(server, names, stopped)
+        for submission in submissions:
+            names.append(send(server, submission))
+        if wait:
+            return follow_all(server, names, _say)
     except HyperdiagError:
         if names:
             print(how_to_go_on(server, names), file=sys.stderr)
@@ -118,16 +114,26 @@ def _sent(server: Server, submissions: Sequence[Submission], wait: bool) -> int:
     return DONE
 
 
-def _check_sweep() -> None:
+def _left_running(server: Server, names: Sequence[str], step: Callable[[], int]) -> int:
+    """Take a step; a signal ends that, and leaves the jobs running that have names by then."""
+    try:
+        with Stoppable():
+            return step()
+    except Stopped as stopped:
+        print(f"hyperdiag: {stopped}. {how_to_go_on(server, names)}", file=sys.stderr)
+        return exit_code(stopped)
+
+
+def _check_sweep(everything: Sequence[_Asked]) -> None:
     """Check that the points of a sweep do not get in each other's way."""
     problems = Problems()
-    options = _asked[0].options
-    if any(asked.options != options for asked in _asked):
+    options = everything[0].options
+    if any(asked.options != options for asked in everything):
         problems.add("submit.* must be the same for all points of a sweep")
-    if len(_asked) > 1 and options.id:
+    if len(everything) > 1 and options.id:
         problems.add("submit.id is one job's, and this sweep has several: leave it out")
     first: dict[str, Sequence[str]] = {}
-    for asked in _asked:
+    for asked in everything:
         path = absolute(asked.config.output.path) if asked.config else ""
         if path and path in first:
             problems.add(
@@ -143,22 +149,8 @@ def _short(overrides: Sequence[str]) -> str:
     return masked(" ".join(overrides))
 
 
-def _followed(server: Server, name: str) -> int:
-    """Print the log of a job until it has ended; a signal ends that, and leaves it running."""
-    try:
-        with Stoppable():
-            return follow_all(server, [name], _say)
-    except Stopped as stopped:
-        return _left_running(server, [name], stopped)
-
-
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _left_running(server: Server, names: Sequence[str], stopped: Stopped) -> int:
-    print(f"hyperdiag: {stopped}. {how_to_go_on(server, names)}", file=sys.stderr)
-    return 128 + stopped.number
 
 
 def _look_after(options: SubmitConfig) -> int:
@@ -174,7 +166,7 @@ def _look_after(options: SubmitConfig) -> int:
         )
     server = Server(options.address)
     if options.action == "follow":
-        return _followed(server, name)
+        return _left_running(server, [name], lambda: follow_all(server, [name], _say))
     job = server.job(name)
     if job is None:
         raise server.unknown(name)
@@ -183,8 +175,7 @@ def _look_after(options: SubmitConfig) -> int:
         return DONE
     if job.status.value in LIVE:
         server.stop(name)
-        wait_until_ended(server, name)
-        job = server.job(name) or job
+        job = wait_until_ended(server, name)
         print(
             f"job {name} is {job.status.value}; the same run, submitted again, does what is missing"
         )
@@ -226,7 +217,12 @@ def main() -> None:
     if any(one.startswith(("--config-name", "-cn")) for one in sys.argv):
         # A configuration that was made for `derive` has no such section.
         sys.argv = [f"++{one}" if one.startswith("submit.") else one for one in sys.argv]
-    run("submit", task, finish)
+    everything: list[_Asked] = []  # before anything is sent
+    run(
+        "submit",
+        lambda composed: everything.append(_asked(composed)),
+        lambda: _finish(everything),
+    )
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import NamedTuple
 
 from pipeline.errors import HyperdiagError
-from pipeline.run.exit_codes import of_process
+from pipeline.run.exit_codes import INCOMPLETE, of_process
 from pipeline.run.file_lock import FileLock
 
 from .history import History
@@ -26,9 +26,8 @@ _TURN_SECONDS = 0.2
 # Before a job server is asked again that did not answer: until it is known that a run has ended, no
 # other is begun.
 _AWAY_SECONDS = 10.0
-_INCOMPLETE = 1  # an exit code: neither done nor refused
-# What a process says that was stopped, in order or before it could begin.
-_STOPPED = (128 + signal.SIGTERM, -signal.SIGTERM)
+# The exit code of a process that was stopped, in order or before it could begin.
+_TERMINATED = of_process(-signal.SIGTERM)
 
 
 class Job(NamedTuple):
@@ -118,7 +117,7 @@ def attempt(given: Order) -> int:
     while not work.stopped and not lock.take():
         work.pause(_TURN_SECONDS)
     if work.stopped:
-        return 128 + signal.SIGTERM
+        return _TERMINATED
     run = history.find(given.entry, given.tick, given.attempt)
     if not history.begin(run, time.time()):  # another process has done it meanwhile
         return run.code or 0
@@ -133,7 +132,7 @@ def attempt(given: Order) -> int:
         work.pause(_AWAY_SECONDS)
         code = work.do(command, log, lock)  # follows the job, or submits what is not there yet
     # A job goes on, and is followed again.
-    if work.stopped and code and (given.job or code in _STOPPED):
+    if work.stopped and code and (given.job or of_process(code) == _TERMINATED):
         history.interrupt(run, time.time())
     else:
         history.end(run, time.time(), of_process(code))
@@ -156,7 +155,7 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
         return False
     if found is None or found == "SUCCEEDED":
         # Incomplete was no word of the job's then: asked again, the command tells how it ended.
-        return code != _INCOMPLETE
+        return code != INCOMPLETE
     return found not in LIVE
 
 

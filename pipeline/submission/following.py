@@ -1,6 +1,7 @@
 """A job's log as it comes, to its true end, and the exit code that it ended with."""
 
 import logging
+import signal
 import time
 from collections.abc import Callable, Sequence
 
@@ -24,8 +25,6 @@ _SHARE = 0.1
 _AWAY_SECONDS = 600.0  # a head node that is replaced
 _LOG_TRIES = 5  # of an ended job's log: its node may be gone
 _PENDING_SECONDS = 15.0  # before a person is told what a job waits for
-
-_STOPPED = 128 + 15
 
 
 class Tail:
@@ -103,7 +102,7 @@ def _exit_code(job: JobDetails) -> int:
     if job.status.value == "SUCCEEDED":
         return 0
     if job.status.value == "STOPPED":
-        return _STOPPED
+        return of_process(-signal.SIGTERM)
     code = job.driver_exit_code
     if code is None:
         return 1
@@ -169,8 +168,8 @@ def how_to_go_on(server: Server, names: Sequence[str]) -> str:
     return "\n".join(["What was submitted goes on; to follow it again, or to stop it:", *commands])
 
 
-def wait_until_ended(server: Server, submission_id: str) -> None:
-    """Return once a job has ended, having printed nothing.
+def wait_until_ended(server: Server, submission_id: str) -> JobDetails:
+    """Return a job once it has ended, having printed nothing.
 
     Raises:
         UsageError: if the server knows no such job.
@@ -181,5 +180,5 @@ def wait_until_ended(server: Server, submission_id: str) -> None:
         if job is None:
             raise server.unknown(submission_id)
         if job.status.value not in LIVE:
-            return
+            return job
         time.sleep(_LEAST_SECONDS)

@@ -47,7 +47,7 @@ class Server:
         address: http(s)://host:port; None means RAY_API_SERVER_ADDRESS, or this machine's.
 
     Attributes:
-        address: the same.
+        address: that it has, without a slash at the end.
 
     Raises:
         UsageError: if there is none at the address, or it wants a token.

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from importlib import metadata
+from pathlib import Path
 
 _NEEDED = ("hyperdiag", "ray")  # in any version, where the run expects none
 
@@ -36,9 +37,8 @@ def _version(name: str) -> "str | None":
 
 def main() -> None:
     """Become the run whose letter lies in the current folder; or say why it cannot be, and exit."""
-    with open("_hyperdiag.json", encoding="ascii") as file:  # noqa: PTH123
-        expected = json.load(file)["environment"]
-    wrong = differences(expected)
+    letter = json.loads(Path("_hyperdiag.json").read_text(encoding="ascii"))
+    wrong = differences(letter["environment"])
     if wrong:
         print(
             f"hyperdiag: the cluster has {', '.join(wrong)} in {sys.executable}: name another "

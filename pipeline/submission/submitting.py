@@ -59,6 +59,10 @@ def prepare(
     Raises:
         UsageError: with every problem that was found.
     """
+    if config.cluster.name == "local":
+        raise UsageError(
+            "cluster=local: a submitted run has the cluster's workers; leave cluster=local out"
+        )
     prepare_jax(config)
     check(config, with_files=_sees_dataset(config))
     files = luggage(config, options, command.config_dirs)

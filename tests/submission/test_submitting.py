@@ -9,7 +9,7 @@ from pipeline.submission.options import SubmitConfig
 from pipeline.submission.submitting import prepare, send
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
-_RUN = ("network=chain", _BOX, "output.path=out")
+_RUN = ("network=chain", _BOX, "output.path=out", "cluster=existing")
 
 
 @pytest.fixture
@@ -118,10 +118,16 @@ def test_run_that_cannot_be_done_is_refused_here(prepared):
         prepared("derivatives.wrt=[x9]")
 
 
+def test_ray_of_its_own_is_refused(prepared):
+    with pytest.raises(UsageError, match="cluster's workers; leave cluster=local out"):
+        prepared("cluster=local")
+
+
 @pytest.fixture
 def from_files(configure):
     def run(path):
-        overrides = ["network=chain", "dataset=parquet", f"dataset.path={path}"]
+        dataset = ["dataset=parquet", f"dataset.path={path}"]
+        overrides = ["network=chain", *dataset, "cluster=existing"]
         return prepare(configure(*overrides)[0], Command(overrides), SubmitConfig())
 
     return run
