@@ -69,7 +69,7 @@ class WallClock(BaseTrigger):
     def _border(self, moment: datetime) -> datetime | None:
         """Return the time of day from which on the offset at a moment counts.
 
-        None if that was the offset all the time since the largest change before it.
+        None if clocks did not change in the hours before it, as many as the largest change has.
         """
         end = int(moment.timestamp())
         start = end - int(_LARGEST_CHANGE.total_seconds())

@@ -193,8 +193,11 @@ def test_same_tick_again_creates_nothing_and_waits_for_what_is_there(server, nig
     assert len(server.jobs) == 2
 
 
-def test_job_made_by_hand_does_the_day_in_its_name(server, nightly):
-    assert nightly("hyperdiag-nightly-2026-10-31").returncode == 0
+@pytest.mark.parametrize(
+    "job", ["hyperdiag-nightly-2026-10-31", "hyperdiag-nightly-again-2026-10-31"]
+)
+def test_job_made_by_hand_does_the_day_in_its_name(server, nightly, job):
+    assert nightly(job).returncode == 0
     assert server.jobs["hyperdiag-2026-10-31"]["spec"]["entrypoint"].endswith(
         " run.date=2026-10-31"
     )
