@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pipeline.config import Config, ParquetConfig
 from pipeline.errors import UsageError
 from pipeline.masking import masked
+from pipeline.words import by_code
 
 from .forecast_probe import Probe, Shards, WrittenFile, busiest_rows, probe
 from .job import before_the_start, prepare_jax
@@ -216,7 +217,7 @@ def _notes(config: Config, ledger: Ledger, found: Probe, bytes_out: int) -> list
     if tally.bad > most * tally.read:
         notes.append(
             f"{tally.bad:,} of the {tally.read:,} rows of the probe are bad "
-            f"({dict(tally.quarantined)}): a run with as many would end incomplete "
+            f"({by_code(tally.quarantined)}): a run with as many would end incomplete "
             f"(limits.max_bad_fraction={most:g})"
         )
     if found.failures:

@@ -146,7 +146,7 @@ def test_run_with_too_many_bad_rows_says_so(run, tmp_path, capsys):
     found = _status(tmp_path)
     assert (found["state"], found["shards"]["done"]) == ("incomplete", 4)
     text = _printed(found, capsys)
-    assert "9 of 400 rows are bad" in text
+    assert "9 of 400 rows are bad (9 nan), more than" in text
     assert "quarantined  9 nan" in text
 
 
