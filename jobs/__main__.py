@@ -3,11 +3,13 @@
 import ast
 import importlib
 import pkgutil
+import platform
 import sys
 from pathlib import Path
 
 import jobs
 from pipeline.errors import closest
+from pipeline.run.versions import versions
 
 from ._stopping import end_at_once
 
@@ -19,12 +21,17 @@ def job_names() -> list[str]:
 
 
 def _usage() -> str:
-    lines = ["usage: hyperdiag <job> [--help] [key=value ...]", "", "jobs:"]
+    lines = ["usage: hyperdiag <job> [--help] [key=value ...]; hyperdiag --version", "", "jobs:"]
     for name in job_names():  # parsed, not imported: a job's imports take their time
         source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
         document = ast.get_docstring(ast.parse(source)) or ""
         lines.append(f"  {name:10} {document.splitlines()[0]}")
     return "\n".join(lines)
+
+
+def _version() -> str:
+    first, *others = (f"{name} {version}" for name, version in versions().items())
+    return f"{first} (Python {platform.python_version()}, {', '.join(others)})"
 
 
 def main() -> None:
@@ -33,6 +40,9 @@ def main() -> None:
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
+        sys.exit(0)
+    if arguments[0] == "--version":
+        print(_version())
         sys.exit(0)
     name = arguments[0]
     if name not in job_names():

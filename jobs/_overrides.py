@@ -64,11 +64,7 @@ def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
         try:
             (override,) = OverridesParser.create().parse_overrides([text])
         except HydraException as error:
-            reason = str(error).splitlines()[0]
-            problems.append(
-                f"cannot read the override `{text}` ({reason}); values with '=', spaces or "
-                "commas need quotes: \"key='...'\""
-            )
+            problems.append(_unreadable(text, str(error).splitlines()[0]))
             continue
         if override.get_key_element().startswith("hydra"):
             continue
@@ -90,6 +86,17 @@ def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
     for override in values:
         problems += _value_problem(base, loader, config_name, override)
     return problems
+
+
+def _unreadable(text: str, reason: str) -> str:
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"`{text}` has no '=': write key=value"
+    why = "" if "Exception" in reason else f" ({reason})"  # the name of a class helps nobody
+    return (
+        f"cannot read the override `{text}`{why}; values with '=', spaces or other signs need "
+        f"quotes: \"{key}='{value}'\""
+    )
 
 
 def _is_group(loader: ConfigLoader, override: Override) -> bool:

@@ -12,6 +12,7 @@ from pipeline.console import plain_console
 from pipeline.errors import RunIncomplete
 from pipeline.masking import masked
 from pipeline.run.audit import Audit, audit
+from pipeline.words import counted
 
 from ._command import run
 
@@ -48,9 +49,8 @@ def task(composed: DictConfig) -> None:
     else:
         _print(found)
     if found.findings:
-        count = len(found.findings)
         raise RunIncomplete(
-            f"{masked(options.output.path)}: {count} finding{'s' if count > 1 else ''}"
+            f"{masked(options.output.path)}: {counted(len(found.findings), 'finding')}"
         )
 
 
@@ -64,12 +64,13 @@ def _print(found: Audit) -> None:
         say(f"wrong: {finding}")
     for note in found.notes:
         say(f"note: {note}")
-    say(f"{found.files:,} data files with {found.rows:,} rows read back, every page")
-    say(f"{found.compared:,} shards compared with their input, row by row")
+    rows = counted(found.rows, "row")
+    say(f"{counted(found.files, 'data file')} with {rows} read back, every page")
+    say(f"{counted(found.compared, 'shard')} compared with their input, row by row")
     if found.derived_again:
         say(
-            f"{found.derived_again:,} rows derived again in float64 by another method: largest "
-            f"error {found.largest_error:.1e} of an output's largest entry"
+            f"{counted(found.derived_again, 'row')} derived again in float64 by another method: "
+            f"largest error {found.largest_error:.1e} of an output's largest entry"
         )
     if not found.findings:
         say("all is as the manifest says")

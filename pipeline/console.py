@@ -1,8 +1,22 @@
 """Where words for people go: a terminal, or a file that has no width of its own."""
 
+import re
+import sys
+from typing import IO, cast
+
 from rich.console import Console
 
 _PLAIN_WIDTH = 110
+
+
+class _Trimmed:
+    """Standard output without the blanks that tables have at the ends of their lines."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(re.sub(r" +$", "", text, flags=re.MULTILINE))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 def plain_console(least_width: int = 0) -> Console:
@@ -11,6 +25,9 @@ def plain_console(least_width: int = 0) -> Console:
     A table that is wider than the terminal wraps; one that is cut loses numbers.
     """
     console = Console(highlight=False)
-    width = console.width if console.is_terminal else _PLAIN_WIDTH
+    width = console.width
+    if not console.is_terminal:
+        console = Console(highlight=False, file=cast(IO[str], _Trimmed()))
+        width = _PLAIN_WIDTH
     console.width = max(width, least_width)
     return console

@@ -97,9 +97,13 @@ def _find(target: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if f"{module_name}.".startswith(f"{error.name}."):
+            raise UsageError(
+                f"network.target: no module '{error.name}' (looked in the current folder and in "
+                f"Python's path) for {target}"
+            ) from error
         raise UsageError(
-            f"network.target: no module '{error.name}' (looked in the current folder and in "
-            f"Python's path) for {target}"
+            f"network.target: {module_name} imports {error.name}, which is not installed"
         ) from error
     except Exception as error:  # a user's module may raise anything while it is imported
         raise UsageError(

@@ -15,6 +15,7 @@ from pipeline.data.layout import ROW_INDEX, SOURCE_FILE
 from pipeline.data.shard import Shard, file_name
 from pipeline.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
 from pipeline.errors import HyperdiagError, InputError, UsageError, listed
+from pipeline.words import counted
 
 from .comparison import Comparison, tables, verifier_of
 from .inventory import Inventory
@@ -89,7 +90,7 @@ class _Auditor:
     def run(self, shards: int, rows: int) -> Audit:
         self._check_names()
         present = np.flatnonzero(self._inventory.files.size >= 0)
-        log.info("reading %s data files back", f"{present.size:,}")
+        log.info("reading %s back", counted(present.size, "data file"))
         places = np.linspace(0, present.size - 1, min(shards, present.size)).round().astype(int)
         total, good = self._read_all(set(present[places].tolist()))
         self._check_manifest(total)
@@ -184,13 +185,13 @@ class _Auditor:
         findings = []
         if not tally.derived + tally.bad + tally.filtered == tally.read == shard.rows:
             findings.append(
-                f"{name}: its counts do not add up to the {shard.rows} rows of its input"
+                f"{name}: its counts do not add up to the {counted(shard.rows, 'row')} of its input"
             )
         findings += self._pages(name, tally.derived, self._plan.layout.schema)
         name = f"{QUARANTINE}/{shard.file_name}"
         there = self._inventory.files.quarantine[shard.id]
         if tally.bad and not there:
-            findings.append(f"{name} is missing: {tally.bad} rows should be in it")
+            findings.append(f"{name} is missing: {counted(tally.bad, 'row')} should be in it")
         elif tally.bad:
             findings += self._pages(name, tally.bad, _PLACE)
         elif there:
@@ -208,7 +209,9 @@ class _Auditor:
                 rows += table.num_rows
         except (pa.ArrowException, OSError) as error:
             return [f"{name} cannot be read back: {str(error).splitlines()[0]}"]
-        return [] if rows == wanted else [f"{name} has {rows} rows; its shard should have {wanted}"]
+        if rows == wanted:
+            return []
+        return [f"{name} has {counted(rows, 'row')}; its shard should have {wanted}"]
 
     def _verifier(self, rows: int) -> Verifier | None:
         if rows == 0:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from pipeline.config import Config, ParquetConfig
 from pipeline.errors import UsageError
 from pipeline.masking import masked
+from pipeline.words import by_code
 
 from .forecast_probe import Probe, Shards, WrittenFile, busiest_rows, probe
 from .job import before_the_start, prepare_jax
@@ -217,7 +218,7 @@ def _notes(config: Config, ledger: Ledger, found: Probe, bytes_out: int) -> list
     if tally.bad_fraction > most:
         notes.append(
             f"{tally.bad:,} of the {tally.tried:,} rows of the probe are bad "
-            f"({dict(tally.quarantined)}): a run with as many would end incomplete "
+            f"({by_code(tally.quarantined)}): a run with as many would end incomplete "
             f"(limits.max_bad_fraction={most:g})"
         )
     if found.failures:

@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.console import plain_console
+from pipeline.words import counted
 
 from .forecast import FINISHED, LOCKED, OVERWRITE, REFUSED, RESUME, START, UPDATE
 from .progress import duration
@@ -33,11 +34,11 @@ def print_forecast(found: Mapping[str, Any]) -> None:
 
     how, given, output, work = (found[key] for key in ("method", "input", "output", "work"))
     line("network", f"{found['network']}, plan {found['plan']}")
-    tiles = f" in tiles of {how['tile']:,} rows" if how["tile"] else ""
+    tiles = f" in tiles of {counted(how['tile'], 'row')}" if how["tile"] else ""
     line("method", f"{how['method']}{tiles}, batches of {how['batch']:,}, {how['dtype']}")
-    rows = f"{given['rows']:,} rows of {len(given['columns']):,} columns"
-    files = f"{given['files']:,} files, {size(given['bytes'])}: " if given["path"] else "a design: "
-    line("input", files + rows)
+    rows = f"{counted(given['rows'], 'row')} of {counted(len(given['columns']), 'column')}"
+    files = f"{counted(given['files'], 'file')}, {size(given['bytes'])}"
+    line("input", f"{files if given['path'] else 'a design'}: {rows}")
     for file in given["bad_files"]:
         line("left out", f"{file['path']}: {file['reason']}")
     line("output", output["path"])
@@ -45,18 +46,20 @@ def print_forecast(found: Mapping[str, Any]) -> None:
     for change in output["changes"]:
         line("", change)
     if output["shards_done"]:
-        line("done", f"{output['rows_done']:,} rows in {output['shards_done']:,} shards")
+        done = counted(output["shards_done"], "shard")
+        line("done", f"{counted(output['rows_done'], 'row')} in {done}")
     if work["shards"]:
-        line("to do", f"{work['rows']:,} rows in {work['shards']:,} shards, {_sizes(given, work)}")
+        missing = f"{counted(work['rows'], 'row')} in {counted(work['shards'], 'shard')}"
+        line("to do", f"{missing}, {_sizes(given, work)}")
         bad = work["rows_quarantined"]
         if bad:
-            line("", f"about {bad:,} rows to quarantine")
+            line("", f"about {counted(bad, 'row')} to quarantine")
     probe = found["probe"]
     if probe:
         line(
             "probe",
-            f"{probe['rows']:,} rows in {duration(probe['seconds'])} with "
-            f"{_counted(probe['workers'])}: {probe['rows_per_s']:,.0f} rows/s",
+            f"{counted(probe['rows'], 'row')} in {duration(probe['seconds'])} with "
+            f"{counted(probe['workers'], 'worker')}: {probe['rows_per_s']:,.0f} rows/s",
         )
         line("memory", f"{size(probe['worker_bytes'])} for each worker")
     for note in found["notes"]:
@@ -84,10 +87,6 @@ def _times(found: Mapping[str, Any]) -> Table:
 def _sizes(given: Mapping[str, Any], work: Mapping[str, Any]) -> str:
     read = f"{size(work['bytes_in'])} in, " if given["path"] else ""
     return f"{read}about {size(work['bytes_out'])} out"
-
-
-def _counted(workers: int) -> str:
-    return f"{workers:,} worker{'s' if workers > 1 else ''}"
 
 
 def _money(cost: float) -> str:

@@ -19,6 +19,7 @@ from pipeline.data.store import is_passing
 from pipeline.errors import OutputError, RunIncomplete, UsageError
 from pipeline.log import about, name_run
 from pipeline.masking import masked, masked_text
+from pipeline.words import by_code, counted
 
 from .finish import Finish
 from .inventory import Inventory
@@ -125,10 +126,10 @@ def _fill(
         log.info("everything is done already: %s", masked(config.output.path))
         return manifest
     log.info(
-        "plan %s: %s rows in %s shards%s, to %s",
+        "plan %s: %s in %s%s, to %s",
         ledger.plan.digest,
-        f"{planned.rows:,}",
-        f"{inventory.shards:,}",
+        counted(planned.rows, "row"),
+        counted(inventory.shards, "shard"),
         f", {inventory.count:,} of them done before" if inventory.count else "",
         masked(config.output.path),
         extra=about(
@@ -187,8 +188,8 @@ def _work(
         work.workers = pool.workers
         work.start_seconds = time.monotonic() - started
         log.info(
-            "%d workers ready after %s",
-            *(work.workers, duration(work.start_seconds)),
+            "%s ready after %s",
+            *(counted(work.workers, "worker"), duration(work.start_seconds)),
             extra=about(workers=work.workers, seconds=round(work.start_seconds, 3)),
         )
         began = time.monotonic()
@@ -280,8 +281,8 @@ def _path(shard: Shard) -> str | None:
 def _check_bad_rows(config: Config, tally: Tally) -> None:
     if tally.bad_fraction > config.limits.max_bad_fraction:
         raise RunIncomplete(
-            f"{tally.bad:,} of {tally.tried:,} rows are bad ({dict(tally.quarantined)}), more than "
-            f"limits.max_bad_fraction={config.limits.max_bad_fraction:g}: look into "
+            f"{tally.bad:,} of {tally.tried:,} rows are bad ({by_code(tally.quarantined)}), more "
+            f"than limits.max_bad_fraction={config.limits.max_bad_fraction:g}: look into "
             f"{masked(below(config.output.path, QUARANTINE))}; a larger limit and the same command "
             "publish the run"
         )
@@ -289,8 +290,8 @@ def _check_bad_rows(config: Config, tally: Tally) -> None:
 
 def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, in_a_row: int) -> str:
     lines = [
-        f"shard {failed.shard.id} ({_where(failed.shard)}, {failed.attempts} attempts): "
-        f"{failed.cause}"
+        f"shard {failed.shard.id} ({_where(failed.shard)}, "
+        f"{counted(failed.attempts, 'attempt')}): {failed.cause}"
         for failed in failures[:5]
     ]
     more = f"\nand {len(failures) - 5} more" if len(failures) > 5 else ""
@@ -301,8 +302,8 @@ def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, in_a_row:
         else ""
     )
     return (
-        f"{len(failures)} of {inventory.shards} shards failed{early}; the others are kept, and the "
-        "same command tries these again:\n" + "\n".join(lines) + more
+        f"{len(failures)} of {counted(inventory.shards, 'shard')} failed{early}; the others are "
+        "kept, and the same command tries these again:\n" + "\n".join(lines) + more
     )
 
 

@@ -268,10 +268,17 @@ def plan_at(path: str) -> Plan:
         UsageError: if there is no run at the path.
         ValueError: if its plan is damaged.
     """
-    plan = Plan.load(resolve(path))
+    output = resolve(path)
+    plan = Plan.load(output)
     if plan is None:
-        raise UsageError(f"output.path {masked(path)} holds no run: there is no {RUN}/{_PLAN}")
+        raise UsageError(f"output.path {masked(path)} {no_run(output)}")
     return plan
+
+
+def no_run(output: Place) -> str:
+    """Return, as the end of a sentence, that a place holds no run, and what there is not."""
+    missing = f"{RUN}/{_PLAN}" if output.exists() else "such folder"
+    return f"holds no run: there is no {missing}"
 
 
 def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pipeline.masking import masked
 from pipeline.networks import Network
 
 from .inventory import files_in
-from .plan import encoded_schema
+from .plan import encoded_schema, no_run
 
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
@@ -100,7 +100,7 @@ def check_quarantine(path: str) -> None:
     output = resolve(path)
     if not (output / RUN / "plan.json").exists():
         raise UsageError(
-            f"dataset.path {masked(path)} holds no run: there is no {RUN}/plan.json; "
+            f"dataset.path {masked(path)} {no_run(output)}; "
             "dataset=quarantine takes the output folder of an earlier run"
         )
     if not files_in(output / QUARANTINE):

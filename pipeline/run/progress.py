@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipeline.log import about, is_json
+from pipeline.words import by_code, counted
 
 from .receipt import Receipt
 
@@ -61,13 +62,13 @@ class _Lines:
             return
         self._last = time.monotonic()
         log.info(
-            "%s of %s rows (%.0f%%), %s rows/s, %s left, %d workers, %s quarantined",
+            "%s of %s rows (%.0f%%), %s rows/s, %s left, %s, %s quarantined",
             f"{meter.rows:,}",
             f"{meter.total:,}",
             100 * meter.rows / max(meter.total, 1),
             f"{meter.rate:,.0f}",
             duration(meter.seconds_left),
-            meter.workers,
+            counted(meter.workers, "worker"),
             f"{meter.quarantined:,}",
             extra=about(
                 rows_done=meter.rows,
@@ -89,7 +90,7 @@ class _Bar:
     def show(self, meter: Meter) -> None:
         text = (
             f"{meter.rows:,} of {meter.total:,} rows · {meter.rate:,.0f} rows/s · "
-            f"{meter.workers} workers · {meter.quarantined:,} quarantined"
+            f"{counted(meter.workers, 'worker')} · {meter.quarantined:,} quarantined"
         )
         self._progress.update(self._task, completed=meter.rows, text=text)
 
@@ -109,10 +110,10 @@ def shown(meter: Meter) -> Iterator["_Lines | _Bar"]:
 def log_done(receipt: Receipt) -> None:
     """Log that a shard is done, for whoever wants to hear of each."""
     tally = receipt.tally
-    bad = f", {tally.bad:,} of them quarantined ({dict(tally.quarantined)})" if tally.bad else ""
+    bad = f", {tally.bad:,} of them quarantined ({by_code(tally.quarantined)})" if tally.bad else ""
     log.debug(
-        "shard %d done: %s rows read%s",
-        *(receipt.shard, f"{tally.read:,}", bad),
+        "shard %d done: %s read%s",
+        *(receipt.shard, counted(tally.read, "row"), bad),
         extra=about(
             shard=receipt.shard,
             rows_read=tally.read,

@@ -11,6 +11,7 @@ from pipeline.data.filesystem import Place, absolute, below, resolve
 from pipeline.data.sink import RUN, STAGED
 from pipeline.errors import UsageError
 from pipeline.masking import masked
+from pipeline.words import counted
 
 from .inventory import published_manifest, take_stock
 from .lock import is_locked
@@ -145,7 +146,7 @@ def print_status(found: dict[str, Any]) -> None:
     rate = found["rate"]
     if rate and rate["rows_per_s"]:
         left = max(rows["planned"] - rate["rows_done"], 0) / rate["rows_per_s"]
-        workers = f"{rate['workers']} worker{'s' if rate['workers'] != 1 else ''}"
+        workers = counted(rate["workers"], "worker")
         line("rate", f"{rate['rows_per_s']:,} rows/s with {workers}; {duration(left)} left")
     for shard, cause in found["failed"][:_FAILED_SHOWN]:
         line("failed", f"shard {shard}: {cause}")

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pipeline.console import plain_console
 from pipeline.data.layout import column_names, quantity_shape
+from pipeline.words import by_code, counted
 
 from .progress import duration
 from .receipt import TITLES
@@ -20,17 +21,18 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
     network, rows = manifest["network"], manifest["rows"]
     bad = sum(rows["quarantined"].values())
     console.print()
+    outputs, inputs = (counted(len(network[each]), each[:-1]) for each in ("outputs", "inputs"))
     console.print(
-        f"[bold]{escape(network['name'])}[/]: {_listed(manifest['outputs'])} of "
-        f"{len(network['outputs'])} outputs with respect to {len(manifest['directions'])} of "
-        f"{len(network['inputs'])} inputs, in {manifest['dtype']}, by {manifest['method']}",
+        f"[bold]{escape(network['name'])}[/]: {_listed(manifest['outputs'])} of {outputs} with "
+        f"respect to {len(manifest['directions'])} of {inputs}, in {manifest['dtype']}, by "
+        f"{manifest['method']}",
         soft_wrap=True,
     )
     console.print(_rows_line(rows, bad))
     console.print(_ranges(network["outputs"], manifest["outputs"], rows["ranges"]))
     if rows["verified"]:
         console.print(
-            f"{rows['verified']:,} rows compared with a float64 reference: largest error "
+            f"{counted(rows['verified'], 'row')} compared with a float64 reference: largest error "
             f"{rows['largest_error']:.1e} of an output's largest entry"
         )
     for warning in manifest["warnings"]:
@@ -38,17 +40,18 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
     seconds = manifest["seconds"]
     if seconds["work"]:
         console.print(
-            f"{seconds['rows']:,} rows in {duration(seconds['work'])} with "
-            f"{manifest['workers']} worker{'s' if manifest['workers'] > 1 else ''}: "
+            f"{counted(seconds['rows'], 'row')} in {duration(seconds['work'])} with "
+            f"{counted(manifest['workers'], 'worker')}: "
             f"{seconds['rows'] / seconds['work']:,.0f} rows/s "
             f"({duration(seconds['start'])} to start and compile before that)"
         )
     console.print(f"\nOutput: [bold]{escape(manifest['output'])}[/]", soft_wrap=True)
     if bad:
-        console.print(f"  quarantine/  {bad:,} rows with _error_code and _error_detail")
+        console.print(f"  quarantine/  {counted(bad, 'row')} with _error_code and _error_detail")
     console.print("  run/         plan.json, config.yaml, manifest.json")
     console.print(
-        f"  data/        {manifest['shards']} files, {_columns_line(manifest)}", markup=False
+        f"  data/        {counted(manifest['shards'], 'file')}, {_columns_line(manifest)}",
+        markup=False,
     )
     for line in _how_to_read(manifest["output"]):
         console.print(f"    {line}", soft_wrap=True, markup=False)
@@ -57,11 +60,10 @@ def print_summary(manifest: Mapping[str, Any]) -> None:
 def _rows_line(rows: Mapping[str, Any], bad: int) -> str:
     parts = [f"{rows['derived']:,} derived", f"{bad:,} quarantined"]
     if bad:
-        codes = ", ".join(f"{count:,} {code}" for code, count in rows["quarantined"].items())
-        parts[-1] += f" ({codes})"
+        parts[-1] += f" ({by_code(rows['quarantined'])})"
     if rows["filtered"]:
         parts.append(f"{rows['filtered']:,} filtered out")
-    line = f"{rows['read']:,} rows read: {', '.join(parts)}"
+    line = f"{counted(rows['read'], 'row')} read: {', '.join(parts)}"
     if rows["out_of_range"]:
         line += f"; {rows['out_of_range']:,} outside the trained ranges"
     return line
@@ -98,7 +100,7 @@ def _columns_line(manifest: Mapping[str, Any]) -> str:
         return f"columns {', '.join(columns)}"
     examples = (column_names(quantity, outputs, directions)[0] for quantity in shapes)
     count = sum(math.prod(shape) for shape in shapes.values())
-    return f"{count} computed columns such as {', '.join(examples)}"
+    return f"{counted(count, 'computed column')} such as {', '.join(examples)}"
 
 
 def _how_to_read(output: str) -> list[str]:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 import yaml
@@ -19,6 +20,13 @@ def test_command_with_a_misspelt_job_suggests_the_closest(hyperdiag):
     done = hyperdiag("dervie")
     assert done.returncode == 2
     assert "no job 'dervie' (closest: 'derive')" in done.stderr
+
+
+def test_version_is_that_of_the_package_and_of_what_it_stands_on(hyperdiag):
+    done = hyperdiag("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"hyperdiag {version('hyperdiag')} (Python 3.")
+    assert f"jax {version('jax')}" in done.stdout
 
 
 def test_help_shows_groups_and_every_key(hyperdiag):

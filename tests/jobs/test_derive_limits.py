@@ -17,7 +17,7 @@ def test_too_many_bad_rows_fail_the_run_and_keep_what_is_done(hyperdiag, tmp_pat
     command = ("derive", "network=chain", "dataset=parquet", "dataset.path=x.parquet")
     command += ("cluster=inline", "output.path=out")
     text = said(hyperdiag(*command), code=1)
-    assert "1 of 4 rows are bad ({'null': 1}), more than limits.max_bad_fraction=0.1" in text
+    assert "1 of 4 rows are bad (1 null), more than limits.max_bad_fraction=0.1" in text
     assert not (tmp_path / "out/_SUCCESS").exists()
     assert pq.read_table(tmp_path / "out/data").num_rows == 3
     said(hyperdiag(*command, "limits.max_bad_fraction=0.25"))

@@ -71,4 +71,4 @@ def test_status_of_a_run_at_work_and_after_its_end(number, state, hyperdiag, tmp
 def test_status_of_no_run_ends_with_a_message_and_exit_code_2(hyperdiag):
     done = hyperdiag("status", "output.path=nowhere")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "output.path nowhere holds no run: there is no run/plan.json" in done.stderr
+    assert "output.path nowhere holds no run: there is no such folder" in done.stderr

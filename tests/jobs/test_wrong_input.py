@@ -20,7 +20,12 @@ CASES = {
     "typo in a key": (["output.layuot=wide"], ["'output.layuot' (closest: 'output.layout')"]),
     "typo after +": (["+dataset.sed=1"], ["unknown key 'dataset.sed' (closest: 'dataset.seed')"]),
     "key of another option": (["dataset.path=x"], ["a key of dataset=parquet"]),
-    "word that is no override": (["derivve"], ["cannot read the override `derivve`"]),
+    "word that is no override": (["derivve"], ["`derivve` has no '=': write key=value"]),
+    "key and value apart": (["output.path", "o1"], ["2 problems", "`o1` has no '='"]),
+    "value without quotes": (
+        ["dataset.filter=spot>"],
+        ["cannot read the override `dataset.filter=spot>`; values", "\"dataset.filter='spot>'\""],
+    ),
     "unquoted equals sign": (["output.path=a=b=[c"], ["need quotes"]),
     "two typos": (
         ["derivatives.metod=taylor", "cluster.wrokers=2"],
@@ -70,6 +75,14 @@ CASES = {
     "pickled weights": ([*ROWS, "network.weights=pickled.npz"], ["not an .npz of plain arrays"]),
     "weights of another file type": ([*ROWS, "network.weights=rows.parquet"], ["not an .npz"]),
     "module that is not there": ([*PYTHON, "network.target=nope:f"], ["no module 'nope'"]),
+    "module that imports what is not there": (
+        [*PYTHON, "network.target=lacking:f"],
+        ["network.target: lacking imports nothing_there, which is not installed"],
+    ),
+    "module of a package that is not there": (
+        [*PYTHON, "network.target=nope.inner:f"],
+        ["no module 'nope' (looked in"],
+    ),
     "module that fails": ([*PYTHON, "network.target=broken:f"], ["importing broken failed: ZeroD"]),
     "target without a colon": ([*PYTHON, "network.target=mine.f"], ["package.module:builder"]),
     "builder that is not there": (
@@ -203,6 +216,7 @@ def folder(tmp_path_factory):
     w = {"W2": rng.normal(size=(3, 3)), "b1": np.zeros(3), "b2": np.zeros(3)}
     np.savez(path / "transposed.npz", W1=rng.normal(size=(5, 3)), **w)
     np.savez(path / "pickled.npz", W1=np.array([{}], dtype=object), **w)
+    (path / "lacking.py").write_text("import nothing_there.inner\n")
     (path / "broken.py").write_text("1 / 0\n")
     (path / "mine.py").write_text(
         "import jax\n"

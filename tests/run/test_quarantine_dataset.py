@@ -151,7 +151,7 @@ def test_column_named_by_hand_may_be_the_former_fault(run, tmp_path):
 @pytest.mark.parametrize(
     ("of", "to", "message"),
     [
-        ("frist", "second", r"frist holds no run: there is no run/plan\.json"),
+        ("frist", "second", "frist holds no run: there is no such folder"),
         ("first/quarantine", "second", "takes the output folder of an earlier run"),
         ("first", "first", "lies inside output.path"),
         ("first", "first/again", "lies inside dataset.path"),
