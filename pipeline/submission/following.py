@@ -25,6 +25,7 @@ _SHARE = 0.1
 _AWAY_SECONDS = 600.0  # a head node that is replaced
 _LOG_TRIES = 5  # of an ended job's log: its node may be gone
 _PENDING_SECONDS = 15.0  # before a person is told what a job waits for
+_RAYS_OWN = "Runtime env is setting up."  # opens each log, and tells nobody anything
 
 
 class Tail:
@@ -41,6 +42,7 @@ class Tail:
         self.code: int | None = None
         self._server, self._say = server, say
         self._printed = 0  # characters
+        self._lines = 0  # of the job's own
         self._began = time.monotonic()
         self._told: str | None = None
         self._failures = 0  # to read the log of a job that has ended
@@ -75,7 +77,7 @@ class Tail:
         if ended:
             self.code = _exit_code(job)
             # It never began; or Ray looks for its log in another folder than its node's.
-            untold = job.driver_exit_code is None or not self._printed
+            untold = job.driver_exit_code is None or not self._lines
             if untold and job.status.value == "FAILED":
                 for line in (job.message or "").splitlines():
                     self._say(masked(line))
@@ -90,7 +92,9 @@ class Tail:
         self._printed += len(new)
         if new:
             for line in new.removesuffix("\n").split("\n"):
-                self._say(line)
+                if not line.endswith(_RAYS_OWN):
+                    self._say(line)
+                    self._lines += 1
 
     def _tell_why_pending(self, job: JobDetails) -> None:
         if time.monotonic() - self._began > _PENDING_SECONDS and job.message != self._told:
