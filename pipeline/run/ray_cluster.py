@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import ray
+from ray._private import services
 from ray._private import utils as ray_utils
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -24,6 +25,8 @@ from .worker import SINGLE_THREADED
 log = logging.getLogger("hyperdiag")
 
 _KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
+# Ray's, named after another of its uses: how often `ray.init` asks the head node.
+_TRIES = "RAY_gcs_server_port_wait_time_s"
 _LOOK_SECONDS = 1.0  # between two looks at whether the cluster has grown
 
 
@@ -161,7 +164,7 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         _knock(address)
-        with _masked_entrypoint():
+        with _masked_entrypoint(), _one_try():
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
@@ -191,8 +194,23 @@ def _masked_entrypoint() -> Iterator[None]:
         ray_utils.get_entrypoint_name = original
 
 
+@contextmanager
+def _one_try() -> Iterator[None]:
+    """Let Ray ask a head node once, for half a minute, not twenty times, unless told otherwise."""
+    if _TRIES in os.environ:
+        yield
+        return
+    os.environ[_TRIES] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_TRIES]
+
+
 def _knock(address: str) -> None:
-    """Raise OSError where nobody listens: Ray itself would go on trying for minutes."""
+    """Raise OSError where nobody listens: Ray itself would go on trying for a while."""
+    if "://" not in address:  # Ray has its own ideas of `auto` and of 127.0.0.1
+        address = services.canonicalize_bootstrap_address(address) or address
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()

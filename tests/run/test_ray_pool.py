@@ -1,5 +1,6 @@
 """Real workers on a real cluster, really killed."""
 
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
+from ray._private.services import resolve_ip_for_localhost
 
 from pipeline.errors import RunIncomplete, UsageError
 from pipeline.run.job import derive
@@ -139,6 +141,24 @@ def test_gpus_that_the_cluster_lacks_are_refused(configure, rows, on_cluster):
                 *(*on_cluster, "cluster.gpus_per_worker=2"),
             )
         )
+
+
+def test_address_that_ray_turns_into_another_is_tried_there(configure, rows):
+    """Somebody listens on 127.0.0.1, nobody on the address of this machine that Ray would take."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        if resolve_ip_for_localhost("127.0.0.1") == "127.0.0.1":
+            pytest.skip("this machine has no other address")
+        began = time.monotonic()
+        with pytest.raises(UsageError, match=rf"no Ray cluster at {address} .*refused"):
+            derive(
+                *configure(
+                    *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                    *("cluster=existing", f"cluster.address={address}"),
+                    *("derivatives.method=hyperdual", "derivatives.tile=8"),
+                )
+            )
+        assert time.monotonic() - began < 10  # Ray asks for forty seconds at least
 
 
 def test_cluster_that_is_not_there_is_refused(configure, rows):
