@@ -27,6 +27,7 @@ log = logging.getLogger("hyperdiag")
 _KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
 # Ray's, named after another of its uses: how often `ray.init` asks the head node.
 _TRIES = "RAY_gcs_server_port_wait_time_s"
+_GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # JAX's
 _LOOK_SECONDS = 1.0  # between two looks at whether the cluster has grown
 
 
@@ -148,10 +149,14 @@ def resources(cluster: ClusterConfig) -> dict[str, Any]:
     """Return what a worker needs, and the environment that JAX starts in."""
     each = cluster.gpus_per_worker
     platforms = {"JAX_PLATFORMS": "cuda,cpu" if each else "cpu"}
+    memory = {}
+    if 0 < each < 1 and _GPU_SHARE not in os.environ:
+        # JAX takes three quarters of a GPU otherwise, for the first worker that comes.
+        memory = {_GPU_SHARE: f"{0.9 * each:.4g}"}
     return {
         "num_cpus": 1,
         "num_gpus": each,
-        "runtime_env": {"env_vars": platforms | SINGLE_THREADED},
+        "runtime_env": {"env_vars": platforms | memory | SINGLE_THREADED},
     }
 
 

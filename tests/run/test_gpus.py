@@ -1,11 +1,13 @@
 """Workers on GPUs, as far as a machine without one can tell: Ray believes in one it is told of."""
 
+import os
+
 import pytest
 import ray
 
 from pipeline.config import ClusterConfig
 from pipeline.errors import UsageError
-from pipeline.run.ray_cluster import check_room, room_for
+from pipeline.run.ray_cluster import check_room, resources, room_for
 
 
 @pytest.fixture
@@ -26,3 +28,15 @@ def test_room_is_what_cores_and_gpus_both_allow(joined):
         check_room(_cluster(gpus_per_worker=0.1, workers=3))
     with pytest.raises(UsageError, match=r"=2 with 1 GPU each: the cluster has GPUs for 1"):
         check_room(_cluster(gpus_per_worker=1, workers=2))
+
+
+def test_workers_that_share_a_gpu_share_its_memory_unless_told_otherwise(joined, monkeypatch):
+    name = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+    monkeypatch.delenv(name, raising=False)
+    told = ray.remote(lambda: os.environ.get(name))
+    half, whole = (
+        told.options(**resources(_cluster(gpus_per_worker=gpus))).remote() for gpus in (0.5, 1)
+    )
+    assert ray.get([half, whole]) == ["0.45", None]
+    monkeypatch.setenv(name, "0.2")
+    assert name not in resources(_cluster(gpus_per_worker=0.5))["runtime_env"]["env_vars"]
