@@ -12,7 +12,7 @@ from pipeline.own_process import NoAnswer, answer, ask
 
 from .own_modules import own_modules
 from .plan import Settings
-from .worker import SINGLE_THREADED
+from .worker import SINGLE_THREADED, check_device
 
 _MOST_SECONDS = 300.0
 
@@ -42,6 +42,7 @@ def chosen_method(
         "method": how.method,
         "tile": how.tile,
         "dtype": how.dtype,
+        "device": device,
         "pin": config.cluster.pin and device == "cpu",
     }
     before = _frozen_before(earlier, network, job, device)
@@ -58,13 +59,18 @@ def chosen_method(
         from .ray_cluster import on_cluster  # late: without Ray, inline still works
 
         return Choice(*on_cluster(config.cluster, measure, job, own_modules(config)))
-    return _in_process(job, device)
+    return _in_process(job)
 
 
 def measure(job: Mapping[str, Any]) -> list[Any]:
-    """Build the network here and time its candidates; return method and tile."""
+    """Build the network here and time its candidates; return method and tile.
+
+    Raises:
+        HyperdiagError: if there is not the device that the run is for.
+    """
     if job["pin"]:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    check_device(job["device"])  # which starts JAX
     network = build_network(dict(job["network"]), job["dtype"])
     choice = _choose(network, job)
     assert choice is not None
@@ -106,9 +112,9 @@ def _frozen_before(
     return choice if same and fits else None
 
 
-def _in_process(job: Mapping[str, Any], device: str) -> Choice:
+def _in_process(job: Mapping[str, Any]) -> Choice:
     """Time in a process like a worker's, on this machine."""
-    platforms = "cpu" if device == "cpu" else "cuda,cpu"
+    platforms = "cpu" if job["device"] == "cpu" else "cuda,cpu"
     failure = f"derivatives.method={job['method']}: timing it failed"
     mend = "give method and tile, such as derivatives.method=hyperdual derivatives.tile=32"
     environment = {**SINGLE_THREADED, "JAX_PLATFORMS": platforms}

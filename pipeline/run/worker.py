@@ -48,13 +48,14 @@ class Worker:
         output_path: the output folder.
 
     Raises:
-        HyperdiagError: if the network that is built here is not the one that was planned.
+        HyperdiagError: if the network that is built here, or the device, is not as planned.
     """
 
     def __init__(self, plan: Plan, output_path: str):
         self.plan = plan
         self.output = resolve(output_path)
         network, how = plan.settings["network"], plan.settings["derivatives"]
+        check_device(how["device"])
         built = build_network(plan.network, how["dtype"])
         if built.digest != network["digest"]:
             raise HyperdiagError(
@@ -230,6 +231,20 @@ class Worker:
                 output = self.plan.layout.outputs[position]
                 details[row] = f"{TITLES[quantity]} of '{output}'{by} is {flat[row, entry]}"
             faults.add(bad, Fault.NON_FINITE_RESULT, details)
+
+
+def check_device(planned: str) -> None:
+    """Check that JAX computes here on the kind of device that was planned.
+
+    Raises:
+        HyperdiagError: if not: without CUDA it takes the CPU, and says nothing.
+    """
+    here = jax.default_backend()
+    if here != planned:
+        raise HyperdiagError(
+            f"the run is planned for a {planned}, but JAX has only a {here} here: install JAX with "
+            "CUDA where the workers run, or take cluster.gpus_per_worker=0"
+        )
 
 
 class _Sample:

@@ -61,7 +61,7 @@ def test_changed_run_does_not_take_over_what_was_frozen(changed, tmp_path, confi
     assert tile == 5 or changed != "derivatives.tile=5"
 
 
-def _job(inputs=("a",), method="auto", pin=False):
+def _job(inputs=("a",), method="auto", pin=False, device="cpu"):
     """What is timed: the network that `mine.py` in the current folder builds."""
     return {
         "network": {"name": "python", "target": "mine:build", "inputs": list(inputs)},
@@ -69,6 +69,7 @@ def _job(inputs=("a",), method="auto", pin=False):
         "method": method,
         "tile": None,
         "dtype": "float32",
+        "device": device,
         "pin": pin,
     }
 
@@ -87,7 +88,7 @@ def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatc
     )
     job = _job(inputs=["a", "b"], pin=True)
     monkeypatch.chdir(tmp_path)
-    choice = tuning._in_process(job, "cpu")
+    choice = tuning._in_process(job)
     assert choice.method in METHODS
     (kept,) = (tmp_path / "cache/tuning").iterdir()
     assert json.loads(kept.read_text())["method"] == choice.method
@@ -97,7 +98,13 @@ def test_timing_that_fails_says_why_and_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("def build():\n    raise OSError('no weights here')\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"method=auto: timing it failed: .*no weights here; give"):
-        tuning._in_process(_job(), "cpu")
+        tuning._in_process(_job())
+
+
+def test_timing_without_the_device_says_so_and_times_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="planned for a gpu, but JAX has only a cpu here"):
+        tuning._in_process(_job(device="gpu"))
 
 
 def test_timing_that_never_ends_is_given_up(tmp_path, monkeypatch):
@@ -105,7 +112,7 @@ def test_timing_that_never_ends_is_given_up(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuning, "_MOST_SECONDS", 4.0)
     with pytest.raises(UsageError, match=r"method=hyperdual: timing it failed: no answer in 4 s"):
-        tuning._in_process(_job(method="hyperdual"), "cpu")
+        tuning._in_process(_job(method="hyperdual"))
 
 
 def test_timing_on_a_running_cluster_is_a_task_there(ray_address, configure, tmp_path, forgetful):

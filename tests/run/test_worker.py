@@ -133,6 +133,14 @@ def test_worker_that_builds_another_network_refuses(worker):
         Worker(replace(made.plan, settings=other), "out")
 
 
+def test_worker_without_the_device_that_was_planned_refuses(worker):
+    made = worker(pa.table({"a": [1.0], "b": [1.0]}))
+    settings = made.plan.settings
+    other = {**settings, "derivatives": {**settings["derivatives"], "device": "gpu"}}
+    with pytest.raises(HyperdiagError, match=r"planned for a gpu, .* only a cpu here: install JAX"):
+        Worker(replace(made.plan, settings=other), "out")
+
+
 def test_derive_of_a_file_that_changed_fails_by_name(worker, tmp_path):
     made = worker(pa.table({"a": [1.0], "b": [1.0]}))
     (shard,) = made.plan.shards()
