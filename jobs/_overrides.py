@@ -140,6 +140,8 @@ def _value_problem(
         if key.startswith(f"{free}.") and not override.is_add():
             inside = key.removeprefix(f"{free}.")
             return [f"give {free} as a whole: '{free}={{{inside}: ..., ...}}'"]
+    if override.is_force_add() and key.partition(".")[0] not in base:
+        return []  # a section that is new here: who reads it knows its keys
     node: Any = base
     path: list[str] = []
     for part in key.split("."):

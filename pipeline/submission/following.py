@@ -25,7 +25,8 @@ _SHARE = 0.1
 _AWAY_SECONDS = 600.0  # a head node that is replaced
 _LOG_TRIES = 5  # of an ended job's log: its node may be gone
 _PENDING_SECONDS = 15.0  # before a person is told what a job waits for
-_RAYS_OWN = "Runtime env is setting up."  # opens each log, and tells nobody anything
+# Lines with which Ray opens each log, and which tell nobody anything.
+_RAYS_OWN = ("Runtime env is setting up.", "Running entrypoint for job ")
 
 
 class Tail:
@@ -92,7 +93,7 @@ class Tail:
         self._printed += len(new)
         if new:
             for line in new.removesuffix("\n").split("\n"):
-                if not line.endswith(_RAYS_OWN):
+                if not any(words in line for words in _RAYS_OWN):
                     self._say(line)
                     self._lines += 1
 

@@ -87,7 +87,7 @@ def test_python_missing_module_is_named():
 
 
 def test_python_module_that_a_module_imports_is_named_if_missing(module):
-    with pytest.raises(UsageError, match="no module 'not_installed_here'"):
+    with pytest.raises(UsageError, match="imports not_installed_here, which is not installed"):
         build(f"{module('import not_installed_here')}:make")
 
 

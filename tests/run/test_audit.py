@@ -152,5 +152,8 @@ def test_network_that_nothing_can_check_is_a_note(tmp_path, configure):
 
 
 def test_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="holds no run: there is no such folder"):
+        audit_of(tmp_path)
+    (tmp_path / "out").mkdir()
     with pytest.raises(UsageError, match=r"holds no run: there is no run/plan\.json"):
         audit_of(tmp_path)

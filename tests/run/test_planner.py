@@ -97,8 +97,8 @@ def test_sizes_follow_from_the_derivatives_of_a_row(configure):
 
 
 @pytest.mark.parametrize(("tile", "batch"), [(8, 32), (24, 48), (100, 100)])
-def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure):
-    named = ["derivatives.method=hyperdual", f"derivatives.tile={tile}"]
+def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure, tmp_path):
+    named = ["derivatives.method=hyperdual", f"derivatives.tile={tile}", f"output.path={tmp_path}"]
     plan = make_plan(configure("dataset.rows=25", *named)[0]).plan
     assert plan.settings["derivatives"]["batch"] == batch
 
