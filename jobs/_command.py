@@ -21,7 +21,7 @@ from pipeline.networks import network_names, network_options
 from pipeline.run.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from pipeline.run.stoppable import Stoppable
 
-from ._overrides import check_overrides
+from ._overrides import HYDRA, check_overrides
 from ._stopping import ending_when_stopped
 from ._sweep import mask_record
 
@@ -72,7 +72,7 @@ def _run(
         code = max(code, _guarded(partial(_logging, task, config), stoppable))
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
-    wrapped = hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name=config_name)
+    wrapped = hydra.main(version_base=HYDRA, config_path=str(CONFIG_DIR), config_name=config_name)
     try:
         wrapped(composed)()
     except SystemExit as stop:  # Hydra has printed what went wrong

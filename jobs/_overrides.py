@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
+from hydra import compose, version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from pipeline.errors import closest
 
+HYDRA = "1.3"  # whose rules the configuration keeps
 # Their keys are the user's, so Hydra knows none of them.
 _FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges")
 
@@ -40,6 +41,7 @@ def check_overrides(config_dir: Path, config_name: str, arguments: Sequence[str]
         return []  # they print something and stop, whatever the overrides
     if asked.config_path:
         return []  # a configuration of which nothing is known
+    version.setbase(HYDRA)  # as `hydra.main` does, later
     search = create_config_search_path(str(config_dir))
     if asked.config_dir:
         own = Path(asked.config_dir).absolute()

@@ -134,9 +134,13 @@ def _is_parquet(path: str) -> bool:
     return path.lower().endswith(_ENDINGS)
 
 
-def would_match(pattern: str, path: str) -> bool:
-    """Return whether a glob would find a file of this path, were it there."""
-    return _matcher(pattern)(path) and not _hidden(path, _fixed(pattern))
+def would_match(pattern: Place, file: Place) -> bool:
+    """Return whether a glob would find a file, given by its real path, were it there."""
+    base = pattern._replace(path=_fixed(pattern.path))
+    wildcards = str(PurePosixPath(pattern.path).relative_to(base.path))
+    real = base.real()
+    below = file.path.removeprefix(real.path).strip("/")
+    return real.contains(file) and _matcher(wildcards)(below) and not _hidden(below, "")
 
 
 def _fixed(pattern: str) -> str:

@@ -97,6 +97,8 @@ def _find(target: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
+        if error.name is None:  # raised by the module itself, with a sentence of its own
+            raise UsageError(f"network.target: importing {module_name} failed: {error}") from error
         if f"{module_name}.".startswith(f"{error.name}."):
             raise UsageError(
                 f"network.target: no module '{error.name}' (looked in the current folder and in "

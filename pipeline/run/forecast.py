@@ -65,7 +65,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> dict[str, A
         planned = make_plan(config)
         plan = planned.plan
         ledger = Ledger(config.output.path, plan)
-        output = _output(config, ledger)
+        output = _output(config, planned, ledger)
         seconds = {
             "launch": launch_seconds,
             "planning": time.monotonic() - began - planned.tuning_seconds,
@@ -100,7 +100,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> dict[str, A
     }
 
 
-def _output(config: Config, ledger: Ledger) -> dict[str, Any]:
+def _output(config: Config, planned: Planned, ledger: Ledger) -> dict[str, Any]:
     """Return what would become of the output folder, and why."""
     found: dict[str, Any] = {
         "path": masked(ledger.path),
@@ -121,7 +121,7 @@ def _output(config: Config, ledger: Ledger) -> dict[str, Any]:
     found |= {"shards_done": inventory.count, "rows_done": inventory.tally.read}
     if config.output.mode == "overwrite":
         state = OVERWRITE
-    elif ledger.up_to_date() is not None:
+    elif ledger.up_to_date(bad_files(planned)) is not None:
         state = FINISHED
     else:
         state = UPDATE if found["changes"] else RESUME

@@ -119,9 +119,8 @@ def _fill(
     config: Config, planned: Planned, ledger: Ledger, started: float, stoppable: Stoppable
 ) -> dict[str, Any]:
     inventory = ledger.inventory
-    manifest = ledger.up_to_date()
-    # Files that were left out are no part of the plan, and may have come or gone since.
-    if manifest is not None and manifest["bad_files"] == bad_files(planned):
+    manifest = ledger.up_to_date(bad_files(planned))
+    if manifest is not None:
         _check_bad_rows(config, inventory.tally)
         log.info("everything is done already: %s", masked(config.output.path))
         return manifest

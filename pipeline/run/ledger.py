@@ -182,13 +182,19 @@ class Ledger:
         """Return whether there is a plan in the folder, this one or another."""
         return (self.output / RUN / "plan.json").exists()
 
-    def up_to_date(self) -> dict[str, Any] | None:
-        """Return the manifest if just this plan was published here, and all of it is there."""
+    def up_to_date(self, bad_files: list[dict[str, str]] | None = None) -> dict[str, Any] | None:
+        """Return the manifest if just this plan was published here, and all of it is there.
+
+        Args:
+            bad_files: that were left out, which are no part of the plan; None: whichever.
+        """
         manifest = published_manifest(self.output)
         inventory = self.inventory
         whole = inventory.count == inventory.shards
         whole &= not (inventory.files.staged & inventory.done).any()
-        return manifest if manifest and whole and manifest["plan"] == self.plan.digest else None
+        if manifest is None or not whole or manifest["plan"] != self.plan.digest:
+            return None
+        return manifest if bad_files in (None, manifest["bad_files"]) else None
 
     @_touching_the_output
     def begin(self) -> None:

@@ -151,9 +151,7 @@ def check_listing(config: Config, listing: Listing) -> None:
             f"output.path {masked(config.output.path)} lies inside dataset.path: the next run "
             "would read it as input; put it elsewhere"
         )
-    elif source.filesystem == output.filesystem and any(
-        would_match(source.path, (output / name / file_name(0)).path) for name in (DATA, QUARANTINE)
-    ):
+    elif any(would_match(source, output / name / file_name(0)) for name in (DATA, QUARANTINE)):
         problems.add(
             f"dataset.path {masked(dataset.path)} also matches what is written to output.path "
             f"{masked(config.output.path)}: the next run would read it as input; put it elsewhere"

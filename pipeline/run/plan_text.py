@@ -11,12 +11,11 @@ from pipeline.data.faults import Fault
 from pipeline.data.parquet import ParquetSource
 from pipeline.data.parquet_listing import Listing
 from pipeline.data.points import PointColumns
-from pipeline.data.shard import Shard
 from pipeline.errors import InputError, Problems
 from pipeline.masking import masked
 from pipeline.networks import Network
 
-_ROWS = 1000  # of each shard that is looked into
+_ROWS = 1000  # that are looked at together
 
 
 def check_text(
@@ -34,10 +33,8 @@ def check_text(
         UsageError: naming each column without one.
     """
     dataset = config.dataset
-    if (
-        section is None or config.limits.max_bad_fraction >= 1
-    ):  # who allows all to be bad may have it
-        return
+    if section is None or config.limits.max_bad_fraction >= 1:
+        return  # who allows all to be bad may have it
     if not isinstance(dataset, ParquetConfig) or dataset.name == "quarantine":
         return  # of rows that could not be read, many may be as they were
     texts = PointColumns(network.inputs, **section["points"]).of_text(listing.schema)
@@ -54,11 +51,10 @@ def check_text(
         limit=dataset.limit,
         shard_rows=section["shard_rows"],
     )
-    tables = list(_some(source))
     problems = Problems()
     for text in texts:
-        words = [word for table in tables for word in _faults(text, table)]
-        if words and all(code == Fault.NOT_A_NUMBER for code, _ in words):
+        looked, first = _unless_a_number(text, source)
+        if looked:
             (column,) = text.columns
             rename = (
                 ""
@@ -67,10 +63,21 @@ def check_text(
             )
             problems.add(
                 f"column '{column}' of dataset {masked(dataset.location)} is text, and none of "
-                f"{len(words):,} values looked at is a number: {words[0][1]}"
-                f"{'' if text.vector else rename}"
+                f"{looked:,} values looked at is a number: {first}"
+                f"{rename}, or derive the rest all the same with limits.max_bad_fraction=1"
             )
     problems.check()
+
+
+def _unless_a_number(text: PointColumns, source: ParquetSource) -> tuple[int, str]:
+    """Return how many values were looked at and what is wrong with the first; 0 if one is right."""
+    looked, first = 0, ""
+    for table in _some(source):
+        for code, said in _faults(text, table):
+            if code != Fault.NOT_A_NUMBER:
+                return 0, ""
+            looked, first = looked + 1, first or said
+    return looked, first
 
 
 def _some(source: ParquetSource) -> Iterator[pa.Table]:
@@ -79,14 +86,9 @@ def _some(source: ParquetSource) -> Iterator[pa.Table]:
     wanted = {0, count // 2, count - 1}
     for place, shard in enumerate(source.shards()):
         if place in wanted:
-            yield from _first_rows(source, shard)
-
-
-def _first_rows(source: ParquetSource, shard: Shard) -> Iterator[pa.Table]:
-    with suppress(InputError):  # is said where it is derived
-        rows = next(source.read(shard, _ROWS), None)
-        if rows is not None:
-            yield rows.table
+            with suppress(InputError):  # is said where it is derived
+                for rows in source.read(shard, _ROWS):
+                    yield rows.table
 
 
 def _faults(text: PointColumns, table: pa.Table) -> Iterator[tuple[Fault | None, str]]:

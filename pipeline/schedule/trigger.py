@@ -12,6 +12,8 @@ from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from pipeline.words import counted
+
 _FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 # What some crontabs can read too, and how it is written here.
@@ -116,7 +118,7 @@ def cron_trigger(text: str, timezone: ZoneInfo) -> BaseTrigger:
     if text.lower() in NICKNAMES:
         raise ValueError(f"write {NICKNAMES[text.lower()]}")
     if len(fields) not in (5, 6):
-        count = f"{len(fields)} field{'' if len(fields) == 1 else 's'}"
+        count = counted(len(fields), "field")
         raise ValueError(f"has {count}, not five (or six, the first for seconds)")
     values = dict(zip(_FIELDS, fields if len(fields) == 6 else ["0", *fields], strict=True))
     weekdays = _weekdays(values.pop("day_of_week"))

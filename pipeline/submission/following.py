@@ -164,6 +164,8 @@ def _prefixed(say: Callable[[str], None], name: str) -> Callable[[str], None]:
 
 def how_to_go_on(server: Server, names: Sequence[str]) -> str:
     """Return how to follow jobs that go on, and how to stop them."""
+    if not names:
+        return "Nothing was submitted"
     commands = [
         f"  hyperdiag submit submit.address={masked(server.address)} submit.id={name} "
         f"submit.action={action}"

@@ -93,7 +93,11 @@ def test_python_module_that_a_module_imports_is_named_if_missing(module):
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("1 / 0", "failed: ZeroDivisionError"), ("def (", "failed: SyntaxError")],
+    [
+        ("1 / 0", "failed: ZeroDivisionError"),
+        ("def (", "failed: SyntaxError"),
+        ("raise ModuleNotFoundError('get it first')", "failed: get it first"),
+    ],
 )
 def test_python_module_that_fails_at_import_is_refused(module, source, message):
     with pytest.raises(UsageError, match=message):
