@@ -54,7 +54,7 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
     if not infos:
         what = "no file matches"
         if is_data is _is_parquet:
-            what = "no Parquet file (*.parquet, *.pq) in"
+            what = "no Parquet file (*.parquet, *.parq, *.pq) in"
         raise UsageError(f"dataset.path: {what} {masked(path)}")
     return base, sorted(infos, key=lambda info: info.path)
 

@@ -85,10 +85,14 @@ def bad_files(planned: Planned) -> list[dict[str, str]]:
     return [file._asdict() for file in planned.bad_files]
 
 
+def _left_out(planned: Planned) -> list[str]:
+    return [f"left out: {file.path}: {file.reason}" for file in planned.bad_files]
+
+
 def warn_of_bad_files(planned: Planned) -> None:
     """Log the first of the files that were left out."""
-    for file in planned.bad_files[:_BAD_FILES_SHOWN]:
-        log.warning("left out: %s: %s", file.path, file.reason)
+    for line in _left_out(planned)[:_BAD_FILES_SHOWN]:
+        log.warning("%s", line)
     more = len(planned.bad_files) - _BAD_FILES_SHOWN
     if more > 0:
         log.warning("left out: %d more, which run/manifest.json names", more)
@@ -143,9 +147,7 @@ def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
             "largest there (saturated activations, cancelling terms): take "
             "derivatives.dtype=float64 for more digits"
         )
-    for file in planned.bad_files:
-        warnings.append(f"left out: {file.path}: {file.reason}")
-    return warnings
+    return warnings + _left_out(planned)
 
 
 def _of_work(work: Work, batch: int) -> list[str]:

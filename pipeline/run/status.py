@@ -53,7 +53,7 @@ def status(path: str) -> dict[str, Any]:
     one is under way or was interrupted, and in `manifest` unless the run was published.
 
     Raises:
-        UsageError: if there is no run at the path.
+        UsageError: if there is no run at the path, or it cannot be read for now.
     """
     output = resolve(path)
     for _ in range(_LOOKS - 1):

@@ -36,10 +36,10 @@ def test_row_group_of_two_million_rows_keeps_memory_small(tmp_path):
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    said = subprocess.check_output(
+    printed = subprocess.check_output(
         [sys.executable, "-c", script, *command], cwd=tmp_path, text=True
     )
-    assert int(said.splitlines()[-1]) < 1_000_000  # KiB
+    assert int(printed.splitlines()[-1]) < 1_000_000  # KiB
     assert ds.dataset(tmp_path / "out/data").count_rows() == 2_000_000
 
 
@@ -49,5 +49,5 @@ def test_inline_never_imports_ray(tmp_path):
         "import atexit; atexit.register(lambda: print('ray' in sys.modules))\n"
         "from jobs.derive import main; main()"
     )
-    said = subprocess.check_output([sys.executable, "-c", script], cwd=tmp_path, text=True)
-    assert said.splitlines()[-1] == "False"
+    printed = subprocess.check_output([sys.executable, "-c", script], cwd=tmp_path, text=True)
+    assert printed.splitlines()[-1] == "False"
