@@ -7,9 +7,9 @@ import platform
 import sys
 from pathlib import Path
 
-import jobs
-from pipeline.errors import closest
-from pipeline.run.versions import versions
+from hyperdiag import jobs
+from hyperdiag.messages.errors import closest
+from hyperdiag.run.plan.versions import versions
 
 from ._stopping import end_at_once
 
@@ -50,7 +50,7 @@ def main() -> None:
         print(_usage(), file=sys.stderr)
         sys.exit(2)
     sys.argv = [f"hyperdiag {name}", *arguments[1:]]
-    importlib.import_module(f"jobs.{name}").main()
+    importlib.import_module(f"hyperdiag.jobs.{name}").main()
 
 
 if __name__ == "__main__":

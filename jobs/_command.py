@@ -11,15 +11,14 @@ from pathlib import Path
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
+from hyperdiag.config.schema import load_section
+from hyperdiag.messages.errors import HyperdiagError, UsageError
+from hyperdiag.messages.log import LogConfig, set_up
+from hyperdiag.networks import network_names, network_options
+from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
+from hyperdiag.process.signals import Stoppable
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
-
-from pipeline.config import load_section
-from pipeline.errors import HyperdiagError, UsageError
-from pipeline.log import LogConfig, set_up
-from pipeline.networks import network_names, network_options
-from pipeline.run.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
-from pipeline.run.stoppable import Stoppable
 
 from ._overrides import HYDRA, check_overrides
 from ._stopping import ending_when_stopped
@@ -28,7 +27,7 @@ from ._sweep import mask_record
 log = logging.getLogger("hyperdiag")
 
 # In the repository a link to the top-level folder; installed, a copy of it.
-CONFIG_DIR = Path(__file__).parent / "conf"
+CONFIG_DIR = Path(__file__).parents[1] / "conf"
 
 
 def run(

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from pipeline.run.exit_codes import exit_code
-from pipeline.run.stoppable import Stoppable, Stopped
+from hyperdiag.process.exit_codes import exit_code
+from hyperdiag.process.signals import Stoppable, Stopped
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.submission.package import read_letter
 from omegaconf import DictConfig, open_dict
-
-from pipeline.errors import UsageError
-from pipeline.submission.parcel import read_letter
 
 from . import derive
 from ._command import USAGE, run
@@ -20,7 +19,7 @@ def task(composed: DictConfig) -> None:
 
 
 def main() -> None:
-    """Derive, in what `pipeline.submission.start` found to be the expected environment."""
+    """Derive, in what `hyperdiag.submission.bootstrap` found to be the expected environment."""
     try:
         letter = read_letter(Path.cwd())
     except UsageError as error:

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from hyperdiag.config.redacted import kept_values
 from omegaconf import DictConfig, OmegaConf
-
-from ._kept import kept_values
 
 # Of the sweep that this process is at.
 _record: Path | None = None

@@ -11,10 +11,7 @@ from typing import Annotated, Any, Literal
 import jax
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
-
-from pipeline.bench import (
+from hyperdiag.bench import (
     assemble,
     choose_rivals,
     choose_subjects,
@@ -23,11 +20,13 @@ from pipeline.bench import (
     print_report,
     run_race,
 )
-from pipeline.config import load_section
-from pipeline.console import plain_console
-from pipeline.data.filesystem import absolute, is_uri
-from pipeline.errors import UsageError
-from pipeline.run.worker import SINGLE_THREADED
+from hyperdiag.config.schema import load_section
+from hyperdiag.data.filesystem import absolute, is_uri
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.run.workers.worker import SINGLE_THREADED
+from omegaconf import DictConfig, open_dict
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from ._command import run
 
@@ -62,7 +61,7 @@ def task(composed: DictConfig) -> None:
         options = load_section(BenchConfig, composed.pop("bench"), "bench.")
     _refuse_unheeded(options.subject)
     if options.subject == "job":
-        from ._bench_job import bench_job  # late: the kernels need no workers
+        from hyperdiag.bench.whole_job import bench_job  # late: the kernels need no workers
 
         bench_job(composed, options.repeats, options.plain_ray_data)
     else:

@@ -1,13 +1,12 @@
 """Value, Jacobian and Hessian diagonal for every row of a dataset: the main job."""
 
+from hyperdiag.config.redacted import as_yaml
+from hyperdiag.config.schema import load_config
+from hyperdiag.run.derive import derive
+from hyperdiag.run.summary import print_summary
 from omegaconf import DictConfig
 
-from pipeline.config import load_config
-from pipeline.run.job import derive
-from pipeline.run.summary import print_summary
-
 from ._command import run
-from ._kept import as_yaml
 
 
 def task(composed: DictConfig) -> None:

@@ -4,14 +4,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from hyperdiag.hyperdual import DTYPES, RuleError, derivatives
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import Network, build_network, network_names, network_summary
 from omegaconf import DictConfig, OmegaConf
 from rich.markup import escape
 from rich.table import Table
-
-from pipeline.console import plain_console
-from pipeline.errors import UsageError
-from pipeline.hyperdual import DTYPES, RuleError, derivatives
-from pipeline.networks import Network, build_network, network_names, network_summary
 
 from ._command import run
 

@@ -4,14 +4,13 @@ import json
 from functools import cache
 from typing import Annotated, Literal
 
+from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.process.proc import age_seconds
+from hyperdiag.run.forecast.forecast import Price, forecast
+from hyperdiag.run.forecast.table import print_forecast
 from omegaconf import DictConfig, open_dict
 from pydantic import BaseModel, ConfigDict, Field
-
-from pipeline.config import load_config, load_section
-from pipeline.errors import UsageError
-from pipeline.run.forecast import Price, forecast
-from pipeline.run.forecast_table import print_forecast
-from pipeline.run.process import age_seconds
 
 from ._command import run
 

@@ -8,17 +8,16 @@ from typing import Literal
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.data.filesystem import absolute
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.schedule.entry import Entry, choose, read_entries
+from hyperdiag.schedule.listing import listing, print_listing
+from hyperdiag.schedule.run_now import run_by_hand
+from hyperdiag.schedule.service import Service
+from hyperdiag.submission.options import SubmitConfig
 from omegaconf import DictConfig, open_dict
 from pydantic import BaseModel, ConfigDict, PositiveInt
-
-from pipeline.config import load_config, load_section
-from pipeline.data.filesystem import absolute
-from pipeline.errors import UsageError
-from pipeline.schedule.by_hand import run_by_hand
-from pipeline.schedule.entry import Entry, choose, read_entries
-from pipeline.schedule.listing import listing, print_listing
-from pipeline.schedule.service import Service
-from pipeline.submission.options import SubmitConfig
 
 from ._command import run
 from ._overrides import find_problems

@@ -4,15 +4,14 @@ import json
 from typing import Literal
 
 import jax
+from hyperdiag.config.schema import load_section
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.errors import RunIncomplete
+from hyperdiag.messages.masking import masked
+from hyperdiag.messages.wording import counted
+from hyperdiag.run.inspection.audit import Audit, audit
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
-
-from pipeline.config import load_section
-from pipeline.console import plain_console
-from pipeline.errors import RunIncomplete
-from pipeline.masking import masked
-from pipeline.run.audit import Audit, audit
-from pipeline.words import counted
 
 from ._command import run
 

@@ -1,1 +1,24 @@
-"""hyperdiag: value, Jacobian and Hessian diagonal of a network for every row of a dataset."""
+"""hyperdiag: value, Jacobian and Hessian diagonal of a network for every row of a dataset.
+
+from hyperdiag import derivatives, verify
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if __name__ != "hyperdiag":  # a clone's folder, found by its own name
+    raise ImportError(
+        f"install the project (pip install -e .) and import hyperdiag, not {__name__}"
+    )
+
+if TYPE_CHECKING:
+    from .hyperdual import Derivatives, derivatives, verify
+
+__all__ = ["Derivatives", "derivatives", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public names when they are asked for: a command that needs no JAX waits for none."""
+    if name in __all__:
+        return getattr(import_module("hyperdiag.hyperdual"), name)
+    raise AttributeError(f"module 'hyperdiag' has no attribute {name!r}")

@@ -12,10 +12,10 @@ import sys
 import jax
 import pytest
 from hydra import compose, initialize_config_dir
+from hyperdiag.config.redacted import as_yaml
+from hyperdiag.config.schema import load_config
+from hyperdiag.jobs._command import CONFIG_DIR
 
-from jobs._command import CONFIG_DIR
-from jobs._kept import as_yaml
-from pipeline.config import load_config
 from tests.chaos.cluster import Cluster
 from tests.jobs.cluster_site import Site
 from tests.ray_head import ray_head
@@ -49,7 +49,7 @@ def hyperdiag(tmp_path):
 
     def run(*arguments, cwd=tmp_path, timeout=240):
         return subprocess.run(
-            [sys.executable, "-m", "jobs", *map(str, arguments)],
+            [sys.executable, "-m", "hyperdiag.jobs", *map(str, arguments)],
             cwd=cwd,
             capture_output=True,
             text=True,

@@ -24,8 +24,7 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from pipeline.hyperdual import numerics
+from hyperdiag.hyperdual import numerics
 
 # Square matrices of these sizes; the best of so many calls each.
 _SIZES = (512, 1024, 2048)

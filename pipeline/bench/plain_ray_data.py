@@ -11,8 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import ray.data
-
-from pipeline.networks import build_network
+from hyperdiag.networks import build_network
 
 from .rivals import jvp_of_jvp
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-
-from pipeline.hyperdual import numerics
+from hyperdiag.hyperdual import numerics
 
 from .rivals import Batched, Rival, jvp_of_jvp
 from .subject import Function, Subject

@@ -1,7 +1,7 @@
 """The contestants: ours, and what one would write without us, untiled, `jit` of `vmap`.
 
 Each gets a function of one point, (n,) to (m,), and returns a callable from points (rows, n) to the
-arrays that it gives. The rivals share nothing with `pipeline.hyperdual`: what is timed is what
+arrays that it gives. The rivals share nothing with `hyperdiag.hyperdual`: what is timed is what
 stands here.
 """
 
@@ -14,10 +14,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.messages.errors import UsageError, closest
 from jax.experimental import jet
-
-from pipeline.errors import UsageError, closest
-from pipeline.hyperdual import derivatives
 
 from .subject import Function
 

@@ -10,9 +10,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from pipeline.errors import UsageError, closest
-from pipeline.networks import build_network
+from hyperdiag.messages.errors import UsageError, closest
+from hyperdiag.networks import build_network
 
 from .dense import mlp, preprocessed, residual, siren
 from .structured import convolution, deep_sets, graph, pixels, recurrent, transformer

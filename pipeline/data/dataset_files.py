@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import PurePosixPath
 
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.masking import masked
 from pyarrow import fs
-
-from pipeline.errors import UsageError
-from pipeline.masking import masked
 
 from .filesystem import Place, resolve
 

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from hyperdiag.messages.errors import OutputError, UsageError
+from hyperdiag.messages.masking import masked
 from pyarrow import fs
-
-from pipeline.errors import OutputError, UsageError
-from pipeline.masking import masked
 
 from .store import STORES, open_s3, upload
 

@@ -11,8 +11,7 @@ from math import prod
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
-
-from pipeline.errors import UsageError, listed
+from hyperdiag.messages.errors import UsageError, listed
 
 WIDE_AT_MOST = 256  # derivative columns, beyond which `auto` takes the tensor layout
 SOURCE_FILE, ROW_INDEX = "_source_file", "_row_index"

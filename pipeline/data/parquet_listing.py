@@ -9,10 +9,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from hyperdiag.messages.errors import UsageError, listed
+from hyperdiag.messages.masking import masked
 from pyarrow import fs
-
-from pipeline.errors import UsageError, listed
-from pipeline.masking import masked
 
 from .dataset_files import find_files
 from .filesystem import Place

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
-
-from pipeline.errors import Problems, closest, listed
+from hyperdiag.messages.errors import Problems, closest, listed
 
 from .faults import Fault, Faults
 from .workarounds import unsliced_array

@@ -9,8 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-
-from pipeline.errors import UsageError, closest
+from hyperdiag.messages.errors import UsageError, closest
 
 _COMPARISONS: dict[type, Callable[[Any, Any], pc.Expression]] = {
     ast.Eq: eq,

@@ -10,8 +10,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from pipeline.errors import OutputError
+from hyperdiag.messages.errors import OutputError
 
 from .faults import Faults
 from .filesystem import Place, publish

@@ -2,17 +2,17 @@
 
 This package knows JAX and nothing else of the project, so it can be used from a notebook:
 
-    from pipeline.hyperdual import derivatives
+    from hyperdiag.hyperdual import derivatives
 
     bundle = derivatives(fn, n_inputs=5)
     y, jacobian, hessian_diag = bundle(x)  # x: (rows, 5)
 """
 
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
+from ._equation import RuleError
 from ._methods import METHODS, OWN_METHODS, MethodError
 from ._numerics import DTYPES, numerics
 from ._outputs import OUTPUTS
-from ._site import RuleError
 from ._tuner import Choice
 from ._verify import Verification, reference, relative_error, verify
 

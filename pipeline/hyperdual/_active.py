@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import jax
 
-from ._accumulate import Accumulation, Node, Source, damped
+from ._accumulation import Accumulation, Node, Source, damped
 from ._tangent import scale
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from ._accumulate import Accumulation, Irreversible, Node
+from ._accumulation import Accumulation, Irreversible, Node
 from ._active import Active, whole
 from ._registry import apply_rule
 from ._tangent import dense, flatten, identity

@@ -5,9 +5,9 @@ from typing import Any
 
 from jax.extend import core
 
-from ._accumulate import Accumulation, Irreversible
+from ._accumulation import Accumulation, Irreversible
 from ._active import Active
-from ._site import RuleError, Site, general
+from ._equation import RuleError, Site, general
 
 Rule = Callable[[Site], list[Any]]
 

@@ -3,7 +3,7 @@
 Most primitives need none: whatever JAX can differentiate twice goes through the general rule. A
 rule pays where structure is known, and is needed for a primitive that has no `jvp`.
 
-    from pipeline.hyperdual.rules import register_elementwise, register_linear
+    from hyperdiag.hyperdual.rules import register_elementwise, register_linear
 
     register_elementwise("softcap", lambda x: (jnp.tanh(x), 1 - jnp.tanh(x) ** 2, ...))
     register_linear("halo_exchange")
@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from ._accumulate import Source
+from ._accumulation import Source
+from ._equation import RuleError, Site, differentiated, general
 from ._registry import RULES, register
 from ._rules.elementwise import elementwise
 from ._rules.linear import Moved, all_axes, linear_in, no_axis
 from ._rules.transcendental import JETS
-from ._site import RuleError, Site, differentiated, general
 from ._tangent import Tangent, add, dense, flatten, push, scale
 
 __all__ = [

@@ -7,9 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
-
-from pipeline.errors import Problems, UsageError, closest, listed
-from pipeline.hyperdual import numerics
+from hyperdiag.hyperdual import numerics
+from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 
 Ranges = Mapping[str, tuple[float, float]]
 

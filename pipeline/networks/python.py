@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+from hyperdiag.hyperdual import numerics
+from hyperdiag.messages.errors import UsageError, closest
+from hyperdiag.messages.masking import masked_values
 from pydantic import Field
 
-from pipeline.errors import UsageError, closest
-from pipeline.hyperdual import numerics
-from pipeline.masking import masked_values
-
+from .allowed_modules import check_builder, check_module
 from .digest import digest_of_function
 from .network import Network, checked_ranges, named, output_size
-from .site import check_builder, check_module
 
 
 def build(

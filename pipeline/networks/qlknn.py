@@ -10,9 +10,8 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-
-from pipeline.errors import UsageError
-from pipeline.hyperdual import numerics
+from hyperdiag.hyperdual import numerics
+from hyperdiag.messages.errors import UsageError
 
 from .digest import digest_of
 from .network import Network

@@ -7,19 +7,18 @@ from importlib import metadata
 from operator import attrgetter
 from typing import Any
 
+from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError, closest
+from hyperdiag.messages.validation import sentences
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from pipeline.complaints import sentences
-from pipeline.errors import HyperdiagError, Problems, UsageError, closest
-
+from .allowed_modules import check_builder, check_module, check_site
 from .network import Network
-from .site import check_builder, check_module, check_site
 
 # One line registers a network: its name, and the function that builds it from its options.
 _BUILTIN = {
-    "chain": "pipeline.networks.chain:build",
-    "python": "pipeline.networks.python:build",
-    "qlknn": "pipeline.networks.qlknn:build",
+    "chain": "hyperdiag.networks.chain:build",
+    "python": "hyperdiag.networks.python:build",
+    "qlknn": "hyperdiag.networks.qlknn:build",
 }
 
 # Packages register theirs as `name = "package.module:builder"` under this entry point.

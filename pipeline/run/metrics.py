@@ -15,8 +15,8 @@ from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
-from .receipt import Receipt
-from .shard_queue import Failed
+from .output.receipt import Receipt
+from .workers.shard_queue import Failed
 
 _TAGS = ("run", "network")
 

@@ -5,13 +5,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from hyperdiag.messages.log import about, is_json
+from hyperdiag.messages.wording import by_code, counted
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from pipeline.log import about, is_json
-from pipeline.words import by_code, counted
-
-from .receipt import Receipt
+from .output.receipt import Receipt
 
 log = logging.getLogger("hyperdiag")
 

@@ -4,15 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from hyperdiag.data.layout import column_names, quantity_shape
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.wording import by_code, counted
 from rich.markup import escape
 from rich.table import Table
 
-from pipeline.console import plain_console
-from pipeline.data.layout import column_names, quantity_shape
-from pipeline.words import by_code, counted
-
+from .output.receipt import TITLES
 from .progress import duration
-from .receipt import TITLES
 
 
 def print_summary(manifest: Mapping[str, Any]) -> None:

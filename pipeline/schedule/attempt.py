@@ -15,9 +15,9 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from pipeline.errors import HyperdiagError
-from pipeline.run.exit_codes import INCOMPLETE, of_process
-from pipeline.run.file_lock import FileLock
+from hyperdiag.messages.errors import HyperdiagError
+from hyperdiag.process.exit_codes import INCOMPLETE, of_process
+from hyperdiag.process.file_lock import FileLock
 
 from .history import History
 
@@ -145,7 +145,7 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
     False while it goes on, if its server cannot be asked, or did not take it and may do so later.
     """
     # Late: it takes its time, and is seldom needed.
-    from pipeline.submission.server import LIVE, state
+    from hyperdiag.submission.server import LIVE, state
 
     try:
         found = state(*job)

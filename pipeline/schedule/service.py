@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.errors import UsageError
-from pipeline.run.file_lock import FileLock
-from pipeline.run.stoppable import Stopped
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.process.file_lock import FileLock
+from hyperdiag.process.signals import Stopped
 
 from .attempt import LOCKS, LOGS
 from .clock import Clock
 from .entry import Entry, utc_text
 from .history import History, Run
-from .order import order, start
+from .run_spec import order, start
 from .runner import Runner
 
 log = logging.getLogger("hyperdiag")

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pipeline.config import Config, DesignConfig
-from pipeline.data.filesystem import absolute
-from pipeline.masking import masked
-from pipeline.override import quoted
+from hyperdiag.config.override import quoted
+from hyperdiag.config.schema import Config, DesignConfig
+from hyperdiag.data.filesystem import absolute
+from hyperdiag.messages.masking import masked
 
-from .luggage import config_folder
+from .payload import config_folder
 
 _OWN = "submit"  # the configuration where no other is named
 

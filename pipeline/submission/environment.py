@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from pipeline.run.versions import versions
+from hyperdiag.run.plan.versions import versions
 
 _PYTHON = "python"
 # Where Ray unpacks a job's files while it installs packages; it fills this in itself.

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-
-from pipeline.bench import dense_multiply_adds, matmul_peak
+from hyperdiag.bench import dense_multiply_adds, matmul_peak
 
 
 @pytest.mark.parametrize(
@@ -22,6 +21,6 @@ def test_dense_multiply_adds_are_those_counted_by_hand(widths, value, jacobian, 
 
 
 def test_matmul_peak_is_a_rate(monkeypatch):
-    monkeypatch.setattr("pipeline.bench.peak._SIZES", (64,))
+    monkeypatch.setattr("hyperdiag.bench.peak._SIZES", (64,))
     assert np.isfinite(matmul_peak())
     assert matmul_peak() > 1e6

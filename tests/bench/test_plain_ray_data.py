@@ -3,9 +3,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
-
-from pipeline.hyperdual import derivatives
-from pipeline.networks import build_network
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.networks import build_network
 
 SETTINGS = {"name": "chain", "layers": "Chain(Dense(5,3,elu), Dense(3,2))"}
 QUANTITIES = ("value", "jacobian", "hessian_diag")
@@ -22,10 +21,10 @@ def cluster(ray_address):
 def test_plain_ray_data_writes_the_numbers_of_ours_beside_the_inputs(
     cluster, tmp_path, monkeypatch
 ):
-    from pipeline.bench.plain_ray_data import BATCH, Derive, derive_folder  # late: needs pandas
+    from hyperdiag.bench.plain_ray_data import BATCH, Derive, derive_folder  # late: needs pandas
 
     # Ray Data warns where there is less than a block for each actor.
-    monkeypatch.setattr("pipeline.bench.plain_ray_data._BLOCK_ROWS", BATCH)
+    monkeypatch.setattr("hyperdiag.bench.plain_ray_data._BLOCK_ROWS", BATCH)
     network = build_network(SETTINGS)
     points = network.typical_points(BATCH + 50).astype(np.float32)
     (tmp_path / "rows").mkdir()

@@ -6,12 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.bench import RIVALS, Rival, Subject, run_race
-from pipeline.bench.dense import mlp
-from pipeline.bench.race import reference_arrays, relative_error
-from pipeline.bench.subject import like
-from pipeline.hyperdual import Derivatives, numerics
+from hyperdiag.bench import RIVALS, Rival, Subject, run_race
+from hyperdiag.bench.dense import mlp
+from hyperdiag.bench.race import reference_arrays, relative_error
+from hyperdiag.bench.subject import like
+from hyperdiag.hyperdual import Derivatives, numerics
 
 TINY = Subject("tiny", "3-4-2, tanh", lambda dtype: mlp((3, 4, 2)), n=3, m=2, rows=96)
 
@@ -130,4 +129,4 @@ def test_relative_error_is_by_the_largest_of_each_output():
 
 def _set(monkeypatch, **settings):
     for name, value in settings.items():
-        monkeypatch.setattr(f"pipeline.bench.race.{name}", value)
+        monkeypatch.setattr(f"hyperdiag.bench.race.{name}", value)

@@ -1,10 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.bench import RIVALS, choose_rivals, rivals
-from pipeline.errors import UsageError
-from pipeline.hyperdual import numerics
+from hyperdiag.bench import RIVALS, choose_rivals, rivals
+from hyperdiag.hyperdual import numerics
+from hyperdiag.messages.errors import UsageError
 
 X = np.array([[0.3, 2.0], [-1.2, 0.5], [0.7, -0.4]], np.float32)
 

@@ -1,10 +1,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.bench import SUBJECTS, choose_subjects, zoo
-from pipeline.errors import UsageError
-from pipeline.hyperdual import numerics
+from hyperdiag.bench import SUBJECTS, choose_subjects, zoo
+from hyperdiag.hyperdual import numerics
+from hyperdiag.messages.errors import UsageError
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

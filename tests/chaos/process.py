@@ -84,10 +84,9 @@ def _serve(function: Callable[[Any], Any], pipe: Any, log: str) -> None:
 def run(case: Case) -> Outcome:
     """Derive a case's dataset."""
     import jax  # here, since the process that judges does without
-
-    from pipeline.config import Config
-    from pipeline.errors import RunIncomplete, UsageError
-    from pipeline.run.job import derive
+    from hyperdiag.config.schema import Config
+    from hyperdiag.messages.errors import RunIncomplete, UsageError
+    from hyperdiag.run.derive import derive
 
     jax.config.update("jax_platforms", "cpu")
     try:

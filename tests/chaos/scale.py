@@ -15,20 +15,19 @@ from pathlib import Path
 import jax
 import pyarrow as pa
 from hydra import compose, initialize_config_dir
+from hyperdiag.config.schema import load_config
+from hyperdiag.data import dataset_files, parquet_listing
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.shard import InputFile, file_name
+from hyperdiag.data.sink import DATA, STAGED
+from hyperdiag.jobs._command import CONFIG_DIR
+from hyperdiag.run.output import inventory as inventory_module
+from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.output.manifest import Work, make_manifest
+from hyperdiag.run.output.receipt import Receipt, Tally
+from hyperdiag.run.plan.planner import make_plan
 from omegaconf import OmegaConf
 from pyarrow import fs
-
-from jobs._command import CONFIG_DIR
-from pipeline.config import load_config
-from pipeline.data import dataset_files, parquet_listing
-from pipeline.data.filesystem import resolve
-from pipeline.data.shard import InputFile, file_name
-from pipeline.data.sink import DATA, STAGED
-from pipeline.run import inventory as inventory_module
-from pipeline.run.ledger import Ledger
-from pipeline.run.manifest import Work, make_manifest
-from pipeline.run.planner import make_plan
-from pipeline.run.receipt import Receipt, Tally
 
 ROWS = 100  # of a row group
 WRITTEN = 1_700_000_000_000_000_000

@@ -4,10 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.errors import HyperdiagError
-from pipeline.run import job
-from pipeline.run.job import derive
+from hyperdiag.messages.errors import HyperdiagError
+from hyperdiag.run import derive as job
+from hyperdiag.run.derive import derive
 
 from .cluster import Cluster
 

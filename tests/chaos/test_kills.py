@@ -11,8 +11,7 @@ import time
 from importlib.util import find_spec
 
 import pytest
-
-from pipeline.run.job import derive
+from hyperdiag.run.derive import derive
 
 from .cluster import Cluster
 from .course import DRIVER, FROZEN, NODE, WORKER, Course, Event, draw
@@ -76,7 +75,7 @@ def _check_resume(configure, command, output):
 
 
 def _check_verify(output):
-    if find_spec("jobs.verify"):
+    if find_spec("hyperdiag.jobs.verify"):
         subprocess.run(
             [sys.executable, "-m", "jobs", "verify", f"output.path={output}"],
             check=True,

@@ -6,8 +6,8 @@ import signal
 
 import psutil
 import pytest
+from hyperdiag.submission.server import state
 
-from pipeline.submission.server import state
 from tests.jobs.cluster_site import ended
 
 pytestmark = pytest.mark.chaos
@@ -16,7 +16,9 @@ pytestmark = pytest.mark.chaos
 def _is_driver(process, folder):
     """Whether a process, which has a session of its own, is a job's on the cluster in a folder."""
     with contextlib.suppress(psutil.Error):
-        return "jobs._submitted" in process.cmdline() and process.cwd().startswith(str(folder))
+        return "hyperdiag.jobs._submitted" in process.cmdline() and process.cwd().startswith(
+            str(folder)
+        )
     return False
 
 

@@ -7,11 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.data.parquet import ParquetSource
-from pipeline.data.parquet_listing import list_parquet
-from pipeline.data.points import PointColumns
-from pipeline.errors import InputError, UsageError
+from hyperdiag.data.parquet import ParquetSource
+from hyperdiag.data.parquet_listing import list_parquet
+from hyperdiag.data.points import PointColumns
+from hyperdiag.messages.errors import InputError, UsageError
 
 
 def _source(path, **changes):

@@ -3,9 +3,8 @@
 import logging
 
 import pytest
-
-from pipeline.data.dataset_files import find_files
-from pipeline.errors import UsageError
+from hyperdiag.data.dataset_files import find_files
+from hyperdiag.messages.errors import UsageError
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+from hyperdiag.data.design import SAMPLERS, DesignSource, grid_rows, latin_hypercube
+from hyperdiag.data.shard import Shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import qmc
-
-from pipeline.data.design import SAMPLERS, DesignSource, grid_rows, latin_hypercube
-from pipeline.data.shard import Shard
 
 BOX = {"a": (0.0, 1.0), "b": (-5.0, 110.0), "c": (1e-14, 150.0)}
 LEVELS = {"a": 10, "b": 4, "c": 25}
@@ -197,7 +196,7 @@ def test_read_a_box_as_wide_as_floats_go_has_finite_points_at_both_sides():
 
 def test_library_of_sobol_points_is_loaded_when_warm_and_not_before():
     script = (
-        "import sys; from pipeline.data.design import DesignSource;"
+        "import sys; from hyperdiag.data.design import DesignSource;"
         "source = DesignSource({'a': (0, 1)}, 'sobol', 1, 0, {}, None, 'float32', 1);"
         "before = 'scipy.stats' in sys.modules; source.warm_up();"
         "print(before, 'scipy.stats' in sys.modules)"

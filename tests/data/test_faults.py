@@ -1,6 +1,5 @@
 import numpy as np
-
-from pipeline.data.faults import Fault, Faults
+from hyperdiag.data.faults import Fault, Faults
 
 
 def test_faults_of_a_row_keep_only_the_first():

@@ -1,11 +1,10 @@
 from pathlib import Path
 
 import pytest
+from hyperdiag.data.filesystem import absolute, is_uri, publish, resolve, write_whole
+from hyperdiag.messages.errors import OutputError, UsageError
+from hyperdiag.messages.masking import masked
 from pyarrow import fs
-
-from pipeline.data.filesystem import absolute, is_uri, publish, resolve, write_whole
-from pipeline.errors import OutputError, UsageError
-from pipeline.masking import masked
 
 
 def test_absolute_relative_and_home_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):

@@ -7,9 +7,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.data.layout import Layout, choose_layout
-from pipeline.errors import UsageError
+from hyperdiag.data.layout import Layout, choose_layout
+from hyperdiag.messages.errors import UsageError
 
 OUTPUTS, DIRECTIONS = ["y1", "y2"], ["a", "b", "c"]
 PASSED = [pa.field("id", pa.int64()), pa.field("name", pa.string())]

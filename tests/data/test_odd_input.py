@@ -7,13 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.data.faults import Fault, Faults
-from pipeline.data.filesystem import resolve
-from pipeline.data.parquet_listing import list_parquet
-from pipeline.data.row_filter import parse_filter
-from pipeline.data.sink import ShardSink, prepare_folders
-from pipeline.errors import UsageError
+from hyperdiag.data.faults import Fault, Faults
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.parquet_listing import list_parquet
+from hyperdiag.data.row_filter import parse_filter
+from hyperdiag.data.sink import ShardSink, prepare_folders
+from hyperdiag.messages.errors import UsageError
 
 
 def _put(path, table):
@@ -57,7 +56,7 @@ def test_filter_with_a_long_list_keeps_its_rows():
     # In a process of its own, since the fault takes the process down.
     code = (
         "import pyarrow as pa\n"
-        "from pipeline.data.row_filter import parse_filter\n"
+        "from hyperdiag.data.row_filter import parse_filter\n"
         "table = pa.table({'i': range(100)})\n"
         "rule = parse_filter(f'i in {list(range(50, 40_000))}', table.schema)\n"
         "print(table.filter(rule).num_rows)"

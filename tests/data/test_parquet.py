@@ -6,13 +6,12 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from hyperdiag.data.parquet import ParquetSource
+from hyperdiag.data.parquet_listing import list_parquet
+from hyperdiag.data.shard import InputFile
+from hyperdiag.messages.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from pipeline.data.parquet import ParquetSource
-from pipeline.data.parquet_listing import list_parquet
-from pipeline.data.shard import InputFile
-from pipeline.errors import InputError
 
 
 def _source(path, columns=None, row_filter=None, limit=None, shard_rows=10**9):

@@ -2,9 +2,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.data.parquet_listing import list_parquet
-from pipeline.errors import UsageError
+from hyperdiag.data.parquet_listing import list_parquet
+from hyperdiag.messages.errors import UsageError
 
 TABLE = pa.table({"a": [1.0, 2.0, 3.0], "b": ["x", "y", "z"]})
 

@@ -1,8 +1,7 @@
 import pyarrow as pa
 import pytest
-
-from pipeline.data.points import PointColumns, point_columns
-from pipeline.errors import UsageError
+from hyperdiag.data.points import PointColumns, point_columns
+from hyperdiag.messages.errors import UsageError
 
 SCHEMA = pa.schema(
     [

@@ -2,11 +2,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.data.faults import Fault, Faults
-from pipeline.data.filesystem import resolve
-from pipeline.data.sink import ShardSink, prepare_folders
-from pipeline.errors import OutputError
+from hyperdiag.data.faults import Fault, Faults
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.sink import ShardSink, prepare_folders
+from hyperdiag.messages.errors import OutputError
 
 NAME = "part-0000003.parquet"
 TABLE = pa.table({"x": [1.0, 2.0]})

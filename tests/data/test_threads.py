@@ -1,9 +1,8 @@
 import threading
 
 import pytest
-
-from pipeline.data import threads
-from pipeline.data.threads import each
+from hyperdiag.data import threads
+from hyperdiag.data.threads import each
 
 
 @pytest.mark.parametrize("count", [0, 1, 15, 16, 17, 1000, 10_000])

@@ -3,10 +3,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.data.parquet_listing import list_parquet
-from pipeline.data.points import PointColumns
-from pipeline.data.workarounds import cast_views, unsliced, without_views
+from hyperdiag.data.parquet_listing import list_parquet
+from hyperdiag.data.points import PointColumns
+from hyperdiag.data.workarounds import cast_views, unsliced, without_views
 
 from .test_damaged_input import _read, _source
 

@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-
-from jobs._command import CONFIG_DIR
-from pipeline.config import load_config
+from hyperdiag.config.schema import load_config
+from hyperdiag.jobs._command import CONFIG_DIR
 
 from .crd import faults
 from .kustomize import render

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-
-from jobs._command import CONFIG_DIR
-from pipeline.config import load_config
+from hyperdiag.config.schema import load_config
+from hyperdiag.jobs._command import CONFIG_DIR
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TEXT = (DEPLOY / "README.md").read_text()

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-
-from jobs._command import CONFIG_DIR
-from pipeline.config import load_config
+from hyperdiag.config.schema import load_config
+from hyperdiag.jobs._command import CONFIG_DIR
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("hyperdiag-nightly.*"))

@@ -5,8 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.hyperdual import derivatives
+from hyperdiag.hyperdual import derivatives
 
 MATRIX = np.random.default_rng(1).standard_normal((3, 4))
 
@@ -124,9 +123,9 @@ def test_points_of_another_shape_are_refused(x):
 
 def test_room_knows_no_other_room():
     script = (
-        "import sys, pipeline.hyperdual;"
+        "import sys, hyperdiag.hyperdual;"
         "print([m for m in sys.modules if m.split('.')[0] in ('ray', 'pyarrow', 'hydra')"
-        " or m.startswith(('pipeline.r', 'pipeline.d', 'pipeline.n', 'pipeline.config'))])"
+        " or m.startswith(('hyperdiag.r', 'hyperdiag.d', 'hyperdiag.n', 'hyperdiag.c'))])"
     )
     done = subprocess.check_output([sys.executable, "-c", script], text=True)
     assert done.strip() == "[]"

@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives, verify
+from hyperdiag.hyperdual import _tuner as tuner
 from jax import lax
-
-from pipeline.hyperdual import OWN_METHODS, RuleError, derivatives, verify
-from pipeline.hyperdual import _tuner as tuner
 
 from .programs._check import QUICK, WALKS
 

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.hyperdual import METHODS, OWN_METHODS, derivatives
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives
 
 from .programs import PROGRAMS
 from .programs._check import QUICK, WALKS, assert_close, each, reference

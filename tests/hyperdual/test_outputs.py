@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.hyperdual import METHODS, OUTPUTS, OWN_METHODS, derivatives
-from pipeline.hyperdual import _outputs as outputs_module
+from hyperdiag.hyperdual import METHODS, OUTPUTS, OWN_METHODS, derivatives
+from hyperdiag.hyperdual import _outputs as outputs_module
 
 from .programs._check import QUICK
 

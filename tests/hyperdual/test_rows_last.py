@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hyperdiag.hyperdual import METHODS
+from hyperdiag.hyperdual._jaxpr import equations
+from hyperdiag.hyperdual._rows_last import rows_last
 from jax import lax
-
-from pipeline.hyperdual import METHODS
-from pipeline.hyperdual._jaxpr import equations
-from pipeline.hyperdual._rows_last import rows_last
 
 ROWS = 5
 rng = np.random.default_rng(0)

@@ -6,19 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.extend import core
-from jax.interpreters import batching, mlir
-
-from pipeline.hyperdual import OWN_METHODS, RuleError, derivatives
-from pipeline.hyperdual._registry import RULES
-from pipeline.hyperdual._rules.transcendental import JETS
-from pipeline.hyperdual.rules import (
+from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives
+from hyperdiag.hyperdual._registry import RULES
+from hyperdiag.hyperdual._rules.transcendental import JETS
+from hyperdiag.hyperdual.rules import (
     Source,
     register,
     register_elementwise,
     register_linear,
     scale,
 )
+from jax.extend import core
+from jax.interpreters import batching, mlir
 
 from .programs._check import QUICK, WALKS
 

@@ -3,9 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.hyperdual._rules.reshape import reshaped
-from pipeline.hyperdual._tangent import (
+from hyperdiag.hyperdual._rules.reshape import reshaped
+from hyperdiag.hyperdual._tangent import (
     Tangent,
     add,
     contract,

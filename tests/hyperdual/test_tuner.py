@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.hyperdual import (
+from hyperdiag.hyperdual import (
     METHODS,
     OWN_METHODS,
     Choice,
@@ -18,7 +17,7 @@ from pipeline.hyperdual import (
     derivatives,
     numerics,
 )
-from pipeline.hyperdual import _tuner as tuner
+from hyperdiag.hyperdual import _tuner as tuner
 
 WEIGHTS = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)
 
@@ -98,7 +97,7 @@ def test_key_tells_programs_sizes_and_dtypes_apart(cache):
 
 def test_key_is_the_same_in_every_process():
     script = (
-        "import jax, jax.numpy as jnp; from pipeline.hyperdual._tuner import shape_of;"
+        "import jax, jax.numpy as jnp; from hyperdiag.hyperdual._tuner import shape_of;"
         "f = jax.checkpoint(lambda x: jax.nn.softplus(jnp.sin(x)),"
         " policy=jax.checkpoint_policies.dots_saveable);"
         "print(shape_of(f, 3, 3, 'float32', 'cpu').key)"

@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.hyperdual import METHODS, OWN_METHODS, verify
-from pipeline.hyperdual import _methods as methods_module
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, verify
+from hyperdiag.hyperdual import _methods as methods_module
 
 POINTS = np.random.default_rng(0).standard_normal((5, 4))
 WEIGHTS = np.random.default_rng(1).standard_normal((3, 4))

@@ -5,9 +5,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from pipeline.networks.activations import ACTIVATIONS
-from pipeline.networks.chain import build
+from hyperdiag.networks.activations import ACTIVATIONS
+from hyperdiag.networks.chain import build
 
 CUSTOM_RULE = {"relu", "relu6", "softplus", "log_sigmoid", "mish", "hard_swish", "hard_sigmoid"}
 

@@ -4,9 +4,8 @@ from importlib.metadata import version
 
 import pytest
 import yaml
-
-from jobs.__main__ import job_names
-from jobs.derive import main
+from hyperdiag.jobs.__main__ import job_names
+from hyperdiag.jobs.derive import main
 
 
 def test_command_without_a_job_lists_them(hyperdiag):
@@ -62,7 +61,7 @@ def test_module_of_a_job_runs_by_itself(tmp_path):
 
 def test_start_of_a_run_loads_nothing_heavy_that_it_may_do_without():
     """A third of what a command takes to start: SciPy is for Sobol points alone."""
-    script = "import sys, jobs.derive; print(sorted({'ray', 'scipy'} & {*sys.modules}))"
+    script = "import sys, hyperdiag.jobs.derive; print(sorted({'ray', 'scipy'} & {*sys.modules}))"
     said = subprocess.check_output([sys.executable, "-c", script], text=True)
     assert said.strip() == "[]"
 

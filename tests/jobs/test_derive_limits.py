@@ -47,7 +47,7 @@ def test_inline_never_imports_ray(tmp_path):
     script = (
         "import sys; sys.argv = ['derive', 'cluster=inline', 'dataset.rows=10', 'output.path=o']\n"
         "import atexit; atexit.register(lambda: print('ray' in sys.modules))\n"
-        "from jobs.derive import main; main()"
+        "from hyperdiag.jobs.derive import main; main()"
     )
     printed = subprocess.check_output([sys.executable, "-c", script], cwd=tmp_path, text=True)
     assert printed.splitlines()[-1] == "False"

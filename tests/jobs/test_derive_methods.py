@@ -4,8 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.networks.qlknn import golden_rows
+from hyperdiag.networks.qlknn import golden_rows
 
 from .outcome import said
 

@@ -5,8 +5,7 @@ import subprocess
 import sys
 
 import pytest
-
-from pipeline.run.job import derive
+from hyperdiag.run.derive import derive
 
 # Sends SIGINT when the process does a thing for the first time that Python tells its auditors of;
 # by way of a callback of the garbage collector, Python drops what the handler raises.

@@ -1,6 +1,6 @@
 import re
 
-from pipeline.networks import network_names
+from hyperdiag.networks import network_names
 
 
 def test_networks_lists_all_that_are_registered(hyperdiag):

@@ -8,8 +8,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hyperdiag.jobs.schedule import main
 
-from jobs.schedule import main
 from tests.schedule.nightly import Nightly, finished, wait
 
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
@@ -179,7 +179,7 @@ def test_one_scheduler_keeps_a_state_and_reads_its_entries_again_when_told(night
 def test_scheduler_does_without_ray():
     # A scheduler is always there, and so is what it imports.
     done = subprocess.run(
-        [sys.executable, "-c", "import sys, jobs.schedule; print('ray' in sys.modules)"],
+        [sys.executable, "-c", "import sys, hyperdiag.jobs.schedule; print('ray' in sys.modules)"],
         capture_output=True,
         text=True,
         timeout=120,

@@ -8,19 +8,19 @@ import venv
 import zipfile
 
 import pytest
+from hyperdiag.submission.environment import environment
+from hyperdiag.submission.package import Letter, entrypoint, packed
 from hypothesis import HealthCheck, Phase, given, settings
 
-from pipeline.submission.environment import environment
-from pipeline.submission.parcel import Letter, entrypoint, packed
 from tests.submission.texts import arguments as awkward_arguments
 
 # The entrypoint itself; only, what the run would be given is printed instead.
 _SHOW = """
 import json, sys
-import jobs._command
-jobs._command.run = lambda *_: print(json.dumps(sys.argv[1:]))
-import jobs._submitted
-jobs._submitted.main()
+import hyperdiag.jobs._command
+hyperdiag.jobs._command.run = lambda *_: print(json.dumps(sys.argv[1:]))
+import hyperdiag.jobs._submitted
+hyperdiag.jobs._submitted.main()
 """
 
 
@@ -123,7 +123,7 @@ def test_cluster_without_the_interpreter_is_refused(started):
 
 def test_run_without_a_letter_is_refused(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "jobs._submitted"],
+        [sys.executable, "-P", "-m", "hyperdiag.jobs._submitted"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -7,9 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from jobs import _command
-from jobs.derive import main as derive
+from hyperdiag.jobs import _command
+from hyperdiag.jobs.derive import main as derive
 
 CHAIN = ["network=chain"]
 ROWS = [*CHAIN, "dataset=parquet", "dataset.path=rows.parquet"]
@@ -228,7 +227,7 @@ def folder(tmp_path_factory):
         "    w = numpy.random.default_rng().normal(size=2)\n"
         "    return lambda x: w * x\n"
         "def whole():\n"
-        "    from pipeline.networks import Network\n"
+        "    from hyperdiag.networks import Network\n"
         "    return Network('n', lambda x: x, ('a',), ('b',), 'd', {})\n"
     )
     return path

@@ -2,10 +2,9 @@ import math
 
 import numpy as np
 import pytest
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.networks.activations import ACTIVATIONS, canonical
 from scipy import special
-
-from pipeline.hyperdual import derivatives
-from pipeline.networks.activations import ACTIVATIONS, canonical
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 

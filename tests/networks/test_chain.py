@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.hyperdual import derivatives
-from pipeline.networks.chain import build, parse_layers
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks.chain import build, parse_layers
 
 LAYERS = "Chain(Dense(3, 4, tanh), Dense(4, 2))"
 MAPPINGS = [{"in": 3, "out": 4, "activation": "tanh"}, {"in": 4, "out": 2}]

@@ -6,8 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from pipeline.networks.digest import digest_of, digest_of_function
+from hyperdiag.networks.digest import digest_of, digest_of_function
 
 
 def _digest(function, dtype="float32"):

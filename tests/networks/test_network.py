@@ -1,11 +1,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import Network
+from hyperdiag.networks.network import checked_ranges, named, output_size
 from scipy import stats
-
-from pipeline.errors import UsageError
-from pipeline.networks import Network
-from pipeline.networks.network import checked_ranges, named, output_size
 
 
 def _network(inputs=("a", "b"), outputs=("y",), ranges=None):

@@ -6,9 +6,8 @@ import zipfile
 
 import numpy as np
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.networks import build_network
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import build_network
 
 
 class Payload:

@@ -3,14 +3,13 @@
 import jax
 import jax.numpy as jnp
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.networks import build_network, chain
-from pipeline.networks.digest import digest_of_function
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import build_network, chain
+from hyperdiag.networks.digest import digest_of_function
 
 MODULE = """
 import jax
-from pipeline.networks import Network
+from hyperdiag.networks import Network
 
 
 def keyed(seed=0):

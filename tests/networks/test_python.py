@@ -3,10 +3,9 @@ from itertools import count
 
 import numpy as np
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.hyperdual import derivatives
-from pipeline.networks.python import build
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks.python import build
 
 _NUMBERS = count()
 
@@ -59,7 +58,7 @@ def test_python_scalar_function_has_one_output_and_given_names_hold(module):
 
 def test_python_builder_of_a_network_keeps_its_names_and_ranges(module):
     name = module("""
-        from pipeline.networks import Network
+        from hyperdiag.networks import Network
 
         def make():
             function = lambda x: x * 2

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 from fusion_surrogates.qlknn.qlknn_model import QLKNNModel
-
-from pipeline.hyperdual import derivatives
-from pipeline.networks import build_network
-from pipeline.networks.qlknn import golden_rows
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.networks import build_network
+from hyperdiag.networks.qlknn import golden_rows
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@ from itertools import count
 
 import numpy as np
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.hyperdual import derivatives
-from pipeline.networks import build_network, network_names, network_options, network_summary
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import build_network, network_names, network_options, network_summary
 
 _NUMBERS = count()
 MODULE = '''
-from pipeline.networks import Network
+from hyperdiag.networks import Network
 
 
 def build(slope, offset=1.0, dtype="float32"):

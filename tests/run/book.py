@@ -6,21 +6,20 @@ from itertools import count
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from pipeline.data.filesystem import Place, resolve
-from pipeline.run.audit import audit
-from pipeline.run.job import derive
-from pipeline.run.ledger import Ledger
-from pipeline.run.plan import Plan
-from pipeline.run.worker import Worker
+from hyperdiag.data.filesystem import Place, resolve
+from hyperdiag.run.derive import derive
+from hyperdiag.run.inspection.audit import audit
+from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.workers.worker import Worker
 
 SHARD_ROWS = 2
 
 # `derive` in a process that the kernel ends when a step is taken once too often.
 KILLED = """
 import os, signal, sys
-from jobs.derive import main
-from pipeline.run import ledger, worker
+from hyperdiag.jobs.derive import main
+from hyperdiag.run import ledger, worker
 
 def deadly(owner, name, survived):
     original = getattr(owner, name)

@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
-from .audited import derive_rows, write_rows
 from .book import Book
+from .inspection.audited import derive_rows, write_rows
 
 
 @pytest.fixture
@@ -20,9 +20,8 @@ def book(tmp_path, configure):
 def published(tmp_path_factory):
     """An output of four shards of 100 rows, the first two with bad rows."""
     from hydra import compose, initialize_config_dir
-
-    from jobs._command import CONFIG_DIR
-    from pipeline.config import load_config
+    from hyperdiag.config.schema import load_config
+    from hyperdiag.jobs._command import CONFIG_DIR
 
     def configure(*overrides):
         with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):

@@ -10,10 +10,9 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.errors import OutputError, RunIncomplete, UsageError
-from pipeline.run import job
-from pipeline.run.job import derive
+from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
+from hyperdiag.run import derive as job
+from hyperdiag.run.derive import derive
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"
 NETWORKS = "tests.run.networks"
@@ -22,10 +21,10 @@ _WITH_LITTLE_MEMORY = """
 import resource, sys
 import numpy as np
 from hydra import compose, initialize_config_dir
-from jobs._command import CONFIG_DIR
-from pipeline.config import load_config
-from pipeline.run.planner import make_plan
-from pipeline.run.worker import Worker
+from hyperdiag.jobs._command import CONFIG_DIR
+from hyperdiag.config.schema import load_config
+from hyperdiag.run.plan.planner import make_plan
+from hyperdiag.run.workers.worker import Worker
 
 with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
     config = load_config(compose("derive", sys.argv[1:]))

@@ -1,9 +1,8 @@
 import logging
 
 import pytest
-
-from pipeline.run import progress
-from pipeline.run.progress import Meter, duration, shown
+from hyperdiag.run import progress
+from hyperdiag.run.progress import Meter, duration, shown
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.run.audit import audit
-from pipeline.run.job import derive
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.run.derive import derive
+from hyperdiag.run.inspection.audit import audit
 
 ADDED = ["_error_code", "_error_detail", "_source_file", "_row_index"]
 # By key: the code, and where its row stands.

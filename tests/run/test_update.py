@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.run.ledger import Ledger
-from pipeline.run.worker import Worker
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.workers.worker import Worker
 
 from .book import Book, changes, check_against_fresh, shown, stamps
 

@@ -84,7 +84,7 @@ class Nightly:
         try:
             yield process
         finally:
-            left = self.processes("pipeline.schedule.attempt") + self.processes(str(self.out))
+            left = self.processes("hyperdiag.schedule.attempt") + self.processes(str(self.out))
             for each in [process, *left]:
                 if each.is_running():
                     each.kill()

@@ -5,11 +5,10 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-
-from pipeline.schedule import clock as clock_module
-from pipeline.schedule.clock import Clock
-from pipeline.schedule.entry import read_entries
-from pipeline.schedule.history import FILE
+from hyperdiag.schedule import clock as clock_module
+from hyperdiag.schedule.clock import Clock
+from hyperdiag.schedule.entry import read_entries
+from hyperdiag.schedule.history import FILE
 
 from .nightly import wait
 

@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from pipeline.errors import UsageError
-from pipeline.schedule.entry import choose, read_entries, utc_text
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.schedule.entry import choose, read_entries, utc_text
 
 from .counting import Counting
 

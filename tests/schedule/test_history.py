@@ -5,8 +5,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from pipeline.schedule.history import FILE, History
+from hyperdiag.schedule.history import FILE, History
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TICKS = [NOON + timedelta(minutes=k) for k in range(5)]

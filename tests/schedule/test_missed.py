@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-
-from pipeline.schedule.missed import BUSY, LATER, skipped
+from hyperdiag.schedule.missed import BUSY, LATER, skipped
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 FIRST, SECOND, THIRD = (NOON + timedelta(minutes=k) for k in range(3))

@@ -4,12 +4,11 @@ import threading
 import time
 
 import pytest
-
-from pipeline.data.filesystem import resolve
-from pipeline.data.parquet_listing import list_parquet
-from pipeline.data.store import is_passing, patience, without_tries
-from pipeline.errors import UsageError
-from pipeline.masking import masked
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.parquet_listing import list_parquet
+from hyperdiag.data.store import is_passing, patience, without_tries
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.masking import masked
 
 from .conftest import KEY, SECRET
 

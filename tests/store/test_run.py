@@ -11,9 +11,8 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
-from pipeline.errors import OutputError, RunIncomplete, UsageError
-from pipeline.run.job import derive
+from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
+from hyperdiag.run.derive import derive
 
 from .conftest import KEY, SECRET
 

@@ -9,10 +9,9 @@ import sys
 import time
 
 import pytest
-
-from pipeline.data.filesystem import resolve, write_whole
-from pipeline.data.store import upload
-from pipeline.errors import OutputError
+from hyperdiag.data.filesystem import resolve, write_whole
+from hyperdiag.data.store import upload
+from hyperdiag.messages.errors import OutputError
 
 LARGE = os.urandom(25 << 20)  # three parts
 SMALL = LARGE[:100_000]
@@ -113,8 +112,8 @@ def test_upload_of_a_file_that_cannot_be_read_to_its_end_is_never_completed(stor
 def test_upload_given_up_is_not_completed_by_the_end_of_the_process(store, proxy, step):
     script = (
         "import sys, io\n"
-        "from pipeline.data.filesystem import resolve\n"
-        "from pipeline.data.store import upload\n"
+        "from hyperdiag.data.filesystem import resolve\n"
+        "from hyperdiag.data.store import upload\n"
         "from tests.store.test_upload import LARGE, _Failing\n"
         "place = resolve(sys.argv[1])\n"
         f"upload(place.filesystem, place.path, {'io.BytesIO' if step else '_Failing'}(LARGE))\n"

@@ -1,8 +1,8 @@
 import re
 from importlib import metadata
 
-from pipeline.submission.environment import environment, requirements
-from pipeline.submission.start import differences
+from hyperdiag.submission.bootstrap import differences
+from hyperdiag.submission.environment import environment, requirements
 
 
 def test_environment_like_this_one_is_accepted():

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from .._equation import Site, differentiated, general
 from .._interpret import interpret
 from .._jaxpr import equations
 from .._registry import register
-from .._site import Site, differentiated, general
 from . import elementwise
 
 _LOGICAL = (

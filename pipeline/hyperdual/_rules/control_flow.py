@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from .._accumulate import Accumulation, Source
+from .._accumulation import Accumulation, Source
+from .._equation import Site
 from .._interpret import as_triple, from_triple, interpret
 from .._registry import register
-from .._site import Site
 from .._tangent import dense
 
 # Value, J and D of one array, dense; None where zero.

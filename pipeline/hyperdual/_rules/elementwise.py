@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._accumulate import Source
+from .._accumulation import Source
 from .._active import Active
+from .._equation import Site, general
 from .._registry import register
-from .._site import Site, general
 from .._tangent import Tangent, add, scale
 from .linear import all_axes, linear_in
 from .transcendental import JETS

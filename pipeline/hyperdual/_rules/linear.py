@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._equation import Site, general
 from .._registry import register
-from .._site import Site, general
 from .._tangent import Tangent, push, push_over
 
 Moved = Callable[[Site], Mapping[int, int]]

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._accumulate import Source
+from .._accumulation import Source
+from .._equation import Site
 from .._registry import register
-from .._site import Site
 from .._tangent import Tangent, add, dense, flatten, push, push_over
 
 

@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from .._equation import Site
 from .._registry import register
-from .._site import Site
 from .._tangent import Tangent, untie
 
 

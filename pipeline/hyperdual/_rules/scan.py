@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from .._accumulate import Accumulation, Irreversible, Node, Pull
+from .._accumulation import Accumulation, Irreversible, Node, Pull
 from .._active import Active
+from .._equation import Site
 from .._interpret import as_triple, from_triple, interpret
 from .._registry import register
-from .._site import Site
 from .._tangent import dense
 from .control_flow import Triple, conform, forward, grown, record_triples, triples
 

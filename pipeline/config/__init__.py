@@ -1,0 +1,1 @@
+"""The configuration: its schema, overrides, dates, and what of it may be kept."""

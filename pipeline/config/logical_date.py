@@ -1,0 +1,59 @@
+"""The logical date of a run: the day or the moment that its data are of, whenever it is done."""
+
+import datetime
+import re
+from typing import Any
+
+from hyperdiag.messages.errors import UsageError
+from omegaconf import DictConfig, OmegaConf
+
+_KEY = "run.date"
+# `fromisoformat` takes more (weeks, no hyphens), which no path should have to expect.
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?")
+
+
+def parse_date(given: object) -> datetime.datetime:
+    """Return the moment, in UTC, that a logical date names; of a day, its first.
+
+    Args:
+        given: `2026-11-23` or `2026-11-23T06:00:00Z`; a time without a zone is in UTC.
+
+    Raises:
+        UsageError: if it is anything else.
+    """
+    try:
+        if not isinstance(given, str) or not _ISO.fullmatch(given):
+            raise ValueError
+        moment = datetime.datetime.fromisoformat(given)
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=datetime.UTC)
+        return moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"{_KEY} must be an ISO date or time, such as 2026-11-23 or 2026-11-23T06:00:00Z; "
+            f"got {given}"
+        ) from None
+
+
+def fill_date(composed: DictConfig) -> None:
+    """Give a configuration without a logical date today's, in UTC; check the one that it has.
+
+    Written into the configuration, so that whoever reads it later, be it after midnight, finds
+    the same one.
+
+    Raises:
+        UsageError: if what it has is no ISO date or time.
+    """
+    if OmegaConf.select(composed, _KEY) is None:
+        today = datetime.datetime.now(datetime.UTC).date()
+        OmegaConf.update(composed, _KEY, today.isoformat(), force_add=True)
+    parse_date(OmegaConf.select(composed, _KEY))
+
+
+def _at(*pattern: object, _root_: Any) -> str:
+    """Return the logical date in another shape: `${at:%Y/%m/%d}`."""
+    # A comma in the pattern parts the arguments of a resolver.
+    return parse_date(OmegaConf.select(_root_, _KEY)).strftime(",".join(map(str, pattern)))
+
+
+OmegaConf.register_new_resolver("at", _at, replace=True)

@@ -1,0 +1,233 @@
+"""The configuration of a run: typed, validated, every problem found at once."""
+
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from hyperdiag.config.logical_date import fill_date
+from hyperdiag.data.design import SAMPLERS
+from hyperdiag.data.filesystem import below
+from hyperdiag.data.layout import QUANTITIES, USUAL
+from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL, QUARANTINE
+from hyperdiag.hyperdual import AUTO, DTYPES, METHODS
+from hyperdiag.messages.errors import Problems, UsageError
+from hyperdiag.messages.validation import sentences
+from omegaconf import DictConfig, OmegaConf
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
+
+Options = TypeVar("Options", bound=BaseModel)
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    """Part of the configuration: no key beyond these, no value of another type, no change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NetworkConfig(BaseModel):
+    """Which network, and the options that its builder takes (checked by the registry)."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+    name: str
+
+
+class ParquetConfig(_Section):
+    """`dataset=parquet`: rows of Parquet files; `dataset=quarantine`: those of an earlier run."""
+
+    name: Literal["parquet", "quarantine"]
+    path: str
+    columns: dict[str, str] | None = None
+    vector: str | None = None
+    filter: str | None = None
+    limit: PositiveInt | None = None
+    on_bad_file: Literal["fail", "skip"] = "fail"
+    shard_rows: PositiveInt | None = None
+
+    @property
+    def location(self) -> str:
+        """Where the rows are: at the path, or in the quarantine of the output there."""
+        return below(self.path, QUARANTINE) if self.name == "quarantine" else self.path
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Columns that `output.columns=all` leaves out: of a row's former fault."""
+        return (ERROR_CODE, ERROR_DETAIL) if self.name == "quarantine" else ()
+
+
+class DesignConfig(_Section):
+    """`dataset=design`: points that fill the network's trained ranges."""
+
+    name: Literal["design"]
+    rows: PositiveInt = 100_000
+    sampler: Literal[SAMPLERS] = "sobol"  # type: ignore[valid-type]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    levels: PositiveInt | dict[str, PositiveInt] = 3
+    ranges: dict[str, list[float]] | None = None
+    limit: PositiveInt | None = None
+    shard_rows: PositiveInt | None = None
+
+
+class DerivativesConfig(_Section):
+    """What is computed, and how."""
+
+    method: Literal[AUTO, *METHODS] = AUTO  # type: ignore[valid-type]
+    wrt: list[str | int] | None = None
+    dtype: Literal[DTYPES] = "float32"  # type: ignore[valid-type]
+    tile: PositiveInt | None = None
+    batch: PositiveInt | None = None
+    outputs: Annotated[list[Literal[QUANTITIES]], Field(min_length=1)] = list(USUAL)  # type: ignore[valid-type]
+    verify_rows: Annotated[int, Field(ge=0, le=4096)] = 4
+    tolerance: PositiveFloat | None = None
+
+
+class OutputConfig(_Section):
+    """Where the derivatives go, and in which columns."""
+
+    path: str
+    layout: Literal["auto", "wide", "tensor"] = "auto"
+    mode: Literal["resume", "overwrite", "update"] = "resume"
+    columns: Literal["all", "none"] | list[str] = "all"
+    provenance: bool = False
+
+
+class ClusterConfig(_Section):
+    """Who does the work."""
+
+    name: Literal["local", "inline", "existing"]
+    workers: PositiveInt | None = None
+    min_workers: PositiveInt | None = None
+    wait_seconds: PositiveFloat = 300.0
+    gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    address: str | None = None
+    autoscales: bool = False
+    shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
+    pin: bool = True
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _check_gpus(cls, gpus: float) -> float:
+        if gpus > 1 and gpus % 1:  # Ray's rule, too
+            raise PydanticCustomError("gpus", "at most 1, or a whole number")
+        return gpus
+
+
+class LimitsConfig(_Section):
+    """When a run gives up, and what it refuses."""
+
+    max_bad_fraction: Fraction = 0.1
+    max_attempts: PositiveInt = 3
+    retry_seconds: Annotated[float, Field(ge=0)] = 2.0
+    shard_seconds: PositiveFloat | None = None
+    out_of_range: Literal["count", "quarantine"] = "count"
+
+
+class NotifyConfig(_Section):
+    """Who hears how a run ended."""
+
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    url: str | None = None
+    on: list[Literal["success", "failure"]] = ["success", "failure"]
+    seconds: PositiveFloat = 10.0
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "http://host")
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            # Without the URL itself, whose path or options may be what lets one in.
+            raise PydanticCustomError("url", "an http:// or https:// URL without user and password")
+        return url
+
+
+class RunConfig(_Section):
+    """Which run it is: the day or moment that its data are of, an ISO date or time."""
+
+    date: str
+
+
+class Config(_Section):
+    """A whole run."""
+
+    network: NetworkConfig
+    dataset: Annotated[ParquetConfig | DesignConfig, Field(discriminator="name")]
+    derivatives: DerivativesConfig
+    output: OutputConfig
+    cluster: ClusterConfig
+    limits: LimitsConfig
+    run: RunConfig
+    notify: NotifyConfig = NotifyConfig()
+
+
+def load_config(composed: DictConfig) -> Config:
+    """Return the validated configuration, having filled in `run.date` where it is null.
+
+    Raises:
+        UsageError: naming every missing, unknown or unusable value at once.
+    """
+    fill_date(composed)  # first: paths that are made from it would complain of it again
+    problems = Problems()
+    # What the network needs is checked where it is built, together with all else about it.
+    for key in sorted(OmegaConf.missing_keys(composed)):
+        if not key.startswith("network."):
+            problems.add(f"{key} is required: {key}=...")
+    try:
+        values = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(values, dict)
+        values.pop("log", None)  # the command's business
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        # A missing value stands in the container as '???', which may fail its type as well.
+        found = [one for one in error.errors() if one["input"] != "???"]
+        problems.extend(sentences(found, values, lambda name: _section(name, values)))
+        problems.check()
+        raise
+    except ValueError as error:  # an interpolation that leads nowhere
+        raise UsageError(f"configuration: {error}") from error
+    problems.check()
+    return config
+
+
+def load_section(model: type[Options], composed: DictConfig, prefix: str = "") -> Options:
+    """Return the options of a job that is not a run, validated.
+
+    Args:
+        model: what they must be.
+        composed: their values.
+        prefix: where they stand in the whole configuration, "bench." say.
+
+    Raises:
+        UsageError: naming every missing, unknown or unusable value at once.
+    """
+    missing = sorted(OmegaConf.missing_keys(composed))
+    if missing:
+        raise UsageError([f"{prefix}{key} is required: {prefix}{key}=..." for key in missing])
+    values = OmegaConf.to_container(composed, resolve=True)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = sentences(error.errors(), values, lambda _: list(model.model_fields))
+        raise UsageError([f"{prefix}{sentence}" for sentence in found]) from error
+
+
+def _section(name: str, values: Any) -> list[str]:
+    model = {
+        "dataset": DesignConfig
+        if (values.get("dataset") or {}).get("name") == "design"
+        else ParquetConfig,
+        "derivatives": DerivativesConfig,
+        "output": OutputConfig,
+        "cluster": ClusterConfig,
+        "limits": LimitsConfig,
+        "run": RunConfig,
+        "notify": NotifyConfig,
+    }.get(name, Config)
+    return list(model.model_fields)

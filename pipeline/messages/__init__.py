@@ -1,0 +1,1 @@
+"""What is said to people: errors, masking of credentials, the log, wording. Knows no other room."""

@@ -1,0 +1,96 @@
+"""What the site allows: modules that a network's code may come from.
+
+A YAML file, written by whoever runs the machine, says so:
+
+    allowed_modules: [mycompany.*, othernets.surrogates]
+
+`mycompany.*` is that package and all in it. The file is `/etc/hyperdiag/site.yaml`, and the one
+that the variable HYPERDIAG_SITE names; where there are both, both must allow a module. No override
+reaches them. This is a rule about names, for people who mean well: whoever can put a module of an
+allowed name into Python's path, or run Python without this program, is not held back by it.
+"""
+
+import inspect
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from hyperdiag.messages.errors import UsageError, listed
+from hyperdiag.messages.validation import sentences
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+VARIABLE = "HYPERDIAG_SITE"
+EVERYWHERE = Path("/etc/hyperdiag/site.yaml")
+
+
+class _Site(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    allowed_modules: list[Annotated[str, Field(min_length=1)]]
+
+
+def check_module(name: str, what: str) -> None:
+    """Check that the site allows a module, before it is imported.
+
+    Args:
+        name: of the module, with dots.
+        what: names it: "network.target", say.
+
+    Raises:
+        UsageError: if it does not, or a site file cannot be read.
+    """
+    for path, site in _sites():
+        allowed = site.allowed_modules
+        if not any(_matches(name, pattern) for pattern in allowed):
+            raise UsageError(
+                f"{what}: this site does not allow the module {name} ({path}: allowed_modules has "
+                f"{listed(allowed) or 'none'}); whoever runs the machine can add it there"
+            )
+
+
+def check_site() -> None:
+    """Check that what the site says can be read, whoever asks.
+
+    Raises:
+        UsageError: if it cannot.
+    """
+    list(_sites())
+
+
+def check_builder(builder: Any, what: str) -> None:
+    """Check that a function or class was made in an allowed module, not only imported into one.
+
+    Raises:
+        UsageError: if it was not.
+    """
+    if inspect.isroutine(builder) or inspect.isclass(builder):
+        check_module(getattr(builder, "__module__", None) or "builtins", what)
+
+
+def _sites() -> Iterator[tuple[Path, _Site]]:
+    named = os.environ.get(VARIABLE)
+    for path in (Path(named) if named else None, EVERYWHERE if EVERYWHERE.exists() else None):
+        if path:
+            yield path, _read(path)
+
+
+def _read(path: Path) -> _Site:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _Site.model_validate(values)
+    except ValidationError as error:
+        found = sentences(error.errors(), values, lambda _: list(_Site.model_fields))
+        raise UsageError([f"site file {path}: {sentence}" for sentence in found]) from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"site file {path} cannot be read ({reason}): it says which modules are allowed, and "
+            f"nothing runs without; mend it, or the variable {VARIABLE}"
+        ) from error
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or pattern == f"{name}.*"

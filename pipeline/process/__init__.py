@@ -1,0 +1,1 @@
+"""This process and others: signals, exit codes, locks, temporary folders, memory."""

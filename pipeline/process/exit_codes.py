@@ -1,0 +1,24 @@
+"""How a command ends, as a number."""
+
+from hyperdiag.messages.errors import UsageError
+
+from .signals import Stopped
+
+DONE, INCOMPLETE, USAGE = 0, 1, 2
+
+
+def exit_code(error: BaseException | None) -> int:
+    """Return the exit code of a command that an error ended, or none.
+
+    0 done; 1 finished but incomplete, or failed; 2 configuration or usage; 128 + n signal n.
+    """
+    if error is None:
+        return DONE
+    if isinstance(error, Stopped):
+        return 128 + error.number
+    return USAGE if isinstance(error, UsageError) else INCOMPLETE
+
+
+def of_process(code: int) -> int:
+    """Return the exit code of a process that ended with `code`, minus n where signal n ended it."""
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,40 @@
+"""The user's own code, which a running cluster has to be given."""
+
+import sys
+from pathlib import Path
+
+from hyperdiag.config.schema import Config
+
+# Run from a clone, ours lie in the current folder as well; every node has them already.
+OURS = ("jobs", "pipeline")
+
+
+def own_modules(config: Config) -> list[str]:
+    """Return the modules and packages in the current folder that the network is made of.
+
+    To be called once the network was built: what its module imports is known then.
+
+    Returns:
+        Paths of files and folders in the current folder; none if the network is not the user's.
+    """
+    if not config.network.model_dump().get("target"):
+        return []
+    here = Path.cwd()
+    names = {name.partition(".")[0] for name in sys.modules} - {*OURS}
+    found = {str(here / entry) for name in names if (entry := _entry(name, here))}
+    return sorted(found)
+
+
+def _entry(name: str, folder: Path) -> str | None:
+    """Return the entry of a folder that a module is loaded from, a file or a package's folder.
+
+    A virtual environment in the folder is none: what is in it is not found through the folder.
+    """
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    for place in [file] if file else getattr(module, "__path__", ()):
+        if Path(place).is_relative_to(folder):
+            entry = Path(place).relative_to(folder).parts[0]
+            if entry == name or entry.startswith(f"{name}."):
+                return entry
+    return None

@@ -1,0 +1,1 @@
+"""What a run would do, its time, size and cost."""

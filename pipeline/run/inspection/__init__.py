@@ -1,0 +1,1 @@
+"""What can be said of an output folder: how far it is, and whether it is right."""

@@ -1,0 +1,253 @@
+"""Reading an output back: is it what its manifest says, and what its inputs give?"""
+
+import json
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from hyperdiag.data.filesystem import Place, resolve
+from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
+from hyperdiag.data.shard import Shard, file_name
+from hyperdiag.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
+from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
+from hyperdiag.messages.wording import counted
+from hyperdiag.process.signals import Stoppable
+from hyperdiag.run.output.inventory import Inventory
+from hyperdiag.run.output.manifest import facts
+from hyperdiag.run.output.receipt import Receipt, Tally
+from hyperdiag.run.plan.plan import Plan, plan_at
+from hyperdiag.run.workers.verification import Verifier
+
+from .comparison import Comparison, tables, verifier_of
+
+log = logging.getLogger("hyperdiag")
+
+_READERS = 8
+_SHARDS_AT_ONCE = 1024  # what they say is held in memory
+# What a quarantine file must have, whatever the columns of its rows.
+_PLACE = pa.schema([(SOURCE_FILE, pa.string()), (ROW_INDEX, pa.int64())])
+
+
+class Audit(NamedTuple):
+    """What was found.
+
+    Attributes:
+        findings: what is wrong, a sentence each; none if the output is right.
+        notes: what could not be looked at.
+        files: data files that were read back, page by page.
+        rows: in them.
+        compared: shards whose rows were compared with the input's.
+        derived_again: rows whose quantities were compared with an independent method's.
+        largest_error: of these.
+    """
+
+    findings: list[str]
+    notes: list[str]
+    files: int = 0
+    rows: int = 0
+    compared: int = 0
+    derived_again: int = 0
+    largest_error: float = 0.0
+
+
+def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
+    """Check an output.
+
+    Args:
+        path: the output folder.
+        location: of the dataset; None means where the run found it.
+        shards: how many to compare with their input.
+        rows: of each of these, how many to derive again.
+
+    Raises:
+        UsageError: if there is no run at the path.
+        Stopped: if SIGTERM or SIGINT came.
+    """
+    with Stoppable("nothing was written") as stoppable:
+        try:
+            plan = plan_at(path)
+        except ValueError as error:
+            return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
+        if location is not None:
+            plan = replace(plan, location=location)
+        return _Auditor(resolve(path), plan, stoppable).run(shards, rows)
+
+
+class _Auditor:
+    """Checks the output of a plan."""
+
+    def __init__(self, output: Place, plan: Plan, stoppable: Stoppable):
+        self._output, self._plan, self._stoppable = output, plan, stoppable
+        self._inventory = Inventory(output, plan)
+        self._findings: list[str] = []
+        self._notes: list[str] = []
+
+    def run(self, shards: int, rows: int) -> Audit:
+        self._check_names()
+        present = np.flatnonzero(self._inventory.files.size >= 0)
+        log.info("reading %s back", counted(present.size, "data file"))
+        places = np.linspace(0, present.size - 1, min(shards, present.size)).round().astype(int)
+        total, good = self._read_all(set(present[places].tolist()))
+        self._check_manifest(total)
+        comparison = Comparison(self._plan, self._output, self._verifier(rows), rows)
+        compared = sum(self._compare(comparison, shard, receipt) for shard, receipt in good)
+        return Audit(
+            self._findings,
+            self._notes,
+            int(present.size),
+            total.derived,
+            compared,
+            comparison.again.verified,
+            comparison.again.largest_error,
+        )
+
+    def _check_names(self) -> None:
+        """Check that all files are there, and no others."""
+        files = self._inventory.files
+        missing = [DATA + "/" + shard.file_name for shard in self._plan.shards()
+                   if files.size[shard.id] < 0]  # fmt: skip
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            self._findings.append(f"{listed(missing)} {verb} missing")
+        for name in files.strangers:
+            self._findings.append(f"{name} is no file of this run")
+        for shard in np.flatnonzero(files.quarantine & (files.size < 0)).tolist():
+            self._findings.append(f"{QUARANTINE}/{file_name(shard)} has no data file")
+
+    def _check_manifest(self, total: Tally) -> None:
+        """Check what was published against the plan, and against what the data files add up to."""
+        success, name = self._output / SUCCESS, f"{RUN}/manifest.json"
+        if not success.exists():
+            self._findings.append(f"there is no {SUCCESS}: the run was not published")
+            return
+        signed = success.read_bytes().decode(errors="replace").strip()
+        if signed != self._plan.digest:
+            self._findings.append(
+                f"{SUCCESS} is of plan {signed!r}, {RUN}/plan.json of {self._plan.digest!r}"
+            )
+        try:
+            said = json.loads((self._output / name).read_bytes())
+            found = _flat(said)
+        except (UsageError, ValueError, AttributeError) as error:
+            self._findings.append(f"{name} cannot be read: {error}")
+            return
+        for key, right in _flat(facts(self._plan, self._inventory.shards, total)).items():
+            if found.get(key) != right:
+                self._findings.append(
+                    f"{name}: {key} is {found.get(key)!s:.60}; plan and data files make it "
+                    f"{right!s:.60}"
+                )
+
+    def _read_all(self, sample: set[int]) -> tuple[Tally, list[tuple[Shard, Receipt]]]:
+        """Read every file from its first page to its last.
+
+        Args:
+            sample: ids of the shards to be compared with their input.
+
+        Returns:
+            What the receipts add up to, and those of the sample's shards that are in order.
+        """
+        total, good = Tally(), []
+        sizes = self._inventory.files.size
+        present = (shard for shard in self._plan.shards() if sizes[shard.id] >= 0)
+        readers = ThreadPoolExecutor(_READERS)
+        try:
+            while some := list(islice(present, _SHARDS_AT_ONCE)):
+                results = readers.map(self._read_back, some)
+                for shard, (receipt, findings) in zip(some, results, strict=True):
+                    self._stoppable.check()
+                    self._findings += findings
+                    if receipt is not None:
+                        total.add(receipt.tally)
+                        if shard.id in sample and not findings:
+                            good.append((shard, receipt))
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)  # who is stopped waits for no file
+        return total, good
+
+    def _read_back(self, shard: Shard) -> tuple[Receipt | None, list[str]]:
+        """Read a shard's files; return its receipt, if they have one, and what is wrong."""
+        name = f"{DATA}/{shard.file_name}"
+        footer = read_receipt(self._output / DATA / shard.file_name)
+        if footer is None:
+            return None, [f"{name} is damaged, or no data file: its footer holds no receipt"]
+        if (footer["shard"], footer["key"]) != (shard.id, self._inventory.key(shard.id)):
+            return None, [
+                f"{name} holds shard {footer['shard']} of a plan; here belongs {shard.id}"
+            ]
+        receipt = Receipt.from_footer(footer, (0, 0))
+        tally = receipt.tally
+        findings = []
+        if not tally.derived + tally.bad + tally.filtered == tally.read == shard.rows:
+            findings.append(
+                f"{name}: its counts do not add up to the {counted(shard.rows, 'row')} of its input"
+            )
+        findings += self._pages(name, tally.derived, self._plan.layout.schema)
+        name = f"{QUARANTINE}/{shard.file_name}"
+        there = self._inventory.files.quarantine[shard.id]
+        if tally.bad and not there:
+            findings.append(f"{name} is missing: {counted(tally.bad, 'row')} should be in it")
+        elif tally.bad:
+            findings += self._pages(name, tally.bad, _PLACE)
+        elif there:
+            findings.append(f"{name} should not be there: the shard has no bad rows")
+        return receipt, findings
+
+    def _pages(self, name: str, wanted: int, columns: pa.Schema) -> list[str]:
+        """Read a file's pages; return what is wrong with them, with its columns or its rows."""
+        rows = 0
+        try:
+            for table in tables(self._output / name):
+                wrong = [field.name for field in columns if not _has(table.schema, field)]
+                if wrong:
+                    return [f"{name}: column {listed(wrong)} is missing, or of another kind"]
+                rows += table.num_rows
+        except (pa.ArrowException, OSError) as error:
+            return [f"{name} cannot be read back: {str(error).splitlines()[0]}"]
+        if rows == wanted:
+            return []
+        return [f"{name} has {counted(rows, 'row')}; its shard should have {wanted}"]
+
+    def _verifier(self, rows: int) -> Verifier | None:
+        if rows == 0:
+            return None
+        try:
+            return verifier_of(self._plan, rows)
+        except UsageError as error:
+            self._notes.append(f"no rows were derived again: {error}")
+            return None
+
+    def _compare(self, comparison: Comparison, shard: Shard, receipt: Receipt) -> bool:
+        """Compare a shard with its input; tell whether that could be done."""
+        self._stoppable.check()
+        try:
+            comparison.compare(shard, receipt)
+        except (InputError, UsageError) as error:
+            self._notes.append(f"shard {shard.id} was not compared with its input: {error}")
+            return False
+        except HyperdiagError as error:
+            self._findings.append(f"{DATA}/{shard.file_name}: {error}")
+        return True
+
+
+def _has(schema: pa.Schema, field: pa.Field) -> bool:
+    """Tell whether a schema has a column; if a computed one, with its type and metadata."""
+    if field.name not in schema.names:
+        return False
+    found = schema.field(field.name)
+    computed = b"digest" in (field.metadata or {})
+    return not computed or (found.type, found.metadata) == (field.type, field.metadata)
+
+
+def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return a manifest's entries, those of its parts as part.entry."""
+    flat: dict[str, Any] = {}
+    for key, value in manifest.items():
+        flat |= (
+            {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
+        )
+    return flat

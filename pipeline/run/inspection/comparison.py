@@ -1,0 +1,166 @@
+"""A shard's output beside its input, row by row; some of the rows derived once more."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hyperdiag.data.filesystem import Place
+from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
+from hyperdiag.data.shard import Rows, Shard
+from hyperdiag.data.sink import DATA, QUARANTINE, quarantined_before
+from hyperdiag.hyperdual import MethodError
+from hyperdiag.messages.errors import HyperdiagError, UsageError
+from hyperdiag.networks import build_network
+from hyperdiag.run.output.receipt import Receipt, Tally
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.workers.verification import Verifier
+
+_BATCH_ROWS = 1 << 14
+
+
+def tables(place: Place) -> Iterator[pa.Table]:
+    """Yield a file's rows, a batch at a time, with every page's checksum checked."""
+    with pq.ParquetFile(
+        place.path, filesystem=place.filesystem, page_checksum_verification=True
+    ) as file:
+        for batch in file.iter_batches(_BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
+
+
+def verifier_of(plan: Plan, rows: int) -> Verifier:
+    """Return what derives up to so many rows at once by an independent method.
+
+    Raises:
+        UsageError: if the plan's network cannot be built here, is another now, or has no second
+            method.
+    """
+    network = plan.settings["network"]
+    built = build_network(plan.network, plan.settings["derivatives"]["dtype"])
+    if built.digest != network["digest"]:
+        raise UsageError(
+            f"network '{built.name}' has changed: its digest was {network['digest']}, now is "
+            f"{built.digest}"
+        )
+    try:
+        return Verifier(plan, rows)
+    except MethodError as error:
+        raise UsageError(f"network '{built.name}': {error}") from error
+
+
+class Comparison:
+    """Checks that data files hold their input's good rows, each once and in their order.
+
+    Args:
+        plan: of the run.
+        output: its folder.
+        verifier: derives rows again; None leaves that out.
+        rows: of each shard, how many are derived again.
+
+    Attributes:
+        again: how many these were, and their largest error.
+    """
+
+    def __init__(self, plan: Plan, output: Place, verifier: Verifier | None, rows: int):
+        self._plan, self._output = plan, output
+        self._verifier, self._rows = verifier, rows
+        self.again = Tally()
+
+    def compare(self, shard: Shard, receipt: Receipt) -> None:
+        """Compare one shard.
+
+        Raises:
+            InputError: if the input cannot be read, or has changed.
+            HyperdiagError: saying what differs.
+        """
+        left_out = self._quarantined(shard) if receipt.tally.bad else set()
+        picked = np.linspace(0, receipt.tally.derived - 1, self._rows).round().astype(int)
+        output = _Stream(tables(self._output / DATA / shard.file_name))
+        samples, seen = [], 0
+        for rows in self._plan.source.read(shard, _BATCH_ROWS):
+            places = self._places(shard, rows)
+            good = pa.array([place not in left_out for place in places], pa.bool_())
+            wanted = rows.table.filter(good)
+            if wanted.num_rows == 0:
+                continue
+            found = output.next(wanted.num_rows)
+            for name, column in self._passed(shard, wanted, rows.index.filter(good)).items():
+                if not _same(found[name], column):
+                    first, last = rows.index[0], rows.index[-1]
+                    raise HyperdiagError(
+                        f"column '{name}' is not the input's (rows {first} to {last})"
+                    )
+            at = np.unique(picked[(picked >= seen) & (picked < seen + wanted.num_rows)]) - seen
+            samples.append((wanted.take(pa.array(at)), found.take(pa.array(at))))
+            seen += wanted.num_rows
+        output.end()
+        if seen and self._verifier:
+            self._derive_again(self._verifier, samples, receipt)
+
+    def _derive_again(self, verifier: Verifier, samples: list[Any], receipt: Receipt) -> None:
+        wanted, found = (pa.concat_tables(parts) for parts in zip(*samples, strict=True))
+        points, faults = self._plan.points.read(wanted, self._plan.settings["derivatives"]["dtype"])
+        if faults.bad.any():
+            raise HyperdiagError("it has derivatives of a row whose input is bad")
+        tally = Tally(ranges=receipt.tally.ranges)
+        verifier.verify(points, self._plan.layout.arrays(found), tally)
+        self.again.add(Tally(verified=tally.verified, largest_error=tally.largest_error))
+
+    def _quarantined(self, shard: Shard) -> set[Any]:
+        """Return the places of the rows in a shard's quarantine file."""
+        found: set[Any] = set()
+        for table in tables(self._output / QUARANTINE / shard.file_name):
+            found.update(_pairs(table))
+        return found
+
+    def _places(self, shard: Shard, rows: Rows) -> list[Any]:
+        """Return where each row comes from, as a quarantine file would say it."""
+        if quarantined_before(rows.table):
+            return _pairs(rows.table)
+        file = self._plan.source.file_name(shard)
+        return [(file, index) for index in rows.index.to_pylist()]
+
+    def _passed(self, shard: Shard, table: pa.Table, index: pa.Array) -> dict[str, Any]:
+        """Return the columns of an output that hold what the input does."""
+        columns = {field.name: table[field.name] for field in self._plan.layout.passed}
+        if self._plan.layout.provenance:
+            file = pa.repeat(self._plan.source.file_name(shard), len(index))
+            columns |= {
+                SOURCE_FILE: pa.chunked_array([file]),
+                ROW_INDEX: pa.chunked_array([index]),
+            }
+        return columns
+
+
+class _Stream:
+    """Rows of a file, as many as are asked for."""
+
+    def __init__(self, parts: Iterator[pa.Table]):
+        self._parts = parts
+        self._held: pa.Table | None = None
+
+    def next(self, rows: int) -> pa.Table:
+        while self._held is None or self._held.num_rows < rows:
+            more = next(self._parts, None)
+            if more is None:
+                raise HyperdiagError("it ends before its input does")
+            self._held = more if self._held is None else pa.concat_tables([self._held, more])
+        found, self._held = self._held.slice(0, rows), self._held.slice(rows)
+        return found
+
+    def end(self) -> None:
+        if (self._held is not None and self._held.num_rows) or next(self._parts, None):
+            raise HyperdiagError("it has more rows than its input")
+
+
+def _pairs(table: pa.Table) -> list[Any]:
+    places = (table[name].to_pylist() for name in (SOURCE_FILE, ROW_INDEX))
+    return list(zip(*places, strict=True))
+
+
+def _same(found: pa.ChunkedArray, wanted: pa.ChunkedArray) -> bool:
+    if found.equals(wanted):
+        return True
+    # Arrow takes no NaN for another, and no dictionary in another order; as text they are the same.
+    return repr(found.to_pylist()) == repr(wanted.to_pylist())

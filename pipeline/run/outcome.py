@@ -1,0 +1,97 @@
+"""The end of a run, as other programs are told it: outcome, counts, what went wrong."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from hyperdiag.config.schema import Config
+from hyperdiag.data.filesystem import absolute
+from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.messages.masking import masked, masked_text
+from hyperdiag.process.exit_codes import exit_code
+from hyperdiag.process.signals import Stopped
+from hyperdiag.run.notify import notify
+
+from .output.inventory import Inventory
+from .plan.planner import Planned
+
+# Of a manifest: what is not among the counts anyhow.
+_OF_MANIFEST = ("method", "dtype", "layout", "shards", "warnings", "workers", "finished")
+# Ray grants a driver that it stops three seconds; closing the pool takes its part of them.
+_STOPPED_SECONDS = 0.7
+
+
+class Finish:
+    """Tells whoever is to be told (`notify.*`) how the block ended.
+
+    Args:
+        config: of the run.
+
+    Attributes:
+        planned: its plan, once there is one.
+        inventory: what is done of it, from then on.
+        manifest: if the run was published.
+    """
+
+    def __init__(self, config: Config):
+        self._config = config
+        self.planned: Planned | None = None
+        self.inventory: Inventory | None = None
+        self.manifest: Mapping[str, Any] | None = None
+
+    def __enter__(self) -> "Finish":
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        whom = self._config.notify
+        if ("failure" if error else "success") in whom.on and (whom.command or whom.url):
+            stopped = isinstance(error, Stopped)
+            notify(whom, self.summary(error), _STOPPED_SECONDS if stopped else whom.seconds)
+
+    def summary(self, error: BaseException | None) -> dict[str, Any]:
+        """Return what others are told: plain values, without credentials."""
+        found: dict[str, Any] = {
+            "state": _state(error),
+            "exit_code": exit_code(error),
+            "output": masked(absolute(self._config.output.path)),
+            "network": self._config.network.name,
+            "date": self._config.run.date,
+            "seconds": round(time.monotonic() - self._started, 3),
+            "error": masked_text(str(error)) if error else None,
+        }
+        if self.planned:
+            found |= {"run": self.planned.plan.digest, "rows_planned": self.planned.rows}
+        if self.inventory:
+            tally = self.inventory.tally
+            found |= {
+                "shards_planned": self.inventory.shards,
+                "shards_done": self.inventory.count,
+                "rows_read": tally.read,
+                "rows_derived": tally.derived,
+                "rows_filtered": tally.filtered,
+                "rows_quarantined": tally.bad,
+                "quarantined": dict(sorted(tally.quarantined.items())),
+            }
+        if self.manifest:
+            found["manifest"] = {key: self.manifest[key] for key in _OF_MANIFEST}
+        return found
+
+
+def _state(error: BaseException | None) -> str:
+    if error is None:
+        return "done"
+    for kind, state in (
+        (Stopped, "stopped"),
+        (UsageError, "refused"),
+        (RunIncomplete, "incomplete"),
+    ):
+        if isinstance(error, kind):
+            return state
+    return "failed"

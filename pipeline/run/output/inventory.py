@@ -1,0 +1,239 @@
+"""The inventory: which shards of a plan an output holds, and what their rows add up to.
+
+All is kept in arrays by shard id, so that a million shards are some tens of megabytes.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from hyperdiag.data.filesystem import Place
+from hyperdiag.data.shard import Shard, file_name
+from hyperdiag.data.sink import DATA, QUARANTINE, RUN, SCRATCH, STAGED, SUCCESS, read_receipt
+from hyperdiag.data.threads import each
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.run.plan.plan import Plan
+from pyarrow import fs
+
+from .journal import JOURNAL, Journal, Segment
+from .receipt import Receipt, Tally
+
+_NAME = re.compile(r"part-(\d{7,})\.parquet")
+
+
+class Files:
+    """The data and quarantine files of an output, by shard id.
+
+    Args:
+        output: the output folder.
+        known: bool by shard id, whether the plan has it.
+        update: whether a file that an update has staged counts instead of the published one.
+
+    Attributes:
+        size: bytes of the data file; -1 where there is none.
+        modified_ns: when it was written.
+        staged: whether it is one that an update has not published yet.
+        quarantine: whether there is a quarantine file.
+        strangers: other files in the published folders, as "folder/name".
+    """
+
+    def __init__(self, output: Place, known: np.ndarray, update: bool):
+        ids = known.size
+        self._known = known
+        self.size = np.full(ids, -1, np.int64)
+        self.modified_ns = np.zeros(ids, np.int64)
+        self.staged = np.zeros(ids, bool)
+        self.quarantine = np.zeros(ids, bool)
+        self.strangers: list[str] = []
+        for root, staged in ((output, False), (output / STAGED, True))[: 1 + update]:
+            for shard, info in self._list(root / DATA, staged):
+                self.size[shard] = info.size
+                self.modified_ns[shard] = info.mtime_ns or 0
+                self.staged[shard] = staged
+                self.quarantine[shard] = False
+            for shard, _ in self._list(root / QUARANTINE, staged):
+                self.quarantine[shard] |= staged == self.staged[shard]
+
+    def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, fs.FileInfo]]:
+        for info in files_in(folder):
+            shard = shard_of(info.base_name)
+            if 0 <= shard < self._known.size and self._known[shard]:
+                yield shard, info
+            elif not staged:
+                self.strangers.append(f"{folder.path.rpartition('/')[2]}/{info.base_name}")
+
+
+def shard_of(name: str) -> int:
+    """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
+    found = _NAME.fullmatch(name)
+    shard = int(found[1]) if found else -1
+    return shard if found and file_name(shard) == name else -1
+
+
+def files_in(folder: Place) -> list[fs.FileInfo]:
+    """Return what is in a folder; nothing if there is no such folder."""
+    selector = fs.FileSelector(folder.path, allow_not_found=True)
+    return folder.filesystem.get_file_info(selector)
+
+
+def published_manifest(output: Place) -> dict[str, Any] | None:
+    """Return the manifest of a published run; None if none was, or its manifest is gone or damaged.
+
+    Raises:
+        UsageError: if it is there and cannot be read for now.
+    """
+    if not (output / SUCCESS).exists():
+        return None
+    try:
+        manifest = json.loads((output / RUN / "manifest.json").read_bytes())
+    except ValueError:
+        return None
+    except UsageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+    whole = isinstance(manifest, dict) and manifest.keys() >= {"plan", "rows", "bad_files"}
+    return manifest if whole else None
+
+
+class Inventory:
+    """Which shards of a plan are done, and what their receipts add up to.
+
+    Args:
+        output: the output folder.
+        plan: that the shards belong to.
+        update: whether what an update has staged counts.
+
+    Attributes:
+        shards: how many the plan has.
+        count: how many are done.
+        done: bool by shard id.
+        bad: likewise, which of them have a quarantine file.
+        tally: of all that are done.
+        files: what is in the output.
+    """
+
+    def __init__(self, output: Place, plan: Plan, update: bool = False):
+        self._output = output
+        ids = np.fromiter(_ids_and_keys(plan), dtype=[("id", np.int64), ("key", np.uint64)])
+        self.shards = ids.size
+        self._keys = np.zeros(int(ids["id"].max(initial=-1)) + 1, np.uint64)
+        self._known = np.zeros(self._keys.size, bool)
+        self._keys[ids["id"]] = ids["key"]
+        self._known[ids["id"]] = True
+        self.count = 0
+        self.done = np.zeros(self._keys.size, bool)
+        self.bad = np.zeros(self._keys.size, bool)
+        self.tally = Tally()
+        self.files = Files(output, self._known, update)
+
+    def key(self, shard: int) -> str:
+        """Return the plan's key of a shard, by its id."""
+        return f"{int(self._keys[shard]):016x}"
+
+    def missing(self, plan: Plan) -> Iterator[Shard]:
+        """Yield the shards that are not done, in order."""
+        return (shard for shard in plan.shards() if not self.done[shard.id])
+
+    def add(self, receipt: Receipt) -> bool:
+        """Count a shard that was done just now; tell whether it had not been counted before."""
+        if self.done[receipt.shard]:
+            return False
+        self.done[receipt.shard] = True
+        self.bad[receipt.shard] = bool(receipt.tally.bad)
+        self.files.size[receipt.shard], self.files.modified_ns[receipt.shard] = receipt.stamp
+        self.count += 1
+        self.tally.add(receipt.tally)
+        return True
+
+    def take(self, journal: Journal) -> list[str]:
+        """Count what the journal says is done; return the names of segments that do not hold."""
+        return [name for name, segment in journal.segments() if not self._take(segment)]
+
+    def _take(self, segment: Segment | None) -> bool:
+        """Count the shards of a segment if all of them are as it says."""
+        if segment is None or not self._holds(segment.entries):
+            return False
+        shards = segment.entries["shard"]
+        self.done[shards] = True
+        self.bad[shards] = segment.entries["bad"]
+        self.count += shards.size
+        self.tally.add(segment.tally)
+        return True
+
+    def _holds(self, entries: np.ndarray) -> bool:
+        shards = entries["shard"]
+        if shards.min(initial=0) < 0 or shards.max(initial=-1) >= self.done.size:
+            return False
+        same = (
+            self._known[shards]
+            & ~self.done[shards]
+            & (self._keys[shards] == entries["key"])
+            & (self.files.size[shards] == entries["size"])
+            & (self.files.modified_ns[shards] == entries["modified_ns"])
+            & (self.files.quarantine[shards] >= entries["bad"])
+        )
+        return bool(same.all()) and np.unique(shards).size == shards.size
+
+    def from_footers(self) -> Iterator[Receipt]:
+        """Yield the receipts in the footers of data files that are not counted.
+
+        A footer that is not the receipt of the plan's shard is none, nor one whose quarantine
+        file is gone.
+        """
+        candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
+        yield from filter(None, each(self.receipt, candidates))
+
+    def compare(self, folder: Place, name: str) -> tuple[list[Place], list[str]]:
+        """Hold what is in a published folder against what is counted.
+
+        Args:
+            folder: of data files, or of quarantine files.
+            name: which of them: DATA or QUARANTINE.
+
+        Returns:
+            The files of shards that are not done, or have no bad rows; and "name/file" of each file
+            that is counted, but is gone or, a data file, has another size.
+        """
+        wanted = self.done if name == DATA else self.bad
+        there, stale = np.zeros_like(wanted), []
+        for info in files_in(folder):
+            shard = shard_of(info.base_name)
+            if shard >= wanted.size or (shard >= 0 and not wanted[shard]):
+                stale.append(folder / info.base_name)
+            elif shard >= 0:
+                there[shard] = name == QUARANTINE or info.size == self.files.size[shard]
+        return stale, [f"{name}/{file_name(i)}" for i in np.flatnonzero(wanted & ~there).tolist()]
+
+    def place(self, shard: int, folder: str = DATA) -> Place:
+        """Return where a shard's file is (or would be, published)."""
+        root = self._output / STAGED if self.files.staged[shard] else self._output
+        return root / folder / file_name(shard)
+
+    def receipt(self, shard: int) -> Receipt | None:
+        """Return the receipt in a data file's footer; None if it is none of the plan's shard."""
+        footer = read_receipt(self.place(shard))
+        if not footer or (footer.get("shard"), footer.get("key")) != (shard, self.key(shard)):
+            return None
+        stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
+        receipt = Receipt.from_footer(footer, stamp)
+        return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt
+
+
+def take_stock(output: Place, plan: Plan, update: bool = False) -> Inventory:
+    """Return the inventory with all counted that is done; nothing is written.
+
+    Args:
+        output, plan, update: as of `Inventory`.
+    """
+    inventory = Inventory(output, plan, update)
+    inventory.take(Journal(output / JOURNAL, output / SCRATCH))
+    for receipt in inventory.from_footers():
+        inventory.add(receipt)
+    return inventory
+
+
+def _ids_and_keys(plan: Plan) -> Iterator[tuple[int, int]]:
+    return ((shard.id, int(plan.key(shard), 16)) for shard in plan.shards())

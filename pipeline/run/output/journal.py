@@ -1,0 +1,107 @@
+"""The journal: receipts of finished shards, gathered, so that nobody reads a million footers twice.
+
+The footers are the truth. A segment of the journal stands for some hundred of them as long as their
+files are as they were; where one is not, the footers of that segment's shards are read again.
+"""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from hyperdiag.data.filesystem import Place, write_whole
+from hyperdiag.data.sink import RUN
+from hyperdiag.data.threads import each
+from hyperdiag.messages.errors import UsageError
+from pyarrow import fs
+
+from .receipt import Receipt, Tally
+
+JOURNAL = f"{RUN}/journal"  # its place in an output
+_SEGMENT_SHARDS = 1000
+_SEGMENT_SECONDS = 30.0  # what a killed run has to read again, at most
+_NAME = re.compile(r"[0-9a-f]{8,}\.json")
+_ENTRY = np.dtype(
+    [("shard", "i8"), ("key", "u8"), ("size", "i8"), ("modified_ns", "i8"), ("bad", "?")]
+)
+
+
+class Segment(NamedTuple):
+    """Some finished shards, and what their rows add up to.
+
+    Attributes:
+        entries: of each: its id, the plan's key for it, size in bytes of its data file, when that
+            was written, whether it has a quarantine file.
+        tally: of all their rows.
+    """
+
+    entries: np.ndarray
+    tally: Tally
+
+
+class Journal:
+    """Segments in a folder, each written once and whole.
+
+    Args:
+        folder: for the segments, and nothing else.
+        scratch: where files grow.
+    """
+
+    def __init__(self, folder: Place, scratch: Place):
+        self._folder, self._scratch = folder, scratch
+        self._begin()
+        self._next = 0
+
+    def _begin(self) -> None:
+        self._entries: list[tuple[int, int, int, int, bool]] = []
+        self._tally = Tally()
+        self._since = time.monotonic()
+
+    def segments(self) -> Iterator[tuple[str, Segment | None]]:
+        """Yield name and content of what is there; None for a segment that cannot be read."""
+        selector = fs.FileSelector(self._folder.path, allow_not_found=True)
+        infos = self._folder.filesystem.get_file_info(selector)
+        names = sorted(info.base_name for info in infos if _NAME.fullmatch(info.base_name))
+        self._next = max([self._next, *(int(name[:-5], 16) + 1 for name in names)])
+        yield from zip(names, each(self._read, names), strict=True)
+
+    def _read(self, name: str) -> Segment | None:
+        try:
+            content = json.loads((self._folder / name).read_bytes())
+            entries = np.array([tuple(values) for values in content["entries"]], _ENTRY)
+            return Segment(entries, Tally.from_dict(content["rows"]))
+        except (UsageError, ValueError, TypeError, KeyError, OverflowError):
+            return None
+
+    def remove(self, name: str) -> None:
+        """Take a segment away that no longer stands for its shards."""
+        self._folder.filesystem.delete_file((self._folder / name).path)
+
+    def add(self, receipt: Receipt, key: str) -> None:
+        """Note a finished shard; written at the latest with the next one after some seconds.
+
+        Raises:
+            OutputError: if a segment cannot be written.
+        """
+        entry = (receipt.shard, int(key, 16), *receipt.stamp, bool(receipt.tally.bad))
+        self._entries.append(entry)
+        self._tally.add(receipt.tally)
+        waited = time.monotonic() - self._since
+        if len(self._entries) >= _SEGMENT_SHARDS or waited >= _SEGMENT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        if self._entries:
+            name = f"{self._next:08x}.json"
+            self._next += 1
+            content = {"entries": self._entries, "rows": self._tally.to_dict()}
+            text = json.dumps(content, separators=(",", ":"))
+            write_whole(self._folder / name, text.encode(), self._scratch / name)
+        self._begin()

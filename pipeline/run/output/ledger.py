@@ -1,0 +1,306 @@
+"""The ledger: an output folder, taken for one run, filled, and published when the run is whole."""
+
+import contextlib
+import functools
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import numpy as np
+from hyperdiag.data.filesystem import Place, absolute, below, resolve, write_whole
+from hyperdiag.data.shard import file_name
+from hyperdiag.data.sink import (
+    DATA,
+    QUARANTINE,
+    RUN,
+    SCRATCH,
+    STAGED,
+    SUCCESS,
+    prepare_folders,
+)
+from hyperdiag.data.threads import each
+from hyperdiag.messages.errors import OutputError, UsageError, listed
+from hyperdiag.messages.masking import masked
+from hyperdiag.run.plan.plan import Plan
+
+from .inventory import Inventory, published_manifest, take_stock
+from .journal import JOURNAL, Journal
+from .lock import Lock, refuse_if_locked
+from .preconditions import refuse_other_plan, refuse_strangers, refuse_unwritable
+from .receipt import Receipt
+
+_Rest = ParamSpec("_Rest")
+_Result = TypeVar("_Result")
+
+
+def _touching_the_output(
+    method: Callable[Concatenate["Ledger", _Rest], _Result],
+) -> Callable[Concatenate["Ledger", _Rest], _Result]:
+    """Let a method say which output it was when a filesystem complains."""
+
+    @functools.wraps(method)
+    def saying(ledger: "Ledger", *args: _Rest.args, **kwargs: _Rest.kwargs) -> _Result:
+        try:
+            return method(ledger, *args, **kwargs)
+        except (OSError, UsageError) as error:
+            if isinstance(error, UsageError) and method.__name__ in ("open", "look"):
+                raise  # nothing has begun: there it is the user's fault
+            raise OutputError(f"cannot use {masked(ledger.path)}: {error}") from error
+
+    return saying
+
+
+class Ledger:
+    """One output folder and the plan that fills it.
+
+    An update of a published output is done beside it, in `run/staged`, and moved into place when it
+    is whole; until then the folder shows what it showed before.
+
+    Args:
+        path: the output folder, a local path or a URI.
+        plan: of this run.
+
+    Attributes:
+        inventory: what is done; from `open` on.
+    """
+
+    inventory: Inventory
+
+    def __init__(self, path: str, plan: Plan):
+        self.path = absolute(path)
+        self.plan = plan
+        self.output: Place = resolve(path)
+        self._lock = Lock(self.output, masked(self.path))
+        self._staging = False
+        self._config_yaml = ""
+        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH)
+
+    @property
+    def work_path(self) -> str:
+        """Where workers write: the output folder, or what is staged for it."""
+        return below(self.path, STAGED) if self._staging else self.path
+
+    @_touching_the_output
+    def open(self, mode: str, config_yaml: str) -> None:
+        """Take the folder for this run: make it, lock it, freeze the plan in it, take stock.
+
+        Args:
+            mode: "resume" goes on with the same plan and refuses another; "update" takes over
+                what other input files have changed; "overwrite" removes what an earlier run left.
+            config_yaml: kept beside the plan, for people.
+
+        Raises:
+            UsageError: if the folder holds another plan (naming what differs) or other files, or
+                another run is at work in it.
+            OutputError: if it cannot be written.
+        """
+        refuse_strangers(self.output, masked(self.path))
+        refuse_unwritable(self.output, masked(self.path))
+        prepare_folders(self.output)
+        self._lock.take()
+        # From here on nobody else is at work in the folder.
+        if mode == "overwrite":
+            self._clear()
+        else:
+            refuse_other_plan(self.output, masked(self.path), self.plan, mode)
+        self._empty(SCRATCH)
+        lines = (masked(line) for line in config_yaml.splitlines())
+        self._config_yaml = "\n".join(lines) + "\n"
+        staged = self._stage(mode)
+        if not self._staging:
+            self._freeze(self.output)
+        self._take_stock()
+        if staged and (not self._staging or self.up_to_date()):
+            self._remove_staged()  # an update that nobody wants any longer
+
+    @_touching_the_output
+    def look(self, mode: str) -> list[str]:
+        """Take stock as `open` would, without taking the folder: nothing is written.
+
+        Args:
+            mode: as for `open`.
+
+        Returns:
+            Sentences on the input files that an update takes over.
+
+        Raises:
+            UsageError: as `open`.
+            OutputError: if the folder cannot be read.
+        """
+        name = masked(self.path)
+        refuse_strangers(self.output, name)
+        refuse_unwritable(self.output, name)
+        refuse_if_locked(self.output, name)
+        if mode == "overwrite":
+            self.inventory = Inventory(self.output, self.plan)
+            return []
+        before = refuse_other_plan(self.output, name, self.plan, mode)
+        self._stage(mode)
+        self.inventory = take_stock(self.output, self.plan, self._staging)
+        return before.differences(self.plan) if before else []
+
+    def _stage(self, mode: str) -> bool:
+        """Decide whether this run is done beside what is published; tell whether one was."""
+        staged = (self.output / STAGED).exists()
+        self._staging = mode == "update" and (staged or (self.output / SUCCESS).exists())
+        return staged
+
+    def close(self) -> None:
+        """Write down what is done, and let go of the folder."""
+        try:
+            # What it would save is time; whatever is wrong with the output has been said.
+            with contextlib.suppress(OutputError):
+                self._journal.flush()
+        finally:
+            self._lock.release()
+
+    def _take_stock(self) -> None:
+        self.output.filesystem.create_dir((self.output / JOURNAL).path, recursive=True)
+        self.inventory = Inventory(self.output, self.plan, self._staging)
+        stale = self.inventory.take(self._journal)
+        for receipt in self.inventory.from_footers():
+            self._count(receipt)
+        self._journal.flush()
+        for name in stale:
+            self._journal.remove(name)
+
+    def record(self, receipt: Receipt) -> None:
+        """Count a shard that was done just now.
+
+        Raises:
+            OutputError: if it cannot be written down.
+        """
+        self.inventory.files.staged[receipt.shard] = self._staging
+        self._count(receipt)
+
+    def _count(self, receipt: Receipt) -> None:
+        if self.inventory.add(receipt):
+            self._journal.add(receipt, self.inventory.key(receipt.shard))
+
+    def holds_a_plan(self) -> bool:
+        """Return whether there is a plan in the folder, this one or another."""
+        return (self.output / RUN / "plan.json").exists()
+
+    def up_to_date(self, bad_files: list[dict[str, str]] | None = None) -> dict[str, Any] | None:
+        """Return the manifest if just this plan was published here, and all of it is there.
+
+        Args:
+            bad_files: that were left out, which are no part of the plan; None: whichever.
+        """
+        manifest = published_manifest(self.output)
+        inventory = self.inventory
+        whole = inventory.count == inventory.shards
+        whole &= not (inventory.files.staged & inventory.done).any()
+        if manifest is None or not whole or manifest["plan"] != self.plan.digest:
+            return None
+        return manifest if bad_files in (None, manifest["bad_files"]) else None
+
+    @_touching_the_output
+    def begin(self) -> None:
+        """Say that something is missing (again), unless that shows only when it is published."""
+        if self._staging:
+            staged = self.output / STAGED
+            prepare_folders(staged)
+            self._empty(f"{STAGED}/{SCRATCH}")
+            self._freeze(staged)
+        else:
+            self._withdraw()
+
+    @_touching_the_output
+    def publish(self, manifest: Mapping[str, Any]) -> None:
+        """Show what is done: data and quarantine files, the plan, the manifest, then `_SUCCESS`.
+
+        Each step can be done again: a run that dies in between is completed by the next.
+
+        Raises:
+            OutputError: if it cannot be written.
+        """
+        self._refuse_if_replaced()
+        self._withdraw()
+        if self._staging:
+            self._move_staged()
+        self._settle()
+        if self._staging:
+            self._freeze(self.output)
+            self._remove_staged()
+        self._write("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
+        scratch = self.output / SCRATCH / SUCCESS
+        write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
+
+    def _refuse_if_replaced(self) -> None:
+        """Where there are no locks, see that no other run has put its plan in the place of ours."""
+        if self.output.is_local or (self._staging and not (self.output / STAGED).exists()):
+            return
+        head = Plan.load_head(self.output / STAGED if self._staging else self.output)
+        if head is None or head[0] != self.plan.digest:
+            raise OutputError(
+                f"another run has taken {masked(self.path)} over meanwhile: see what it does, with "
+                "hyperdiag status, and start this one again if it is the right one"
+            )
+
+    def _move_staged(self) -> None:
+        shards = np.flatnonzero(self.inventory.files.staged & self.inventory.done).tolist()
+
+        def move(shard: int) -> None:
+            # As when it was written: the data file vouches for its quarantine file.
+            for folder in (QUARANTINE, DATA):
+                if folder == DATA or self.inventory.bad[shard]:
+                    name = f"{folder}/{file_name(shard)}"
+                    source, place = self.output / STAGED / name, self.output / name
+                    source.filesystem.move(source.path, place.path)
+
+        _do(move, shards)
+
+    def _settle(self) -> None:
+        """Delete files of shards that the plan does not have (any longer); see the others there."""
+        gone: list[str] = []
+        for folder in (DATA, QUARANTINE):
+            stale, missing = self.inventory.compare(self.output / folder, folder)
+            _do(_delete, stale)
+            gone += missing
+        if gone:
+            raise OutputError(
+                f"files in {masked(self.path)} went or changed while the run was at work, by "
+                f"another hand: {listed(gone)}; the same command derives them again"
+            )
+
+    def _withdraw(self) -> None:
+        for place in (self.output / SUCCESS, self.output / RUN / "manifest.json"):
+            if place.exists():
+                self.output.filesystem.delete_file(place.path)
+
+    def _freeze(self, root: Place) -> None:
+        self.plan.save(root)
+        write_whole(root / RUN / "config.yaml", self._config_yaml.encode(), root / SCRATCH / "yaml")
+
+    def _write(self, name: str, text: str) -> None:
+        write_whole(self.output / RUN / name, text.encode(), self.output / SCRATCH / name)
+
+    def sign_lock(self, holder: str) -> None:
+        """Say in the lock who holds it, for the run that will be refused."""
+        self._lock.sign(holder)
+
+    def _clear(self) -> None:
+        self._withdraw()
+        for name in (DATA, QUARANTINE, JOURNAL):
+            self._empty(name)
+        self._remove_staged()
+
+    def _remove_staged(self) -> None:
+        staged = self.output / STAGED
+        if staged.exists():
+            staged.filesystem.delete_dir(staged.path)
+
+    def _empty(self, name: str) -> None:
+        place = self.output / name
+        if place.exists():
+            place.filesystem.delete_dir_contents(place.path)
+
+
+def _do(step: Callable[[Any], None], items: list[Any]) -> None:
+    for _ in each(step, items):
+        pass
+
+
+def _delete(place: Place) -> None:
+    place.filesystem.delete_file(place.path)

@@ -1,0 +1,88 @@
+"""One run at a time in an output folder."""
+
+from pathlib import Path
+
+from hyperdiag.data.filesystem import Place
+from hyperdiag.data.sink import RUN
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.process.file_lock import FileLock, holder_of
+
+from .heartbeat import is_alive, read_pulse
+
+
+def is_locked(output: Place) -> bool:
+    """Return whether a run is at work on an output."""
+    return _holder(output) is not None
+
+
+def refuse_if_locked(output: Place, name: str) -> None:
+    """Refuse an output that a run is at work on, without locking it.
+
+    Args:
+        output: the folder.
+        name: what messages call it.
+
+    Raises:
+        UsageError: naming that run.
+    """
+    holder = _holder(output)
+    if holder is not None:
+        raise _refusal(name, holder)
+
+
+def _refusal(name: str, holder: str) -> UsageError:
+    return UsageError(
+        f"another run is at work in output.path {name} ({holder}): "
+        "wait for it, or give another output.path"
+    )
+
+
+def _holder(output: Place) -> str | None:
+    """Return who is at work on an output; None if nobody is."""
+    if output.is_local:
+        return holder_of(_lock_path(output))
+    pulse = read_pulse(output)
+    if pulse is None or not is_alive(pulse):
+        return None
+    return "process {process} on {host}, since {started}".format_map(pulse)
+
+
+def _lock_path(output: Place) -> Path:
+    return Path((output / RUN / "lock").path)
+
+
+class Lock:
+    """A lock on an output folder.
+
+    On this machine the kernel drops it when this process ends, however it ends. Object stores have
+    no locks: there a run is refused while another's pulse beats. The pulse begins with the work,
+    so two runs can start at once; with one plan they write the same bytes, and with two the one
+    whose plan was replaced is not published (see `Ledger.publish`).
+
+    Args:
+        output: the folder.
+        name: what messages call it.
+    """
+
+    def __init__(self, output: Place, name: str):
+        self._output, self._name = output, name
+        self._lock = FileLock(_lock_path(output))
+
+    def take(self) -> None:
+        """Take the lock.
+
+        Raises:
+            UsageError: if another run has it, naming that run.
+        """
+        if not self._output.is_local:
+            refuse_if_locked(self._output, self._name)
+        elif not self._lock.take():
+            raise _refusal(self._name, self._lock.signature())
+
+    def sign(self, holder: str) -> None:
+        """Say in the lock who holds it, for the run that will be refused."""
+        self._lock.sign(holder)
+
+    def release(self) -> None:
+        """Let go of the folder."""
+        self._lock.release()

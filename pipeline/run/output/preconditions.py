@@ -1,0 +1,111 @@
+"""Why an output folder cannot be taken for a run: it is looked at, and nothing is written."""
+
+import os
+from pathlib import Path
+
+from hyperdiag.data.filesystem import Place
+from hyperdiag.data.sink import DATA, QUARANTINE, RUN, SUCCESS
+from hyperdiag.messages.errors import UsageError, listed
+from hyperdiag.run.plan.plan import Plan
+from pyarrow import fs
+
+from .inventory import files_in
+
+_OURS = (DATA, QUARANTINE, RUN, SUCCESS)
+
+
+def refuse_strangers(output: Place, name: str) -> None:
+    """Refuse an output that is no folder, or holds what is no run's.
+
+    Args:
+        output: the folder, which need not be there.
+        name: what messages call it.
+
+    Raises:
+        UsageError: naming what is there.
+    """
+    info = output.info()
+    if info.type == fs.FileType.File:
+        raise UsageError(f"output.path {name} is a file; give a folder")
+    if info.type == fs.FileType.NotFound:
+        return
+    if (output / RUN / "plan.json").exists():
+        return
+    # Folders that happen to be called like ours count as other files, unless they are empty.
+    found = output.filesystem.get_file_info(fs.FileSelector(output.path))
+    names = {item.base_name for item in found if item.base_name not in _OURS}
+    for folder in (DATA, QUARANTINE):
+        if files_in(output / folder):
+            names.add(folder)
+    if names:
+        raise UsageError(
+            f"output.path {name} holds other files "
+            f"({listed(sorted(names), 3)}) and no run of this program; give a new folder"
+        )
+
+
+def refuse_unwritable(output: Place, name: str) -> None:
+    """Refuse an output on this machine that this user cannot make or write to.
+
+    Args:
+        output: the folder, which need not be there.
+        name: what messages call it.
+
+    Raises:
+        UsageError: naming the folder that is in the way.
+    """
+    if not output.is_local:
+        return
+    folder = nearest(output)
+    if not folder.is_dir():
+        raise UsageError(f"output.path {name}: cannot write below {folder}, which is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"output.path {name}: cannot write {folder}: Permission denied; mend that, or give "
+            "another folder"
+        )
+
+
+def nearest(output: Place) -> Path:
+    """Return the folder at a local place, or the nearest above it that is there."""
+    path = Path(output.path)
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
+def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | None:
+    """Refuse an output that holds another plan, unless the mode takes its changes over.
+
+    Args:
+        output: the folder.
+        name: what messages call it.
+        plan: of this run.
+        mode: as in `output.mode`.
+
+    Returns:
+        The plan that an update follows; None where it is the same, or there is none.
+
+    Raises:
+        UsageError: naming what differs, or why the plan in there cannot be read.
+    """
+    try:
+        head = Plan.load_head(output)
+        if head is None or head[0] == plan.digest:
+            return None
+        before = Plan.load(output)
+    except ValueError as error:
+        raise UsageError(
+            f"{(output / RUN / 'plan.json').path} cannot be read ({error}): start again "
+            "with output.mode=overwrite"
+        ) from error
+    assert before is not None
+    only_files = before.recipe == plan.recipe
+    if only_files and mode == "update":
+        return before
+    differences = before.differences(plan)
+    update = ", take over the changed files with output.mode=update" if only_files else ""
+    raise UsageError(
+        f"output.path {name} holds a run with another plan: "
+        f"{'; '.join(differences[:6])}"
+        f"{f'; and {len(differences) - 6} more' if len(differences) > 6 else ''}. "
+        f"Give another output.path{update}, or start again with output.mode=overwrite"
+    )

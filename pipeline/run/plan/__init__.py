@@ -1,0 +1,1 @@
+"""From configuration to a frozen plan, and the plan itself."""

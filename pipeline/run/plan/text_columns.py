@@ -1,0 +1,100 @@
+"""Inputs in columns of text: are there numbers in them at all?"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import pyarrow as pa
+from hyperdiag.config.schema import Config, ParquetConfig
+from hyperdiag.data.faults import Fault
+from hyperdiag.data.parquet import ParquetSource
+from hyperdiag.data.parquet_listing import Listing
+from hyperdiag.data.points import PointColumns
+from hyperdiag.messages.errors import InputError, Problems
+from hyperdiag.messages.masking import masked
+from hyperdiag.networks import Network
+
+_ROWS = 1000  # that are looked at together
+
+
+def check_text(
+    config: Config, network: Network, listing: Listing, section: Mapping[str, Any] | None
+) -> None:
+    """Check that some value of each input in a column of text is a number, in rows here and there.
+
+    Args:
+        config: of the run.
+        network: whose inputs are looked at.
+        listing: of the dataset.
+        section: of the plan, on the dataset; None where it has none of the network's columns.
+
+    Raises:
+        UsageError: naming each column without one.
+    """
+    dataset = config.dataset
+    if section is None or config.limits.max_bad_fraction >= 1:
+        return  # who allows all to be bad may have it
+    if not isinstance(dataset, ParquetConfig) or dataset.name == "quarantine":
+        return  # of rows that could not be read, many may be as they were
+    texts = PointColumns(network.inputs, **section["points"]).of_text(listing.schema)
+    if not texts:
+        return
+    source = ParquetSource(
+        path=dataset.location,
+        files=listing.files,
+        schema=listing.schema,
+        partition_keys=listing.partition_keys,
+        base=listing.base,
+        columns=listing.schema.names,
+        row_filter=dataset.filter,
+        limit=dataset.limit,
+        shard_rows=section["shard_rows"],
+    )
+    problems = Problems()
+    for text in texts:
+        looked, first = _unless_a_number(text, source)
+        if looked:
+            (column,) = text.columns
+            rename = (
+                ""
+                if text.vector
+                else f"; rename with dataset.columns={{{text.inputs[0]}: <column>}}"
+            )
+            problems.add(
+                f"column '{column}' of dataset {masked(dataset.location)} is text, and none of "
+                f"{looked:,} values looked at is a number: {first}"
+                f"{rename}, or derive the rest all the same with limits.max_bad_fraction=1"
+            )
+    problems.check()
+
+
+def _unless_a_number(text: PointColumns, source: ParquetSource) -> tuple[int, str]:
+    """Return how many values were looked at and what is wrong with the first; 0 if one is right."""
+    looked, first = 0, ""
+    for table in _some(source):
+        for code, said in _faults(text, table):
+            if code != Fault.NOT_A_NUMBER:
+                return 0, ""
+            looked, first = looked + 1, first or said
+    return looked, first
+
+
+def _some(source: ParquetSource) -> Iterator[pa.Table]:
+    """Yield rows of the first, a middle and the last shard, as a filter leaves them."""
+    count = sum(1 for _ in source.shards())
+    wanted = {0, count // 2, count - 1}
+    for place, shard in enumerate(source.shards()):
+        if place in wanted:
+            with suppress(InputError):  # is said where it is derived
+                for rows in source.read(shard, _ROWS):
+                    yield rows.table
+
+
+def _faults(text: PointColumns, table: pa.Table) -> Iterator[tuple[Fault | None, str]]:
+    """Yield code and sentence of each value that is there; None of one that is a number."""
+    _, faults = text.read(table, "float64")
+    found = {row: (code, detail) for row, code, detail in faults}
+    for row in range(table.num_rows):
+        code, detail = found.get(row, (None, ""))
+        if code != Fault.NULL:
+            yield code, detail

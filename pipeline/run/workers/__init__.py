@@ -1,0 +1,1 @@
+"""Workers and the pools that hold them: shards in, receipts out."""

@@ -1,0 +1,41 @@
+"""How long a worker may take before it is taken for hung."""
+
+from hyperdiag.data.shard import Shard
+
+_TIMES_THE_SLOWEST = 10
+_LEAST_SECONDS = 60.0
+_UNKNOWN_SECONDS = 3600.0  # before any shard is done
+
+
+class Deadline:
+    """When a shard is overdue.
+
+    By itself it follows the rate that is observed: a worker may be quiet for ten times what the
+    slowest shard so far took for as many rows.
+
+    Args:
+        fixed: seconds in which every shard must be done instead; None follows the rate.
+        patience: seconds for which a store may keep a worker waiting, which then says so itself.
+    """
+
+    def __init__(self, fixed: float | None, patience: float = 0.0):
+        self._fixed = fixed
+        self._least = _LEAST_SECONDS + patience
+        self._slowest = 0.0  # seconds for a row
+
+    def observe(self, rows: int, seconds: float) -> None:
+        """Take note of how long a shard of so many rows took, from when it was handed out."""
+        if rows:
+            self._slowest = max(self._slowest, seconds / rows)
+
+    def is_over(self, shard: Shard, began: float, quiet_since: float, now: float) -> bool:
+        """Tell whether a shard is overdue, by when it began and when it last made progress."""
+        if self._fixed is not None:
+            return now - began > self._fixed
+        return now - quiet_since > self.quiet_seconds(shard)
+
+    def quiet_seconds(self, shard: Shard) -> float:
+        """Return how long a worker may go without progress in a shard."""
+        if not self._slowest:
+            return _UNKNOWN_SECONDS
+        return max(self._least, _TIMES_THE_SLOWEST * self._slowest * shard.rows)

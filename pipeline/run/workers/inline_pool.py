@@ -1,0 +1,123 @@
+"""What a pool of workers offers, and the one that needs no Ray."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from hyperdiag.config.schema import LimitsConfig
+from hyperdiag.data.shard import Shard
+from hyperdiag.messages.errors import OutputError
+from hyperdiag.process.proc import peak_bytes
+from hyperdiag.run.output.receipt import Receipt
+from hyperdiag.run.plan.plan import Plan
+
+from .shard_queue import Failed, ShardQueue
+from .worker import Worker
+
+_TICK_SECONDS = 0.1
+
+Result = TypeVar("Result")
+
+
+class Pool(Protocol):
+    """Workers of one plan."""
+
+    @property
+    def workers(self) -> int:
+        """How many are at work."""
+
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+
+    def start(self, patience: float = 0.0) -> None:
+        """Return when as many workers as the run needs have compiled their kernels.
+
+        Args:
+            patience: seconds after that to wait for others that there is room for.
+        """
+
+    def rows_under_way(self) -> int:
+        """Return the rows read so far of shards that are not done."""
+
+    def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
+        """Derive shards; yield what became of each, and None now and then while waiting.
+
+        Raises:
+            OutputError: if the output cannot be written.
+        """
+
+    def measure(self, shards: Sequence[Shard]) -> float:
+        """Return the seconds that the kernels alone need for these shards' points, in memory."""
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that any worker's process had at a time."""
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path on each machine that has workers."""
+
+    def close(self) -> None:
+        """Let the workers go, whatever they are doing."""
+
+
+class InlinePool:
+    """One worker in this process, one shard at a time.
+
+    Args:
+        limits: when a shard is given up.
+        plan: of the run.
+        output_path: the output folder.
+    """
+
+    workers = 1
+
+    def __init__(self, limits: LimitsConfig, plan: Plan, output_path: str):
+        self._limits = limits
+        self._queue: ShardQueue | None = None
+        self._worker = Worker(plan, output_path)
+
+    @property
+    def retries(self) -> int:
+        """How many attempts at shards failed so far and were put back."""
+        return self._queue.retries if self._queue else 0
+
+    def start(self, patience: float = 0.0) -> None:
+        """Compile the kernel."""
+        self._worker.warm_up()
+
+    def rows_under_way(self) -> int:
+        """Return 0: nobody asks while a shard is being derived."""
+        return 0
+
+    def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
+        """Derive shards in order; yield what became of each."""
+        queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        self._queue = queue
+        while not queue.empty:
+            shard = queue.take(())
+            if shard is None:
+                time.sleep(_TICK_SECONDS)
+                continue
+            try:
+                yield self._worker.derive(shard)
+                queue.succeeded(shard)
+            except OutputError:
+                raise
+            except Exception as error:  # whatever it is, the other shards go on
+                cause = f"{type(error).__name__}: {error}"
+                yield queue.failed(shard, cause, worker_died=False)
+
+    def measure(self, shards: Sequence[Shard]) -> float:
+        """Return the seconds that the kernel alone needs for these shards' points, in memory."""
+        return self._worker.measure(shards)
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that this process had at a time."""
+        return peak_bytes()
+
+    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+        """Return what a step does with a path here."""
+        return [step(path)]
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,120 @@
+"""Which shard is next, how often each was tried, and which must be tried alone."""
+
+import logging
+import time
+from collections import Counter, deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from hyperdiag.data.shard import Shard
+from hyperdiag.messages.log import about
+from hyperdiag.messages.masking import masked_text
+
+log = logging.getLogger("hyperdiag")
+
+_LONGEST_PAUSE = 60.0  # seconds between two attempts at a shard
+# After so many failures without one success between them, what failed is tried again before
+# anything new is: the cause is likely to be the same for all (a store that is down).
+_MANY_FAILURES = 8
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A shard that was given up.
+
+    Attributes:
+        shard: which.
+        attempts: how often it was tried.
+        cause: what happened the last time.
+    """
+
+    shard: Shard
+    attempts: int
+    cause: str
+
+
+class ShardQueue:
+    """Shards to do.
+
+    A shard that was under way when its worker died is a suspect: it is tried alone from then on,
+    so that one which kills its worker takes no other with it.
+
+    Args:
+        shards: to do, in order; taken one by one.
+        max_attempts: after as many failures a shard is given up.
+        pause: seconds before a failed shard is tried again, four times longer after each failure.
+
+    Attributes:
+        retries: failed attempts after which a shard was put back.
+    """
+
+    def __init__(self, shards: Iterable[Shard], max_attempts: int, pause: float = 0.0):
+        self.retries = 0
+        self._fresh = iter(shards)
+        self._next = next(self._fresh, None)
+        # Failed ones, with the time from which on they may be tried again.
+        self._waiting: deque[tuple[float, Shard]] = deque()
+        self._suspects: deque[tuple[float, Shard]] = deque()
+        self._alone: set[int] = set()
+        self._attempts: Counter[int] = Counter()
+        self._failures_in_a_row = 0
+        self._max_attempts, self._pause = max_attempts, pause
+
+    @property
+    def empty(self) -> bool:
+        """Whether no shard is left to be taken, now or later."""
+        return self._next is None and not self._waiting and not self._suspects
+
+    def take(self, busy_with: Collection[Shard]) -> Shard | None:
+        """Return the next shard for a worker, given what it has under way; None for none now."""
+        if any(shard.id in self._alone for shard in busy_with):
+            return None
+        if _due(self._suspects):  # workers run dry until one is free for the suspect
+            return None if busy_with else self._suspects.popleft()[1]
+        if _due(self._waiting):
+            return self._waiting.popleft()[1]
+        if self._waiting and self._failures_in_a_row >= _MANY_FAILURES:
+            return None
+        shard = self._next
+        if shard is not None:
+            self._next = next(self._fresh, None)
+        return shard
+
+    def succeeded(self, shard: Shard) -> None:
+        """Take note that a shard is done."""
+        self._failures_in_a_row = 0
+        self._attempts.pop(shard.id, None)
+
+    def failed(
+        self, shard: Shard, cause: str, worker_died: bool, **where: str | int
+    ) -> Failed | None:
+        """Put a failed shard back; return that it is given up where it was tried enough.
+
+        Args:
+            shard: which.
+            cause: what happened.
+            worker_died: whether the worker is no more.
+            where: it was tried, for the log.
+        """
+        cause = masked_text(cause)  # it may be a user's function that speaks
+        self._attempts[shard.id] += 1
+        self._failures_in_a_row += 1
+        attempts = self._attempts[shard.id]
+        log.warning(
+            "shard %d failed (attempt %d): %s",
+            *(shard.id, attempts, cause),
+            extra=about(shard=shard.id, attempt=attempts, worker_died=worker_died, **where),
+        )
+        if attempts >= self._max_attempts:
+            return Failed(shard, attempts, cause)
+        if worker_died:
+            self._alone.add(shard.id)
+        pause = min(self._pause * 4 ** (attempts - 1), _LONGEST_PAUSE)
+        queue = self._suspects if shard.id in self._alone else self._waiting
+        queue.append((time.monotonic() + pause, shard))
+        self.retries += 1
+        return None
+
+
+def _due(queue: deque[tuple[float, Shard]]) -> bool:
+    return bool(queue) and queue[0][0] <= time.monotonic()

@@ -1,0 +1,287 @@
+"""The worker: reads a shard, derives it, writes it. The same code with Ray and without."""
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pyarrow as pa
+from hyperdiag.data.faults import Fault, Faults
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.points import count_outside, fill_bad_rows, refuse_outside
+from hyperdiag.data.shard import Rows, Shard
+from hyperdiag.data.sink import ShardSink
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.messages.errors import HyperdiagError, InputError
+from hyperdiag.networks import build_network
+from hyperdiag.run.output.receipt import TITLES, Receipt, Tally
+from hyperdiag.run.plan.plan import Plan
+
+from .verification import Verifier
+
+log = logging.getLogger("hyperdiag")
+
+# A worker computes on one thread: its batches are too small to share, and the number of threads
+# would decide the last bits of a matrix product. To be set before JAX starts.
+SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
+
+STAGES = ("read", "compute", "verify", "write")
+
+# The quantities of some rows, (rows, ...) each, in the order of the plan.
+Arrays = tuple[np.ndarray, ...]
+
+
+class Worker:
+    """Derives shards of one plan. Several threads may each derive a shard of their own.
+
+    Reading and writing overlap with computing as far as the threads go; one lock holds the kernel
+    to one batch at a time, since it fills its core or device by itself.
+
+    Args:
+        plan: the frozen run.
+        output_path: the output folder.
+
+    Raises:
+        HyperdiagError: if the network that is built here, or the device, is not as planned.
+    """
+
+    def __init__(self, plan: Plan, output_path: str):
+        self.plan = plan
+        self.output = resolve(output_path)
+        network, how = plan.settings["network"], plan.settings["derivatives"]
+        check_device(how["device"])
+        built = build_network(plan.network, how["dtype"])
+        if built.digest != network["digest"]:
+            raise HyperdiagError(
+                f"network '{built.name}' was planned with digest {network['digest']}, but this "
+                f"worker builds {built.digest}: give the workers the same code and weights"
+            )
+        self._kernel = derivatives(
+            built.function,
+            built.n_inputs,
+            method=how["method"],
+            wrt=built.wrt(how["directions"]),
+            dtype=how["dtype"],
+            tile=how["tile"],
+            outputs=how["outputs"],
+        )
+        self._quantities: list[str] = how["outputs"]
+        self._verifier = Verifier(plan) if how["verify_rows"] else None
+        self._batch: int = how["batch"]
+        self._tile: int = how["tile"] or self._batch
+        self._at_once = self._batch  # fewer where the device has no memory for them
+        self._dtype: str = how["dtype"]
+        self._lock = threading.Lock()
+        self._under_way: dict[int, int] = {}
+
+    def warm_up(self) -> None:
+        """Load what reading takes; compile the kernel, and the reference that verifies it."""
+        self.plan.source.warm_up()
+        self.compute(np.zeros((1, len(self.plan.points.inputs)), self._dtype))
+        if self._verifier:
+            self._verifier.warm_up()
+
+    def under_way(self) -> dict[int, int]:
+        """Return {shard id: rows read so far} of the shards that are being derived."""
+        return dict(self._under_way)
+
+    def compute(self, points: np.ndarray) -> Arrays:
+        """Return the quantities of up to a batch of points; for one thread at a time.
+
+        Where the device has no memory for a batch of tiles, it is halved, from then on, down to a
+        tile: the bits of a row do not depend on it. Without tiles they do, and it is the end.
+        """
+        while True:
+            try:
+                return self._in_parts(points)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                if self._at_once <= self._tile:
+                    raise HyperdiagError(
+                        f"the device has no memory for {self._at_once} rows at once ({error}); "
+                        f"take derivatives.tile={max(self._at_once // 4, 1)}"
+                    ) from error
+                tiles = -(-self._at_once // self._tile) // 2
+                self._at_once = max(tiles, 1) * self._tile
+                log.warning("out of device memory: now %d rows at once", self._at_once)
+
+    def _in_parts(self, points: np.ndarray) -> Arrays:
+        """Fewer points are padded with the last of them: the kernel always sees one shape."""
+        parts = []
+        for first in range(0, points.shape[0], self._at_once):
+            part = points[first : first + self._at_once]
+            rows = part.shape[0]
+            if rows < self._at_once:
+                part = np.concatenate([part, np.repeat(part[-1:], self._at_once - rows, axis=0)])
+            parts.append([np.asarray(array)[:rows] for array in self._kernel(part)])
+        if len(parts) == 1:
+            return tuple(parts[0])
+        return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    def measure(self, shards: Sequence[Shard]) -> float:
+        """Return the seconds that the kernel alone needs for these shards' points, in memory."""
+        batches = [
+            self.plan.points.read(rows.table, self._dtype)[0]
+            for shard in shards
+            for rows in self.plan.source.read(shard, self._batch)
+        ]
+        started = time.perf_counter()
+        for points in batches:
+            self.compute(points)
+        return time.perf_counter() - started
+
+    def derive(self, shard: Shard) -> Receipt:
+        """Read, derive and write a shard; return its receipt once its files are in place.
+
+        Raises:
+            OutputError: if the output cannot be written.
+            InputError: if the input cannot be read, or is not what was planned.
+        """
+        clock = _Clock()
+        tally = Tally()
+        sample = _Sample(shard.rows, self.plan.settings["derivatives"]["verify_rows"])
+        self._under_way[shard.id] = 0
+        layout = self.plan.layout
+        row_group_rows = self.plan.settings["output"]["row_group_rows"]
+        try:
+            with ShardSink(self.output, shard.file_name, layout.schema, row_group_rows) as sink:
+                batches = self.plan.source.read(shard, self._batch)
+                while True:
+                    with clock("read"):
+                        rows = next(batches, None)
+                    if rows is None:
+                        break
+                    source_file = self.plan.source.file_name(shard)
+                    self._derive_rows(rows, source_file, sink, tally, sample, clock)
+                    self._under_way[shard.id] = tally.read
+                if tally.read != shard.rows:
+                    name = self.plan.source.file_name(shard)
+                    raise InputError(f"{name}: {tally.read} rows read, {shard.rows} planned")
+                with self._lock, clock("verify"):
+                    self._verify(sample, tally)
+                receipt = Receipt(shard.id, tally, clock.seconds)
+                with clock("write"):
+                    stamp = sink.commit(receipt.to_footer(self.plan.key(shard)))
+        finally:
+            del self._under_way[shard.id]
+        return replace(receipt, stamp=stamp, batch=self._at_once)
+
+    def _derive_rows(
+        self,
+        rows: Rows,
+        source_file: str,
+        sink: ShardSink,
+        tally: Tally,
+        sample: "_Sample",
+        clock: "_Clock",
+    ) -> None:
+        table, index, before = rows.table, rows.index, tally.read
+        tally.read += table.num_rows + rows.filtered
+        tally.filtered += rows.filtered
+        if table.num_rows == 0:
+            return
+        with clock("read"):
+            points, faults = self.plan.points.read(table, self._dtype)
+            tally.out_of_range += count_outside(points, *self.plan.bounds, faults.bad)
+            if self.plan.settings["limits"]["out_of_range"] == "quarantine":
+                refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
+            fill_bad_rows(points, faults.bad)
+        with self._lock, clock("compute"):  # waiting for the others' turns is no computing
+            computed = self.compute(points)
+        with clock("write"):
+            self._check_finite(computed, faults)
+            if faults.bad.any():
+                sink.quarantine(table, source_file, index, faults)
+                tally.quarantined += Counter(faults.codes())
+                good = ~faults.bad
+                mask = pa.array(good)
+                table, index = table.filter(mask), index.filter(mask)
+                points = points[good]
+                computed = tuple(array[good] for array in computed)
+            sample.take(before + np.flatnonzero(~faults.bad), points, computed)
+            tally.derived += table.num_rows
+            tally.add_ranges(dict(zip(self._quantities, computed, strict=True)))
+            sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+
+    def _verify(self, sample: "_Sample", tally: Tally) -> None:
+        if self._verifier and sample.points:
+            computed = tuple(np.stack(arrays) for arrays in zip(*sample.computed, strict=True))
+            self._verifier.verify(np.stack(sample.points), computed, tally)
+
+    def _check_finite(self, computed: Arrays, faults: Faults) -> None:
+        """Record rows whose value or derivatives are not finite, naming the first such entry."""
+        for quantity, array in zip(self._quantities, computed, strict=True):
+            flat = array.reshape(array.shape[0], -1)
+            finite = np.isfinite(flat)
+            if finite.all():  # over all at once: rows one by one take ten times as long
+                continue
+            bad = np.any(~finite, axis=1)
+            details = np.full(array.shape[0], "", dtype=object)
+            for row in np.flatnonzero(bad):
+                entry = int(np.argmin(finite[row]))
+                position, *direction = map(int, np.unravel_index(entry, array.shape[1:]))
+                by = "".join(f" by '{self.plan.layout.directions[at]}'" for at in direction)
+                output = self.plan.layout.outputs[position]
+                details[row] = f"{TITLES[quantity]} of '{output}'{by} is {flat[row, entry]}"
+            faults.add(bad, Fault.NON_FINITE_RESULT, details)
+
+
+def check_device(planned: str) -> None:
+    """Check that JAX computes here on the kind of device that was planned.
+
+    Raises:
+        HyperdiagError: if not: without CUDA it takes the CPU, and says nothing.
+    """
+    here = jax.default_backend()
+    if here != planned:
+        raise HyperdiagError(
+            f"the run is planned for a {planned}, but JAX has only a {here} here: install JAX with "
+            "CUDA where the workers run, or take cluster.gpus_per_worker=0"
+        )
+
+
+class _Sample:
+    """Good rows picked evenly from a shard, to be verified.
+
+    Attributes:
+        points: arrays (n,).
+        computed: for each point its quantities.
+    """
+
+    def __init__(self, rows: int, wanted: int):
+        self._places = np.unique(np.linspace(0, rows, wanted, endpoint=False, dtype=np.int64))
+        self.points: list[np.ndarray] = []
+        self.computed: list[Arrays] = []
+
+    def take(self, rows: np.ndarray, points: np.ndarray, computed: Arrays) -> None:
+        """Pick from good rows: at each place wanted the first that comes.
+
+        Args:
+            rows: their positions in the shard, ascending.
+            points, computed: theirs.
+        """
+        for place in self._places[len(self.points) :]:
+            at = int(np.searchsorted(rows, place))
+            if at == rows.size:
+                break
+            self.points.append(points[at].copy())
+            self.computed.append(tuple(array[at].copy() for array in computed))
+
+
+class _Clock:
+    """Adds up wall seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[stage] += time.perf_counter() - started

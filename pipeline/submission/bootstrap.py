@@ -1,0 +1,55 @@
+"""How a submitted run begins on the cluster: does its Python have what the run expects?
+
+It travels with the run and knows the standard library alone, since anything else may be missing.
+"""
+
+import json
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+
+_NEEDED = ("hyperdiag", "ray")  # in any version, where the run expects none
+
+
+def differences(expected: dict[str, str]) -> list[str]:
+    """Return what is missing in this Python, or is there in another version than expected.
+
+    Args:
+        expected: versions by package, and by "python" that of the interpreter, as 3.12.
+    """
+    here = {name: _version(name) for name in (*_NEEDED, *expected)}
+    here["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return [
+        f"{name} {version or '(none)'}"
+        + (f" instead of {expected[name]}" if name in expected else "")
+        for name, version in here.items()
+        if version is None or version != expected.get(name, version)
+    ]
+
+
+def _version(name: str) -> "str | None":
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    """Become the run whose letter lies in the current folder; or say why it cannot be, and exit."""
+    letter = json.loads(Path("_hyperdiag.json").read_text(encoding="ascii"))
+    wrong = differences(letter["environment"])
+    if wrong:
+        print(
+            f"hyperdiag: the cluster has {', '.join(wrong)} in {sys.executable}: name another "
+            "interpreter with submit.python, submit from an environment like the cluster's, or "
+            "have it installed with submit.environment=install",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    # `-P`, as anywhere else: the folder of the run comes in through Hydra and network.target.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "hyperdiag.jobs._submitted"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The package that Ray unpacks on every node: what travels, the entrypoint, a letter to it.
+
+Overrides go in the letter. Ray runs an entrypoint through a shell, shows it on its dashboard and
+keeps it in its logs: they would be taken apart there, and any credentials in them be read.
+"""
+
+import contextlib
+import hashlib
+import json
+import shlex
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.process.temporary_folder import OwnFolder
+
+LETTER = "_hyperdiag.json"
+START = "_hyperdiag.py"
+# Of every file in the package: the same content makes the same bytes, which Ray keeps once.
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+
+
+class Letter(NamedTuple):
+    """What the entrypoint is to do.
+
+    Attributes:
+        arguments: of the run, each as it is to arrive.
+        environment: the versions that the cluster must have; empty where any will do.
+    """
+
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+
+
+def entrypoint(python: str) -> str:
+    """Return the command that Ray's shell runs beside an unpacked package.
+
+    It is the same for all runs: nothing from the configuration goes through that shell.
+
+    Args:
+        python: the interpreter on the cluster.
+    """
+    missing = (
+        f"hyperdiag: the cluster has no {python}: name its interpreter with submit.python, by an "
+        "absolute path where that is not on the PATH of its nodes"
+    )
+    name, said = shlex.quote(python), shlex.quote(missing)
+    # `exec`, so that the signal of a stop reaches Python.
+    return (
+        f"command -v {name} >/dev/null || {{ printf '%s\\n' {said} >&2; exit 2; }}; "
+        f"exec {name} {START}"
+    )
+
+
+def content_digest(files: Mapping[str, Path]) -> str:
+    """Return a digest of the names and the content of files."""
+    total = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        with path.open("rb") as file:
+            total.update(f"{name}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+@contextlib.contextmanager
+def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
+    """Make a package, a zip file in a temporary folder; it is removed at the end of the block.
+
+    Where this process is killed, the next that makes a package, or a Ray of its own, removes it.
+
+    Args:
+        files: by their paths in the package.
+        letter: to the entrypoint.
+
+    Raises:
+        UsageError: if a file cannot be read.
+    """
+    folder = OwnFolder()
+    try:
+        path = Path(folder.path) / "package.zip"
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
+            # ASCII alone, where any text survives, half a surrogate pair too.
+            _put(package, LETTER, json.dumps(letter._asdict()).encode("ascii"))
+            _put(package, START, Path(__file__).with_name("start.py").read_bytes())
+            for name, file in sorted(files.items()):
+                try:
+                    _put(package, name, file.read_bytes())
+                except OSError as error:
+                    raise UsageError(f"cannot read {file}: {error.strerror}") from error
+        yield path
+    finally:
+        folder.remove()
+
+
+def _put(package: zipfile.ZipFile, name: str, content: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _LONG_AGO)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o644 << 16
+    package.writestr(entry, content)
+
+
+def read_letter(folder: Path) -> Letter:
+    """Return the letter in an unpacked package.
+
+    Raises:
+        UsageError: if there is none.
+    """
+    path = folder / LETTER
+    if not path.is_file():
+        raise UsageError(
+            f"there is no {LETTER} in {folder}: this is the entrypoint of jobs that "
+            "`hyperdiag submit` sends, not a command of its own"
+        )
+    return Letter(**json.loads(path.read_text(encoding="ascii")))

@@ -1,0 +1,122 @@
+"""Signals as an exception: nested, dropped, turned into others, and off the main thread."""
+
+import contextlib
+import gc
+import signal
+import threading
+import time
+
+import pytest
+from hyperdiag.process.signals import Stoppable, Stopped
+
+INTERRUPT = signal.SIGINT
+
+
+@pytest.fixture(autouse=True)
+def _handlers():
+    """The handlers afterwards must be those before."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, INTERRUPT)]
+    yield
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, INTERRUPT)] == before
+
+
+def _interrupt():
+    signal.raise_signal(INTERRUPT)
+
+
+def _in_two_blocks(inside, after=_interrupt):
+    with Stoppable("outer"):
+        try:
+            with Stoppable("inner"):
+                inside()
+        finally:
+            after()
+
+
+def test_signal_inside_another_block_is_told_by_the_inner_and_ends_both():
+    with pytest.raises(Stopped) as stopped:
+        _in_two_blocks(_interrupt, lambda: None)
+    assert (stopped.value.number, stopped.value.left) == (INTERRUPT, "inner")
+
+
+def test_second_signal_does_not_interrupt_what_the_outer_block_has_to_close():
+    closed = []
+    with pytest.raises(Stopped) as stopped:
+        _in_two_blocks(
+            lambda: signal.raise_signal(signal.SIGTERM),
+            lambda: (_interrupt(), closed.append("whole")),
+        )
+    assert (stopped.value.number, closed) == (signal.SIGTERM, ["whole"])
+
+
+def test_signal_after_an_inner_block_is_told_by_the_outer():
+    with pytest.raises(Stopped) as stopped:
+        _in_two_blocks(lambda: None)
+    assert stopped.value.left == "outer"
+
+
+def test_what_python_drops_in_a_callback_is_raised_again_and_not_printed(capsys):
+    def callback(phase, info):
+        gc.callbacks.remove(callback)
+        _interrupt()
+
+    def work():
+        with Stoppable():
+            gc.callbacks.append(callback)
+            gc.collect()
+            time.sleep(20)
+
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        work()
+    assert time.monotonic() - began < 10
+    assert capsys.readouterr().err == ""
+
+
+def test_what_python_drops_of_others_is_reported_as_before(monkeypatch):
+    dropped = []
+    monkeypatch.setattr("sys.unraisablehook", lambda told: dropped.append(str(told.exc_value)))
+
+    class Odd:
+        def __del__(self):
+            raise OSError("odd")
+
+    with Stoppable():
+        Odd()
+    assert dropped == ["odd"]
+
+
+def _swallow():
+    with contextlib.suppress(BaseException):
+        _interrupt()
+
+
+def _turn_into_another():
+    try:
+        _interrupt()
+    except BaseException as error:
+        raise OSError("gone") from error
+
+
+@pytest.mark.parametrize("library", [_swallow, _turn_into_another])
+def test_signal_of_which_a_library_makes_something_else_ends_the_block_as_a_signal(library):
+    with pytest.raises(Stopped), Stoppable():
+        library()
+
+
+def test_block_in_another_thread_leaves_the_signals_alone():
+    found = []
+
+    def work():
+        try:
+            with Stoppable() as stoppable:
+                stoppable.listen()
+                stoppable.check()
+            found.append("done")
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == ["done"]

@@ -1,0 +1,33 @@
+"""Temporary folders of runs, of which killed ones leave some."""
+
+import fcntl
+
+from hyperdiag.process import temporary_folder as own_folder
+from hyperdiag.process.temporary_folder import OwnFolder
+
+
+def test_folder_is_never_taken_for_abandoned_while_it_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    lock, others = fcntl.flock, []
+
+    def lock_late(file, how):
+        monkeypatch.setattr(own_folder.fcntl, "flock", lock)
+        others.append(OwnFolder())  # another run begins, and looks for abandoned folders
+        lock(file, how)
+
+    monkeypatch.setattr(own_folder.fcntl, "flock", lock_late)
+    folders = [OwnFolder(), *others]
+    assert len(others) == 1
+    assert sorted(str(path) for path in tmp_path.iterdir()) == sorted(one.path for one in folders)
+    for one in folders:
+        one.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_of_a_process_that_was_killed_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed = OwnFolder()
+    killed._lock.close()  # as the kernel does
+    following = OwnFolder()
+    assert [str(path) for path in tmp_path.iterdir()] == [following.path]
+    following.remove()

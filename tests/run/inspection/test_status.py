@@ -1,0 +1,276 @@
+"""What an output folder says of its run, at every stage of it."""
+
+import fcntl
+import json
+import shutil
+import signal
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.process.signals import Stopped
+from hyperdiag.run.derive import derive
+from hyperdiag.run.inspection import status as status_module
+from hyperdiag.run.inspection.status import print_status, status
+from hyperdiag.run.output.heartbeat import Pulse
+from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.output.lock import Lock
+from hyperdiag.run.plan.planner import make_plan
+from hyperdiag.run.workers import worker as worker_module
+from hyperdiag.run.workers.inline_pool import InlinePool
+
+KEYS = {
+    *("output", "state", "plan", "network", "shards", "rows"),
+    *("rate", "failed", "cause", "update", "manifest"),
+}
+
+
+@pytest.fixture
+def run(tmp_path, configure):
+    """Derive 400 rows in four shards, nine of them bad."""
+    x = np.random.default_rng(0).standard_normal((400, 3))
+    x[np.arange(7, 90, 10), 0] = np.nan
+    _write(tmp_path, "x", x)
+
+    def derived(*overrides):
+        return derive(*configure(*_overrides(tmp_path, *overrides)))
+
+    return derived
+
+
+def _write(folder, name, x):
+    (folder / "in").mkdir(exist_ok=True)
+    table = pa.table({name: x[:, i] for i, name in enumerate("abc")})
+    pq.write_table(table, folder / f"in/{name}.parquet", row_group_size=100)
+
+
+def _overrides(folder, *more):
+    return [
+        *("cluster=inline", "network=python", "network.target=tests.run.networks:wavy"),
+        *("network.inputs=[a,b,c]", "dataset=parquet", f"dataset.path={folder}/in"),
+        *("dataset.shard_rows=100", "derivatives.tile=8", "derivatives.method=hyperdual"),
+        *("limits.max_attempts=1", "limits.retry_seconds=0", f"output.path={folder}/out", *more),
+    ]
+
+
+def _fail(monkeypatch, failure, shards):
+    """Let a worker fail at some shards."""
+    right = worker_module.Worker.derive
+
+    def derive_or_fail(self, shard):
+        if shard.id in shards:
+            raise failure
+        return right(self, shard)
+
+    monkeypatch.setattr(worker_module.Worker, "derive", derive_or_fail)
+
+
+def _status(folder):
+    """Return the status of the output, having checked that it is JSON and left no trace."""
+    before = _state(folder)
+    found = status(str(folder / "out"))
+    assert _state(folder) == before
+    assert found.keys() == KEYS
+    assert json.loads(json.dumps(found)) == found
+    return found
+
+
+def _state(folder):
+    return {
+        path: (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def _printed(found, capsys):
+    print_status(found)
+    return capsys.readouterr().out
+
+
+def test_published_run_shows_its_manifest(run, tmp_path, capsys):
+    manifest = run()
+    found = _status(tmp_path)
+    assert found["state"] == "published"
+    assert found["shards"] == {"planned": 4, "done": 4}
+    assert found["rows"]["read"] == found["rows"]["planned"] == 400
+    assert found["rows"]["quarantined"] == {"nan": 9}
+    assert found["manifest"] == manifest
+    assert (found["failed"], found["rate"], found["update"]) == ([], None, None)
+    assert "400 rows read: 391 derived, 9 quarantined (9 nan)" in _printed(found, capsys)
+
+
+def test_status_without_journal_and_in_a_folder_that_cannot_be_written_is_the_same(run, tmp_path):
+    run()
+    wanted = _status(tmp_path)
+    shutil.rmtree(tmp_path / "out/run/journal")
+    for path in (tmp_path / "out").rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    assert _status(tmp_path) == wanted
+
+
+def test_planned_run_that_has_not_begun_has_nothing_done(run, tmp_path, configure):
+    ledger = Ledger(f"{tmp_path}/out", make_plan(configure(*_overrides(tmp_path))[0]).plan)
+    ledger.open("resume", "")
+    found = _status(tmp_path)
+    assert (found["state"], found["shards"]["done"]) == ("running", 0)
+    ledger.close()
+    assert _status(tmp_path)["state"] == "killed"
+
+
+def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as patch:
+        _fail(patch, OSError("[red]disk[/red] on fire"), {1, 3})
+        with pytest.raises(RunIncomplete):
+            run()
+    found = _status(tmp_path)
+    assert (found["state"], found["manifest"]) == ("incomplete", None)
+    assert found["shards"] == {"planned": 4, "done": 2}
+    assert [shard for shard, _ in found["failed"]] == [1, 3]
+    text = _printed(found, capsys)
+    assert "the last run ended incomplete; the same command does what is missing" in text
+    assert "2 of 4 done" in text
+    assert "shard 3: " in text
+    assert "[red]disk[/red] on fire" in text
+    run()
+    assert (_status(tmp_path)["state"], _status(tmp_path)["failed"]) == ("published", [])
+
+
+def test_run_with_too_many_bad_rows_says_so(run, tmp_path, capsys):
+    with pytest.raises(RunIncomplete):
+        run("limits.max_bad_fraction=0.01")
+    found = _status(tmp_path)
+    assert (found["state"], found["shards"]["done"]) == ("incomplete", 4)
+    text = _printed(found, capsys)
+    assert "9 of 400 rows are bad (9 nan), more than" in text
+    assert "quarantined  9 nan" in text
+
+
+def test_stopped_run_says_so(run, tmp_path, capsys, monkeypatch):
+    _fail(monkeypatch, Stopped(15), {2})
+    with pytest.raises(Stopped):
+        run()
+    found = _status(tmp_path)
+    assert (found["state"], found["shards"]["done"]) == ("stopped", 2)
+    assert "the last run was stopped; the same command goes on" in _printed(found, capsys)
+
+
+def test_run_of_whose_signal_ray_made_an_error_was_stopped_without_a_cause(
+    run, tmp_path, monkeypatch
+):
+    def outcomes(self, shards):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Stopped as stopped:
+            raise SystemError("returned a result with an exception set") from stopped
+        yield None
+
+    monkeypatch.setattr(InlinePool, "outcomes", outcomes)
+    with pytest.raises(Stopped):
+        run()
+    found = _status(tmp_path)
+    assert (found["state"], found["cause"]) == ("stopped", None)
+
+
+def test_killed_run_keeps_what_is_done_so_far(run, tmp_path, capsys, monkeypatch):
+    _fail(monkeypatch, Stopped(9), {2})
+    # Who is killed has no last word.
+    monkeypatch.setattr(Pulse, "stop", lambda self, state, **content: self._end.set())
+    with pytest.raises(Stopped):
+        run()
+    found = _status(tmp_path)
+    assert (found["state"], found["shards"]["done"], found["rate"]) == ("killed", 2, None)
+    assert "the last run died; the same command goes on" in _printed(found, capsys)
+
+
+def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
+    run()
+    (tmp_path / "out/_SUCCESS").unlink()
+    place = resolve(f"{tmp_path}/out")
+    pulse = Pulse(place)
+    pulse.tell(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
+    pulse.start()
+    lock = Lock(place, "out")
+    lock.take()
+    try:
+        found = _status(tmp_path)
+    finally:
+        pulse.stop("stopped")
+        lock.release()
+    assert found["state"] == "running"
+    assert found["rate"].keys() == {"rows_done", "rows_per_s", "workers", "updated"}
+    text = _printed(found, capsys)
+    assert "a run is at work" in text
+    assert "50 rows/s with 2 workers; 4.0 s left" in text
+    assert "shard 3: odd" in text
+
+
+def test_published_run_with_a_file_gone_is_not_called_whole(run, tmp_path, capsys):
+    run()
+    (tmp_path / "out/data/part-0000002.parquet").unlink()
+    found = _status(tmp_path)
+    assert found["shards"]["done"] == 3
+    assert "files of the run are gone or damaged" in _printed(found, capsys)
+
+
+def test_published_run_whose_manifest_is_damaged_can_still_be_looked_at(run, tmp_path):
+    run()
+    (tmp_path / "out/run/manifest.json").write_text("{")
+    found = _status(tmp_path)
+    assert (found["state"], found["manifest"]) == ("incomplete", None)
+
+
+def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, capsys, monkeypatch):
+    run()
+    (tmp_path / "out/data/part-0000001.parquet").unlink()
+    _write(tmp_path, "y", np.random.default_rng(1).standard_normal((300, 3)))
+    with monkeypatch.context() as patch:
+        _fail(patch, Stopped(15), {5})
+        with pytest.raises(Stopped):
+            run("output.mode=update")
+    found = _status(tmp_path)
+    assert found["state"] == "stopped"
+    assert found["shards"] == {"planned": 4, "done": 3}
+    assert found["update"]["shards"] == {"planned": 7, "done": 5}
+    assert found["update"]["rows"]["read"] == 500
+    assert found["manifest"]["rows"]["read"] == 400
+    text = _printed(found, capsys)
+    assert "not published yet" in text
+    assert "5 of 7 done" in text
+    stock, looks = status_module.take_stock, []
+
+    def published_meanwhile(*arguments):
+        if not looks:
+            run("output.mode=update")
+        looks.append(1)
+        return stock(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(status_module, "take_stock", published_meanwhile)
+        found = status(str(tmp_path / "out"))
+    assert found == _status(tmp_path)
+    assert (found["state"], found["update"]) == ("published", None)
+    assert found["shards"] == {"planned": 7, "done": 7}
+
+
+def test_run_begins_while_somebody_asks_how_far_it_is(run, tmp_path):
+    run()
+    with (tmp_path / "out/run/lock").open() as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        threading.Timer(0.1, fcntl.flock, (asking, fcntl.LOCK_UN)).start()
+        lock = Lock(resolve(f"{tmp_path}/out"), "out")
+        lock.take()
+    lock.release()
+
+
+@pytest.mark.parametrize("harm", ["nothing there", "damaged"])
+def test_folder_without_a_plan_is_refused(harm, run, tmp_path):
+    if harm == "damaged":
+        run()
+        (tmp_path / "out/run/plan.json").write_text("{}")
+    wanted = "its plan cannot be read" if harm == "damaged" else "there is no such folder"
+    with pytest.raises(UsageError, match=wanted):
+        status_module.status(str(tmp_path / "out"))

@@ -1,0 +1,49 @@
+import json
+
+import numpy as np
+from hyperdiag.run.output.receipt import Receipt, Tally
+from hypothesis import given
+from hypothesis import strategies as st
+
+NAMES = ("value", "jacobian", "hessian_diag")
+
+
+def _tally(rows, seed):
+    rng = np.random.default_rng(seed)
+    arrays = [rng.standard_normal(shape) for shape in ((rows, 2), (rows, 2, 3), (rows, 2, 3))]
+    tally = Tally(read=rows + 2, derived=rows, filtered=1)
+    tally.quarantined["nan"] += 1
+    arrays[2][::2] = 0
+    tally.add_ranges(dict(zip(NAMES, arrays, strict=True)))
+    return tally, arrays
+
+
+@given(st.lists(st.integers(0, 5) | st.sampled_from([63, 64, 65, 200]), min_size=1, max_size=5))
+def test_tallies_added_up_are_those_of_all_rows_at_once(sizes):
+    total = Tally()
+    everything = [[], [], []]
+    for seed, rows in enumerate(sizes):
+        tally, arrays = _tally(rows, seed)
+        total.add(tally)
+        for held, array in zip(everything, arrays, strict=True):
+            held.append(array)
+    assert (total.derived, total.filtered, total.bad) == (sum(sizes), len(sizes), len(sizes))
+    flat = sum(-(-rows // 2) for rows in sizes)
+    assert total.flat == [flat, flat]
+    for name, held in zip(NAMES, everything, strict=True):
+        if sum(sizes) == 0:
+            assert total.ranges == {}
+            continue
+        array = np.concatenate(held).reshape(sum(sizes), 2, -1)
+        assert total.ranges[name] == [
+            array.min(axis=(0, 2)).tolist(),
+            array.max(axis=(0, 2)).tolist(),
+        ]
+
+
+def test_receipt_through_a_footer_keeps_everything_but_the_seconds():
+    tally, _ = _tally(3, 1)
+    receipt = Receipt(7, tally, {"read": 1.0})
+    footer = json.loads(json.dumps(receipt.to_footer("key")))
+    assert (footer["key"], footer["shard"]) == ("key", 7)
+    assert Receipt.from_footer(footer, (10, 20)) == Receipt(7, tally, stamp=(10, 20))

@@ -1,0 +1,84 @@
+import pytest
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.sink import prepare_folders
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.planner import make_plan
+
+CHAIN = ("network=chain", "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}")
+
+
+@pytest.fixture
+def planned(configure):
+    def plan(*overrides):
+        return make_plan(configure(*CHAIN, "dataset.rows=1000", *overrides)[0]).plan
+
+    return plan
+
+
+def test_plan_made_twice_is_the_same(planned):
+    assert planned().digest == planned().digest
+
+
+def test_plan_saved_and_loaded_is_the_same(planned, tmp_path):
+    plan, output = planned(), resolve(str(tmp_path))
+    prepare_folders(output)
+    assert Plan.load(output) is None
+    plan.save(output)
+    again = Plan.load(output)
+    assert Plan.load_head(output) == (plan.digest, plan.settings)
+    assert again.digest == plan.digest
+    assert list(again.shards()) == list(plan.shards())
+    assert again.layout.schema.equals(plan.layout.schema, check_metadata=True)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "network.seed=1",
+        "network.layers='Chain(Dense(5, 3, tanh), Dense(3, 3))'",
+        "dataset.rows=999",
+        "dataset.seed=1",
+        "dataset.sampler=latin_hypercube",
+        "dataset.limit=10",
+        "dataset.shard_rows=100",
+        "derivatives.method=taylor",
+        "derivatives.wrt=[x1]",
+        "derivatives.dtype=float64",
+        "derivatives.tile=16",
+        "derivatives.batch=512",
+        "output.layout=tensor",
+        "output.columns=none",
+        "output.provenance=true",
+        "limits.out_of_range=quarantine",
+    ],
+)
+def test_what_decides_the_bits_changes_the_digest_and_is_named(planned, override):
+    before, after = planned(), planned(override)
+    assert before.digest != after.digest
+    key = override.partition("=")[0].replace("derivatives.wrt", "derivatives.directions")
+    section = {"network.layers": "network", "network.seed": "network"}.get(key, key)
+    assert any(section in sentence for sentence in before.differences(after))
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "cluster=inline",
+        "cluster.workers=2",
+        "cluster.shards_in_flight=1",
+        "output.path=elsewhere",
+        "output.mode=overwrite",
+        "limits.max_attempts=9",
+        "limits.max_bad_fraction=0.5",
+    ],
+)
+def test_what_does_not_decide_the_bits_leaves_the_digest(planned, override):
+    assert planned().digest == planned(override).digest
+
+
+@pytest.mark.parametrize("text", ["{}", "", "[]", '{"digest": "0", "files": 0, "settings": {}}'])
+def test_text_that_is_no_plan_is_refused(text, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/plan.json").write_text(text)
+    with pytest.raises(ValueError):
+        Plan.load(resolve(str(tmp_path)))

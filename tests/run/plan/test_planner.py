@@ -1,0 +1,174 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.run.derive import derive
+from hyperdiag.run.plan.planner import make_plan
+
+ONES = {f"x{i}": [1.0] * 10 for i in range(1, 6)}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        pq.write_table(pa.table(ONES), tmp_path / f"in/{number}.parquet")
+    (tmp_path / "in/bad.parquet").write_bytes(b"nothing")
+    return [
+        *("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/in"),
+        *("cluster=inline", f"output.path={tmp_path}/out"),
+    ]
+
+
+def test_bad_file_is_refused_by_name_or_skipped_with_a_record(configure, tree, tmp_path):
+    with pytest.raises(UsageError, match=r"in/bad\.parquet: .*dataset\.on_bad_file=skip"):
+        make_plan(configure(*tree)[0])
+    manifest = derive(*configure(*tree, "dataset.on_bad_file=skip"))
+    assert manifest["rows"]["derived"] == 30
+    (bad,) = manifest["bad_files"]
+    assert bad["path"] == f"{tmp_path}/in/bad.parquet"
+    assert any("left out" in warning for warning in manifest["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "output", "matches"),
+    [
+        ("**/*.parquet", "out", True),
+        ("**/part-*", "in/out", True),
+        ("*/quarantine/*", "out", True),
+        ("link/**/*.parquet", "link/out", True),
+        ("link/../**/*.parquet", "out", True),
+        ("*/*.parquet", "out", False),
+        ("in/*.parquet", "in/out", False),
+        ("**/*.parquet", "_out", False),
+    ],
+)
+def test_output_that_the_datasets_glob_would_find_is_refused_before_it_is_there(
+    configure, tree, tmp_path, pattern, output, matches
+):
+    (tmp_path / "in/bad.parquet").unlink()
+    pq.write_table(pa.table(ONES), tmp_path / "in/part-1.parquet")
+    (tmp_path / "of/quarantine").mkdir(parents=True)
+    pq.write_table(pa.table(ONES), tmp_path / "of/quarantine/1.parquet")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    paths = (f"dataset.path={tmp_path}/{pattern}", f"output.path={tmp_path}/{output}")
+    config, _ = configure(*tree, *paths, "derivatives.method=hyperdual", "derivatives.tile=8")
+    if matches:
+        with pytest.raises(UsageError, match=r"also matches what is written to output\.path"):
+            make_plan(config)
+        return
+    wanted = make_plan(config).plan.files
+    derive(config, "")
+    assert make_plan(config).plan.files == wanted  # what is there now is none of it
+
+
+def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
+    configure, tree, tmp_path
+):
+    def planned(user, token):
+        kwargs = f"{{weights: 's3://{user}@models/w.npz', api_token: {token}}}"
+        overrides = ("network=python", "network.target=tests.run.networks:trusted")
+        columns = ("network.inputs=[x1,x2]", "dataset.on_bad_file=skip", f"network.kwargs={kwargs}")
+        quickly = ("cluster=inline", "derivatives.method=hyperdual", "derivatives.tile=1")
+        return configure(*tree, *overrides, *columns, *quickly)
+
+    plan = make_plan(planned("AKZQ:SECRET", "zqTOKENzq")[0]).plan
+    assert plan.network["kwargs"] == {
+        "weights": "s3://AKZQ:SECRET@models/w.npz",
+        "api_token": "zqTOKENzq",
+    }
+    kept = plan.settings["network"]["settings"]["kwargs"]
+    assert kept == {"weights": "s3://***@models/w.npz", "api_token": "***"}
+    # So a run goes on with others.
+    derive(*planned("AKZQ:SECRET", "zqTOKENzq"))
+    (tmp_path / "out/data/part-0000001.parquet").unlink()
+    assert derive(*planned("ALZQ:OTHER", "zqNEWzq"))["plan"] == plan.digest
+    text = "".join(path.read_text() for path in (tmp_path / "out/run").glob("*.[jy]*"))
+    assert not any(secret in text for secret in ("AKZQ", "ALZQ", "zqTOKENzq", "zqNEWzq"))
+
+
+def test_sizes_follow_from_the_derivatives_of_a_row(configure):
+    plan = make_plan(configure("dataset.rows=1000000")[0]).plan
+    batch = plan.settings["derivatives"]["batch"]
+    row_bytes = (8 + 2 * 8 * 10) * 4
+    assert plan.layout.row_bytes() == row_bytes
+    assert batch == 8192
+    assert batch * row_bytes <= 16 << 20
+    assert plan.settings["output"]["row_group_rows"] * row_bytes <= 32 << 20
+
+
+@pytest.mark.parametrize(("tile", "batch"), [(8, 32), (24, 48), (100, 100)])
+def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure, tmp_path):
+    named = ["derivatives.method=hyperdual", f"derivatives.tile={tile}", f"output.path={tmp_path}"]
+    plan = make_plan(configure("dataset.rows=25", *named)[0]).plan
+    assert plan.settings["derivatives"]["batch"] == batch
+
+
+def test_wrt_by_name_and_by_index_are_the_same_plan(configure):
+    named = make_plan(configure("derivatives.wrt=[q,Ati]")[0]).plan
+    counted = make_plan(configure("derivatives.wrt=[4,0]")[0]).plan
+    assert named.settings["derivatives"]["directions"] == ["q", "Ati"]
+    assert named.digest == counted.digest
+
+
+def test_shards_hold_every_row_once(configure):
+    planned = make_plan(configure("dataset.rows=1000003", "dataset.limit=999983")[0])
+    shards = list(planned.plan.shards())
+    assert planned.rows == 999_983
+    assert [shard.first_row for shard in shards[1:]] == [
+        shard.first_row + shard.rows for shard in shards[:-1]
+    ]
+    assert sum(shard.rows for shard in shards) == 999_983
+
+
+def test_files_that_differ_in_nullability_are_one_dataset(configure, tmp_path):
+    (tmp_path / "in").mkdir()
+    strict = pa.schema([pa.field("tag", pa.string(), nullable=False)])
+    for name, tag in (("a", pa.table({"tag": ["x"]}, strict)), ("b", pa.table({"tag": ["y"]}))):
+        table = pa.table({**{f"x{i}": [1.0] for i in range(1, 6)}})
+        if name == "b":
+            tag = pa.table({"tag": pa.array([None], pa.string())})
+        field = tag.schema.field("tag")
+        pq.write_table(table.append_column(field, tag["tag"]), tmp_path / f"in/{name}.parquet")
+    manifest = derive(
+        *configure(
+            *("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/in"),
+            *("cluster=inline", f"output.path={tmp_path}/out"),
+        )
+    )
+    assert manifest["rows"]["derived"] == 2
+    assert pq.read_table(tmp_path / "out/data")["tag"].to_pylist() == ["x", None]
+
+
+def _with_texts(configure, folder, texts, *overrides):
+    """Plan a dataset of which a column is text, 1,500 rows in a file."""
+    (folder / "in").mkdir()
+    columns = {f"x{i}": np.ones(len(texts)) for i in range(1, 5)} | {"x5": texts}
+    for start in range(0, len(texts), 1500):
+        table = pa.table(columns).slice(start, 1500)
+        pq.write_table(table, folder / f"in/{start:04d}.parquet", row_group_size=500)
+    where = ("dataset=parquet", f"dataset.path={folder}/in", f"output.path={folder}/out")
+    return make_plan(configure("network=chain", "cluster=inline", *where, *overrides)[0])
+
+
+def test_column_of_words_is_refused_before_any_row_is_derived(configure, tmp_path):
+    texts = pa.array([f"word {i}" for i in range(3000)]).dictionary_encode()
+    with pytest.raises(
+        UsageError, match=r"none of .* values .* is the text 'word 0'.*x5: <column>"
+    ):
+        _with_texts(configure, tmp_path, texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "overrides"),
+    [
+        (["n/a"] * 2900 + ["1.5"] * 100, []),  # numbers written as text, where they are at all
+        ([None] * 10, []),  # of which nothing is known
+        (["n/a"] * 10, ["limits.max_bad_fraction=1"]),  # asked for
+        (["n/a"] * 500 + ["1"] * 10, ["dataset.filter=\"x5 != 'n/a'\""]),
+    ],
+)
+def test_column_of_text_that_may_hold_numbers_is_planned(texts, overrides, configure, tmp_path):
+    planned = _with_texts(configure, tmp_path, pa.array(texts, pa.string()), *overrides)
+    assert planned.rows == len(texts)

@@ -1,0 +1,170 @@
+"""Real workers on a real cluster, really killed."""
+
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import ray
+from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.run.derive import derive
+from hyperdiag.run.workers.ray_pool import RayPool
+from ray._private.services import resolve_ip_for_localhost
+
+SIMPLE = ["derivatives.method=hyperdual", "derivatives.tile=8"]  # timing them takes its time
+
+
+@pytest.fixture
+def rows(tmp_path):
+    def write(x1, row_group_size=50):
+        table = pa.table({"x1": np.asarray(x1, float), "x2": np.arange(len(x1)) / 7.0})
+        pq.write_table(table, tmp_path / "rows.parquet", row_group_size=row_group_size)
+        return [
+            *("dataset=parquet", f"dataset.path={tmp_path}/rows.parquet", "dataset.shard_rows=50"),
+            *("network=python", "network.n_inputs=2", f"output.path={tmp_path}/out"),
+        ]
+
+    return write
+
+
+def _read(tmp_path):
+    return pq.read_table(tmp_path / "out/data").to_pydict()
+
+
+@pytest.fixture
+def on_cluster(ray_address):
+    return [
+        *("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2"),
+        *SIMPLE,
+    ]
+
+
+def test_shard_that_kills_its_worker_once_is_done_by_another(
+    configure, rows, on_cluster, tmp_path, caplog
+):
+    x1 = np.linspace(-1, 1, 400)
+    x1[130] = 666.0
+    overrides = rows(x1)
+    marker = tmp_path / "marker"
+    manifest = derive(
+        *configure(
+            *overrides,
+            *on_cluster,
+            "network.target=tests.run.networks:killer",
+            f"network.kwargs={{marker: '{marker}'}}",
+        )
+    )
+    assert marker.exists()
+    assert manifest["rows"]["derived"] == 400
+    np.testing.assert_allclose(_read(tmp_path)["y1"], np.tanh(x1), rtol=0, atol=1e-6)
+
+
+def test_shard_that_always_kills_its_worker_is_given_up_and_the_others_are_done(
+    configure, rows, on_cluster, tmp_path
+):
+    x1 = np.linspace(-1, 1, 400)
+    x1[130] = 666.0
+    overrides = [
+        *(*rows(x1), *on_cluster, "network.target=tests.run.networks:killer"),
+        "limits.max_attempts=2",
+    ]
+    with pytest.raises(RunIncomplete, match=r"1 of 8 shards failed.*\n.*shard 2 .*worker died"):
+        derive(*configure(*overrides))
+    assert not (tmp_path / "out/_SUCCESS").exists()
+    kept = sorted(path.name for path in (tmp_path / "out/data").iterdir())
+    assert kept == [f"part-{shard:07d}.parquet" for shard in (0, 1, 3, 4, 5, 6, 7)]
+
+
+def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray_address, tmp_path):
+    overrides = [*rows(np.zeros(10)), "network.target=tests.run.networks:rectified", *on_cluster]
+    derive(*configure(*overrides))
+    assert not ray.is_initialized()
+    ray.init(address=ray_address, log_to_driver=False)
+    try:
+        deadline = time.monotonic() + 30
+        while ray.available_resources().get("CPU") != 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    finally:
+        ray.shutdown()
+
+
+@pytest.fixture
+def short_path():
+    """A folder for sockets, whose paths have 107 characters at most."""
+    with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(
+    configure, rows, short_path, monkeypatch
+):
+    monkeypatch.setattr("tempfile.tempdir", str(short_path))
+    seen = []
+    start = RayPool.start
+
+    def looking(pool, *arguments):
+        seen.extend((path, path.stat().st_mode & 0o777) for path in short_path.glob("hd-*"))
+        seen.extend(short_path.rglob("sockets/*"))
+        return start(pool, *arguments)
+
+    monkeypatch.setattr(RayPool, "start", looking)
+    overrides = [*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"]
+    derive(*configure(*overrides, "cluster=local", "cluster.workers=1", *SIMPLE))
+    (folder, mode), *sockets = seen
+    assert mode == 0o700
+    assert sockets
+    assert all(socket.is_relative_to(folder) for socket in sockets)
+    assert not list(short_path.iterdir())
+
+
+def test_more_workers_than_the_run_begins_without_are_refused(configure, rows, ray_address):
+    with pytest.raises(UsageError, match=r"cluster\.min_workers=5 with 1 CPU each.*CPUs for 2"):
+        derive(
+            *configure(
+                *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                *("cluster=existing", f"cluster.address={ray_address}", "cluster.min_workers=5"),
+            )
+        )
+
+
+def test_gpus_that_the_cluster_lacks_are_refused(configure, rows, on_cluster):
+    with pytest.raises(UsageError, match="GPUs for 0"):
+        derive(
+            *configure(
+                *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                *(*on_cluster, "cluster.gpus_per_worker=2"),
+            )
+        )
+
+
+def test_address_that_ray_turns_into_another_is_tried_there(configure, rows):
+    """Somebody listens on 127.0.0.1, nobody on the address of this machine that Ray would take."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        address = f"127.0.0.1:{deaf.getsockname()[1]}"
+        if resolve_ip_for_localhost("127.0.0.1") == "127.0.0.1":
+            pytest.skip("this machine has no other address")
+        began = time.monotonic()
+        with pytest.raises(UsageError, match=rf"no Ray cluster at {address} .*refused"):
+            derive(
+                *configure(
+                    *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                    *("cluster=existing", f"cluster.address={address}"),
+                    *("derivatives.method=hyperdual", "derivatives.tile=8"),
+                )
+            )
+        assert time.monotonic() - began < 10  # Ray asks for forty seconds at least
+
+
+def test_cluster_that_is_not_there_is_refused(configure, rows):
+    with pytest.raises(UsageError, match=r"no Ray cluster at 127\.0\.0\.1:1 .*ray start --head"):
+        derive(
+            *configure(
+                *(*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"),
+                *("cluster=existing", "cluster.address=127.0.0.1:1"),
+            )
+        )

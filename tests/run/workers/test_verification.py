@@ -1,0 +1,253 @@
+"""Rows verified in a run: honest errors pass, wrong derivatives stop the shard."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hyperdiag.data.sink import RECEIPT
+from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.run.derive import derive
+from hyperdiag.run.workers import verification as verification_module
+from hyperdiag.run.workers import worker as worker_module
+
+
+def _rows(folder, rows=200, seed=0):
+    x = np.random.default_rng(seed).standard_normal((rows, 3)).astype(np.float32)
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({name: x[:, i] for i, name in enumerate("abc")}), folder / "x.parquet")
+
+
+def _overrides(tmp_path, target, *more):
+    return [
+        "cluster=inline",
+        "network=python",
+        f"network.target=tests.run.networks:{target}",
+        "network.inputs=[a,b,c]",
+        "dataset=parquet",
+        f"dataset.path={tmp_path / 'in'}",
+        "dataset.shard_rows=50",
+        f"output.path={tmp_path / 'out'}",
+        "derivatives.tile=8",
+        *more,
+    ]
+
+
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "taylor"])
+def test_verified_rows_are_counted_and_their_error_kept(method, tmp_path, configure):
+    _rows(tmp_path / "in")
+    overrides = _overrides(tmp_path, "wavy", f"derivatives.method={method}")
+    manifest = derive(*configure(*overrides))
+    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
+    assert 0 < manifest["rows"]["largest_error"] < 1e-5
+    footer = pq.read_metadata(next((tmp_path / "out/data").iterdir())).metadata
+    receipt = json.loads(footer[RECEIPT])
+    assert receipt["rows"]["verified"] == 4
+    assert receipt["rows"]["largest_error"] <= manifest["rows"]["largest_error"]
+
+
+def test_verify_rows_zero_verifies_nothing(tmp_path, configure):
+    _rows(tmp_path / "in")
+    overrides = _overrides(tmp_path, "wavy", "derivatives.verify_rows=0")
+    assert derive(*configure(*overrides))["rows"]["verified"] == 0
+
+
+@pytest.mark.parametrize(
+    ("quantity", "name"), [(0, "value"), (1, "Jacobian"), (2, "Hessian diagonal")]
+)
+def test_wrong_derivative_stops_its_shards_with_the_place(
+    quantity, name, tmp_path, configure, monkeypatch
+):
+    _rows(tmp_path / "in")
+    right = worker_module.Worker.compute
+
+    def wrong(self, points):
+        arrays = list(right(self, points))
+        arrays[quantity] = arrays[quantity] + 0.05 * np.abs(arrays[quantity]).max()
+        return tuple(arrays)
+
+    monkeypatch.setattr(worker_module.Worker, "compute", wrong)
+    with pytest.raises(RunIncomplete, match=f"verification: the {name} of 'y1' differs") as error:
+        derive(*configure(*_overrides(tmp_path, "wavy", "limits.max_attempts=1")))
+    assert "derivatives.tolerance is 0.01" in str(error.value)
+    assert not (tmp_path / "out/_SUCCESS").exists()
+    assert list((tmp_path / "out/data").iterdir()) == []
+
+
+def test_asked_tolerance_below_float32_is_refused_and_met_by_float64(tmp_path, configure):
+    _rows(tmp_path / "in")
+    tight = _overrides(tmp_path, "wavy", "derivatives.tolerance=1e-9", "limits.max_attempts=1")
+    with pytest.raises(RunIncomplete, match=r"Take derivatives\.dtype=float64"):
+        derive(*configure(*tight))
+    double = [*tight, "derivatives.dtype=float64", "output.mode=overwrite"]
+    manifest = derive(*configure(*double))
+    assert manifest["rows"]["largest_error"] < 1e-13
+
+
+def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
+    """|a - 1e-9| at a = 0: float32 rounds the kink onto the point, float64 sees its left side."""
+    (tmp_path / "in").mkdir()
+    zero, some = np.zeros(20, np.float32), np.linspace(1, 2, 20, dtype=np.float32)
+    pq.write_table(pa.table({"a": zero, "b": some, "c": some}), tmp_path / "in/x.parquet")
+    overrides = _overrides(tmp_path, "kinked", "derivatives.method=hyperdual")
+    manifest = derive(*configure(*overrides))
+    assert manifest["rows"]["at_kinks"] == 4
+    assert any("derivatives jump" in warning for warning in manifest["warnings"])
+
+
+def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
+    _rows(tmp_path / "in")
+    manifest = derive(*configure(*_overrides(tmp_path, "flat_in_part")))
+    first, second = manifest["warnings"]
+    assert "of y2 is zero everywhere" in first
+    assert "on many rows of y1" in second
+    assert manifest["rows"]["flat"][1] == 200
+    assert 20 < manifest["rows"]["flat"][0] < 180
+    assert manifest["rows"]["flat"][2] == 0
+
+
+@pytest.mark.parametrize("layout", ["wide", "tensor"])
+def test_outputs_asked_for_are_the_columns_written(layout, tmp_path, configure):
+    _rows(tmp_path / "in")
+    usual = derive(*configure(*_overrides(tmp_path, "wavy", "output.layout=tensor")))
+    full = pq.read_table(tmp_path / "out/data")
+    overrides = _overrides(
+        tmp_path,
+        "wavy",
+        "derivatives.outputs=[laplacian,value,hessian]",
+        f"output.layout={layout}",
+        "output.mode=overwrite",
+        "derivatives.wrt=[a,c]",
+    )
+    manifest = derive(*configure(*overrides))
+    assert usual["outputs"] == ["value", "jacobian", "hessian_diag"]
+    assert manifest["outputs"] == ["laplacian", "value", "hessian"]
+    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
+    table = pq.read_table(tmp_path / "out/data")
+    diagonal = np.array(full["hessian_diag"].to_pylist())
+    if layout == "tensor":
+        assert table.column_names == ["a", "b", "c", "laplacian", "value", "hessian"]
+        laplacian = np.array(table["laplacian"].to_pylist())
+        hessian = np.array(table["hessian"].to_pylist())
+    else:
+        assert table.column_names[3:11] == [
+            *("laplacian_y1", "laplacian_y2", "laplacian_y3", "y1", "y2", "y3"),
+            *("d2_y1_d_a_d_a", "d2_y1_d_a_d_c"),
+        ]
+        numbers = np.array([column.to_numpy() for column in table.columns[3:]]).T
+        laplacian, hessian = numbers[:, :3], numbers[:, 6:].reshape(-1, 3, 2, 2)
+    atol = 1e-5 * np.abs(diagonal).max()
+    np.testing.assert_allclose(laplacian, diagonal[:, :, [0, 2]].sum(axis=-1), atol=atol)
+    np.testing.assert_allclose(np.einsum("rjii->rji", hessian), diagonal[:, :, [0, 2]], atol=atol)
+    np.testing.assert_allclose(hessian, hessian.transpose(0, 1, 3, 2), atol=atol)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ("[]", "derivatives.outputs"),
+        ("[values]", "derivatives.outputs"),
+        ("[value,value]", "derivatives.outputs names 'value' twice"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_before_the_start(outputs, message, tmp_path, configure):
+    _rows(tmp_path / "in")
+    with pytest.raises(UsageError, match=message):
+        derive(*configure(*_overrides(tmp_path, "wavy", f"derivatives.outputs={outputs}")))
+
+
+def test_steep_network_is_not_taken_for_one_with_kinks(tmp_path, configure):
+    """sin(3e6 a): the rounding of a alone is 0.2 of a radian."""
+    _rows(tmp_path / "in")
+    overrides = _overrides(tmp_path, "steep", "derivatives.method=hyperdual")
+    manifest = derive(*configure(*overrides))
+    assert manifest["rows"]["at_kinks"] == 0
+    assert manifest["rows"]["largest_error"] > manifest["tolerance"]
+    assert any("rounding error" in warning for warning in manifest["warnings"])
+    asked = ["derivatives.tolerance=0.01", "output.mode=overwrite", "limits.max_attempts=1"]
+    with pytest.raises(RunIncomplete, match="verification"):
+        derive(*configure(*overrides, *asked))
+
+
+def test_saturated_activation_is_rounding_and_no_wrong_derivative(tmp_path, configure):
+    """tanh'(10) is 8e-9: in float32 the difference of two numbers that are both one."""
+    (tmp_path / "in").mkdir()
+    x = pa.array(np.linspace(8, 12, 100, dtype=np.float32))
+    pq.write_table(pa.table({"a": x, "b": x, "c": x}), tmp_path / "in/x.parquet")
+    for method in ("hyperdual", "hyperdual_adjoint"):
+        manifest = derive(
+            *configure(
+                *_overrides(tmp_path, "saturated", f"derivatives.method={method}"),
+                "output.mode=overwrite",
+            )
+        )
+        assert manifest["rows"]["derived"] == 100
+
+
+@pytest.mark.parametrize("wrong", [np.nan, 3.0])
+def test_reference_or_result_that_is_no_number_is_no_pass(wrong, tmp_path, configure, monkeypatch):
+    _rows(tmp_path / "in")
+
+    def spoilt(self, points):
+        value, jacobian, hessian_diag = right(self, points)
+        if np.isnan(wrong):
+            hessian_diag = hessian_diag * wrong
+        return [value, jacobian, hessian_diag + wrong]
+
+    right = verification_module.Verifier._derive
+    monkeypatch.setattr(verification_module.Verifier, "_derive", spoilt)
+    overrides = ["limits.max_attempts=1", "derivatives.tolerance=0.01"]
+    with pytest.raises(RunIncomplete, match="Hessian diagonal of 'y1' differs"):
+        derive(*configure(*_overrides(tmp_path, "wavy", *overrides)))
+
+
+def test_wrong_curvature_by_an_input_of_another_scale_is_seen(tmp_path, configure, monkeypatch):
+    """a^2 / 1000 beside b^2: its curvature is a thousandth of the output's largest."""
+    _rows(tmp_path / "in")
+    right = worker_module.Worker.compute
+
+    def wrong(self, points):
+        value, jacobian, hessian_diag = right(self, points)
+        return value, jacobian, hessian_diag * np.array([1.5, 1, 1], np.float32)
+
+    monkeypatch.setattr(worker_module.Worker, "compute", wrong)
+    with pytest.raises(RunIncomplete, match="Hessian diagonal of 'y1' differs"):
+        derive(*configure(*_overrides(tmp_path, "mixed_scales", "limits.max_attempts=1")))
+
+
+def test_network_that_nothing_can_check_is_refused_with_the_mend(tmp_path, configure):
+    _rows(tmp_path / "in")
+    with pytest.raises(UsageError, match=r"nothing can check .* derivatives\.verify_rows=0"):
+        derive(*configure(*_overrides(tmp_path, "unverifiable")))
+    manifest = derive(
+        *configure(*_overrides(tmp_path, "unverifiable", "derivatives.verify_rows=0"))
+    )
+    assert manifest["rows"]["derived"] == 200
+
+
+def test_rows_are_verified_even_where_most_are_bad(tmp_path, configure):
+    (tmp_path / "in").mkdir()
+    x = np.random.default_rng(0).standard_normal((400, 3)).astype(np.float32)
+    x[:300, 0] = np.nan
+    table = pa.table({name: x[:, i] for i, name in enumerate("abc")})
+    pq.write_table(table, tmp_path / "in/x.parquet")
+    overrides = _overrides(tmp_path, "wavy", "dataset.shard_rows=400", "limits.max_bad_fraction=1")
+    assert derive(*configure(*overrides))["rows"]["verified"] == 4
+
+
+def test_rule_that_contradicts_its_function_is_refused_with_the_mend(tmp_path, configure):
+    _rows(tmp_path / "in")
+    once = "limits.max_attempts=1"
+    overrides = _overrides(tmp_path, "straight_through", "derivatives.method=hyperdual", once)
+    with pytest.raises(RunIncomplete, match=r"derivatives\.method=double_forward"):
+        derive(*configure(*overrides))
+    mended = [*overrides, "derivatives.method=double_forward", "output.mode=overwrite"]
+    assert derive(*configure(*mended))["rows"]["derived"] == 200
+
+
+def test_network_with_a_custom_vjp_is_derived_and_verified(tmp_path, configure):
+    _rows(tmp_path / "in")
+    manifest = derive(*configure(*_overrides(tmp_path, "only_backwards")))
+    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
+    assert manifest["rows"]["largest_error"] < 1e-5

@@ -1,0 +1,96 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.submission.package import Letter, content_digest, packed, read_letter
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from .texts import awkward
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(awkward, max_size=6), st.dictionaries(awkward, awkward, max_size=3))
+def test_letter_arrives_as_it_was_written(tmp_path_factory, arguments, environment):
+    folder = tmp_path_factory.mktemp("unpacked")
+    with packed({}, Letter(arguments, environment)) as package, zipfile.ZipFile(package) as opened:
+        opened.extractall(folder)
+    assert read_letter(folder) == Letter(arguments, environment)
+    assert not package.parent.exists()
+
+
+def test_package_holds_files_by_their_paths_and_the_same_content_makes_the_same_bytes(tmp_path):
+    (tmp_path / "a.npz").write_bytes(bytes(range(256)))
+    files = {"data/é b.npz": tmp_path / "a.npz"}
+    contents = []
+    for stamp in (1_000_000_000, 1_700_000_000):
+        os.utime(tmp_path / "a.npz", (stamp, stamp))
+        with packed(files, Letter(["x=1"], {})) as package:
+            contents.append(package.read_bytes())
+            with zipfile.ZipFile(package) as opened:
+                assert opened.read("data/é b.npz") == bytes(range(256))
+    assert contents[0] == contents[1]
+
+
+def test_digest_is_of_names_and_content(tmp_path):
+    (tmp_path / "one").write_text("1")
+    (tmp_path / "two").write_text("2")
+    digests = {
+        content_digest(files)
+        for files in (
+            {},
+            {"a": tmp_path / "one"},
+            {"b": tmp_path / "one"},
+            {"a": tmp_path / "two"},
+            {"a": tmp_path / "one", "b": tmp_path / "two"},
+            {"b": tmp_path / "one", "a": tmp_path / "two"},
+        )
+    }
+    assert len(digests) == 6
+
+
+def test_file_that_went_away_is_named_and_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    gone = {"w.npz": tmp_path / "w.npz"}
+    with (
+        pytest.raises(UsageError, match=r"cannot read .*/w\.npz: No such file"),
+        packed(gone, Letter([], {})),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+_KILLED = """
+import os
+from hyperdiag.submission.package import Letter, packed
+with packed({}, Letter(["output.path=s3://me:hunter2@bucket/out"], {})) as package:
+    print(package)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_package_of_a_killed_process_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    killed = subprocess.run(
+        [sys.executable, "-u", "-c", _KILLED],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -9
+    left = Path(killed.stdout.strip())
+    assert left.exists()
+    with packed({}, Letter([], {})) as package:
+        assert package.exists()
+        assert [path.name for path in tmp_path.iterdir()] == [package.parent.name]
+
+
+def test_folder_without_a_letter_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="entrypoint of jobs that `hyperdiag submit` sends"):
+        read_letter(tmp_path)
