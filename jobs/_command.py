@@ -11,14 +11,15 @@ from pathlib import Path
 import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
 from hyperdiag.config.schema import load_section
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from hyperdiag.process.signals import Stoppable
-from omegaconf import DictConfig, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
 from ._overrides import HYDRA, check_overrides
 from ._stopping import ending_when_stopped

@@ -19,8 +19,9 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from hyperdiag.messages.errors import closest
 from omegaconf import DictConfig, OmegaConf
+
+from hyperdiag.messages.errors import closest
 
 HYDRA = "1.3"  # whose rules the configuration keeps
 # Their keys are the user's, so Hydra knows none of them.

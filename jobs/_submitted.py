@@ -3,9 +3,10 @@
 import sys
 from pathlib import Path
 
-from hyperdiag.messages.errors import UsageError
-from hyperdiag.submission.package import read_letter
 from omegaconf import DictConfig, open_dict
+
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.submission.package import read_job_spec
 
 from . import derive
 from ._command import USAGE, run
@@ -21,7 +22,7 @@ def task(composed: DictConfig) -> None:
 def main() -> None:
     """Derive, in what `hyperdiag.submission.bootstrap` found to be the expected environment."""
     try:
-        letter = read_letter(Path.cwd())
+        letter = read_job_spec(Path.cwd())
     except UsageError as error:
         print(f"hyperdiag: {error}", file=sys.stderr)
         sys.exit(USAGE)

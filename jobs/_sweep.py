@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from hyperdiag.config.redacted import kept_values
 from omegaconf import DictConfig, OmegaConf
+
+from hyperdiag.config.redacted import kept_values
 
 # Of the sweep that this process is at.
 _record: Path | None = None

@@ -11,6 +11,9 @@ from typing import Annotated, Any, Literal
 import jax
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
 from hyperdiag.bench import (
     assemble,
     choose_rivals,
@@ -24,9 +27,7 @@ from hyperdiag.config.schema import load_section
 from hyperdiag.data.filesystem import absolute, is_uri
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.run.workers.worker import SINGLE_THREADED
-from omegaconf import DictConfig, open_dict
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from hyperdiag.run.cluster.device import SINGLE_THREADED
 
 from ._command import run
 

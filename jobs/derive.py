@@ -1,10 +1,11 @@
 """Value, Jacobian and Hessian diagonal for every row of a dataset: the main job."""
 
+from omegaconf import DictConfig
+
 from hyperdiag.config.redacted import as_yaml
 from hyperdiag.config.schema import load_config
 from hyperdiag.run.derive import derive
 from hyperdiag.run.summary import print_summary
-from omegaconf import DictConfig
 
 from ._command import run
 

@@ -4,13 +4,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich.markup import escape
+from rich.table import Table
+
 from hyperdiag.hyperdual import DTYPES, RuleError, derivatives
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import Network, build_network, network_names, network_summary
-from omegaconf import DictConfig, OmegaConf
-from rich.markup import escape
-from rich.table import Table
 
 from ._command import run
 

@@ -4,13 +4,14 @@ import json
 from functools import cache
 from typing import Annotated, Literal
 
+from omegaconf import DictConfig, open_dict
+from pydantic import BaseModel, ConfigDict, Field
+
 from hyperdiag.config.schema import load_config, load_section
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.proc import age_seconds
 from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.forecast.table import print_forecast
-from omegaconf import DictConfig, open_dict
-from pydantic import BaseModel, ConfigDict, Field
 
 from ._command import run
 

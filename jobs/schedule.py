@@ -8,6 +8,9 @@ from typing import Literal
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from omegaconf import DictConfig, open_dict
+from pydantic import BaseModel, ConfigDict, PositiveInt
+
 from hyperdiag.config.schema import load_config, load_section
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.messages.errors import UsageError
@@ -16,8 +19,6 @@ from hyperdiag.schedule.listing import listing, print_listing
 from hyperdiag.schedule.run_now import run_by_hand
 from hyperdiag.schedule.service import Service
 from hyperdiag.submission.options import SubmitConfig
-from omegaconf import DictConfig, open_dict
-from pydantic import BaseModel, ConfigDict, PositiveInt
 
 from ._command import run
 from ._overrides import find_problems

@@ -3,10 +3,11 @@
 import json
 from typing import Literal
 
-from hyperdiag.config.schema import load_section
-from hyperdiag.run.inspection.status import print_status, status
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
+
+from hyperdiag.config.schema import load_section
+from hyperdiag.run.inspection.status import print_status, status
 
 from ._command import run
 

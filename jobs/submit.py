@@ -9,23 +9,24 @@ from typing import NamedTuple
 
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
+from ray.dashboard.modules.job.pydantic_models import JobDetails
+from rich.markup import escape
+from rich.table import Table
+
 from hyperdiag.config.schema import Config, load_config, load_section
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError
 from hyperdiag.messages.masking import masked
+from hyperdiag.messages.wording import duration
 from hyperdiag.process.exit_codes import DONE, exit_code
 from hyperdiag.process.signals import Stoppable, Stopped
-from hyperdiag.run.progress import duration
 from hyperdiag.submission.arguments import Command
 from hyperdiag.submission.follow import follow_all, how_to_go_on, wait_until_ended
 from hyperdiag.submission.options import SubmitConfig
 from hyperdiag.submission.server import LIVE, Server
 from hyperdiag.submission.submit import Submission, prepare, send
-from omegaconf import DictConfig, open_dict
-from ray.dashboard.modules.job.pydantic_models import JobDetails
-from rich.markup import escape
-from rich.table import Table
 
 from ._command import CONFIG_DIR, run
 

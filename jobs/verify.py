@@ -4,14 +4,15 @@ import json
 from typing import Literal
 
 import jax
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
+
 from hyperdiag.config.schema import load_section
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
 from hyperdiag.run.inspection.audit import Audit, audit
-from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from ._command import run
 

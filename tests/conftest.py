@@ -12,10 +12,10 @@ import sys
 import jax
 import pytest
 from hydra import compose, initialize_config_dir
+
 from hyperdiag.config.redacted import as_yaml
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
-
 from tests.chaos.cluster import Cluster
 from tests.jobs.cluster_site import Site
 from tests.ray_head import ray_head

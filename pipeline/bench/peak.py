@@ -24,6 +24,7 @@ from itertools import pairwise
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from hyperdiag.hyperdual import numerics
 
 # Square matrices of these sizes; the best of so many calls each.

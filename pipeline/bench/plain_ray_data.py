@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 import ray.data
+
 from hyperdiag.networks import build_network
 
 from .rivals import jvp_of_jvp

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+
 from hyperdiag.hyperdual import numerics
 
 from .rivals import Batched, Rival, jvp_of_jvp

@@ -14,9 +14,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.experimental import jet
+
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError, closest
-from jax.experimental import jet
 
 from .subject import Function
 

@@ -11,19 +11,21 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from omegaconf import DictConfig
+from rich.console import Console
+
 from hyperdiag.config.redacted import as_yaml
 from hyperdiag.config.schema import Config, ParquetConfig, load_config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.process.signals import Stoppable
-from hyperdiag.run.derive import open_pool, prepare_jax
+from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.planner import Planned, make_plan
-from hyperdiag.run.workers.inline_pool import Pool
-from omegaconf import DictConfig
-from rich.console import Console
+from hyperdiag.run.workers.open_pool import open_pool
+from hyperdiag.run.workers.pool import Pool
 
 from .whole_job_plain import time_plain, why_no_plain
 

@@ -72,6 +72,7 @@ def time_plain(config: Config, workers: int, scratch: Path) -> float:
 def _measure(job: Mapping[str, Any]) -> float:
     """Return the seconds from compiled actors to the last file."""
     import ray  # late: most runs of the benchmark's own process do without
+
     from hyperdiag.bench.plain_ray_data import Derive, derive_folder
 
     class Noted(Derive):

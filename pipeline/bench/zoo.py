@@ -10,6 +10,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from hyperdiag.messages.errors import UsageError, closest
 from hyperdiag.networks import build_network
 

@@ -4,8 +4,9 @@ import datetime
 import re
 from typing import Any
 
-from hyperdiag.messages.errors import UsageError
 from omegaconf import DictConfig, OmegaConf
+
+from hyperdiag.messages.errors import UsageError
 
 _KEY = "run.date"
 # `fromisoformat` takes more (weeks, no hyphens), which no path should have to expect.

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from hyperdiag.messages.masking import HIDDEN, masked_values
 from omegaconf import DictConfig, OmegaConf
+
+from hyperdiag.messages.masking import HIDDEN, masked_values
 
 
 def as_yaml(config: DictConfig) -> str:

@@ -3,14 +3,6 @@
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from hyperdiag.config.logical_date import fill_date
-from hyperdiag.data.design import SAMPLERS
-from hyperdiag.data.filesystem import below
-from hyperdiag.data.layout import QUANTITIES, USUAL
-from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL, QUARANTINE
-from hyperdiag.hyperdual import AUTO, DTYPES, METHODS
-from hyperdiag.messages.errors import Problems, UsageError
-from hyperdiag.messages.validation import sentences
 from omegaconf import DictConfig, OmegaConf
 from pydantic import (
     BaseModel,
@@ -22,6 +14,16 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from hyperdiag.config.logical_date import fill_date
+from hyperdiag.data.design import SAMPLERS
+from hyperdiag.data.filesystem import below
+from hyperdiag.data.layout import QUANTITIES, USUAL
+from hyperdiag.data.output_folder import QUARANTINE
+from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
+from hyperdiag.hyperdual import AUTO, DTYPES, METHODS
+from hyperdiag.messages.errors import Problems, UsageError
+from hyperdiag.messages.validation import sentences
 
 Options = TypeVar("Options", bound=BaseModel)
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import takewhile
 from pathlib import PurePosixPath
 
+from pyarrow import fs
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
-from pyarrow import fs
 
 from .filesystem import Place, resolve
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pyarrow import fs
+
 from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.messages.masking import masked
-from pyarrow import fs
 
 from .store import STORES, open_s3, upload
 
@@ -173,3 +174,15 @@ def publish(scratch: Place, place: Place) -> None:
         finally:
             os.close(descriptor)
     scratch.filesystem.move(scratch.path, place.path)
+
+
+def files_in(folder: Place) -> list[fs.FileInfo]:
+    """Return what is in a folder; nothing if there is no such folder."""
+    selector = fs.FileSelector(folder.path, allow_not_found=True)
+    return folder.filesystem.get_file_info(selector)
+
+
+def nearest(output: Place) -> Path:
+    """Return the folder at a local place, or the nearest above it that is there."""
+    path = Path(output.path)
+    return next(one for one in (path, *path.parents) if one.exists())

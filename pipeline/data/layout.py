@@ -11,6 +11,7 @@ from math import prod
 import numpy as np
 import pyarrow as pa
 import pyarrow.types as pt
+
 from hyperdiag.messages.errors import UsageError, listed
 
 WIDE_AT_MOST = 256  # derivative columns, beyond which `auto` takes the tensor layout

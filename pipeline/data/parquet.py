@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
-from hyperdiag.messages.errors import InputError
 from pyarrow import fs
+
+from hyperdiag.messages.errors import InputError
 
 from .filesystem import resolve
 from .row_filter import parse_filter

@@ -9,9 +9,10 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from pyarrow import fs
+
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.masking import masked
-from pyarrow import fs
 
 from .dataset_files import find_files
 from .filesystem import Place

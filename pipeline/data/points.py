@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
+
 from hyperdiag.messages.errors import Problems, closest, listed
 
 from .faults import Fault, Faults

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
 from hyperdiag.messages.errors import UsageError, closest
 
 _COMPARISONS: dict[type, Callable[[Any, Any], pc.Expression]] = {

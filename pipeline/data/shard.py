@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
+from .output_folder import file_name
+
 
 class InputFile(NamedTuple):
     """One file as it stood when the run was planned.
@@ -47,11 +49,6 @@ class Shard(NamedTuple):
     def file_name(self) -> str:
         """The name of its data file, and of its quarantine file."""
         return file_name(self.id)
-
-
-def file_name(shard: int) -> str:
-    """Return the name of a shard's data file, and of its quarantine file, by its id."""
-    return f"part-{shard:07d}.parquet"
 
 
 class Rows(NamedTuple):

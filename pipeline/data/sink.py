@@ -4,25 +4,23 @@ import hashlib
 import json
 import tempfile
 import uuid
-from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Mapping, Sequence
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from hyperdiag.messages.errors import OutputError
 
 from .faults import Faults
 from .filesystem import Place, publish
 from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
+from .output_folder import DATA, QUARANTINE, SCRATCH, writing
 from .store import is_passing, upload
 
 _HELD_BYTES = 64 << 20
 RECEIPT = b"hyperdiag.receipt"  # the key in a data file's footer
-DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
 _CHECKSUM = "checksum"  # the receipt's: pages have their own, footers have none
-SCRATCH = "run/scratch"  # files under way
-STAGED = "run/staged"  # an output of its own: what an update will publish
 ERROR_CODE, ERROR_DETAIL = "_error_code", "_error_detail"
 _ADDED = (ERROR_CODE, ERROR_DETAIL, SOURCE_FILE, ROW_INDEX)  # to a bad row's own columns
 
@@ -117,7 +115,7 @@ class ShardSink:
             self._quarantine.publish(self._output / QUARANTINE / self._file_name)
         place = self._output / DATA / self._file_name
         self._data.publish(place)
-        with _writing(place):
+        with writing(place):
             info = place.filesystem.get_file_info(place.path)
         return info.size, info.mtime_ns or 0
 
@@ -144,7 +142,7 @@ class _Scratch:
         if output.is_store:
             self._where = f"a temporary file (TMPDIR), on its way to {output}"
         floats = float_leaves(schema)
-        with _writing(self._where):
+        with writing(self._where):
             if output.is_store:  # nameless: gone when this process is, however it ends
                 self._local = tempfile.TemporaryFile()  # noqa: SIM115
             self._writer = pq.ParquetWriter(
@@ -160,16 +158,16 @@ class _Scratch:
             )
 
     def write(self, table: pa.Table) -> None:
-        with _writing(self._where):
+        with writing(self._where):
             self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
 
     def close(self, metadata: Mapping[bytes, bytes]) -> None:
-        with _writing(self._where):
+        with writing(self._where):
             self._writer.add_key_value_metadata(metadata)
             self._writer.close()
 
     def publish(self, place: Place) -> None:
-        with _writing(place):
+        with writing(place):
             if self._local:
                 self._local.seek(0)
                 upload(place.filesystem, place.path, self._local)
@@ -193,17 +191,6 @@ class _Scratch:
             self._local.close()
         else:
             self._place.filesystem.delete_file(self._place.path)
-
-
-@contextmanager
-def _writing(where: Place | str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {where}: {error}. Free space or mend the permissions, then run "
-            "the same command again: finished shards are kept"
-        ) from error
 
 
 def read_receipt(place: Place) -> dict[str, Any] | None:
@@ -234,14 +221,3 @@ def _checksum(receipt: Mapping[str, Any]) -> str:
 def quarantined_before(table: pa.Table) -> bool:
     """Return whether a table's rows come from an earlier run's quarantine."""
     return set(_ADDED) <= set(table.column_names)
-
-
-def prepare_folders(output: Place) -> None:
-    """Make the folders of an output.
-
-    Raises:
-        OutputError: naming the path and the cause.
-    """
-    with _writing(output):
-        for name in (DATA, QUARANTINE, RUN, *(() if output.is_store else (SCRATCH,))):
-            output.filesystem.create_dir((output / name).path, recursive=True)

@@ -6,8 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 from urllib.parse import parse_qsl, urlencode
 
-from hyperdiag.messages.errors import UsageError
 from pyarrow import fs
+
+from hyperdiag.messages.errors import UsageError
 
 # As pyarrow calls their filesystems: nothing can be renamed, and an upload appears when it is
 # completed. Azure's ("abfs") is none of these: there a stream's file appears when it is opened.

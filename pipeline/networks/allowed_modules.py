@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.validation import sentences
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 VARIABLE = "HYPERDIAG_SITE"
 EVERYWHERE = Path("/etc/hyperdiag/site.yaml")
 
 
-class _Site(BaseModel):
+class _SitePolicy(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     allowed_modules: list[Annotated[str, Field(min_length=1)]]
@@ -70,19 +71,19 @@ def check_builder(builder: Any, what: str) -> None:
         check_module(getattr(builder, "__module__", None) or "builtins", what)
 
 
-def _sites() -> Iterator[tuple[Path, _Site]]:
+def _sites() -> Iterator[tuple[Path, _SitePolicy]]:
     named = os.environ.get(VARIABLE)
     for path in (Path(named) if named else None, EVERYWHERE if EVERYWHERE.exists() else None):
         if path:
             yield path, _read(path)
 
 
-def _read(path: Path) -> _Site:
+def _read(path: Path) -> _SitePolicy:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return _Site.model_validate(values)
+        return _SitePolicy.model_validate(values)
     except ValidationError as error:
-        found = sentences(error.errors(), values, lambda _: list(_Site.model_fields))
+        found = sentences(error.errors(), values, lambda _: list(_SitePolicy.model_fields))
         raise UsageError([f"site file {path}: {sentence}" for sentence in found]) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())

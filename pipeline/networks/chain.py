@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hyperdiag.messages.errors import Problems, UsageError, closest
 from pydantic import Field
+
+from hyperdiag.messages.errors import Problems, UsageError, closest
 
 from .activations import ACTIVATIONS, canonical
 from .digest import digest_of

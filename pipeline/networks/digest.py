@@ -9,8 +9,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hyperdiag.hyperdual import METHODS, numerics
 from jax.extend import core
+
+from hyperdiag.hyperdual import METHODS, numerics
 
 
 def digest_of(definition: str, arrays: Mapping[str, np.ndarray]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+
 from hyperdiag.hyperdual import numerics
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
+from pydantic import Field
+
 from hyperdiag.hyperdual import numerics
 from hyperdiag.messages.errors import UsageError, closest
 from hyperdiag.messages.masking import masked_values
-from pydantic import Field
 
 from .allowed_modules import check_builder, check_module
 from .digest import digest_of_function

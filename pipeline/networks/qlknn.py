@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+
 from hyperdiag.hyperdual import numerics
 from hyperdiag.messages.errors import UsageError
 

@@ -7,9 +7,10 @@ from importlib import metadata
 from operator import attrgetter
 from typing import Any
 
+from pydantic import ConfigDict, ValidationError, validate_call
+
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError, closest
 from hyperdiag.messages.validation import sentences
-from pydantic import ConfigDict, ValidationError, validate_call
 
 from .allowed_modules import check_builder, check_module, check_site
 from .network import Network

@@ -10,7 +10,7 @@ _PREFIX = "hd-"  # short, since the folder holds sockets
 _LOCK = "driver.lock"
 
 
-class OwnFolder:
+class TemporaryFolder:
     """A new folder, held by a lock that the kernel drops when this process ends, however it ends.
 
     Attributes:

@@ -6,34 +6,31 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import jax
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import below
+from hyperdiag.data.output_folder import QUARANTINE
 from hyperdiag.data.shard import Shard
-from hyperdiag.data.sink import QUARANTINE
-from hyperdiag.data.store import is_passing
-from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
+from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.log import about, name_run
 from hyperdiag.messages.masking import masked, masked_text
-from hyperdiag.messages.wording import by_code, counted
+from hyperdiag.messages.wording import by_code, counted, duration
 from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.run.cluster.device import prepare_jax
+from hyperdiag.run.output.preconditions import before_the_start
+from hyperdiag.run.output.receipt import Failed
+from hyperdiag.run.workers.open_pool import open_pool
+from hyperdiag.run.workers.pool import Pool
 
-from .cluster.user_modules import own_modules
-from .outcome import Finish
-from .output.heartbeat import DONE, INCOMPLETE, STOPPED, Pulse
+from .outcome import Outcome
+from .output.heartbeat import DONE, INCOMPLETE, STOPPED, Heartbeat
 from .output.inventory import Inventory
 from .output.ledger import Ledger
 from .output.manifest import Work, bad_files, make_manifest, warn_of_bad_files
 from .output.receipt import Receipt, Tally
-from .plan.plan import Plan
 from .plan.planner import Planned, make_plan
-from .progress import Meter, duration, log_done, shown
-from .workers.inline_pool import InlinePool, Pool
-from .workers.shard_queue import Failed
-from .workers.worker import SINGLE_THREADED
+from .progress import Meter, log_done, shown
 
 if TYPE_CHECKING:
     from .metrics import Metrics
@@ -58,7 +55,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         OutputError: if the output could not be written.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Finish(config) as finish, Stoppable() as stoppable:
+    with Outcome(config) as finish, Stoppable() as stoppable:
         prepare_jax(config)
         started = time.monotonic()
         planned = finish.planned = make_plan(config)
@@ -75,43 +72,6 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
             return finish.manifest
         finally:
             ledger.close()
-
-
-@contextmanager
-def before_the_start(config: Config) -> Iterator[None]:
-    """Let what is wrong with the output be the configuration's fault, unless it passes."""
-    try:
-        yield
-    except OutputError as error:
-        if error.__cause__ is not None and is_passing(error.__cause__):
-            raise
-        raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error
-
-
-def prepare_jax(config: Config) -> None:
-    """Keep the driver off the devices that belong to the workers, which may be itself."""
-    os.environ.update(SINGLE_THREADED)
-    if config.cluster.name != "inline":
-        jax.config.update("jax_platforms", "cpu")
-
-
-def open_pool(config: Config, plan: Plan, output_path: str) -> Pool:
-    """Return the pool of workers that configuration asks for.
-
-    Args:
-        config: of the run.
-        plan: that they work on.
-        output_path: where they write.
-
-    Raises:
-        UsageError: if there is no such cluster, or it lacks what the workers need.
-    """
-    if config.cluster.name == "inline":
-        return InlinePool(config.limits, plan, output_path)
-    from .workers.ray_pool import RayPool  # late: without Ray, inline still works
-
-    modules = own_modules(config) if config.cluster.name == "existing" else []
-    return RayPool(config.cluster, config.limits, plan, output_path, modules)
 
 
 def _fill(
@@ -138,7 +98,7 @@ def _fill(
         ),
     )
     work = Work()
-    pulse = Pulse(ledger.output)
+    pulse = Heartbeat(ledger.output)
     pulse.tell(shards=inventory.shards, rows=planned.rows, shards_done=inventory.count)
     pulse.start()
     state, cause = INCOMPLETE, None
@@ -170,7 +130,7 @@ def _work(
     planned: Planned,
     ledger: Ledger,
     work: Work,
-    pulse: Pulse,
+    pulse: Heartbeat,
     started: float,
     stoppable: Stoppable,
 ) -> None:
@@ -216,7 +176,7 @@ def _derive_missing(
     ledger: Ledger,
     rows: int,
     work: Work,
-    pulse: Pulse,
+    pulse: Heartbeat,
     stoppable: Stoppable,
     metrics: "Metrics | None",
 ) -> int:

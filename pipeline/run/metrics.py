@@ -15,8 +15,9 @@ from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
+from hyperdiag.run.output.receipt import Failed
+
 from .output.receipt import Receipt
-from .workers.shard_queue import Failed
 
 _TAGS = ("run", "network")
 

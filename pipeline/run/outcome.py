@@ -22,7 +22,7 @@ _OF_MANIFEST = ("method", "dtype", "layout", "shards", "warnings", "workers", "f
 _STOPPED_SECONDS = 0.7
 
 
-class Finish:
+class Outcome:
     """Tells whoever is to be told (`notify.*`) how the block ended.
 
     Args:
@@ -40,7 +40,7 @@ class Finish:
         self.inventory: Inventory | None = None
         self.manifest: Mapping[str, Any] | None = None
 
-    def __enter__(self) -> "Finish":
+    def __enter__(self) -> "Outcome":
         self._started = time.monotonic()
         return self
 

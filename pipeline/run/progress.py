@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hyperdiag.messages.log import about, is_json
-from hyperdiag.messages.wording import by_code, counted
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hyperdiag.messages.log import about, is_json
+from hyperdiag.messages.wording import by_code, counted, duration
 
 from .output.receipt import Receipt
 
@@ -121,15 +122,3 @@ def log_done(receipt: Receipt) -> None:
             seconds={stage: round(each, 4) for stage, each in receipt.seconds.items()},
         ),
     )
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time for people: `8.4 s`, `3 min 20 s`, `2 h 05 min`."""
-    if seconds == float("inf"):
-        return "unknown time"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -4,14 +4,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from hyperdiag.data.layout import column_names, quantity_shape
-from hyperdiag.messages.console import plain_console
-from hyperdiag.messages.wording import by_code, counted
 from rich.markup import escape
 from rich.table import Table
 
+from hyperdiag.data.layout import column_names, quantity_shape
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.wording import by_code, counted, duration
+
 from .output.receipt import TITLES
-from .progress import duration
 
 
 def print_summary(manifest: Mapping[str, Any]) -> None:

@@ -9,13 +9,14 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from apscheduler.triggers.base import BaseTrigger
-from hyperdiag.messages.errors import UsageError, closest, listed
-from hyperdiag.messages.masking import masked, masked_text
-from hyperdiag.messages.validation import sentences
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
 from yaml import YAMLError
+
+from hyperdiag.messages.errors import UsageError, closest, listed
+from hyperdiag.messages.masking import masked, masked_text
+from hyperdiag.messages.validation import sentences
 
 from .trigger import cron_trigger, interval_trigger, ticks
 

@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hyperdiag.messages.console import plain_console
-from hyperdiag.process.file_lock import holder_of
-from hyperdiag.run.progress import duration
 from rich.markup import escape
 from rich.table import Table
+
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.wording import duration
+from hyperdiag.process.file_lock import holder_of
 
 from .attempt import LOGS
 from .entry import Entry, utc_text

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperdiag.messages.errors import RunIncomplete
+from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
 from hyperdiag.process.signals import Stoppable, Stopped
-from hyperdiag.run.progress import duration
 
 from .attempt import LOCKS
 from .entry import Entry, utc_text

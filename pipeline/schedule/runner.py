@@ -5,7 +5,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 
-from hyperdiag.run.progress import duration
+from hyperdiag.messages.wording import duration
 
 from .entry import Entry, utc_text
 from .history import ENDED, History, Run

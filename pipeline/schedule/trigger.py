@@ -11,6 +11,7 @@ from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
+
 from hyperdiag.messages.wording import counted
 
 _FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")

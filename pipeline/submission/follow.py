@@ -5,11 +5,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 
+from ray.dashboard.modules.job.pydantic_models import JobDetails
+
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
+from hyperdiag.messages.wording import duration
 from hyperdiag.process.exit_codes import of_process
-from hyperdiag.run.progress import duration
-from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from .server import LIVE, Server, ServerAway
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.process.temporary_folder import OwnFolder
+from hyperdiag.process.temporary_folder import TemporaryFolder
 
-LETTER = "_hyperdiag.json"
+JOB_SPEC = "_hyperdiag.json"
 START = "_hyperdiag.py"
 # Of every file in the package: the same content makes the same bytes, which Ray keeps once.
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
-class Letter(NamedTuple):
+class JobSpec(NamedTuple):
     """What the entrypoint is to do.
 
     Attributes:
@@ -64,7 +64,7 @@ def content_digest(files: Mapping[str, Path]) -> str:
 
 
 @contextlib.contextmanager
-def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
+def packed(files: Mapping[str, Path], letter: JobSpec) -> Iterator[Path]:
     """Make a package, a zip file in a temporary folder; it is removed at the end of the block.
 
     Where this process is killed, the next that makes a package, or a Ray of its own, removes it.
@@ -76,12 +76,12 @@ def packed(files: Mapping[str, Path], letter: Letter) -> Iterator[Path]:
     Raises:
         UsageError: if a file cannot be read.
     """
-    folder = OwnFolder()
+    folder = TemporaryFolder()
     try:
         path = Path(folder.path) / "package.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
             # ASCII alone, where any text survives, half a surrogate pair too.
-            _put(package, LETTER, json.dumps(letter._asdict()).encode("ascii"))
+            _put(package, JOB_SPEC, json.dumps(letter._asdict()).encode("ascii"))
             _put(package, START, Path(__file__).with_name("start.py").read_bytes())
             for name, file in sorted(files.items()):
                 try:
@@ -100,16 +100,16 @@ def _put(package: zipfile.ZipFile, name: str, content: bytes) -> None:
     package.writestr(entry, content)
 
 
-def read_letter(folder: Path) -> Letter:
+def read_job_spec(folder: Path) -> JobSpec:
     """Return the letter in an unpacked package.
 
     Raises:
         UsageError: if there is none.
     """
-    path = folder / LETTER
+    path = folder / JOB_SPEC
     if not path.is_file():
         raise UsageError(
-            f"there is no {LETTER} in {folder}: this is the entrypoint of jobs that "
+            f"there is no {JOB_SPEC} in {folder}: this is the entrypoint of jobs that "
             "`hyperdiag submit` sends, not a command of its own"
         )
-    return Letter(**json.loads(path.read_text(encoding="ascii")))
+    return JobSpec(**json.loads(path.read_text(encoding="ascii")))

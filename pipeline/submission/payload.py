@@ -7,11 +7,11 @@ from typing import Any
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import is_uri
 from hyperdiag.messages.errors import Problems, UsageError
-from hyperdiag.run.cluster.user_modules import OURS, own_modules
+from hyperdiag.run.cluster.user_modules import OURS, user_modules
 
 from .environment import is_wheel
 from .options import SubmitConfig
-from .package import LETTER, START
+from .package import JOB_SPEC, START
 
 # Ray's job server refuses a request of more than 100 MiB (413), long before the 512 MiB that Ray's
 # own store takes.
@@ -28,7 +28,7 @@ def luggage(
 
     They keep their places relative to the current folder, so that relative paths go on leading to
     them. Of folders nothing travels whose name begins with a dot. To be called once the network was
-    built (`own_modules`).
+    built (`user_modules`).
 
     Args:
         config: of the run.
@@ -40,7 +40,7 @@ def luggage(
     """
     problems = Problems()
     found: dict[str, Path] = {}
-    for module in own_modules(config):
+    for module in user_modules(config):
         found |= _below(Path(module))
     for key, value in _texts("network", config.network.model_dump()):
         if value and not is_uri(value) and not Path(value).is_absolute() and _is_file(value):
@@ -126,12 +126,12 @@ def _check_names(found: Mapping[str, Path], problems: Problems) -> None:
     """Check that nothing stands in the way of what is ours on the cluster."""
     for name in found:
         first = PurePosixPath(name).parts[0]
-        if first.removesuffix(".py") in OURS:
+        if first.removesuffix(".py") == OURS:
             problems.add(
                 f"submit.files, network.*: {first} would stand before hyperdiag's own package of "
                 "that name on the cluster; give it another name, or leave it out"
             )
-        elif first in (LETTER, START, _CONFIG):
+        elif first in (JOB_SPEC, START, _CONFIG):
             problems.add(
                 f"submit.files, network.*: {first} is the name of something else that travels with "
                 "a run; give it another name, or leave it out"

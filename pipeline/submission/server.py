@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import requests
-from hyperdiag.messages.errors import HyperdiagError, UsageError
-from hyperdiag.messages.masking import masked
 from ray.dashboard.modules.job.pydantic_models import JobDetails
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobSubmissionClient
+
+from hyperdiag.messages.errors import HyperdiagError, UsageError
+from hyperdiag.messages.masking import masked
 
 LIVE = ("PENDING", "RUNNING")
 

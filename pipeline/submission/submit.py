@@ -11,13 +11,13 @@ from hyperdiag.config.schema import Config, DesignConfig
 from hyperdiag.data.filesystem import absolute, is_uri
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.masking import masked
-from hyperdiag.run.derive import prepare_jax
+from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.plan.planner import check
 
 from .arguments import Command, arguments_there
 from .environment import environment, requirements
 from .options import SubmitConfig
-from .package import Letter, content_digest, entrypoint, packed
+from .package import JobSpec, content_digest, entrypoint, packed
 from .payload import luggage
 from .server import LIVE, JobTaken, Server, ServerAway
 
@@ -40,7 +40,7 @@ class Submission(NamedTuple):
     first_id: str
     once: bool
     files: Mapping[str, Path]
-    letter: Letter
+    letter: JobSpec
     job: Mapping[str, Any]
 
 
@@ -70,7 +70,7 @@ def prepare(
         first_id=options.id or f"hyperdiag-{_digest(config, files)}",
         once=options.id is not None,
         files=files,
-        letter=Letter(
+        letter=JobSpec(
             arguments_there(config, command),
             environment() if options.environment == "expect" else {},
         ),

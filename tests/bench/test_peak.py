@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from hyperdiag.bench import dense_multiply_adds, matmul_peak
 
 

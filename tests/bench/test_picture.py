@@ -1,6 +1,7 @@
 import sys
 
 import pytest
+
 from hyperdiag.bench import draw
 
 CONTESTANTS = {"ours": {"rows_per_s": 9_400_000.0}, "jvp_of_jvp": {"rows_per_s": 171.0}}

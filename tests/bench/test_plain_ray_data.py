@@ -3,6 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
+
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.networks import build_network
 

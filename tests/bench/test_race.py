@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from hyperdiag.bench import RIVALS, Rival, Subject, run_race
 from hyperdiag.bench.dense import mlp
 from hyperdiag.bench.race import reference_arrays, relative_error

@@ -3,8 +3,9 @@ import json
 import math
 
 import pytest
-from hyperdiag.bench import Result, Subject, assemble, print_report
 from rich.console import Console
+
+from hyperdiag.bench import Result, Subject, assemble, print_report
 
 DENSE = Subject("dense", "2-3-1", lambda dtype: None, n=2, m=1, rows=9, widths=(2, 3, 1))
 OTHER = Subject("other", "of its own kind", lambda dtype: None, n=4, m=2, rows=9)

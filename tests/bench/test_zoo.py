@@ -1,6 +1,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from hyperdiag.bench import SUBJECTS, choose_subjects, zoo
 from hyperdiag.hyperdual import numerics
 from hyperdiag.messages.errors import UsageError

@@ -84,6 +84,7 @@ def _serve(function: Callable[[Any], Any], pipe: Any, log: str) -> None:
 def run(case: Case) -> Outcome:
     """Derive a case's dataset."""
     import jax  # here, since the process that judges does without
+
     from hyperdiag.config.schema import Config
     from hyperdiag.messages.errors import RunIncomplete, UsageError
     from hyperdiag.run.derive import derive

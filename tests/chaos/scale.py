@@ -15,19 +15,20 @@ from pathlib import Path
 import jax
 import pyarrow as pa
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from pyarrow import fs
+
 from hyperdiag.config.schema import load_config
 from hyperdiag.data import dataset_files, parquet_listing
 from hyperdiag.data.filesystem import resolve
-from hyperdiag.data.shard import InputFile, file_name
-from hyperdiag.data.sink import DATA, STAGED
+from hyperdiag.data.output_folder import DATA, STAGED, file_name
+from hyperdiag.data.shard import InputFile
 from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.run.output import inventory as inventory_module
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.manifest import Work, make_manifest
 from hyperdiag.run.output.receipt import Receipt, Tally
 from hyperdiag.run.plan.planner import make_plan
-from omegaconf import OmegaConf
-from pyarrow import fs
 
 ROWS = 100  # of a row group
 WRITTEN = 1_700_000_000_000_000_000

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.run import derive as job
 from hyperdiag.run.derive import derive

@@ -11,6 +11,7 @@ import time
 from importlib.util import find_spec
 
 import pytest
+
 from hyperdiag.run.derive import derive
 
 from .cluster import Cluster

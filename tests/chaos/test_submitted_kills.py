@@ -6,8 +6,8 @@ import signal
 
 import psutil
 import pytest
-from hyperdiag.submission.server import state
 
+from hyperdiag.submission.server import state
 from tests.jobs.cluster_site import ended
 
 pytestmark = pytest.mark.chaos

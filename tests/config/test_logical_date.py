@@ -2,6 +2,7 @@ import datetime
 
 import pytest
 import yaml
+
 from hyperdiag.config.logical_date import parse_date
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.plan.planner import make_plan

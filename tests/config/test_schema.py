@@ -1,4 +1,5 @@
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.data.points import PointColumns

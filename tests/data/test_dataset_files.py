@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+
 from hyperdiag.data.dataset_files import find_files
 from hyperdiag.messages.errors import UsageError
 

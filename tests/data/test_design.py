@@ -5,12 +5,13 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from hyperdiag.data.design import SAMPLERS, DesignSource, grid_rows, latin_hypercube
-from hyperdiag.data.shard import Shard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import qmc
+
+from hyperdiag.data.design import SAMPLERS, DesignSource, grid_rows, latin_hypercube
+from hyperdiag.data.shard import Shard
 
 BOX = {"a": (0.0, 1.0), "b": (-5.0, 110.0), "c": (1e-14, 150.0)}
 LEVELS = {"a": 10, "b": 4, "c": 25}

@@ -1,4 +1,5 @@
 import numpy as np
+
 from hyperdiag.data.faults import Fault, Faults
 
 

@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from pyarrow import fs
+
 from hyperdiag.data.filesystem import absolute, is_uri, publish, resolve, write_whole
 from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.messages.masking import masked
-from pyarrow import fs
 
 
 def test_absolute_relative_and_home_paths_mean_the_same_from_any_folder(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.layout import Layout, choose_layout
 from hyperdiag.messages.errors import UsageError
 

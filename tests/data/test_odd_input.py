@@ -7,11 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.faults import Fault, Faults
 from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.output_folder import prepare_folders
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.data.row_filter import parse_filter
-from hyperdiag.data.sink import ShardSink, prepare_folders
+from hyperdiag.data.sink import ShardSink
 from hyperdiag.messages.errors import UsageError
 
 

@@ -6,12 +6,13 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.data.shard import InputFile
 from hyperdiag.messages.errors import InputError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def _source(path, columns=None, row_filter=None, limit=None, shard_rows=10**9):

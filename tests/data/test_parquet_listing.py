@@ -2,6 +2,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.messages.errors import UsageError
 

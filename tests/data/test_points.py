@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from hyperdiag.data.faults import Fault, Faults
-from hyperdiag.data.points import PointColumns, count_outside, fill_bad_rows, refuse_outside
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hyperdiag.data.faults import Fault, Faults
+from hyperdiag.data.points import PointColumns, count_outside, fill_bad_rows, refuse_outside
 
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 FLOATS = st.floats() | st.sampled_from([LARGEST_FLOAT32, -1e39, 1e300, 1e-300, -0.0, math.inf])

@@ -1,5 +1,6 @@
 import pyarrow as pa
 import pytest
+
 from hyperdiag.data.points import PointColumns, point_columns
 from hyperdiag.messages.errors import UsageError
 

@@ -3,10 +3,11 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hyperdiag.data.faults import Fault, Faults
-from hyperdiag.data.points import PointColumns
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hyperdiag.data.faults import Fault, Faults
+from hyperdiag.data.points import PointColumns
 
 NAMES = ["p", "q", "r", "s"]
 WHOLE = [[1.0, 2.0, 3.0, 4.0], None, [-0.0, 0.5, 1e300, 1e-3]]

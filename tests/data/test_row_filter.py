@@ -4,10 +4,11 @@ import pathlib
 
 import pyarrow as pa
 import pytest
-from hyperdiag.data.row_filter import parse_filter
-from hyperdiag.messages.errors import UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hyperdiag.data.row_filter import parse_filter
+from hyperdiag.messages.errors import UsageError
 
 # `f` holds no multiple of 0.1: what a float32 equals is another test's matter.
 VALUES = {

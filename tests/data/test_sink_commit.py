@@ -2,9 +2,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.faults import Fault, Faults
 from hyperdiag.data.filesystem import resolve
-from hyperdiag.data.sink import ShardSink, prepare_folders
+from hyperdiag.data.output_folder import prepare_folders
+from hyperdiag.data.sink import ShardSink
 from hyperdiag.messages.errors import OutputError
 
 NAME = "part-0000003.parquet"

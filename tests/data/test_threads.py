@@ -1,6 +1,7 @@
 import threading
 
 import pytest
+
 from hyperdiag.data import threads
 from hyperdiag.data.threads import each
 

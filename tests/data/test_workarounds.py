@@ -3,6 +3,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.data.points import PointColumns
 from hyperdiag.data.workarounds import cast_views, unsliced, without_views

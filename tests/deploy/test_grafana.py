@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from hyperdiag.run.metrics import COUNTERS, GAUGES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
 

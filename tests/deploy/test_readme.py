@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
 

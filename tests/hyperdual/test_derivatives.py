@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual import derivatives
 
 MATRIX = np.random.default_rng(1).standard_normal((3, 4))

@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
+
 from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives, verify
 from hyperdiag.hyperdual import _tuner as tuner
-from jax import lax
 
 from .programs._check import QUICK, WALKS
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives
 
 from .programs import PROGRAMS

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, MethodError, derivatives
 
 from .programs._check import QUICK

@@ -5,10 +5,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hyperdiag.hyperdual import OWN_METHODS, derivatives
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from jax import lax
+
+from hyperdiag.hyperdual import OWN_METHODS, derivatives
 
 from .programs._check import QUICK, assert_close, each, reference
 from .programs._program import weights

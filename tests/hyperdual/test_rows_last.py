@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
+
 from hyperdiag.hyperdual import METHODS
 from hyperdiag.hyperdual._jaxpr import equations
 from hyperdiag.hyperdual._rows_last import rows_last
-from jax import lax
 
 ROWS = 5
 rng = np.random.default_rng(0)

@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend import core
+from jax.interpreters import batching, mlir
+
 from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives
 from hyperdiag.hyperdual._registry import RULES
 from hyperdiag.hyperdual._rules.transcendental import JETS
@@ -16,8 +19,6 @@ from hyperdiag.hyperdual.rules import (
     register_linear,
     scale,
 )
-from jax.extend import core
-from jax.interpreters import batching, mlir
 
 from .programs._check import QUICK, WALKS
 

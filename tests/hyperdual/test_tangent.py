@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual._rules.reshape import reshaped
 from hyperdiag.hyperdual._tangent import (
     Tangent,

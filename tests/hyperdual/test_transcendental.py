@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual._rules.transcendental import JETS, sine_and_cosine
 
 ULP = 2.0**-24  # half the spacing of float32 numbers below 1

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from hyperdiag.networks.activations import ACTIVATIONS
 from hyperdiag.networks.chain import build
 

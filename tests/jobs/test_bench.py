@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from hyperdiag.bench.whole_job_plain import why_no_plain
 
 BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"

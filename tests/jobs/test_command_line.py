@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 import pytest
 import yaml
+
 from hyperdiag.jobs.__main__ import job_names
 from hyperdiag.jobs.derive import main
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from hyperdiag.run.derive import derive
 
 # Sends SIGINT when the process does a thing for the first time that Python tells its auditors of;

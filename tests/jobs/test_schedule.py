@@ -8,8 +8,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hyperdiag.jobs.schedule import main
 
+from hyperdiag.jobs.schedule import main
 from tests.schedule.nightly import Nightly, finished, wait
 
 YESTERDAY = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"

@@ -4,9 +4,9 @@ import signal
 
 import pytest
 import yaml
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.submission.server import Server, state
-
 from tests.ray_node import wait_for
 
 from .cluster_site import ended

@@ -8,10 +8,10 @@ import venv
 import zipfile
 
 import pytest
-from hyperdiag.submission.environment import environment
-from hyperdiag.submission.package import Letter, entrypoint, packed
 from hypothesis import HealthCheck, Phase, given, settings
 
+from hyperdiag.submission.environment import environment
+from hyperdiag.submission.package import JobSpec, entrypoint, packed
 from tests.submission.texts import arguments as awkward_arguments
 
 # The entrypoint itself; only, what the run would be given is printed instead.
@@ -66,7 +66,7 @@ def test_arguments_arrive_unchanged_in_the_process(tmp_path):
     collect()
     everything = [argument for arguments in lists for argument in arguments]
     assert len(everything) > 100
-    _unpack(tmp_path, Letter(everything, environment()))
+    _unpack(tmp_path, JobSpec(everything, environment()))
     done = subprocess.run(
         [sys.executable, "-P", "-c", _SHOW],
         cwd=tmp_path,
@@ -82,7 +82,7 @@ def test_arguments_arrive_unchanged_in_the_process(tmp_path):
 def test_run_is_done_through_a_shell(started, tmp_path):
     box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
     done = started(
-        Letter(
+        JobSpec(
             [
                 *("network=chain", box, "dataset.rows=50", "cluster=inline"),
                 f"output.path='{tmp_path}/$HOME; `touch x` \"out\"'",
@@ -96,7 +96,7 @@ def test_run_is_done_through_a_shell(started, tmp_path):
 
 
 def test_cluster_with_other_versions_is_refused(started):
-    done = started(Letter(["network=chain"], {**environment(), "numpy": "1.0"}))
+    done = started(JobSpec(["network=chain"], {**environment(), "numpy": "1.0"}))
     assert done.returncode == 2
     assert done.stderr.startswith("hyperdiag: the cluster has numpy ")
     assert done.stderr.count("\n") == 1
@@ -105,7 +105,7 @@ def test_cluster_with_other_versions_is_refused(started):
 def test_cluster_without_hyperdiag_is_refused(started, tmp_path):
     bare = tmp_path / "bare"
     venv.create(bare, symlinks=True)
-    done = started(Letter(["network=chain"], environment()), bare / "bin/python", PYTHONPATH="")
+    done = started(JobSpec(["network=chain"], environment()), bare / "bin/python", PYTHONPATH="")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("hyperdiag: the cluster has hyperdiag (none) instead of ")
     assert ", ray (none), " in done.stderr
@@ -116,7 +116,7 @@ def test_cluster_without_hyperdiag_is_refused(started, tmp_path):
 
 
 def test_cluster_without_the_interpreter_is_refused(started):
-    done = started(Letter(["network=chain"], environment()), "no 'such' \\python")
+    done = started(JobSpec(["network=chain"], environment()), "no 'such' \\python")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("hyperdiag: the cluster has no no 'such' \\python: name its ")
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from hyperdiag.jobs.verify import main
 
 BOX = "dataset.ranges={x1: [-1, 1], x2: [-1, 1], x3: [-1, 1], x4: [-1, 1], x5: [-1, 1]}"

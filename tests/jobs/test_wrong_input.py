@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.jobs import _command
 from hyperdiag.jobs.derive import main as derive
 

@@ -1,6 +1,7 @@
 import pickle
 
 import pytest
+
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 
 

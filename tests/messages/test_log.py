@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+
 from hyperdiag.messages.log import LogConfig, about, is_json, name_run, set_up
 
 LOG = logging.getLogger("hyperdiag")

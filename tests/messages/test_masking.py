@@ -1,4 +1,5 @@
 import pytest
+
 from hyperdiag.messages.masking import is_secret, masked_errors, masked_text, masked_values
 
 

@@ -1,4 +1,5 @@
 import pytest
+
 from hyperdiag.messages.wording import by_code, counted
 
 

@@ -2,9 +2,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import special
+
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.networks.activations import ACTIVATIONS, canonical
-from scipy import special
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 

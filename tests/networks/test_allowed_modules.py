@@ -6,6 +6,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import allowed_modules as site
 from hyperdiag.networks import build_network, network_names, network_summary

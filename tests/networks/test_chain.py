@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks.chain import build, parse_layers

@@ -1,10 +1,11 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import Network
 from hyperdiag.networks.network import checked_ranges, named, output_size
-from scipy import stats
 
 
 def _network(inputs=("a", "b"), outputs=("y",), ranges=None):

@@ -6,6 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network
 

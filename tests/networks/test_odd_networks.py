@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network, chain
 from hyperdiag.networks.digest import digest_of_function

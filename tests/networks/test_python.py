@@ -3,6 +3,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks.python import build

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from fusion_surrogates.qlknn.qlknn_model import QLKNNModel
+
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.networks import build_network
 from hyperdiag.networks.qlknn import golden_rows

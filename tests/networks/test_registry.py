@@ -2,6 +2,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network, network_names, network_options, network_summary

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+
 from hyperdiag.process.signals import Stoppable, Stopped
 
 INTERRUPT = signal.SIGINT

@@ -3,7 +3,7 @@
 import fcntl
 
 from hyperdiag.process import temporary_folder as own_folder
-from hyperdiag.process.temporary_folder import OwnFolder
+from hyperdiag.process.temporary_folder import TemporaryFolder
 
 
 def test_folder_is_never_taken_for_abandoned_while_it_is_made(tmp_path, monkeypatch):
@@ -12,11 +12,11 @@ def test_folder_is_never_taken_for_abandoned_while_it_is_made(tmp_path, monkeypa
 
     def lock_late(file, how):
         monkeypatch.setattr(own_folder.fcntl, "flock", lock)
-        others.append(OwnFolder())  # another run begins, and looks for abandoned folders
+        others.append(TemporaryFolder())  # another run begins, and looks for abandoned folders
         lock(file, how)
 
     monkeypatch.setattr(own_folder.fcntl, "flock", lock_late)
-    folders = [OwnFolder(), *others]
+    folders = [TemporaryFolder(), *others]
     assert len(others) == 1
     assert sorted(str(path) for path in tmp_path.iterdir()) == sorted(one.path for one in folders)
     for one in folders:
@@ -26,8 +26,8 @@ def test_folder_is_never_taken_for_abandoned_while_it_is_made(tmp_path, monkeypa
 
 def test_folder_of_a_process_that_was_killed_is_removed_by_the_next(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    killed = OwnFolder()
+    killed = TemporaryFolder()
     killed._lock.close()  # as the kernel does
-    following = OwnFolder()
+    following = TemporaryFolder()
     assert [str(path) for path in tmp_path.iterdir()] == [following.path]
     following.remove()

@@ -6,6 +6,7 @@ from itertools import count
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit

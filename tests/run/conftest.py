@@ -20,6 +20,7 @@ def book(tmp_path, configure):
 def published(tmp_path_factory):
     """An output of four shards of 100 rows, the first two with bad rows."""
     from hydra import compose, initialize_config_dir
+
     from hyperdiag.config.schema import load_config
     from hyperdiag.jobs._command import CONFIG_DIR
 

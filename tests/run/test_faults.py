@@ -10,6 +10,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
 from hyperdiag.run import derive as job
 from hyperdiag.run.derive import derive

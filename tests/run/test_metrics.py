@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hyperdiag.run.derive import derive
-from hyperdiag.run.metrics import COUNTERS, GAUGES
 from prometheus_client.parser import text_string_to_metric_families
 
+from hyperdiag.run.derive import derive
+from hyperdiag.run.metrics import COUNTERS, GAUGES
 from tests.ray_head import free_port, ray_head
 
 

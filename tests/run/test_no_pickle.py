@@ -6,8 +6,8 @@ import pickle
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hyperdiag.run.derive import derive
 
+from hyperdiag.run.derive import derive
 from tests.networks.test_no_pickle import Payload
 
 

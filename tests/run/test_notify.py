@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from hyperdiag.config.schema import NotifyConfig
 from hyperdiag.run.notify import notify
-
 from tests.ray_head import free_port
 
 MESSAGE = {"state": "done", "network": "häßlich", "rows_derived": 3}

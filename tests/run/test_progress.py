@@ -1,8 +1,10 @@
 import logging
 
 import pytest
+
+from hyperdiag.messages.wording import duration
 from hyperdiag.run import progress
-from hyperdiag.run.progress import Meter, duration, shown
+from hyperdiag.run.progress import Meter, shown
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit

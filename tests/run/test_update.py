@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.workers.worker import Worker

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+
 from hyperdiag.schedule import clock as clock_module
 from hyperdiag.schedule.clock import Clock
 from hyperdiag.schedule.entry import read_entries

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.schedule.entry import choose, read_entries, utc_text
 

@@ -5,6 +5,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from hyperdiag.schedule.history import FILE, History
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

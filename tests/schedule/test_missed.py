@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from hyperdiag.schedule.missed import BUSY, LATER, skipped
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
-from hyperdiag.schedule.trigger import NICKNAMES, WallClock, cron_trigger, interval_trigger, ticks
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
+from hyperdiag.schedule.trigger import NICKNAMES, WallClock, cron_trigger, interval_trigger, ticks
 
 from .counting import Counting
 

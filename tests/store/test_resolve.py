@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.data.store import is_passing, patience, without_tries

@@ -11,6 +11,7 @@ import time
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 

@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+
 from hyperdiag.data.filesystem import resolve, write_whole
 from hyperdiag.data.store import upload
 from hyperdiag.messages.errors import OutputError

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hyperdiag.config.override import quoted
-from hyperdiag.submission.arguments import Command, arguments_there
 from hypothesis import example, given, settings
 from omegaconf import OmegaConf
+
+from hyperdiag.config.override import quoted
+from hyperdiag.submission.arguments import Command, arguments_there
 
 from .texts import awkward
 

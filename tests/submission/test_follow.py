@@ -1,8 +1,9 @@
 import pytest
+from ray.dashboard.modules.job.pydantic_models import JobDetails
+
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.submission.follow import Tail, follow_all
 from hyperdiag.submission.server import ServerAway
-from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 
 class _Server:

@@ -5,10 +5,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hyperdiag.messages.errors import UsageError
-from hyperdiag.submission.package import Letter, content_digest, packed, read_letter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.submission.package import JobSpec, content_digest, packed, read_job_spec
 
 from .texts import awkward
 
@@ -17,9 +18,9 @@ from .texts import awkward
 @given(st.lists(awkward, max_size=6), st.dictionaries(awkward, awkward, max_size=3))
 def test_letter_arrives_as_it_was_written(tmp_path_factory, arguments, environment):
     folder = tmp_path_factory.mktemp("unpacked")
-    with packed({}, Letter(arguments, environment)) as package, zipfile.ZipFile(package) as opened:
+    with packed({}, JobSpec(arguments, environment)) as package, zipfile.ZipFile(package) as opened:
         opened.extractall(folder)
-    assert read_letter(folder) == Letter(arguments, environment)
+    assert read_job_spec(folder) == JobSpec(arguments, environment)
     assert not package.parent.exists()
 
 
@@ -29,7 +30,7 @@ def test_package_holds_files_by_their_paths_and_the_same_content_makes_the_same_
     contents = []
     for stamp in (1_000_000_000, 1_700_000_000):
         os.utime(tmp_path / "a.npz", (stamp, stamp))
-        with packed(files, Letter(["x=1"], {})) as package:
+        with packed(files, JobSpec(["x=1"], {})) as package:
             contents.append(package.read_bytes())
             with zipfile.ZipFile(package) as opened:
                 assert opened.read("data/é b.npz") == bytes(range(256))
@@ -58,7 +59,7 @@ def test_file_that_went_away_is_named_and_nothing_is_left(tmp_path, monkeypatch)
     gone = {"w.npz": tmp_path / "w.npz"}
     with (
         pytest.raises(UsageError, match=r"cannot read .*/w\.npz: No such file"),
-        packed(gone, Letter([], {})),
+        packed(gone, JobSpec([], {})),
     ):
         pass
     assert not list(tmp_path.iterdir())
@@ -66,8 +67,8 @@ def test_file_that_went_away_is_named_and_nothing_is_left(tmp_path, monkeypatch)
 
 _KILLED = """
 import os
-from hyperdiag.submission.package import Letter, packed
-with packed({}, Letter(["output.path=s3://me:hunter2@bucket/out"], {})) as package:
+from hyperdiag.submission.package import JobSpec, packed
+with packed({}, JobSpec(["output.path=s3://me:hunter2@bucket/out"], {})) as package:
     print(package)
     os.kill(os.getpid(), 9)
 """
@@ -86,11 +87,11 @@ def test_package_of_a_killed_process_is_removed_by_the_next(tmp_path, monkeypatc
     assert killed.returncode == -9
     left = Path(killed.stdout.strip())
     assert left.exists()
-    with packed({}, Letter([], {})) as package:
+    with packed({}, JobSpec([], {})) as package:
         assert package.exists()
         assert [path.name for path in tmp_path.iterdir()] == [package.parent.name]
 
 
 def test_folder_without_a_letter_is_refused(tmp_path):
     with pytest.raises(UsageError, match="entrypoint of jobs that `hyperdiag submit` sends"):
-        read_letter(tmp_path)
+        read_job_spec(tmp_path)

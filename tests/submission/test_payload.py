@@ -2,6 +2,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network
 from hyperdiag.submission.options import SubmitConfig
@@ -102,22 +103,28 @@ def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
     assert ours.startswith("submit.files, network.*: pipeline would stand before hyperdiag's own")
 
 
-_STANDS_BEFORE = "submit.files, network.*: jobs would stand before hyperdiag's own package"
+_STANDS_BEFORE = "submit.files, network.*: hyperdiag would stand before hyperdiag's own package"
 _TRAVELS = "submit.files, network.*: _hyperdiag.json is the name of something else that travels"
 
 
 @pytest.mark.parametrize(
     ("asked", "complaints"),
-    [(".", [_TRAVELS, _STANDS_BEFORE]), ("./jobs", [_STANDS_BEFORE]), ("deeper", [])],
+    [(".", [_TRAVELS, _STANDS_BEFORE]), ("./hyperdiag", [_STANDS_BEFORE]), ("deeper", [])],
 )
 def test_names_that_are_ours_are_refused_however_they_are_asked_for(
     packed_for, folder, asked, complaints
 ):
-    for name in ("jobs/__init__.py", "jobs/more.py", "deeper/pipeline/x", "_hyperdiag.json"):
+    for name in (
+        "hyperdiag/__init__.py",
+        "hyperdiag/more.py",
+        "jobs/x",
+        "deeper/pipeline/x",
+        "_hyperdiag.json",
+    ):
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
         (folder / name).write_text("")
     if not complaints:
-        assert packed_for(_NET, files=[asked]) == _CODE | {"deeper/pipeline/x"}
+        assert packed_for(_NET, files=[asked, "jobs"]) == _CODE | {"deeper/pipeline/x", "jobs/x"}
         return
     with pytest.raises(UsageError) as caught:
         packed_for(_NET, files=[asked])

@@ -1,11 +1,12 @@
 import json
 
 import pytest
+from ray.dashboard.modules.job.pydantic_models import JobDetails
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.submission.arguments import Command
 from hyperdiag.submission.options import SubmitConfig
 from hyperdiag.submission.submit import prepare, send
-from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 _RUN = ("network=chain", _BOX, "output.path=out", "cluster=existing")

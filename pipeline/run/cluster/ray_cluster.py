@@ -7,22 +7,24 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import ray
-from hyperdiag.config.schema import ClusterConfig
-from hyperdiag.messages.errors import HyperdiagError, UsageError
-from hyperdiag.messages.masking import HIDDEN, masked_errors, masked_text
-from hyperdiag.run.workers.inline_pool import Result
-from hyperdiag.run.workers.worker import SINGLE_THREADED
 from ray._private import services
 from ray._private import utils as ray_utils
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from hyperdiag.config.schema import ClusterConfig
+from hyperdiag.messages.errors import HyperdiagError, UsageError
+from hyperdiag.messages.masking import HIDDEN, masked_errors, masked_text
+from hyperdiag.run.cluster.device import SINGLE_THREADED
+
 log = logging.getLogger("hyperdiag")
 
-_KNOCK_SECONDS = 5.0  # a head node that takes longer to answer is no help
+_Result = TypeVar("_Result")
+
+_REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
 # Ray's, named after another of its uses: how often `ray.init` asks the head node.
 _TRIES = "RAY_gcs_server_port_wait_time_s"
 _GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # JAX's
@@ -59,8 +61,8 @@ def _quietly(function: Callable[[Any], Any], argument: Any) -> Any:
 
 
 def on_nodes(
-    nodes: Collection[str], function: Callable[[str], Result], argument: str
-) -> list[Result]:
+    nodes: Collection[str], function: Callable[[str], _Result], argument: str
+) -> list[_Result]:
     """Return what a function returns on each of some nodes of the cluster that this joined.
 
     Args:
@@ -166,7 +168,7 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
-        _knock(address)
+        _check_reachable(address)
         with _masked_entrypoint(), _one_try():
             ray.init(
                 address=address,
@@ -210,13 +212,13 @@ def _one_try() -> Iterator[None]:
         del os.environ[_TRIES]
 
 
-def _knock(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raise OSError where nobody listens: Ray itself would go on trying for a while."""
     if "://" not in address:  # Ray has its own ideas of `auto` and of 127.0.0.1
         address = services.canonicalize_bootstrap_address(address) or address
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_KNOCK_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
 def first_line(error: BaseException) -> str:

@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
+import hyperdiag
 from hyperdiag.config.schema import Config
 
-# Run from a clone, ours lie in the current folder as well; every node has them already.
-OURS = ("jobs", "pipeline")
+OURS = "hyperdiag"  # every node has it already
 
 
-def own_modules(config: Config) -> list[str]:
+def user_modules(config: Config) -> list[str]:
     """Return the modules and packages in the current folder that the network is made of.
 
     To be called once the network was built: what its module imports is known then.
@@ -20,9 +20,15 @@ def own_modules(config: Config) -> list[str]:
     if not config.network.model_dump().get("target"):
         return []
     here = Path.cwd()
-    names = {name.partition(".")[0] for name in sys.modules} - {*OURS}
-    found = {str(here / entry) for name in names if (entry := _entry(name, here))}
-    return sorted(found)
+    names = {name.partition(".")[0] for name in sys.modules} - {OURS}
+    entries = {here / entry for name in names if (entry := _entry(name, here))}
+    return sorted(str(entry) for entry in entries if entry.resolve() not in _own_folders())
+
+
+def _own_folders() -> set[Path]:
+    """Return the folders of this program: in a clone `jobs` is found by that name too."""
+    package = Path(hyperdiag.__file__).parent
+    return {package.resolve(), (package / "jobs").resolve()}
 
 
 def _entry(name: str, folder: Path) -> str | None:

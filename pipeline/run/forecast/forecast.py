@@ -6,15 +6,16 @@ from shutil import disk_usage
 from typing import Any, NamedTuple
 
 from hyperdiag.config.schema import Config, ParquetConfig
+from hyperdiag.data.filesystem import nearest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import by_code
 from hyperdiag.process.signals import Stoppable
-from hyperdiag.run.derive import before_the_start, prepare_jax
+from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import is_locked
 from hyperdiag.run.output.manifest import bad_files
-from hyperdiag.run.output.preconditions import nearest
+from hyperdiag.run.output.preconditions import before_the_start
 from hyperdiag.run.plan.planner import Planned, make_plan
 
 from .probe import Probe, Shards, WrittenFile, busiest_rows, probe

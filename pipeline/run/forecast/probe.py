@@ -14,19 +14,19 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
+
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.output_folder import DATA, QUARANTINE, prepare_folders, shard_of
 from hyperdiag.data.shard import Shard
-from hyperdiag.data.sink import DATA, QUARANTINE, prepare_folders
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.process.signals import Stoppable
-from hyperdiag.process.temporary_folder import OwnFolder
-from hyperdiag.run.derive import open_pool
-from hyperdiag.run.output.inventory import Inventory, shard_of
-from hyperdiag.run.output.receipt import Receipt, Tally
+from hyperdiag.process.temporary_folder import TemporaryFolder
+from hyperdiag.run.output.inventory import Inventory
+from hyperdiag.run.output.receipt import Failed, Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
-from hyperdiag.run.workers.inline_pool import Pool
-from hyperdiag.run.workers.shard_queue import Failed
+from hyperdiag.run.workers.open_pool import open_pool
+from hyperdiag.run.workers.pool import Pool
 
 # Of steady work: a rate from less is noise, and one from more is not worth the wait.
 _SECONDS = 6.0
@@ -151,7 +151,7 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
     limits = config.limits.model_copy(update={"max_attempts": 1})
     config = config.model_copy(update={"limits": limits})
     found = Probe()
-    folder = OwnFolder()
+    folder = TemporaryFolder()
     try:
         target = f"{folder.path}/output"
         began = time.monotonic()

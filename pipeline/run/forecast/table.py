@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from hyperdiag.messages.console import plain_console
-from hyperdiag.messages.wording import counted
-from hyperdiag.run.progress import duration
 from rich.markup import escape
 from rich.table import Table
+
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.wording import counted, duration, size
 
 from .forecast import FINISHED, LOCKED, OVERWRITE, REFUSED, RESUME, START, UPDATE
 
@@ -20,7 +20,6 @@ _WORDS = {
     LOCKED: "another run is at work: this one would be refused",
     REFUSED: "would be refused",
 }
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 def print_forecast(found: Mapping[str, Any]) -> None:
@@ -90,12 +89,3 @@ def _sizes(given: Mapping[str, Any], work: Mapping[str, Any]) -> str:
 
 def _money(cost: float) -> str:
     return f"{cost:,.2f}" if cost >= 1 or cost == 0 else f"{cost:.2g}"
-
-
-def size(number: float) -> str:
-    """Return a number of bytes for people: `512 bytes`, `3.4 MB`."""
-    for unit in _UNITS[:-1]:
-        if number < 1000:
-            return f"{number:.3g} {unit}"
-        number /= 1000
-    return f"{number:,.3g} {_UNITS[-1]}"

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+
 from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
-from hyperdiag.data.shard import Shard, file_name
-from hyperdiag.data.sink import DATA, QUARANTINE, RUN, SUCCESS, read_receipt
+from hyperdiag.data.output_folder import DATA, MANIFEST, PLAN, QUARANTINE, SUCCESS, file_name
+from hyperdiag.data.shard import Shard
+from hyperdiag.data.sink import read_receipt
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
 from hyperdiag.messages.wording import counted
 from hyperdiag.process.signals import Stoppable
@@ -71,7 +73,7 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
         try:
             plan = plan_at(path)
         except ValueError as error:
-            return Audit([f"{RUN}/plan.json cannot be read: {error}"], [])
+            return Audit([f"{PLAN} cannot be read: {error}"], [])
         if location is not None:
             plan = replace(plan, location=location)
         return _Auditor(resolve(path), plan, stoppable).run(shards, rows)
@@ -113,21 +115,21 @@ class _Auditor:
         if missing:
             verb = "is" if len(missing) == 1 else "are"
             self._findings.append(f"{listed(missing)} {verb} missing")
-        for name in files.strangers:
+        for name in files.unknown_files:
             self._findings.append(f"{name} is no file of this run")
         for shard in np.flatnonzero(files.quarantine & (files.size < 0)).tolist():
             self._findings.append(f"{QUARANTINE}/{file_name(shard)} has no data file")
 
     def _check_manifest(self, total: Tally) -> None:
         """Check what was published against the plan, and against what the data files add up to."""
-        success, name = self._output / SUCCESS, f"{RUN}/manifest.json"
+        success, name = self._output / SUCCESS, MANIFEST
         if not success.exists():
             self._findings.append(f"there is no {SUCCESS}: the run was not published")
             return
         signed = success.read_bytes().decode(errors="replace").strip()
         if signed != self._plan.digest:
             self._findings.append(
-                f"{SUCCESS} is of plan {signed!r}, {RUN}/plan.json of {self._plan.digest!r}"
+                f"{SUCCESS} is of plan {signed!r}, {PLAN} of {self._plan.digest!r}"
             )
         try:
             said = json.loads((self._output / name).read_bytes())

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from hyperdiag.data.filesystem import Place
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
+from hyperdiag.data.output_folder import DATA, QUARANTINE
 from hyperdiag.data.shard import Rows, Shard
-from hyperdiag.data.sink import DATA, QUARANTINE, quarantined_before
+from hyperdiag.data.sink import quarantined_before
 from hyperdiag.hyperdual import MethodError
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.networks import build_network

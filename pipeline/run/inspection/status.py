@@ -3,20 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
+from rich.markup import escape
+from rich.table import Table
+
 from hyperdiag.data.filesystem import Place, absolute, below, resolve
-from hyperdiag.data.sink import RUN, STAGED
+from hyperdiag.data.output_folder import PLAN, STAGED
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
-from hyperdiag.messages.wording import counted
-from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, STOPPED, read_pulse
-from hyperdiag.run.output.inventory import published_manifest, take_stock
+from hyperdiag.messages.wording import counted, duration
+from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, STOPPED, read_heartbeat
+from hyperdiag.run.output.inventory import published_manifest, scan_output
 from hyperdiag.run.output.lock import is_locked
 from hyperdiag.run.plan.plan import Plan, plan_at
-from hyperdiag.run.progress import duration
 from hyperdiag.run.summary import print_summary
-from rich.markup import escape
-from rich.table import Table
 
 PUBLISHED, KILLED = "published", "killed"
 _FAILED_SHOWN = 10
@@ -69,15 +69,15 @@ def status(path: str) -> dict[str, Any]:
 
 def _plans(output: Place) -> list[tuple[int | None, int | None]]:
     """Return what changes when a plan is put in the place of another, as an update does."""
-    infos = [(root / RUN / "plan.json").info() for root in (output, output / STAGED)]
+    infos = [(root / PLAN).info() for root in (output, output / STAGED)]
     return [(info.size, info.mtime_ns) for info in infos]
 
 
 def _look(path: str, output: Place) -> dict[str, Any]:
     plan = load_plan(path)
-    pulse = read_pulse(output)
+    pulse = read_heartbeat(output)
     manifest = published_manifest(output)
-    updating = (output / STAGED / RUN / "plan.json").exists()
+    updating = (output / STAGED / PLAN).exists()
     state = _state(output, pulse, manifest is not None and not updating)
     beat = pulse if pulse is not None and pulse["state"] == state == RUNNING else None
     return {
@@ -105,7 +105,7 @@ def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:
 
 
 def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
-    inventory = take_stock(output, plan, update)
+    inventory = scan_output(output, plan, update)
     tally = inventory.tally
     return {
         "plan": plan.digest,

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hyperdiag.data.filesystem import Place, write_whole
-from hyperdiag.data.sink import RUN, SCRATCH
+from hyperdiag.data.output_folder import PROGRESS, SCRATCH
 from hyperdiag.messages.errors import OutputError, UsageError
 
-PROGRESS = "progress.json"
 RUNNING, DONE, INCOMPLETE, STOPPED = "running", "done", "incomplete", "stopped"
 _SECONDS = 5.0
 _STORE_SECONDS = 20.0  # each beat is a request
@@ -25,7 +24,7 @@ _PATIENCE_SECONDS = 1.0  # with a beat under way at the end
 _MISSED_BEATS = 4
 
 
-class Pulse:
+class Heartbeat:
     """Writes `run/progress.json` from a thread of its own until it is stopped.
 
     Args:
@@ -74,15 +73,15 @@ class Pulse:
     def _beat(self) -> None:
         with self._lock:
             text = json.dumps({**self._content, "updated": _now()}, indent=1, ensure_ascii=False)
-        scratch = self._output / SCRATCH / PROGRESS
+        scratch = self._output / SCRATCH / "progress.json"
         # What cannot be written here cannot be written elsewhere either, and is said there.
         with self._writing, contextlib.suppress(OutputError):
-            write_whole(self._output / RUN / PROGRESS, text.encode(), scratch)
+            write_whole(self._output / PROGRESS, text.encode(), scratch)
 
 
-def read_pulse(output: Place) -> dict[str, Any] | None:
+def read_heartbeat(output: Place) -> dict[str, Any] | None:
     """Return what the last run on an output last said; None if none did."""
-    place = output / RUN / PROGRESS
+    place = output / PROGRESS
     try:
         return json.loads(place.read_bytes()) if place.exists() else None
     except (ValueError, UsageError):

@@ -4,23 +4,32 @@ All is kept in arrays by shard id, so that a million shards are some tens of meg
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from hyperdiag.data.filesystem import Place
-from hyperdiag.data.shard import Shard, file_name
-from hyperdiag.data.sink import DATA, QUARANTINE, RUN, SCRATCH, STAGED, SUCCESS, read_receipt
+from pyarrow import fs
+
+from hyperdiag.data.filesystem import Place, files_in
+from hyperdiag.data.output_folder import (
+    DATA,
+    JOURNAL,
+    MANIFEST,
+    QUARANTINE,
+    SCRATCH,
+    STAGED,
+    SUCCESS,
+    file_name,
+    shard_of,
+)
+from hyperdiag.data.shard import Shard
+from hyperdiag.data.sink import read_receipt
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.plan.plan import Plan
-from pyarrow import fs
 
-from .journal import JOURNAL, Journal, Segment
+from .journal import Journal, Segment
 from .receipt import Receipt, Tally
-
-_NAME = re.compile(r"part-(\d{7,})\.parquet")
 
 
 class Files:
@@ -36,7 +45,7 @@ class Files:
         modified_ns: when it was written.
         staged: whether it is one that an update has not published yet.
         quarantine: whether there is a quarantine file.
-        strangers: other files in the published folders, as "folder/name".
+        unknown_files: other files in the published folders, as "folder/name".
     """
 
     def __init__(self, output: Place, known: np.ndarray, update: bool):
@@ -46,7 +55,7 @@ class Files:
         self.modified_ns = np.zeros(ids, np.int64)
         self.staged = np.zeros(ids, bool)
         self.quarantine = np.zeros(ids, bool)
-        self.strangers: list[str] = []
+        self.unknown_files: list[str] = []
         for root, staged in ((output, False), (output / STAGED, True))[: 1 + update]:
             for shard, info in self._list(root / DATA, staged):
                 self.size[shard] = info.size
@@ -62,20 +71,7 @@ class Files:
             if 0 <= shard < self._known.size and self._known[shard]:
                 yield shard, info
             elif not staged:
-                self.strangers.append(f"{folder.path.rpartition('/')[2]}/{info.base_name}")
-
-
-def shard_of(name: str) -> int:
-    """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
-    found = _NAME.fullmatch(name)
-    shard = int(found[1]) if found else -1
-    return shard if found and file_name(shard) == name else -1
-
-
-def files_in(folder: Place) -> list[fs.FileInfo]:
-    """Return what is in a folder; nothing if there is no such folder."""
-    selector = fs.FileSelector(folder.path, allow_not_found=True)
-    return folder.filesystem.get_file_info(selector)
+                self.unknown_files.append(f"{folder.path.rpartition('/')[2]}/{info.base_name}")
 
 
 def published_manifest(output: Place) -> dict[str, Any] | None:
@@ -87,7 +83,7 @@ def published_manifest(output: Place) -> dict[str, Any] | None:
     if not (output / SUCCESS).exists():
         return None
     try:
-        manifest = json.loads((output / RUN / "manifest.json").read_bytes())
+        manifest = json.loads((output / MANIFEST).read_bytes())
     except ValueError:
         return None
     except UsageError as error:
@@ -222,7 +218,7 @@ class Inventory:
         return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt
 
 
-def take_stock(output: Place, plan: Plan, update: bool = False) -> Inventory:
+def scan_output(output: Place, plan: Plan, update: bool = False) -> Inventory:
     """Return the inventory with all counted that is done; nothing is written.
 
     Args:

@@ -11,15 +11,14 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from pyarrow import fs
+
 from hyperdiag.data.filesystem import Place, write_whole
-from hyperdiag.data.sink import RUN
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import UsageError
-from pyarrow import fs
 
 from .receipt import Receipt, Tally
 
-JOURNAL = f"{RUN}/journal"  # its place in an output
 _SEGMENT_SHARDS = 1000
 _SEGMENT_SECONDS = 30.0  # what a killed run has to read again, at most
 _NAME = re.compile(r"[0-9a-f]{8,}\.json")

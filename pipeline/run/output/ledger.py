@@ -7,15 +7,20 @@ from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+
 from hyperdiag.data.filesystem import Place, absolute, below, resolve, write_whole
-from hyperdiag.data.shard import file_name
-from hyperdiag.data.sink import (
+from hyperdiag.data.output_folder import (
+    CONFIG,
     DATA,
+    JOURNAL,
+    MANIFEST,
+    PLAN,
     QUARANTINE,
     RUN,
     SCRATCH,
     STAGED,
     SUCCESS,
+    file_name,
     prepare_folders,
 )
 from hyperdiag.data.threads import each
@@ -23,10 +28,10 @@ from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 
-from .inventory import Inventory, published_manifest, take_stock
-from .journal import JOURNAL, Journal
-from .lock import Lock, refuse_if_locked
-from .preconditions import refuse_other_plan, refuse_strangers, refuse_unwritable
+from .inventory import Inventory, published_manifest, scan_output
+from .journal import Journal
+from .lock import Lock, check_unlocked
+from .preconditions import check_same_plan, check_unknown_files, check_writable
 from .receipt import Receipt
 
 _Rest = ParamSpec("_Rest")
@@ -94,15 +99,15 @@ class Ledger:
                 another run is at work in it.
             OutputError: if it cannot be written.
         """
-        refuse_strangers(self.output, masked(self.path))
-        refuse_unwritable(self.output, masked(self.path))
+        check_unknown_files(self.output, masked(self.path))
+        check_writable(self.output, masked(self.path))
         prepare_folders(self.output)
         self._lock.take()
         # From here on nobody else is at work in the folder.
         if mode == "overwrite":
             self._clear()
         else:
-            refuse_other_plan(self.output, masked(self.path), self.plan, mode)
+            check_same_plan(self.output, masked(self.path), self.plan, mode)
         self._empty(SCRATCH)
         lines = (masked(line) for line in config_yaml.splitlines())
         self._config_yaml = "\n".join(lines) + "\n"
@@ -128,15 +133,15 @@ class Ledger:
             OutputError: if the folder cannot be read.
         """
         name = masked(self.path)
-        refuse_strangers(self.output, name)
-        refuse_unwritable(self.output, name)
-        refuse_if_locked(self.output, name)
+        check_unknown_files(self.output, name)
+        check_writable(self.output, name)
+        check_unlocked(self.output, name)
         if mode == "overwrite":
             self.inventory = Inventory(self.output, self.plan)
             return []
-        before = refuse_other_plan(self.output, name, self.plan, mode)
+        before = check_same_plan(self.output, name, self.plan, mode)
         self._stage(mode)
-        self.inventory = take_stock(self.output, self.plan, self._staging)
+        self.inventory = scan_output(self.output, self.plan, self._staging)
         return before.differences(self.plan) if before else []
 
     def _stage(self, mode: str) -> bool:
@@ -179,7 +184,7 @@ class Ledger:
 
     def holds_a_plan(self) -> bool:
         """Return whether there is a plan in the folder, this one or another."""
-        return (self.output / RUN / "plan.json").exists()
+        return (self.output / PLAN).exists()
 
     def up_to_date(self, bad_files: list[dict[str, str]] | None = None) -> dict[str, Any] | None:
         """Return the manifest if just this plan was published here, and all of it is there.
@@ -265,13 +270,13 @@ class Ledger:
             )
 
     def _withdraw(self) -> None:
-        for place in (self.output / SUCCESS, self.output / RUN / "manifest.json"):
+        for place in (self.output / SUCCESS, self.output / MANIFEST):
             if place.exists():
                 self.output.filesystem.delete_file(place.path)
 
     def _freeze(self, root: Place) -> None:
         self.plan.save(root)
-        write_whole(root / RUN / "config.yaml", self._config_yaml.encode(), root / SCRATCH / "yaml")
+        write_whole(root / CONFIG, self._config_yaml.encode(), root / SCRATCH / "yaml")
 
     def _write(self, name: str, text: str) -> None:
         write_whole(self.output / RUN / name, text.encode(), self.output / SCRATCH / name)

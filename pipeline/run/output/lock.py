@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from hyperdiag.data.filesystem import Place
-from hyperdiag.data.sink import RUN
+from hyperdiag.data.output_folder import RUN
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.file_lock import FileLock, holder_of
 
-from .heartbeat import is_alive, read_pulse
+from .heartbeat import is_alive, read_heartbeat
 
 
 def is_locked(output: Place) -> bool:
@@ -15,7 +15,7 @@ def is_locked(output: Place) -> bool:
     return _holder(output) is not None
 
 
-def refuse_if_locked(output: Place, name: str) -> None:
+def check_unlocked(output: Place, name: str) -> None:
     """Refuse an output that a run is at work on, without locking it.
 
     Args:
@@ -41,7 +41,7 @@ def _holder(output: Place) -> str | None:
     """Return who is at work on an output; None if nobody is."""
     if output.is_local:
         return holder_of(_lock_path(output))
-    pulse = read_pulse(output)
+    pulse = read_heartbeat(output)
     if pulse is None or not is_alive(pulse):
         return None
     return "process {process} on {host}, since {started}".format_map(pulse)
@@ -75,7 +75,7 @@ class Lock:
             UsageError: if another run has it, naming that run.
         """
         if not self._output.is_local:
-            refuse_if_locked(self._output, self._name)
+            check_unlocked(self._output, self._name)
         elif not self._lock.take():
             raise _refusal(self._name, self._lock.signature())
 

@@ -8,10 +8,9 @@ from typing import Any
 
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.messages.masking import masked
+from hyperdiag.run.output.receipt import STAGES, Failed
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import Planned
-from hyperdiag.run.workers.shard_queue import Failed
-from hyperdiag.run.workers.worker import STAGES
 
 from .inventory import Inventory
 from .receipt import Receipt, Tally

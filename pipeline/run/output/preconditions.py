@@ -1,20 +1,23 @@
 """Why an output folder cannot be taken for a run: it is looked at, and nothing is written."""
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from hyperdiag.data.filesystem import Place
-from hyperdiag.data.sink import DATA, QUARANTINE, RUN, SUCCESS
-from hyperdiag.messages.errors import UsageError, listed
-from hyperdiag.run.plan.plan import Plan
 from pyarrow import fs
 
-from .inventory import files_in
+from hyperdiag.config.schema import Config
+from hyperdiag.data.filesystem import Place, files_in, nearest
+from hyperdiag.data.output_folder import DATA, PLAN, QUARANTINE, RUN, SUCCESS
+from hyperdiag.data.store import is_passing
+from hyperdiag.messages.errors import OutputError, UsageError, listed
+from hyperdiag.messages.masking import masked
+from hyperdiag.run.plan.plan import Plan
 
 _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
 
 
-def refuse_strangers(output: Place, name: str) -> None:
+def check_unknown_files(output: Place, name: str) -> None:
     """Refuse an output that is no folder, or holds what is no run's.
 
     Args:
@@ -29,7 +32,7 @@ def refuse_strangers(output: Place, name: str) -> None:
         raise UsageError(f"output.path {name} is a file; give a folder")
     if info.type == fs.FileType.NotFound:
         return
-    if (output / RUN / "plan.json").exists():
+    if (output / PLAN).exists():
         return
     # Folders that happen to be called like ours count as other files, unless they are empty.
     found = output.filesystem.get_file_info(fs.FileSelector(output.path))
@@ -44,7 +47,7 @@ def refuse_strangers(output: Place, name: str) -> None:
         )
 
 
-def refuse_unwritable(output: Place, name: str) -> None:
+def check_writable(output: Place, name: str) -> None:
     """Refuse an output on this machine that this user cannot make or write to.
 
     Args:
@@ -66,13 +69,7 @@ def refuse_unwritable(output: Place, name: str) -> None:
         )
 
 
-def nearest(output: Place) -> Path:
-    """Return the folder at a local place, or the nearest above it that is there."""
-    path = Path(output.path)
-    return next(one for one in (path, *path.parents) if one.exists())
-
-
-def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | None:
+def check_same_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | None:
     """Refuse an output that holds another plan, unless the mode takes its changes over.
 
     Args:
@@ -94,11 +91,11 @@ def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan |
         before = Plan.load(output)
     except ValueError as error:
         raise UsageError(
-            f"{(output / RUN / 'plan.json').path} cannot be read ({error}): start again "
+            f"{(output / PLAN).path} cannot be read ({error}): start again "
             "with output.mode=overwrite"
         ) from error
     assert before is not None
-    only_files = before.recipe == plan.recipe
+    only_files = before.settings_digest == plan.settings_digest
     if only_files and mode == "update":
         return before
     differences = before.differences(plan)
@@ -109,3 +106,14 @@ def refuse_other_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan |
         f"{f'; and {len(differences) - 6} more' if len(differences) > 6 else ''}. "
         f"Give another output.path{update}, or start again with output.mode=overwrite"
     )
+
+
+@contextmanager
+def before_the_start(config: Config) -> Iterator[None]:
+    """Let what is wrong with the output be the configuration's fault, unless it passes."""
+    try:
+        yield
+    except OutputError as error:
+        if error.__cause__ is not None and is_passing(error.__cause__):
+            raise
+        raise UsageError(f"output.path {masked(config.output.path)}: {error}") from error

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hyperdiag.data.shard import Shard
+
 # What people call the quantities.
 TITLES = {
     "value": "value",
@@ -167,3 +169,21 @@ class Receipt:
     def from_footer(footer: Mapping[str, Any], stamp: tuple[int, int]) -> "Receipt":
         """Read a receipt back from a data file's footer."""
         return Receipt(footer["shard"], Tally.from_dict(footer["rows"]), stamp=stamp)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A shard that was given up.
+
+    Attributes:
+        shard: which.
+        attempts: how often it was tried.
+        cause: what happened the last time.
+    """
+
+    shard: Shard
+    attempts: int
+    cause: str
+
+
+STAGES = ("read", "compute", "verify", "write")

@@ -4,20 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+
 from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
 from hyperdiag.data.dataset_files import would_match
 from hyperdiag.data.design import SOBOL_ROWS, grid_rows
-from hyperdiag.data.filesystem import Place, absolute, real_places, resolve
+from hyperdiag.data.filesystem import Place, absolute, files_in, real_places, resolve
+from hyperdiag.data.output_folder import DATA, PLAN, QUARANTINE, file_name
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import point_columns
 from hyperdiag.data.row_filter import parse_filter
-from hyperdiag.data.shard import file_name
-from hyperdiag.data.sink import DATA, QUARANTINE, RUN
 from hyperdiag.data.store import without_tries
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.networks import Network
-from hyperdiag.run.output.inventory import files_in
 
 from .plan import encoded_schema, no_run
 
@@ -97,7 +96,7 @@ def check_quarantine(path: str) -> None:
         UsageError: if it is no output folder, or has no quarantined rows.
     """
     output = resolve(path)
-    if not (output / RUN / "plan.json").exists():
+    if not (output / PLAN).exists():
         raise UsageError(
             f"dataset.path {masked(path)} {no_run(output)}; "
             "dataset=quarantine takes the output folder of an earlier run"

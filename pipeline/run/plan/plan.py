@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import fs
+
 from hyperdiag.data.design import DesignSource
 from hyperdiag.data.filesystem import Place, resolve, write_whole
 from hyperdiag.data.layout import Layout
+from hyperdiag.data.output_folder import RUN, SCRATCH
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.points import PointColumns
 from hyperdiag.data.shard import InputFile, Shard, Source
-from hyperdiag.data.sink import RUN, SCRATCH
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
-from pyarrow import fs
 
 Settings = Mapping[str, Any]
 
@@ -60,18 +61,18 @@ class Plan:
     network: Settings = field(default_factory=dict)
 
     @cached_property
-    def recipe(self) -> str:
+    def settings_digest(self) -> str:
         """16 hexadecimal digits over the settings: what is done to a row, whichever it is."""
         return _digest([json.dumps(self.settings, sort_keys=True)])
 
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over settings and files."""
-        return _digest([self.recipe, *map(repr, map(tuple, self.files))])
+        return _digest([self.settings_digest, *map(repr, map(tuple, self.files))])
 
     def key(self, shard: Shard) -> str:
         """Return 16 hexadecimal digits over all that decides the bits of a shard's output."""
-        return _digest([self.recipe, repr(tuple(shard.file or ())), repr(shard[2:])])
+        return _digest([self.settings_digest, repr(tuple(shard.file or ())), repr(shard[2:])])
 
     def save(self, output: Place) -> None:
         """Keep the plan in an output's `run` folder.

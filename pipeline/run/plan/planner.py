@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+
 from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout

@@ -6,9 +6,9 @@ from typing import Any
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.output_folder import STAGED
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import Listing
-from hyperdiag.data.sink import STAGED
 
 from .plan import Plan, Settings, decoded_schema
 
@@ -73,7 +73,7 @@ def with_earlier_ids(plan: Plan, config: Config) -> Plan:
             before = Plan.load(place)
         except (ValueError, OSError):
             continue  # the ledger will say so
-        if before is not None and before.recipe == plan.recipe:
+        if before is not None and before.settings_digest == plan.settings_digest:
             earlier.append(before)
     if not earlier:
         return plan

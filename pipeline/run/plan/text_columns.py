@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
+
 from hyperdiag.config.schema import Config, ParquetConfig
 from hyperdiag.data.faults import Fault
 from hyperdiag.data.parquet import ParquetSource

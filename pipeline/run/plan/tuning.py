@@ -9,8 +9,8 @@ from hyperdiag.hyperdual import AUTO, Choice, choose
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import Network, build_network
 from hyperdiag.process.ask import NoAnswer, answer, ask
-from hyperdiag.run.cluster.user_modules import own_modules
-from hyperdiag.run.workers.worker import SINGLE_THREADED, check_device
+from hyperdiag.run.cluster.device import SINGLE_THREADED, check_device
+from hyperdiag.run.cluster.user_modules import user_modules
 
 from .plan import Settings
 
@@ -60,7 +60,7 @@ def chosen_method(
             on_cluster,  # late: without Ray, inline still works
         )
 
-        return Choice(*on_cluster(config.cluster, measure, job, own_modules(config)))
+        return Choice(*on_cluster(config.cluster, measure, job, user_modules(config)))
     return _in_process(job)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
+from ray.exceptions import RayError, RayTaskError
+
 from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import HyperdiagError
@@ -21,7 +23,6 @@ from hyperdiag.process.proc import began, peak_bytes
 from hyperdiag.run.cluster.ray_cluster import first_line, resources, room_for
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
-from ray.exceptions import RayError, RayTaskError
 
 from .worker import Worker
 
@@ -94,7 +95,7 @@ class WorkerActor:
 
 
 @dataclass(eq=False)
-class Member:
+class WorkerHandle:
     """What the driver knows of one worker."""
 
     actor: Any
@@ -121,7 +122,7 @@ class Member:
                     os.kill(self.address.process, signal.SIGKILL)
 
 
-class Crew:
+class WorkerGroup:
     """The workers of one plan.
 
     Args:
@@ -134,16 +135,16 @@ class Crew:
     def __init__(self, cluster: ClusterConfig, plan: Plan, output_path: str, max_attempts: int):
         self._cluster, self._output_path, self._max_attempts = cluster, output_path, max_attempts
         self._plan = ray.put(plan)
-        self.members: list[Member] = []
-        self.starting: dict[Any, Member] = {}  # by the reference of what they are to answer
-        self._asked: dict[Any, Member] = {}
+        self.members: list[WorkerHandle] = []
+        self.starting: dict[Any, WorkerHandle] = {}  # by the reference of what they are to answer
+        self._asked: dict[Any, WorkerHandle] = {}
         self._failures_at_start = 0
         self._looked = self._enough = time.monotonic()
         for _ in range(cluster.workers or room_for(cluster)):
             self._add()
 
     @property
-    def ready(self) -> list[Member]:
+    def ready(self) -> list[WorkerHandle]:
         """Those that have compiled their kernel."""
         return [member for member in self.members if member.ready]
 
@@ -156,7 +157,7 @@ class Crew:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
             max_concurrency=self._cluster.shards_in_flight, **resources(self._cluster)
         ).remote(str(Path.cwd()))
-        member = Member(actor)
+        member = WorkerHandle(actor)
         self.members.append(member)
         self.starting[actor.address.remote()] = member
 
@@ -188,7 +189,7 @@ class Crew:
         )
         self.starting[step] = member
 
-    def _failed_at_start(self, member: Member, cause: str, lasting: bool = False) -> None:
+    def _failed_at_start(self, member: WorkerHandle, cause: str, lasting: bool = False) -> None:
         """Try another in its place; but not for ever, and the run goes on with the others."""
         self._failures_at_start += 1
         member.kill()
@@ -204,7 +205,7 @@ class Crew:
     def _patience(self) -> int:
         return self._max_attempts * len(self.members)
 
-    def replace(self, member: Member) -> None:
+    def replace(self, member: WorkerHandle) -> None:
         """Start another worker for a dead one, once, whichever of its calls tells first."""
         if member in self.members:
             self.members.remove(member)

@@ -8,21 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.exceptions import RayError, RayTaskError
+
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.store import patience
 from hyperdiag.messages.errors import OutputError
-from hyperdiag.process.temporary_folder import OwnFolder
+from hyperdiag.process.temporary_folder import TemporaryFolder
 from hyperdiag.run.cluster.loopback import loopback_only
 from hyperdiag.run.cluster.ray_cluster import check_room, first_line, join, on_nodes, room_for
-from hyperdiag.run.output.receipt import Receipt
+from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
-from ray.exceptions import RayError, RayTaskError
 
 from .deadline import Deadline
-from .inline_pool import Result
-from .ray_actors import Crew, Member
-from .shard_queue import Failed, ShardQueue
+from .pool import Result
+from .ray_actors import WorkerGroup, WorkerHandle
+from .shard_queue import ShardQueue
 
 _TICK_SECONDS = 0.5
 _OBJECT_STORE_BYTES = 80 << 20  # receipts are small; Ray's least is 75 MiB
@@ -40,7 +41,7 @@ class _Attempt:
         moved: when that was more than before.
     """
 
-    member: Member
+    member: WorkerHandle
     shard: Shard
     began: float
     rows: int = 0
@@ -80,21 +81,21 @@ class RayPool:
         longest = max(patience(output_path), patience(plan.location))
         self._deadline = Deadline(limits.shard_seconds, longest)
         self._queue: ShardQueue | None = None
-        self._folder: OwnFolder | None = None
-        self._crew: Crew | None = None
+        self._folder: TemporaryFolder | None = None
+        self._crew: WorkerGroup | None = None
         try:
             if cluster.name == "existing":
                 join(cluster, modules)
             else:
                 self._start_ray()
             check_room(cluster)
-            self._crew = Crew(cluster, plan.for_workers(), output_path, limits.max_attempts)
+            self._crew = WorkerGroup(cluster, plan.for_workers(), output_path, limits.max_attempts)
         except BaseException:
             self.close()
             raise
 
     def _start_ray(self) -> None:
-        self._folder = OwnFolder()
+        self._folder = TemporaryFolder()
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         with loopback_only():
             ray.init(
@@ -110,7 +111,7 @@ class RayPool:
             )
 
     @property
-    def crew(self) -> Crew:
+    def crew(self) -> WorkerGroup:
         """The workers."""
         assert self._crew is not None
         return self._crew

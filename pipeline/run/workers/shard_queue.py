@@ -4,11 +4,11 @@ import logging
 import time
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.log import about
 from hyperdiag.messages.masking import masked_text
+from hyperdiag.run.output.receipt import Failed
 
 log = logging.getLogger("hyperdiag")
 
@@ -16,21 +16,6 @@ _LONGEST_PAUSE = 60.0  # seconds between two attempts at a shard
 # After so many failures without one success between them, what failed is tried again before
 # anything new is: the cause is likely to be the same for all (a store that is down).
 _MANY_FAILURES = 8
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A shard that was given up.
-
-    Attributes:
-        shard: which.
-        attempts: how often it was tried.
-        cause: what happened the last time.
-    """
-
-    shard: Shard
-    attempts: int
-    cause: str
 
 
 class ShardQueue:

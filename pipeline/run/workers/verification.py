@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+
 from hyperdiag.hyperdual import Bundle, derivatives, reference, relative_error
 from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.networks import build_network

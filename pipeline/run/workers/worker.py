@@ -11,6 +11,7 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pyarrow as pa
+
 from hyperdiag.data.faults import Fault, Faults
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.points import count_outside, fill_bad_rows, refuse_outside
@@ -19,18 +20,14 @@ from hyperdiag.data.sink import ShardSink
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.networks import build_network
-from hyperdiag.run.output.receipt import TITLES, Receipt, Tally
+from hyperdiag.run.cluster.device import check_device
+from hyperdiag.run.output.receipt import STAGES, TITLES, Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
 
 from .verification import Verifier
 
 log = logging.getLogger("hyperdiag")
 
-# A worker computes on one thread: its batches are too small to share, and the number of threads
-# would decide the last bits of a matrix product. To be set before JAX starts.
-SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
-
-STAGES = ("read", "compute", "verify", "write")
 
 # The quantities of some rows, (rows, ...) each, in the order of the plan.
 Arrays = tuple[np.ndarray, ...]
@@ -230,20 +227,6 @@ class Worker:
                 output = self.plan.layout.outputs[position]
                 details[row] = f"{TITLES[quantity]} of '{output}'{by} is {flat[row, entry]}"
             faults.add(bad, Fault.NON_FINITE_RESULT, details)
-
-
-def check_device(planned: str) -> None:
-    """Check that JAX computes here on the kind of device that was planned.
-
-    Raises:
-        HyperdiagError: if not: without CUDA it takes the CPU, and says nothing.
-    """
-    here = jax.default_backend()
-    if here != planned:
-        raise HyperdiagError(
-            f"the run is planned for a {planned}, but JAX has only a {here} here: install JAX with "
-            "CUDA where the workers run, or take cluster.gpus_per_worker=0"
-        )
 
 
 class _Sample:

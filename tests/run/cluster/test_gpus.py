@@ -4,6 +4,7 @@ import os
 
 import pytest
 import ray
+
 from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.cluster.ray_cluster import check_room, resources, room_for

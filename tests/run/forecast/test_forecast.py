@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.forecast import probe as forecast_probe
 from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.plan.planner import make_plan
-
 from tests.run.book import Book
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"

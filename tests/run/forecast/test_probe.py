@@ -4,9 +4,10 @@ import tempfile
 from collections import Counter
 
 import pytest
+
 from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.forecast.probe import Shards, busiest_rows
-from hyperdiag.run.output.inventory import take_stock
+from hyperdiag.run.output.inventory import scan_output
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.plan.planner import make_plan
 
@@ -27,7 +28,7 @@ def shards(configure, overrides):
     """Ten shards of 95 rows and one of 50, in batches of ten."""
     config, _ = configure(*overrides)
     plan = make_plan(config).plan
-    return Shards(plan, take_stock(Ledger(config.output.path, plan).output, plan))
+    return Shards(plan, scan_output(Ledger(config.output.path, plan).output, plan))
 
 
 def test_parts_lie_all_over_the_dataset(shards):

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from hyperdiag.data.sink import RECEIPT
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.process.signals import Stopped
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection import status as status_module
 from hyperdiag.run.inspection.status import print_status, status
-from hyperdiag.run.output.heartbeat import Pulse
+from hyperdiag.run.output.heartbeat import Heartbeat
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import Lock
 from hyperdiag.run.plan.planner import make_plan
@@ -178,7 +179,7 @@ def test_run_of_whose_signal_ray_made_an_error_was_stopped_without_a_cause(
 def test_killed_run_keeps_what_is_done_so_far(run, tmp_path, capsys, monkeypatch):
     _fail(monkeypatch, Stopped(9), {2})
     # Who is killed has no last word.
-    monkeypatch.setattr(Pulse, "stop", lambda self, state, **content: self._end.set())
+    monkeypatch.setattr(Heartbeat, "stop", lambda self, state, **content: self._end.set())
     with pytest.raises(Stopped):
         run()
     found = _status(tmp_path)
@@ -190,7 +191,7 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
     run()
     (tmp_path / "out/_SUCCESS").unlink()
     place = resolve(f"{tmp_path}/out")
-    pulse = Pulse(place)
+    pulse = Heartbeat(place)
     pulse.tell(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
     pulse.start()
     lock = Lock(place, "out")
@@ -240,7 +241,7 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     text = _printed(found, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text
-    stock, looks = status_module.take_stock, []
+    stock, looks = status_module.scan_output, []
 
     def published_meanwhile(*arguments):
         if not looks:
@@ -249,7 +250,7 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
         return stock(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(status_module, "take_stock", published_meanwhile)
+        patch.setattr(status_module, "scan_output", published_meanwhile)
         found = status(str(tmp_path / "out"))
     assert found == _status(tmp_path)
     assert (found["state"], found["update"]) == ("published", None)

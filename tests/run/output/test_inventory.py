@@ -5,16 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from hyperdiag.data import sink
 from hyperdiag.data.filesystem import resolve
-from hyperdiag.data.sink import SCRATCH
+from hyperdiag.data.output_folder import JOURNAL, SCRATCH, shard_of
 from hyperdiag.run.output import inventory as inventory_module
 from hyperdiag.run.output import journal as journal_module
-from hyperdiag.run.output.inventory import Inventory, shard_of
-from hyperdiag.run.output.journal import JOURNAL, Journal
+from hyperdiag.run.output.inventory import Inventory
+from hyperdiag.run.output.journal import Journal
 from hyperdiag.run.output.receipt import Tally
 from hyperdiag.run.plan.plan import Plan
-
 from tests.run.book import KILLED, Book
 
 
@@ -150,7 +150,7 @@ def test_files_of_no_shard_are_strangers(book):
     inventory, journal = _opened(book)
     assert inventory.take(journal) == []
     assert inventory.count == 6
-    assert sorted(inventory.files.strangers) == [
+    assert sorted(inventory.files.unknown_files) == [
         *("data/part-00000001.parquet", "data/part-0000006.parquet", "data/part-x.parquet"),
         "quarantine/notes.txt",
     ]
@@ -160,9 +160,9 @@ def test_file_of_a_shard_that_is_no_longer_planned_is_a_stranger(book):
     old = _data(book, 2).read_bytes()
     book.write("b")
     book.update()
-    assert _opened(book)[0].files.strangers == []
+    assert _opened(book)[0].files.unknown_files == []
     _data(book, 2).write_bytes(old)
-    assert _opened(book)[0].files.strangers == ["data/part-0000002.parquet"]
+    assert _opened(book)[0].files.unknown_files == ["data/part-0000002.parquet"]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_resume_after_a_kill_reads_only_footers_that_the_journal_lacks(
     with monkeypatch.context() as patch:
         patch.setattr(book, "_configure", lambda *given: overrides.extend(given))
         book.configured()
-    small = "from hyperdiag.run import journal; journal._SEGMENT_SHARDS = 2\n"
+    small = "from hyperdiag.run.output import journal; journal._SEGMENT_SHARDS = 2\n"
     killed = subprocess.run(
         [sys.executable, "-c", small + KILLED, "work:5", *overrides],
         cwd=Path(__file__).parents[2],

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.run.output import journal as journal_module
 from hyperdiag.run.output.journal import Journal

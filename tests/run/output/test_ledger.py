@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.status import status
@@ -13,7 +14,6 @@ from hyperdiag.run.output.inventory import Inventory, published_manifest
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import make_plan
-
 from tests.run.book import stamps
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"

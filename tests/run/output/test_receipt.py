@@ -1,9 +1,10 @@
 import json
 
 import numpy as np
-from hyperdiag.run.output.receipt import Receipt, Tally
 from hypothesis import given
 from hypothesis import strategies as st
+
+from hyperdiag.run.output.receipt import Receipt, Tally
 
 NAMES = ("value", "jacobian", "hessian_diag")
 

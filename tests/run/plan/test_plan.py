@@ -1,6 +1,7 @@
 import pytest
+
 from hyperdiag.data.filesystem import resolve
-from hyperdiag.data.sink import prepare_folders
+from hyperdiag.data.output_folder import prepare_folders
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import make_plan
 

@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.plan.planner import make_plan

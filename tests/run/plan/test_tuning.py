@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from hyperdiag.hyperdual import METHODS
 from hyperdiag.hyperdual import _tuner as tuner
 from hyperdiag.messages.errors import UsageError

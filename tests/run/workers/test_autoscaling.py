@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import ray
+
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.run.derive import derive
-
 from tests.ray_head import free_port, start_head
 from tests.ray_node import processes, wait_for
 

@@ -1,4 +1,5 @@
 import pytest
+
 from hyperdiag.data.shard import Shard
 from hyperdiag.run.workers.deadline import Deadline
 

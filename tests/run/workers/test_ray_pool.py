@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray
+from ray._private.services import resolve_ip_for_localhost
+
 from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.workers.ray_pool import RayPool
-from ray._private.services import resolve_ip_for_localhost
 
 SIMPLE = ["derivatives.method=hyperdual", "derivatives.tile=8"]  # timing them takes its time
 

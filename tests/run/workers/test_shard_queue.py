@@ -1,4 +1,5 @@
 import pytest
+
 from hyperdiag.data.shard import Shard
 from hyperdiag.run.workers import shard_queue
 from hyperdiag.run.workers.shard_queue import ShardQueue

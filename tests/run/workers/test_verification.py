@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.data.sink import RECEIPT
 from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.run.derive import derive

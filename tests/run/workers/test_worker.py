@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers.worker import Worker

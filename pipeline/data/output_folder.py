@@ -1,0 +1,67 @@
+"""The layout of an output folder: the names of its folders and files, and what is written when.
+
+data/part-0000000.parquet         a shard's rows; its footer is the shard's receipt
+quarantine/part-0000000.parquet   the shard's bad rows, if any; written before its data
+run/plan.json, files-*.parquet    the frozen plan, when a run takes the folder
+run/config.yaml                   the configuration, for people, beside the plan
+run/progress.json                 the heartbeat, every few seconds while a run is at work
+run/journal/                      receipts of finished shards, gathered, now and then
+run/scratch/                      files under way
+run/staged/                       an output of its own: what an update will publish
+run/manifest.json                 the summary of a whole run, when it is published
+_SUCCESS                          the last of all: the digest of the plan that is published
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hyperdiag.messages.errors import OutputError
+
+from .filesystem import Place
+
+DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
+SCRATCH, STAGED, JOURNAL = f"{RUN}/scratch", f"{RUN}/staged", f"{RUN}/journal"
+PLAN, MANIFEST, CONFIG = f"{RUN}/plan.json", f"{RUN}/manifest.json", f"{RUN}/config.yaml"
+PROGRESS = f"{RUN}/progress.json"
+
+_DATA_FILE = re.compile(r"part-(\d{7,})\.parquet")
+
+
+def file_name(shard: int) -> str:
+    """Return the name of a shard's data file, and of its quarantine file, by its id."""
+    return f"part-{shard:07d}.parquet"
+
+
+def shard_of(name: str) -> int:
+    """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
+    found = _DATA_FILE.fullmatch(name)
+    shard = int(found[1]) if found else -1
+    return shard if found and file_name(shard) == name else -1
+
+
+@contextmanager
+def writing(where: Place | str) -> Iterator[None]:
+    """Let an error of the filesystem name what could not be written, and how to go on.
+
+    Raises:
+        OutputError: in the place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {where}: {error}. Free space or mend the permissions, then run "
+            "the same command again: finished shards are kept"
+        ) from error
+
+
+def prepare_folders(output: Place) -> None:
+    """Make the folders of an output.
+
+    Raises:
+        OutputError: naming the path and the cause.
+    """
+    with writing(output):
+        for name in (DATA, QUARANTINE, RUN, *(() if output.is_store else (SCRATCH,))):
+            output.filesystem.create_dir((output / name).path, recursive=True)
