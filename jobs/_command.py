@@ -19,7 +19,7 @@ from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 
 from ._overrides import HYDRA, check_overrides
 from ._stopping import ending_when_stopped
@@ -55,7 +55,7 @@ def _run(
     config_name: str,
     task: Callable[[DictConfig], None],
     finish: Callable[[], int] | None,
-    stoppable: Stoppable,
+    stoppable: StopSignals,
 ) -> int:
     """Do the same; return the exit code."""
     _register_networks()
@@ -100,7 +100,7 @@ def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
     task(config)
 
 
-def _guarded(step: Callable[[], int | None], stoppable: Stoppable) -> int:
+def _guarded(step: Callable[[], int | None], stoppable: StopSignals) -> int:
     """Take a step; return its exit code, having said what went wrong."""
     try:
         return step() or DONE

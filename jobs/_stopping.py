@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from hyperdiag.process.exit_codes import exit_code
-from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.process.signals import Stopped, StopSignals
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -32,14 +32,14 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def ending_when_stopped(say: Callable[[str], None]) -> Iterator[Stoppable]:
+def ending_when_stopped(say: Callable[[str], None]) -> Iterator[StopSignals]:
     """End this process in order, should SIGTERM or SIGINT come while the block lasts.
 
     Args:
         say: takes the sentence for people.
     """
     try:
-        with Stoppable(left="") as stoppable:
+        with StopSignals(left="") as stoppable:
             yield stoppable
     except Stopped as stopped:
         for number in _SIGNALS:

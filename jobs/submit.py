@@ -21,7 +21,7 @@ from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.exit_codes import DONE, exit_code
-from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.process.signals import Stopped, StopSignals
 from hyperdiag.submission.arguments import Command
 from hyperdiag.submission.follow import follow_all, how_to_go_on, wait_until_ended
 from hyperdiag.submission.options import SubmitConfig
@@ -117,7 +117,7 @@ def _send_all(
 def _left_running(server: Server, names: Sequence[str], step: Callable[[], int]) -> int:
     """Take a step; a signal ends that, and leaves the jobs running that have names by then."""
     try:
-        with Stoppable():
+        with StopSignals():
             return step()
     except Stopped as stopped:
         print(f"hyperdiag: {stopped}. {how_to_go_on(server, names)}", file=sys.stderr)

@@ -19,7 +19,7 @@ from hyperdiag.config.schema import Config, ParquetConfig, load_config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import RunIncomplete, UsageError
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.receipt import Receipt
@@ -87,7 +87,7 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         repeats: times each is measured.
         plain: a folder for what plain Ray Data writes; None leaves it out.
     """
-    with Stoppable("nothing was reported") as stoppable:
+    with StopSignals("nothing was reported") as stoppable:
         started = time.monotonic()
         planned = make_plan(config)
         ledger = Ledger(config.output.path, planned.plan)

@@ -24,17 +24,17 @@ class Stopped(BaseException):
         self.number, self.left = number, left
 
 
-class Stoppable:
+class StopSignals:
     """Turns SIGTERM and SIGINT into `Stopped`, as long as the block lasts.
 
-    Blocks may be nested: the inner one has the signals. In a thread that is not the main one, where
-    Python calls no handler, the block does nothing.
+    Blocks may be nested: the inner one handles the signals. In a thread that is not the main one,
+    where Python calls no handler, the block does nothing.
 
     Args:
         left: what a stopped command leaves behind, as a person is to hear it.
 
     Attributes:
-        stopped: what was raised; None until a signal came.
+        stopped: the exception that was raised; None until a signal came.
     """
 
     _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -45,7 +45,7 @@ class Stoppable:
         self._active = threading.current_thread() is threading.main_thread()
         self._again: threading.Timer | None = None
 
-    def __enter__(self) -> "Stoppable":
+    def __enter__(self) -> "StopSignals":
         if self._active:
             self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
             self._report = sys.unraisablehook
@@ -69,8 +69,8 @@ class Stoppable:
             self._again.cancel()
         sys.unraisablehook = self._report
         for number, handler in self._before.items():
-            outer = isinstance(getattr(handler, "__self__", None), Stoppable)
-            # An outer block closes down, too, see `_stop`; its end gives the signals back.
+            outer = isinstance(getattr(handler, "__self__", None), StopSignals)
+            # An outer block closes down, too, see `_stop`; its end restores the handlers.
             signal.signal(number, signal.SIG_IGN if self.stopped and outer else handler)
 
     def check(self) -> None:
@@ -79,7 +79,7 @@ class Stoppable:
             raise self.stopped
 
     def listen(self) -> None:
-        """Take the signals, from whoever has them."""
+        """Handle the signals from now on, whoever handled them before."""
         if self._active:
             for number in self._SIGNALS:
                 signal.signal(number, self._stop)
@@ -93,7 +93,7 @@ class Stoppable:
         raise self.stopped
 
     def _dropped(self, unraisable: Any) -> None:
-        """Hear of an exception that Python drops, as it does what callbacks and `__del__` raise."""
+        """Raise a stop again that Python dropped, as it does what callbacks and `__del__` raise."""
         if self.stopped is None or unraisable.exc_value is not self.stopped:
             self._report(unraisable)
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
-from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.process.signals import Stopped, StopSignals
 
 from .attempt import LOCKS
 from .entry import Entry, utc_text
@@ -52,7 +52,7 @@ def run_by_hand(
         log.info("a run of the entry is under way; this one waits for it")
     process = start(given)
     try:
-        with Stoppable():
+        with StopSignals():
             process.wait()
     except Stopped:
         process.terminate()

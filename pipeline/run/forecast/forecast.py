@@ -10,7 +10,7 @@ from hyperdiag.data.filesystem import nearest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import by_code
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import is_locked
@@ -60,7 +60,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> dict[str, A
         RunIncomplete: if none of the rows that were tried could be derived.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Stoppable("nothing was written") as stoppable:
+    with StopSignals("nothing was written") as signals:
         prepare_jax(config)
         began = time.monotonic()
         planned = make_plan(config)
@@ -78,7 +78,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> dict[str, A
             shards = Shards(plan, ledger.inventory)
             work = work | _work(planned, ledger, shards)
             if shards.total:
-                found = probe(config, plan, shards, stoppable)
+                found = probe(config, plan, shards, signals)
                 seconds |= {"start": found.start_seconds, "end": found.end_seconds}
                 seconds["exit"] = _EXIT_SHARE * launch_seconds
                 work = work | _result(found, shards)

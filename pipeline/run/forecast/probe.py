@@ -20,7 +20,7 @@ from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.output_folder import DATA, QUARANTINE, prepare_folders, shard_of
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import RunIncomplete
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.process.temporary_folder import TemporaryFolder
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.receipt import Failed, Receipt, Tally
@@ -131,7 +131,7 @@ def busiest_rows(rows: Sequence[int] | np.ndarray, workers: int) -> int:
     return max(loads)
 
 
-def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> Probe:
+def probe(config: Config, plan: Plan, shards: Shards, signals: StopSignals) -> Probe:
     """Start the workers of a run, and let them derive some of its rows.
 
     They write to a temporary folder of the machine that each is on. What takes them no more than
@@ -141,7 +141,7 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
         config: of the run.
         plan: of the run.
         shards: that it would derive, one at least.
-        stoppable: of this process.
+        signals: of this process.
 
     Raises:
         UsageError: if there is no such cluster, or it lacks what the workers need.
@@ -157,10 +157,10 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
         began = time.monotonic()
         pool = open_pool(config, plan, target)
         try:
-            stoppable.listen()  # Ray has put a handler of its own in the place of ours
+            signals.listen()  # Ray has put a handler of its own in the place of ours
             pool.start(_PATIENCE_SECONDS)
             found.start_seconds = time.monotonic() - began
-            _measure(found, pool, shards, target, stoppable)
+            _measure(found, pool, shards, target, signals)
         finally:
             ending = time.monotonic()
             pool.close()
@@ -170,10 +170,10 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
     return found
 
 
-def _measure(found: Probe, pool: Pool, shards: Shards, target: str, stoppable: Stoppable) -> None:
+def _measure(found: Probe, pool: Pool, shards: Shards, target: str, signals: StopSignals) -> None:
     pool.everywhere(_prepare, target)
     try:
-        first = _work_steadily(found, pool, shards, stoppable)
+        first = _work_steadily(found, pool, shards, signals)
         for written in pool.everywhere(_written, target):
             found.data += (file for file in written[DATA] if file.shard >= first)
             found.quarantine += (file for file in written[QUARANTINE] if file.shard >= first)
@@ -182,7 +182,7 @@ def _measure(found: Probe, pool: Pool, shards: Shards, target: str, stoppable: S
         pool.everywhere(_remove, target)
 
 
-def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppable) -> int:
+def _work_steadily(found: Probe, pool: Pool, shards: Shards, signals: StopSignals) -> int:
     """Derive more and more rows, until a pass takes long enough to tell the rate.
 
     Returns:
@@ -198,7 +198,7 @@ def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppabl
         began = time.monotonic()
         found.tally = done = Tally()
         for outcome in pool.outcomes(parts):
-            stoppable.check()
+            signals.check()
             if isinstance(outcome, Receipt):
                 done.add(outcome.tally)
             elif isinstance(outcome, Failed):

@@ -17,7 +17,7 @@ from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
 from hyperdiag.messages.wording import counted
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.manifest import facts
 from hyperdiag.run.output.receipt import Receipt, Tally
@@ -69,7 +69,7 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
         UsageError: if there is no run at the path.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Stoppable("nothing was written") as stoppable:
+    with StopSignals("nothing was written") as stoppable:
         try:
             plan = plan_at(path)
         except ValueError as error:
@@ -82,7 +82,7 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
 class _Auditor:
     """Checks the output of a plan."""
 
-    def __init__(self, output: Place, plan: Plan, stoppable: Stoppable):
+    def __init__(self, output: Place, plan: Plan, stoppable: StopSignals):
         self._output, self._plan, self._stoppable = output, plan, stoppable
         self._inventory = Inventory(output, plan)
         self._findings: list[str] = []

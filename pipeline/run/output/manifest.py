@@ -8,7 +8,7 @@ from typing import Any
 
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.messages.masking import masked
-from hyperdiag.run.output.receipt import STAGES, Failed
+from hyperdiag.run.output.receipt import STAGES
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import Planned
 
@@ -33,7 +33,6 @@ class Work:
         rows: read in these.
         stages: seconds by stage, over all workers.
         batch: the fewest rows that were computed at once; 0 if none were.
-        failures: shards that were given up.
     """
 
     workers: int = 0
@@ -42,7 +41,6 @@ class Work:
     rows: int = 0
     stages: Counter[str] = field(default_factory=Counter)
     batch: int = 0
-    failures: list[Failed] = field(default_factory=list)
 
     def add(self, receipt: Receipt) -> None:
         """Take in a shard that was done."""
