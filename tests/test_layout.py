@@ -1,4 +1,4 @@
-"""Tests mirror the files that they test: `tests/<room>/test_<file>.py`, or `test_<file>_<more>.py`."""
+"""Tests mirror what they test: `tests/<room>/test_<file>.py`, or `test_<file>_<more>.py`."""
 
 from pathlib import Path
 
