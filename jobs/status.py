@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
 from hyperdiag.config.schema import load_section
-from hyperdiag.run.inspection.status import print_status, status
+from hyperdiag.run.inspection.status import status
+from hyperdiag.run.inspection.status_table import print_status
 
 from ._command import run
 
@@ -29,11 +30,11 @@ class StatusConfig(BaseModel):
 def task(composed: DictConfig) -> None:
     """Say how far a run is."""
     options = load_section(StatusConfig, composed)
-    found = status(options.output.path)
+    current = status(options.output.path)
     if options.format == "json":
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(current.to_dict(), indent=1, ensure_ascii=False))
     else:
-        print_status(found)
+        print_status(current)
 
 
 def main() -> None:

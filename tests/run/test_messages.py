@@ -12,7 +12,8 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.forecast.table import print_forecast
 from hyperdiag.run.inspection.audit import audit
-from hyperdiag.run.inspection.status import print_status, status
+from hyperdiag.run.inspection.status import status
+from hyperdiag.run.inspection.status_table import print_status
 from hyperdiag.run.summary import print_summary
 
 
