@@ -39,13 +39,13 @@ def task(composed: DictConfig) -> None:
         own = {key: composed.pop(key) for key in PlanConfig.model_fields if key in composed}
     options = load_section(PlanConfig, DictConfig(own))
     config = load_config(composed)
-    found = forecast(config, Price(**options.cost.model_dump()), launch)
+    expected = forecast(config, Price(**options.cost.model_dump()), launch)
     if options.format == "json":
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(expected.to_dict(), indent=1, ensure_ascii=False))
     else:
-        print_forecast(found)
-    if found["output"]["problems"]:
-        raise UsageError(found["output"]["problems"])
+        print_forecast(expected)
+    if expected.output.problems:
+        raise UsageError(expected.output.problems)
 
 
 @cache  # of a sweep the first: the others have no process of their own

@@ -56,7 +56,7 @@ def test_lines_have_no_blanks_at_their_ends(one, tmp_path, capsys):
 
 def test_bad_rows_of_a_probe_are_told_as_in_the_summary(one, tmp_path, configure):
     pq.write_table(pa.table({"x": np.array([1.0, np.nan])}), tmp_path / "x.parquet")
-    (note,) = forecast(one[0], Price(None, ""), 0.0)["notes"]
+    (note,) = forecast(one[0], Price(None, ""), 0.0).notes
     assert "1 of the 2 rows of the probe are bad (1 nan)" in note
     with pytest.raises(RunIncomplete, match=r"1 of 2 rows are bad \(1 nan\), more than"):
         derive(*one)
