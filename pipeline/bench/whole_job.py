@@ -87,14 +87,13 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         repeats: times each is measured.
         plain: a folder for what plain Ray Data writes; None leaves it out.
     """
-    with StopSignals("nothing was reported") as stoppable:
+    with StopSignals("nothing was reported"):
         started = time.monotonic()
         planned = make_plan(config)
         ledger = Ledger(config.output.path, planned.plan)
         pool = open_pool(config, ledger.plan, ledger.work_path)
         rates: dict[str, list[float]] = defaultdict(list)
         try:
-            stoppable.listen()  # Ray has put a handler of its own in the place of ours
             pool.start()
             start_seconds = time.monotonic() - started
             for turn in range(1, repeats + 1):

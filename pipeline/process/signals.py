@@ -50,17 +50,13 @@ class StopSignals:
             self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
             self._report = sys.unraisablehook
             sys.unraisablehook = self._dropped
-            self.listen()
+            self._listen()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._active:
             self._leave()
-        if isinstance(error, SystemExit) and error.code == signal.SIGTERM:
-            raise Stopped(
-                signal.SIGTERM, self._left
-            ) from error  # by Ray's own handler, while Ray starts
-        # Swallowed; or turned into another exception on its way up, as by Ray's own code.
+        # A library swallowed it, or made another exception of it, as Ray's compiled code does.
         if self.stopped and error is not self.stopped:
             raise self.stopped from error
 
@@ -78,7 +74,7 @@ class StopSignals:
         if self.stopped:
             raise self.stopped
 
-    def listen(self) -> None:
+    def _listen(self) -> None:
         """Handle the signals from now on, whoever handled them before."""
         if self._active:
             for number in self._SIGNALS:
@@ -97,7 +93,7 @@ class StopSignals:
         if self.stopped is None or unraisable.exc_value is not self.stopped:
             self._report(unraisable)
             return
-        self.listen()
+        self._listen()
         main = threading.main_thread().ident
         again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, self.stopped.number])
         again.daemon = True

@@ -94,7 +94,7 @@ def _derive_missing(
 ) -> None:
     """Derive the shards that are missing, as far as that can be done."""
     with closing(open_pool(config, ledger.plan, ledger.work_path)) as pool:
-        signals.listen()  # Ray has put a handler of its own in the place of ours
+        signals.check()  # of a signal that came while Ray started
         pool.start()
         try:
             monitor.started(pool)
