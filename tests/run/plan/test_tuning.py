@@ -39,7 +39,7 @@ def test_resumed_run_keeps_method_and_tile_whatever_timing_would_say(
     first = derive(*configure(*_overrides(tmp_path, *named)))
     monkeypatch.setattr(tuning, "choose", lambda *_: pytest.fail("timed again"))
     again = derive(*configure(*_overrides(tmp_path, "cluster=inline")))
-    assert again["plan"] == first["plan"]
+    assert again.plan == first.plan
 
 
 @pytest.mark.parametrize(
