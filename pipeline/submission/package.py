@@ -82,7 +82,7 @@ def packed(files: Mapping[str, Path], letter: JobSpec) -> Iterator[Path]:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
             # ASCII alone, where any text survives, half a surrogate pair too.
             _put(package, JOB_SPEC, json.dumps(letter._asdict()).encode("ascii"))
-            _put(package, START, Path(__file__).with_name("start.py").read_bytes())
+            _put(package, START, Path(__file__).with_name("bootstrap.py").read_bytes())
             for name, file in sorted(files.items()):
                 try:
                     _put(package, name, file.read_bytes())
