@@ -47,7 +47,10 @@ def test_command_after_a_kill_does_only_what_is_missing(
     monkeypatch.setenv("TMPDIR", str(temporary))
     command = ["derive", "dataset.rows=98304", "dataset.shard_rows=4096", "output.path=out"]
     victim = subprocess.Popen(
-        [sys.executable, "-m", "hyperdiag", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "hyperdiag", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     data = tmp_path / "out/data"
     deadline = time.monotonic() + 90
