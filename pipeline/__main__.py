@@ -1,4 +1,4 @@
-"""`python -m hyperdiag <job> [overrides]`, which is the command `hyperdiag`."""
+"""`python -m hyperdiag <job> [overrides]`: the same as `hyperdiag <job> [overrides]`."""
 
 from hyperdiag.jobs.__main__ import main
 
