@@ -86,13 +86,12 @@ def test_wheel_travels_where_it_is_to_be_installed(packed_for, folder):
 
 
 def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
-    (folder / "pipeline").mkdir()
-    (folder / "pipeline/mine.npz").write_text("")
+    (folder / "hyperdiag.py").write_text("")
     (folder.parent / "above.npz").write_text("")
     with pytest.raises(UsageError) as caught:
         packed_for(
             *(_NET, "network.kwargs={weights: ../above.npz}"),
-            files=["nowhere", "/etc/passwd", "pipeline"],
+            files=["nowhere", "/etc/passwd", "hyperdiag.py"],
         )
     weights, nowhere, password, ours = caught.value.problems
     assert weights.startswith(
@@ -100,7 +99,9 @@ def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
     )
     assert nowhere == f"submit.files: there is no nowhere in {folder}"
     assert password.startswith("submit.files: /etc/passwd is not below the current folder")
-    assert ours.startswith("submit.files, network.*: pipeline would stand before hyperdiag's own")
+    assert ours.startswith(
+        "submit.files, network.*: hyperdiag.py would stand before hyperdiag's own"
+    )
 
 
 _STANDS_BEFORE = "submit.files, network.*: hyperdiag would stand before hyperdiag's own package"
@@ -130,6 +131,13 @@ def test_names_that_are_ours_are_refused_however_they_are_asked_for(
         packed_for(_NET, files=[asked])
     for problem, complaint in zip(caught.value.problems, complaints, strict=True):
         assert problem.startswith(complaint)
+
+
+def test_folder_of_that_name_that_is_no_package_travels(packed_for, folder):
+    (folder / "hyperdiag/pipeline").mkdir(parents=True)
+    (folder / "hyperdiag/pipeline/__init__.py").write_text("")
+    files = {"hyperdiag/pipeline/__init__.py"}
+    assert packed_for(_NET, files=["hyperdiag"]) == _CODE | files
 
 
 def test_hidden_files_travel_only_where_they_are_named(packed_for, folder):

@@ -16,6 +16,7 @@ from hyperdiag.hyperdual import AUTO, MethodError, RuleError, derivatives, refer
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network
+from hyperdiag.run.cluster.user_modules import check_current_folder
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet
 from .plan import Plan, Settings
@@ -110,6 +111,7 @@ def make_plan(config: Config) -> Planned:
     Raises:
         UsageError: with every problem that was found.
     """
+    check_current_folder(config)
     network, listing, dataset, earlier = check(config)
     assert dataset is not None
     plan, tuning_seconds = _freeze(config, network, dataset, listing, earlier)
