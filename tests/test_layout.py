@@ -32,6 +32,7 @@ BEHAVIOURS = {
     "run/workers/test_autoscaling.py": "a cluster whose nodes come on demand",
     "schedule/test_nightly.py": "a scheduler, its runs and their deaths",
     "test_layout.py": "this file",
+    "test_packaging.py": "what is in a wheel and in an sdist",
     "test_source.py": "the source of every room",
 }
 
