@@ -107,12 +107,12 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         finally:
             ledger.close()
             pool.close()
-    settings = planned.plan.settings
+    plan = planned.plan
     job = rates[_JOB]
     return {
-        "network": settings["network"]["name"],
-        "method": settings["derivatives"]["method"],
-        "dtype": settings["derivatives"]["dtype"],
+        "network": plan.network.name,
+        "method": plan.kernel.method,
+        "dtype": plan.kernel.dtype,
         "rows": planned.rows,
         "workers": pool.workers,
         "rows_per_s": dict(rates),
@@ -122,7 +122,7 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
             if name != _JOB
         },
         "start_seconds": start_seconds,
-        "versions": settings["versions"],
+        "versions": dict(plan.versions),
     }
 
 
