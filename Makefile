@@ -13,10 +13,11 @@ test: $(VENV)/.dev ## run the test suite
 	$(BIN)/python -m pytest tests/hyperdual -n 2
 	$(BIN)/python -m pytest --ignore=tests/hyperdual -n 2 --dist loadfile
 
-lint: $(VENV)/.dev ## style and types
+lint: $(VENV)/.dev ## style, types, and which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(VENV)/.dev ## apply the style
 	$(BIN)/ruff check --fix .

@@ -49,7 +49,7 @@ def hyperdiag(tmp_path):
 
     def run(*arguments, cwd=tmp_path, timeout=240):
         return subprocess.run(
-            [sys.executable, "-m", "hyperdiag.jobs", *map(str, arguments)],
+            [sys.executable, "-m", "hyperdiag", *map(str, arguments)],
             cwd=cwd,
             capture_output=True,
             text=True,

@@ -126,7 +126,7 @@ def attempt(given: Order) -> int:
     _prune(log.parent, given.keep_logs)
     with log.open("a", encoding="utf-8") as said:
         said.write(f"# {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {given.shown}\n")
-    command = [sys.executable, "-P", "-m", "jobs", *given.command]
+    command = [sys.executable, "-P", "-m", "hyperdiag", *given.command]
     code = work.do(command, log, lock)
     while given.job and code and not work.stopped and not _is_over(given.job, code, log):
         work.pause(_AWAY_SECONDS)

@@ -137,7 +137,7 @@ class Course:
         temporary = self.output.parent if self.cluster is None else self.cluster.folder
         with self.log.open("ab") as log:
             driver = subprocess.Popen(
-                [sys.executable, "-m", "jobs", *map(str, self.command)],
+                [sys.executable, "-m", "hyperdiag", *map(str, self.command)],
                 cwd=self.output.parent,
                 env={**os.environ, "TMPDIR": os.fspath(temporary)},
                 stdout=log,

@@ -62,7 +62,14 @@ def make_subject(folder: Path, files: int, rows: int, shard_rows: int, cluster: 
     )
     began = time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "jobs", *command, f"cluster={cluster}", f"output.path={reference}"],
+        [
+            sys.executable,
+            "-m",
+            "hyperdiag",
+            *command,
+            f"cluster={cluster}",
+            f"output.path={reference}",
+        ],
         cwd=folder,
         check=True,
         timeout=300,

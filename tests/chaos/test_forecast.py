@@ -73,7 +73,7 @@ CASES = {
 
 def _run(folder, *arguments):
     done = subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments],
+        [sys.executable, "-m", "hyperdiag", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

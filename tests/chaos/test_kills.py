@@ -78,7 +78,7 @@ def _check_resume(configure, command, output):
 def _check_verify(output):
     if find_spec("hyperdiag.jobs.verify"):
         subprocess.run(
-            [sys.executable, "-m", "jobs", "verify", f"output.path={output}"],
+            [sys.executable, "-m", "hyperdiag", "verify", f"output.path={output}"],
             check=True,
             timeout=120,
             capture_output=True,

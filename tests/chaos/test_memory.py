@@ -52,7 +52,7 @@ def test_memory_and_rates_are_level_over_twenty_gigabytes(tmp_path, capsys):
     output = tmp_path / "out"
     driver = subprocess.Popen(
         [
-            *(sys.executable, "-m", "jobs", "derive", "network=chain", "dataset=parquet"),
+            *(sys.executable, "-m", "hyperdiag", "derive", "network=chain", "dataset=parquet"),
             *(f"dataset.path={tmp_path}/in", f"output.path={output}", "output.columns=none"),
             *("derivatives.method=hyperdual", "derivatives.tile=256", "cluster.workers=2"),
         ],

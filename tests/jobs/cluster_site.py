@@ -88,7 +88,7 @@ class Site:
         """Start `hyperdiag submit` in the folder."""
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jobs", "submit", *arguments),
+                *(sys.executable, "-m", "hyperdiag", "submit", *arguments),
                 *(f"submit.address={server or self.server}", f"submit.python={sys.executable}"),
             ],
             cwd=self.folder,
@@ -114,7 +114,7 @@ class Site:
     def derive(self, *arguments: str) -> None:
         """Do the same without a cluster."""
         done = subprocess.run(
-            [sys.executable, "-m", "jobs", "derive", *arguments, "cluster=inline"],
+            [sys.executable, "-m", "hyperdiag", "derive", *arguments, "cluster=inline"],
             cwd=self.folder,
             capture_output=True,
             text=True,

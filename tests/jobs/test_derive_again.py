@@ -47,7 +47,10 @@ def test_command_after_a_kill_does_only_what_is_missing(
     monkeypatch.setenv("TMPDIR", str(temporary))
     command = ["derive", "dataset.rows=98304", "dataset.shard_rows=4096", "output.path=out"]
     victim = subprocess.Popen(
-        [sys.executable, "-m", "jobs", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "hyperdiag", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     data = tmp_path / "out/data"
     deadline = time.monotonic() + 90
@@ -90,7 +93,7 @@ def test_command_after_a_kill_does_only_what_is_missing(
 def test_second_run_on_one_output_refuses_naming_the_first(hyperdiag, tmp_path):
     command = ["derive", "dataset.rows=400000", "output.path=out"]
     first = subprocess.Popen(
-        [sys.executable, "-m", "jobs", *command], cwd=tmp_path, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "hyperdiag", *command], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
     try:
         lock = tmp_path / "out/run/lock"

@@ -30,7 +30,7 @@ def test_row_group_of_two_million_rows_keeps_memory_small(tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "x.parquet", row_group_size=2_000_000)
     assert pq.read_metadata(tmp_path / "x.parquet").num_row_groups == 1
     command = [*("derive", "network=chain", "dataset=parquet", "dataset.path=x.parquet")]
-    command = [sys.executable, "-m", "jobs", *command, "cluster=inline", "output.path=out"]
+    command = [sys.executable, "-m", "hyperdiag", *command, "cluster=inline", "output.path=out"]
     # Through a small process: a child's peak counts what it was forked from.
     script = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True);"

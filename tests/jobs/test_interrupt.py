@@ -49,7 +49,7 @@ def interrupted(tmp_path):
     def run(moment, *arguments, **environment):
         paths = [str(site), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
         done = subprocess.run(
-            [sys.executable, "-m", "jobs", *arguments],
+            [sys.executable, "-m", "hyperdiag", *arguments],
             cwd=tmp_path,
             capture_output=True,
             text=True,

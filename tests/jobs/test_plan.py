@@ -81,7 +81,7 @@ def test_plan_with_workers_is_a_table_and_leaves_no_trace(hyperdiag, tmp_path):
     scratch = Path(tempfile.mkdtemp(prefix="hd-"))  # short, since Ray has its sockets below
     environment = {**os.environ, "TMPDIR": str(scratch), "COLUMNS": "200"}
     done = subprocess.run(
-        [sys.executable, "-m", "jobs", "plan", *RUN, "cluster.workers=2"],
+        [sys.executable, "-m", "hyperdiag", "plan", *RUN, "cluster.workers=2"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -156,7 +156,7 @@ def test_plan_that_is_stopped_leaves_no_trace(tmp_path):
         *("derivatives.batch=8", "cluster=inline", "output.path=out"),
     ]
     victim = subprocess.Popen(
-        [sys.executable, "-B", "-m", "jobs", *command],
+        [sys.executable, "-B", "-m", "hyperdiag", *command],
         cwd=work,
         stderr=subprocess.PIPE,
         text=True,

@@ -42,7 +42,10 @@ def test_status_of_a_run_at_work_and_after_its_end(number, state, hyperdiag, tmp
         *("derivatives.batch=8", "cluster=inline", "output.path=out"),
     ]
     victim = subprocess.Popen(
-        [sys.executable, "-m", "jobs", *command], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "hyperdiag", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         data = tmp_path / "out/data"

@@ -219,7 +219,7 @@ def test_permission_denied_names_the_place_and_the_run_goes_on_after_the_mend(tm
 
     def run(job):
         return subprocess.run(
-            [*unprivileged, sys.executable, "-m", "jobs", job, *overrides],
+            [*unprivileged, sys.executable, "-m", "hyperdiag", job, *overrides],
             capture_output=True,
             text=True,
             timeout=120,

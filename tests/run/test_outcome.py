@@ -102,7 +102,7 @@ def test_stopped_run_tells_and_ends_soon_though_nobody_answers(tmp_path):
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "jobs", "derive", *RUN, "cluster=local"),
+                *(sys.executable, "-m", "hyperdiag", "derive", *RUN, "cluster=local"),
                 *("network.inputs=[x1,x2]", "network.target=tests.run.networks:slow"),
                 *(f"network.kwargs={{marker: '{marker}'}}", "dataset.path=rows.parquet"),
                 *("dataset.shard_rows=10", "cluster.workers=1", f"notify.url={url}"),

@@ -72,7 +72,13 @@ class Nightly:
 
     def command(self, *arguments):
         return [
-            *(sys.executable, "-m", "jobs", "schedule", f"--config-dir={self.folder / 'conf'}"),
+            *(
+                sys.executable,
+                "-m",
+                "hyperdiag",
+                "schedule",
+                f"--config-dir={self.folder / 'conf'}",
+            ),
             *(f"schedule.state={self.state}", *arguments),
         ]
 

@@ -158,7 +158,7 @@ def test_run_killed_in_an_upload_leaves_whole_files_and_is_resumed(run, store, p
     overrides = (*DESIGN, _to(store.uri("out", request_timeout=60)))
     with proxy.fault("hang", method="PUT", path=f"data/{PARTS[3]}"):
         process = subprocess.Popen(
-            [sys.executable, "-m", "jobs", "derive", *overrides], stderr=subprocess.DEVNULL
+            [sys.executable, "-m", "hyperdiag", "derive", *overrides], stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 60
         while not proxy.count("hang"):

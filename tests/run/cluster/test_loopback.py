@@ -13,7 +13,7 @@ def test_local_run_listens_on_loopback_alone(tmp_path):
     marker.touch()
     run = subprocess.Popen(
         [
-            *(sys.executable, "-m", "jobs", "derive", "network=python", "network.n_inputs=2"),
+            *(sys.executable, "-m", "hyperdiag", "derive", "network=python", "network.n_inputs=2"),
             *("network.target=tests.run.networks:slow", f"network.kwargs={{marker: '{marker}'}}"),
             *(
                 "dataset.rows=40",

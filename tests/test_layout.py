@@ -1,0 +1,54 @@
+"""Tests mirror what they test: `tests/<room>/test_<file>.py`, or `test_<file>_<more>.py`."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TESTS = sorted(path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py"))
+
+# What several files do together is tested in a file that says so.
+BEHAVIOURS = {
+    "chaos": "whole runs under kills, damage and load",
+    "deploy": "what lies in deploy/",
+    "store": "whole runs, and the files of data/, on an object store",
+    "data/test_damaged_input.py": "input files that are damaged",
+    "data/test_odd_input.py": "input files that are valid and odd",
+    "hyperdual/test_edges.py": "programs at the edge of what can be derived",
+    "hyperdual/test_exactness.py": "every program of the zoo, by every rule that it takes",
+    "hyperdual/test_random_programs.py": "programs drawn at random",
+    "hyperdual/test_structure.py": "operations that are not computed, counted",
+    "hyperdual/test_transcendental.py": "a private file of hyperdual/_rules",
+    "jobs/test_interrupt.py": "Ctrl-C, whatever the job",
+    "jobs/test_wrong_input.py": "what a person gets wrong, and what is said",
+    "networks/test_no_pickle.py": "weights that would run code",
+    "networks/test_odd_networks.py": "networks that are valid and odd",
+    "run/cluster/test_gpus.py": "what a worker asks of a node with GPUs",
+    "run/test_faults.py": "disks, stores, signals that fail a whole run",
+    "run/test_messages.py": "what a whole run says",
+    "run/test_no_pickle.py": "plans and receipts that would run code",
+    "run/test_quarantine_dataset.py": "rows of a quarantine, derived once more",
+    "run/test_update.py": "an output whose input files changed",
+    "run/test_update_deaths.py": "an update that is killed at each of its steps",
+    "run/workers/test_autoscaling.py": "a cluster whose nodes come on demand",
+    "schedule/test_nightly.py": "a scheduler, its runs and their deaths",
+    "test_layout.py": "this file",
+    "test_source.py": "the source of every room",
+}
+
+
+def mirrors_a_file(test):
+    """Return whether a test file is named after a source file of the same room."""
+    room = ROOT / ("" if test.parts[0] == "jobs" else "pipeline") / test.parent
+    name = test.stem.removeprefix("test_")
+    sources = [path.stem.lstrip("_") for path in room.glob("*.py")]
+    return any(name == source or name.startswith(f"{source}_") for source in sources)
+
+
+def test_test_files_mirror_source_files_or_say_what_they_test():
+    def listed(test):
+        return test.as_posix() in BEHAVIOURS or test.parts[0] in BEHAVIOURS
+
+    assert [str(test) for test in TESTS if mirrors_a_file(test) == listed(test)] == []
+
+
+def test_behaviours_that_are_listed_have_their_tests():
+    assert [name for name in BEHAVIOURS if not (ROOT / "tests" / name).exists()] == []
