@@ -117,7 +117,7 @@ def reference() -> str:
     """Return the reference, in Markdown."""
     parts = []
     for file in config_files():
-        parts += [f"## `{file.title}`", f"{_shown(file.description)} ([{file.path}]({file.path}))"]
+        parts += [f"### `{file.title}`", f"{_shown(file.description)} ([{file.path}]({file.path}))"]
         taken = [f"`hyperdiag {name}`" for name in file.base]
         taken += [f"`{group}`" for group in file.groups]
         if taken:
