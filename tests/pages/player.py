@@ -23,6 +23,7 @@ from tests.pages.markdown import Block, blocks, commands, read
 HOME = "/home/me"  # what pages call the folder that they are tried in
 
 _VOLATILE = (
+    (re.compile(r"\b\d{4}-\d\d-\d\dT[\d:]+Z"), "MOMENT"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "TIME"),
     (re.compile(r"\b\d[\d,.]* rows/s"), "RATE"),
     (re.compile(r"\b(\d+ (h|min) )*\d[\d.]* (s|min)\b"), "SECONDS"),

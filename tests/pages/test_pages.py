@@ -108,7 +108,7 @@ def test_command_that_is_wrong_would_be_found():
 @pytest.mark.parametrize("page", PAGES)
 def test_keys_that_a_page_names_are_there(page):
     named = [code.partition("=")[0] for code in code_in_lines(read(page))]
-    named = [name for name in named if re.fullmatch(r"[a-z_]+\.(?!py$)[a-z_]+", name)]
+    named = [name for name in named if re.fullmatch(r"[a-z_]+\.(?!(?:py|json|yaml)$)[a-z_]+", name)]
     unknown = {name for name in named if name.partition(".")[0] in GROUPS} - KEYS - EXAMPLES
     assert unknown == set()
 
