@@ -35,6 +35,8 @@ GROUPS = {name.partition(".")[0] for name in KEYS if "." in name}
 # What an example of CONTRIBUTING.md adds.
 EXAMPLES = {"network.scale"}
 
+# Files of examples, and of users.
+_INVENTED = re.compile(r"(?:.*/)?(?:mine|ipc|pipeline)\.(?:py|yaml)")
 _COMMAND = re.compile(r"^ *(?:[A-Z_]+=\S+ )*hyperdiag (\w+)((?:\\\n|[^\n])*)", re.M)
 _TOP_LEVEL = r"(?:pipeline|conf|jobs|tests|deploy|\.ci|\.src)/"
 
@@ -133,6 +135,8 @@ def test_files_that_a_page_names_are_there(page):
     own = {block.file_name for block in blocks(text)}
     lost = []
     for code in code_in_lines(text):
+        if _INVENTED.fullmatch(code):
+            continue
         if re.fullmatch(rf"{_TOP_LEVEL}[\w./*-]*", code):
             found = list(ROOT.glob(code.rstrip("/")))
         elif re.fullmatch(r"[\w./]+\.py", code) and code not in own:
