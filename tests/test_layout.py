@@ -9,6 +9,7 @@ TESTS = sorted(path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rgl
 BEHAVIOURS = {
     "chaos": "whole runs under kills, damage and load",
     "deploy": "what lies in deploy/",
+    "pages": "what the pages for people say",
     "store": "whole runs, and the files of data/, on an object store",
     "data/test_damaged_input.py": "input files that are damaged",
     "data/test_odd_input.py": "input files that are valid and odd",
