@@ -9,6 +9,7 @@ TESTS = sorted(path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rgl
 BEHAVIOURS = {
     "chaos": "whole runs under kills, damage and load",
     "deploy": "what lies in deploy/",
+    "pages": "what the pages for people say",
     "store": "whole runs, and the files of data/, on an object store",
     "data/test_damaged_input.py": "input files that are damaged",
     "data/test_odd_input.py": "input files that are valid and odd",
@@ -18,6 +19,7 @@ BEHAVIOURS = {
     "hyperdual/test_structure.py": "operations that are not computed, counted",
     "hyperdual/test_transcendental.py": "a private file of hyperdual/_rules",
     "jobs/test_interrupt.py": "Ctrl-C, whatever the job",
+    "jobs/test_user_folder.py": "modules of a person's own, named as folders of the project",
     "jobs/test_wrong_input.py": "what a person gets wrong, and what is said",
     "networks/test_no_pickle.py": "weights that would run code",
     "networks/test_odd_networks.py": "networks that are valid and odd",
@@ -31,6 +33,7 @@ BEHAVIOURS = {
     "run/workers/test_autoscaling.py": "a cluster whose nodes come on demand",
     "schedule/test_nightly.py": "a scheduler, its runs and their deaths",
     "test_layout.py": "this file",
+    "test_packaging.py": "what is in a wheel and in an sdist",
     "test_source.py": "the source of every room",
 }
 

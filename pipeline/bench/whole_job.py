@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich.console import Console
 
-from hyperdiag.config.redacted import as_yaml
+from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import Config, ParquetConfig, load_config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.console import plain_console
@@ -56,7 +56,7 @@ def bench_job(composed: DictConfig, repeats: int, with_plain: bool) -> None:
         config = config.model_copy(update={"output": output})
         config = _reading_parquet(config, Path(scratch, "rows"))
         plain = Path(scratch, "plain") if with_plain and not why_not else None
-        report = measure(config, as_yaml(composed), repeats, plain)
+        report = measure(config, redacted_yaml(composed), repeats, plain)
     path = folder / "bench.json"
     path.write_text(json.dumps(report, indent=1), encoding="utf-8")
     console = plain_console()

@@ -10,6 +10,7 @@ from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network
+from hyperdiag.run.cluster.user_modules import check_current_folder
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet
 from .kernel import check_kernel, plan_kernel
@@ -95,6 +96,7 @@ def make_plan(config: Config) -> Planned:
     Raises:
         UsageError: with every problem that was found.
     """
+    check_current_folder(config)
     network, listing, dataset, previous = check(config)
     assert dataset is not None
     files = listing.files if listing else ()
