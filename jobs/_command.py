@@ -2,28 +2,26 @@
 
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._hydra_workarounds import compose_and_call
+from hyperdiag.jobs._overrides import check_overrides
+from hyperdiag.jobs._stopping import ending_when_stopped
+from hyperdiag.jobs._sweep import mask_record
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from hyperdiag.process.signals import Stoppable
-
-from ._overrides import HYDRA, check_overrides
-from ._stopping import ending_when_stopped
-from ._sweep import mask_record
 
 log = logging.getLogger("hyperdiag")
 
@@ -45,7 +43,7 @@ def run(
 
     Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 128 + n signal n.
     """
-    # Until the configuration says how: what is wrong with it has to be said as well.
+    # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
     with ending_when_stopped(log.error) as stoppable:
         sys.exit(_run(config_name, task, finish, stoppable))
@@ -71,10 +69,8 @@ def _run(
         started = True
         code = max(code, _guarded(partial(_logging, task, config), stoppable))
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
-    wrapped = hydra.main(version_base=HYDRA, config_path=str(CONFIG_DIR), config_name=config_name)
     try:
-        wrapped(composed)()
+        compose_and_call(CONFIG_DIR, config_name, composed)
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         return failed if stop.code else DONE

@@ -7,9 +7,8 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
 from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._command import run
 from hyperdiag.run.inspection.status import print_status, status
-
-from ._command import run
 
 
 class _Output(BaseModel):
@@ -29,11 +28,11 @@ class StatusConfig(BaseModel):
 def task(composed: DictConfig) -> None:
     """Say how far a run is."""
     options = load_section(StatusConfig, composed)
-    found = status(options.output.path)
+    report = status(options.output.path)
     if options.format == "json":
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        print(json.dumps(report, indent=1, ensure_ascii=False))
     else:
-        print_status(found)
+        print_status(report)
 
 
 def main() -> None:

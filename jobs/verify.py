@@ -8,13 +8,12 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._command import run
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
 from hyperdiag.run.inspection.audit import Audit, audit
-
-from ._command import run
 
 
 class _Output(BaseModel):

@@ -19,6 +19,7 @@ BEHAVIOURS = {
     "hyperdual/test_structure.py": "operations that are not computed, counted",
     "hyperdual/test_transcendental.py": "a private file of hyperdual/_rules",
     "jobs/test_interrupt.py": "Ctrl-C, whatever the job",
+    "jobs/test_user_folder.py": "modules of a person's own, named as folders of the project",
     "jobs/test_wrong_input.py": "what a person gets wrong, and what is said",
     "networks/test_no_pickle.py": "weights that would run code",
     "networks/test_odd_networks.py": "networks that are valid and odd",
@@ -32,6 +33,7 @@ BEHAVIOURS = {
     "run/workers/test_autoscaling.py": "a cluster whose nodes come on demand",
     "schedule/test_nightly.py": "a scheduler, its runs and their deaths",
     "test_layout.py": "this file",
+    "test_packaging.py": "what is in a wheel and in an sdist",
     "test_source.py": "the source of every room",
 }
 

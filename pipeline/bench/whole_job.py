@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich.console import Console
 
-from hyperdiag.config.redacted import as_yaml
+from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import Config, ParquetConfig, load_config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.console import plain_console
@@ -55,7 +55,7 @@ def bench_job(composed: DictConfig, repeats: int, with_plain: bool) -> None:
         config = config.model_copy(update={"output": output})
         config = _reading_parquet(config, Path(scratch, "rows"))
         plain = Path(scratch, "plain") if with_plain and not why_not else None
-        report = measure(config, as_yaml(composed), repeats, plain)
+        report = measure(config, redacted_yaml(composed), repeats, plain)
     path = folder / "bench.json"
     path.write_text(json.dumps(report, indent=1), encoding="utf-8")
     console = plain_console()
@@ -107,12 +107,12 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         finally:
             ledger.close()
             pool.close()
-    settings = planned.plan.settings
+    plan = planned.plan
     job = rates[_JOB]
     return {
-        "network": settings["network"]["name"],
-        "method": settings["derivatives"]["method"],
-        "dtype": settings["derivatives"]["dtype"],
+        "network": plan.network.name,
+        "method": plan.kernel.method,
+        "dtype": plan.kernel.dtype,
         "rows": planned.rows,
         "workers": pool.workers,
         "rows_per_s": dict(rates),
@@ -122,7 +122,7 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
             if name != _JOB
         },
         "start_seconds": start_seconds,
-        "versions": settings["versions"],
+        "versions": dict(plan.versions),
     }
 
 

@@ -85,11 +85,13 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> dict[str, A
                 measured = _measured(found)
                 times = _times(config, found, shards, sum(seconds.values()), price)
                 notes = _notes(config, ledger, found, work["bytes_out"])
-    how = plan.settings["derivatives"]
+    kernel = plan.kernel
     return {
         "plan": plan.digest,
-        "network": plan.settings["network"]["name"],
-        "method": {key: how[key] for key in ("method", "tile", "batch", "dtype", "device")},
+        "network": plan.network.name,
+        "method": {
+            key: getattr(kernel, key) for key in ("method", "tile", "batch", "dtype", "device")
+        },
         "input": _input(config, planned),
         "output": output,
         "work": work,

@@ -21,7 +21,8 @@ from hyperdiag.process.signals import Stoppable
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.manifest import facts
 from hyperdiag.run.output.receipt import Receipt, Tally
-from hyperdiag.run.plan.plan import Plan, plan_at
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import plan_at
 from hyperdiag.run.workers.verification import Verifier
 
 from .comparison import Comparison, tables, verifier_of

@@ -38,11 +38,10 @@ def verifier_of(plan: Plan, rows: int) -> Verifier:
         UsageError: if the plan's network cannot be built here, is another now, or has no second
             method.
     """
-    network = plan.settings["network"]
-    built = build_network(plan.network, plan.settings["derivatives"]["dtype"])
-    if built.digest != network["digest"]:
+    built = build_network(plan.network_options, plan.kernel.dtype)
+    if built.digest != plan.network.digest:
         raise UsageError(
-            f"network '{built.name}' has changed: its digest was {network['digest']}, now is "
+            f"network '{built.name}' has changed: its digest was {plan.network.digest}, now is "
             f"{built.digest}"
         )
     try:
@@ -102,7 +101,7 @@ class Comparison:
 
     def _derive_again(self, verifier: Verifier, samples: list[Any], receipt: Receipt) -> None:
         wanted, found = (pa.concat_tables(parts) for parts in zip(*samples, strict=True))
-        points, faults = self._plan.points.read(wanted, self._plan.settings["derivatives"]["dtype"])
+        points, faults = self._plan.points.read(wanted, self._plan.kernel.dtype)
         if faults.bad.any():
             raise HyperdiagError("it has derivatives of a row whose input is bad")
         tally = Tally(ranges=receipt.tally.ranges)

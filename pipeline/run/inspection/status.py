@@ -15,7 +15,8 @@ from hyperdiag.messages.wording import counted, duration
 from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, STOPPED, read_heartbeat
 from hyperdiag.run.output.inventory import published_manifest, scan_output
 from hyperdiag.run.output.lock import is_locked
-from hyperdiag.run.plan.plan import Plan, plan_at
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import plan_at
 from hyperdiag.run.summary import print_summary
 
 PUBLISHED, KILLED = "published", "killed"
@@ -109,7 +110,7 @@ def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
     tally = inventory.tally
     return {
         "plan": plan.digest,
-        "network": plan.settings["network"]["name"],
+        "network": plan.network.name,
         "shards": {"planned": inventory.shards, "done": inventory.count},
         "rows": {
             "planned": sum(shard.rows for shard in plan.shards()),

@@ -27,6 +27,7 @@ from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import load_digest, save_plan
 
 from .inventory import Inventory, published_manifest, scan_output
 from .journal import Journal
@@ -236,8 +237,8 @@ class Ledger:
         """Where there are no locks, see that no other run has put its plan in the place of ours."""
         if self.output.is_local or (self._staging and not (self.output / STAGED).exists()):
             return
-        head = Plan.load_head(self.output / STAGED if self._staging else self.output)
-        if head is None or head[0] != self.plan.digest:
+        kept = load_digest(self.output / STAGED if self._staging else self.output)
+        if kept != self.plan.digest:
             raise OutputError(
                 f"another run has taken {masked(self.path)} over meanwhile: see what it does, with "
                 "hyperdiag status, and start this one again if it is the right one"
@@ -275,7 +276,7 @@ class Ledger:
                 self.output.filesystem.delete_file(place.path)
 
     def _freeze(self, root: Place) -> None:
-        self.plan.save(root)
+        save_plan(self.plan, root)
         write_whole(root / CONFIG, self._config_yaml.encode(), root / SCRATCH / "yaml")
 
     def _write(self, name: str, text: str) -> None:

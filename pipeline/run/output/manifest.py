@@ -3,6 +3,7 @@
 import datetime
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +63,8 @@ def make_manifest(
         work: what this command did of it.
         output: the output folder.
     """
-    tally, settings = inventory.tally, planned.plan.settings
-    outputs, batch = settings["network"]["outputs"], settings["derivatives"]["batch"]
+    tally, plan = inventory.tally, planned.plan
+    outputs, batch = plan.network.outputs, plan.kernel.batch
     return facts(planned.plan, inventory.shards, tally) | {
         "output": masked(absolute(output)),
         "bad_files": bad_files(planned),
@@ -99,23 +100,28 @@ def warn_of_bad_files(planned: Planned) -> None:
 
 def facts(plan: Plan, shards: int, tally: Tally) -> dict[str, Any]:
     """Return the part of a manifest that follows from the plan and the data files alone."""
-    network, how = plan.settings["network"], plan.settings["derivatives"]
+    network, kernel = plan.network, plan.kernel
     return {
         "plan": plan.digest,
-        "network": {key: network[key] for key in ("name", "digest", "inputs", "outputs")},
-        "method": how["method"],
-        "dtype": how["dtype"],
-        "directions": how["directions"],
-        "outputs": how["outputs"],
-        "layout": plan.settings["output"]["layout"],
+        "network": {
+            "name": network.name,
+            "digest": network.digest,
+            "inputs": list(network.inputs),
+            "outputs": list(network.outputs),
+        },
+        "method": kernel.method,
+        "dtype": kernel.dtype,
+        "directions": list(kernel.directions),
+        "outputs": list(kernel.quantities),
+        "layout": plan.output.layout,
         "shards": shards,
         "rows": tally.to_dict(),
-        "tolerance": how["tolerance"],
-        "versions": plan.settings["versions"],
+        "tolerance": kernel.tolerance,
+        "versions": dict(plan.versions),
     }
 
 
-def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
+def _warnings(outputs: Sequence[str], tally: Tally, planned: Planned) -> list[str]:
     warnings = []
     shares = {
         name: count / tally.derived
@@ -140,7 +146,7 @@ def _warnings(outputs: list[str], tally: Tally, planned: Planned) -> list[str]:
             "within rounding of the point: there the network is not differentiable, and what is "
             "written is the derivative on one side"
         )
-    if tally.largest_error > planned.plan.settings["derivatives"]["tolerance"] / 10:
+    if tally.largest_error > planned.plan.kernel.tolerance / 10:
         warnings.append(
             f"the largest rounding error of verified rows is {tally.largest_error:.1e} of the "
             "largest there (saturated activations, cancelling terms): take "

@@ -13,6 +13,7 @@ from hyperdiag.data.store import is_passing
 from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import load_digest, load_plan
 
 _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
 
@@ -85,10 +86,9 @@ def check_same_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | N
         UsageError: naming what differs, or why the plan in there cannot be read.
     """
     try:
-        head = Plan.load_head(output)
-        if head is None or head[0] == plan.digest:
+        if load_digest(output) in (None, plan.digest):
             return None
-        before = Plan.load(output)
+        before = load_plan(output)
     except ValueError as error:
         raise UsageError(
             f"{(output / PLAN).path} cannot be read ({error}): start again "

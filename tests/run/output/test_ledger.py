@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -12,7 +13,6 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.status import status
 from hyperdiag.run.output.inventory import Inventory, published_manifest
 from hyperdiag.run.output.ledger import Ledger
-from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import make_plan
 from tests.run.book import stamps
 
@@ -192,11 +192,8 @@ def test_credentials_in_a_path_stay_out_of_the_output(configure, tmp_path):
         *(f"output.path={tmp_path}/out", "derivatives.batch=8"),
     )
     plan = make_plan(config).plan
-    secret = Plan(
-        {**plan.settings, "dataset": {**plan.settings["dataset"], "path": "s3://***@b/x"}},
-        plan.files,
-        "s3://user:secret@b/x",
-    )
+    dataset = replace(plan.dataset, path="s3://***@b/x")
+    secret = replace(plan, dataset=dataset, location="s3://user:secret@b/x")
     ledger = Ledger(config.output.path, secret)
     ledger.open("resume", yaml + "path: s3://user:secret@b/x\n")
     ledger.close()

@@ -75,11 +75,11 @@ def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
         return configure(*tree, *overrides, *columns, *quickly)
 
     plan = make_plan(planned("AKZQ:SECRET", "zqTOKENzq")[0]).plan
-    assert plan.network["kwargs"] == {
+    assert plan.network_options["kwargs"] == {
         "weights": "s3://AKZQ:SECRET@models/w.npz",
         "api_token": "zqTOKENzq",
     }
-    kept = plan.settings["network"]["settings"]["kwargs"]
+    kept = plan.network.settings["kwargs"]
     assert kept == {"weights": "s3://***@models/w.npz", "api_token": "***"}
     # So a run goes on with others.
     derive(*planned("AKZQ:SECRET", "zqTOKENzq"))
@@ -91,25 +91,24 @@ def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
 
 def test_sizes_follow_from_the_derivatives_of_a_row(configure):
     plan = make_plan(configure("dataset.rows=1000000")[0]).plan
-    batch = plan.settings["derivatives"]["batch"]
-    row_bytes = (8 + 2 * 8 * 10) * 4
-    assert plan.layout.row_bytes() == row_bytes
+    batch = plan.kernel.batch
+    bytes_of_row = (8 + 2 * 8 * 10) * 4
     assert batch == 8192
-    assert batch * row_bytes <= 16 << 20
-    assert plan.settings["output"]["row_group_rows"] * row_bytes <= 32 << 20
+    assert batch * bytes_of_row <= 16 << 20
+    assert plan.output.row_group_rows * bytes_of_row <= 32 << 20
 
 
 @pytest.mark.parametrize(("tile", "batch"), [(8, 32), (24, 48), (100, 100)])
 def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure, tmp_path):
     named = ["derivatives.method=hyperdual", f"derivatives.tile={tile}", f"output.path={tmp_path}"]
     plan = make_plan(configure("dataset.rows=25", *named)[0]).plan
-    assert plan.settings["derivatives"]["batch"] == batch
+    assert plan.kernel.batch == batch
 
 
 def test_wrt_by_name_and_by_index_are_the_same_plan(configure):
     named = make_plan(configure("derivatives.wrt=[q,Ati]")[0]).plan
     counted = make_plan(configure("derivatives.wrt=[4,0]")[0]).plan
-    assert named.settings["derivatives"]["directions"] == ["q", "Ati"]
+    assert named.kernel.directions == ("q", "Ati")
     assert named.digest == counted.digest
 
 
