@@ -12,7 +12,14 @@ from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
-from hyperdiag.hyperdual import AUTO, MethodError, RuleError, derivatives, reference
+from hyperdiag.hyperdual import (
+    AUTO,
+    DEFAULT_METHOD,
+    MethodError,
+    RuleError,
+    derivatives,
+    reference,
+)
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network
@@ -150,7 +157,7 @@ def _check_kernel(config: Config, network: Network) -> None:
         if count > 1:
             raise UsageError(f"derivatives.outputs names '{name}' twice")
     # Any tile will do: it is not run.
-    method = "hyperdual" if how.method == AUTO else how.method
+    method = DEFAULT_METHOD if how.method == AUTO else how.method
     try:
         kernel = derivatives(
             network.function,
