@@ -8,10 +8,9 @@ import sys
 from pathlib import Path
 
 from hyperdiag import jobs
+from hyperdiag.jobs._stopping import end_at_once
 from hyperdiag.messages.errors import closest
 from hyperdiag.run.plan.versions import versions
-
-from ._stopping import end_at_once
 
 
 def job_names() -> list[str]:

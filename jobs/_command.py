@@ -2,28 +2,26 @@
 
 import contextlib
 import logging
-import os
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._hydra_workarounds import compose_and_call
+from hyperdiag.jobs._overrides import check_overrides
+from hyperdiag.jobs._stopping import ending_when_stopped
+from hyperdiag.jobs._sweep import mask_record
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from hyperdiag.process.signals import StopSignals
-
-from ._overrides import HYDRA, check_overrides
-from ._stopping import ending_when_stopped
-from ._sweep import mask_record
 
 log = logging.getLogger("hyperdiag")
 
@@ -45,17 +43,17 @@ def run(
 
     Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 128 + n signal n.
     """
-    # Until the configuration says how: what is wrong with it has to be said as well.
+    # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
-    with ending_when_stopped(log.error) as stoppable:
-        sys.exit(_run(config_name, task, finish, stoppable))
+    with ending_when_stopped(log.error) as signals:
+        sys.exit(_run(config_name, task, finish, signals))
 
 
 def _run(
     config_name: str,
     task: Callable[[DictConfig], None],
     finish: Callable[[], int] | None,
-    stoppable: StopSignals,
+    signals: StopSignals,
 ) -> int:
     """Do the same; return the exit code."""
     _register_networks()
@@ -69,12 +67,10 @@ def _run(
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        code = max(code, _guarded(partial(_logging, task, config), stoppable))
+        code = max(code, _guarded(partial(_logging, task, config), signals))
 
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us, and not to the terminal as they are
-    wrapped = hydra.main(version_base=HYDRA, config_path=str(CONFIG_DIR), config_name=config_name)
     try:
-        wrapped(composed)()
+        compose_and_call(CONFIG_DIR, config_name, composed)
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         return failed if stop.code else DONE
@@ -82,13 +78,13 @@ def _run(
         log.error("%s", error)
         return INCOMPLETE if started else USAGE
     except Exception:
-        stoppable.check()
+        signals.check()
         log.exception("a fault of this program")
         return INCOMPLETE
     finally:
         mask_record()  # of a sweep that did not get as far as its first run
     if finish is not None and started and code == DONE:
-        code = _guarded(finish, stoppable)
+        code = _guarded(finish, signals)
     return code
 
 
@@ -100,12 +96,12 @@ def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
     task(config)
 
 
-def _guarded(step: Callable[[], int | None], stoppable: StopSignals) -> int:
+def _guarded(step: Callable[[], int | None], signals: StopSignals) -> int:
     """Take a step; return its exit code, having said what went wrong."""
     try:
         return step() or DONE
     except Exception as error:
-        stoppable.check()  # a library may have made this of a signal
+        signals.check()  # a library may have made this of a signal
         if isinstance(error, UsageError):
             return _complain(error.problems)
         if isinstance(error, HyperdiagError):

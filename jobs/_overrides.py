@@ -9,21 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, version
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path, get_args_parser
+from hydra import compose
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from hyperdiag.jobs._hydra_workarounds import config_loader, parse_flags, searching
 from hyperdiag.messages.errors import closest
 
-HYDRA = "1.3"  # whose rules the configuration keeps
 # Their keys are the user's, so Hydra knows none of them.
 _FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges")
 
@@ -36,30 +32,22 @@ def check_overrides(config_dir: Path, config_name: str, arguments: Sequence[str]
         config_name: of the job; `--config-name` takes another in its place.
         arguments: of the command line, Hydra's own flags among them.
     """
-    asked = get_args_parser().parse_args(arguments)
-    if asked.help or asked.hydra_help or asked.info or asked.shell_completion:
+    flags = parse_flags(arguments)
+    if flags.help or flags.hydra_help or flags.info or flags.shell_completion:
         return []  # they print something and stop, whatever the overrides
-    if asked.config_path:
+    if flags.config_path:
         return []  # a configuration of which nothing is known
-    version.setbase(HYDRA)  # as `hydra.main` does, later
-    search = create_config_search_path(str(config_dir))
-    if asked.config_dir:
-        own = Path(asked.config_dir).absolute()
-        if not own.is_dir():
-            return []  # Hydra says so
-        # Where Hydra puts it.
-        search.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
-    try:
-        Hydra.create_main_hydra2(config_name, search)
-        return find_problems(asked.config_name or config_name, asked.overrides)
-    finally:
-        GlobalHydra.instance().clear()
+    user_dir = Path(flags.config_dir).absolute() if flags.config_dir else None
+    if user_dir is not None and not user_dir.is_dir():
+        return []  # Hydra says so
+    with searching(config_dir, config_name, user_dir):
+        return find_problems(flags.config_name or config_name, flags.overrides)
 
 
 def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
     """Do the same for overrides alone, in the folders that Hydra, initialised, searches."""
     problems: list[str] = []
-    loader = GlobalHydra.instance().config_loader()
+    loader = config_loader()
     groups: list[str] = []
     values: list[Override] = []
     for text in overrides:
@@ -94,9 +82,9 @@ def _unreadable(text: str, reason: str) -> str:
     key, equals, value = text.partition("=")
     if not equals:
         return f"`{text}` has no '=': write key=value"
-    why = "" if "Exception" in reason else f" ({reason})"  # the name of a class helps nobody
+    detail = "" if "Exception" in reason else f" ({reason})"  # the name of a class helps nobody
     return (
-        f"cannot read the override `{text}`{why}; values with '=', spaces or other signs need "
+        f"cannot read the override `{text}`{detail}; values with '=', spaces or other signs need "
         f"quotes: \"{key}='{value}'\""
     )
 
@@ -108,10 +96,10 @@ def _is_group(loader: ConfigLoader, override: Override) -> bool:
 def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
     options = loader.get_group_options(override.key_or_group, results_filter=ObjectType.CONFIG)
     return [
-        f"{override.key_or_group}={given}: no such {override.key_or_group}"
-        f"{closest(given, options)}; there are {', '.join(options)}"
-        for given in _values(override)
-        if given not in options and not (override.key_or_group == "network" and given == "null")
+        f"{override.key_or_group}={value}: no such {override.key_or_group}"
+        f"{closest(value, options)}; there are {', '.join(options)}"
+        for value in _values(override)
+        if value not in options and not (override.key_or_group == "network" and value == "null")
     ]
 
 
@@ -140,8 +128,8 @@ def _value_problem(
     key = override.key_or_group
     for free in _FREE:
         if key.startswith(f"{free}.") and not override.is_add():
-            inside = key.removeprefix(f"{free}.")
-            return [f"give {free} as a whole: '{free}={{{inside}: ..., ...}}'"]
+            subkey = key.removeprefix(f"{free}.")
+            return [f"give {free} as a whole: '{free}={{{subkey}: ..., ...}}'"]
     if override.is_force_add() and key.partition(".")[0] not in base:
         return []  # a section that is new here: who reads it knows its keys
     node: Any = base
@@ -149,8 +137,8 @@ def _value_problem(
     for part in key.split("."):
         known = [*map(str, node.keys())] if isinstance(node, DictConfig) else []  # missing ones too
         if part not in known:
-            where = ".".join([*path, ""])
-            near = closest(part, known).replace("'", f"'{where}", 1)
+            prefix = ".".join([*path, ""])
+            near = closest(part, known).replace("'", f"'{prefix}", 1)
             place = f"{'.'.join(path)} has" if path else "there are"
             elsewhere = _elsewhere(base, loader, config_name, key)
             return [f"unknown key '{key}'{near}{elsewhere}; {place}: {', '.join(known) or 'none'}"]

@@ -39,8 +39,8 @@ def ending_when_stopped(say: Callable[[str], None]) -> Iterator[StopSignals]:
         say: takes the sentence for people.
     """
     try:
-        with StopSignals(left="") as stoppable:
-            yield stoppable
+        with StopSignals(left="") as signals:
+            yield signals
     except Stopped as stopped:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)

@@ -1,15 +1,14 @@
-"""A submitted run on the cluster: `derive`, with the arguments in the letter beside it."""
+"""A submitted run on the cluster: `derive`, with the arguments in its job specification."""
 
 import sys
 from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
 
+from hyperdiag.jobs import derive
+from hyperdiag.jobs._command import USAGE, run
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.submission.package import read_job_spec
-
-from . import derive
-from ._command import USAGE, run
 
 
 def task(composed: DictConfig) -> None:
@@ -22,12 +21,12 @@ def task(composed: DictConfig) -> None:
 def main() -> None:
     """Derive, in what `hyperdiag.submission.bootstrap` found to be the expected environment."""
     try:
-        letter = read_job_spec(Path.cwd())
+        job_spec = read_job_spec(Path.cwd())
     except UsageError as error:
         print(f"hyperdiag: {error}", file=sys.stderr)
         sys.exit(USAGE)
-    sys.argv = ["hyperdiag submit", *letter.arguments]
-    run("submit", task)  # composed as it was there
+    sys.argv = ["hyperdiag submit", *job_spec.arguments]
+    run("submit", task)  # composed as on the machine that sent it
 
 
 if __name__ == "__main__":

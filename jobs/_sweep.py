@@ -6,7 +6,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from hyperdiag.config.redacted import kept_values
+from hyperdiag.config.redacted import redacted_values
 
 # Of the sweep that this process is at.
 _record: Path | None = None
@@ -32,7 +32,7 @@ def mask_record() -> None:
     """Mask the record of a sweep, if there is one that is not masked yet."""
     global _record
     if _record is not None and _record.exists():
-        values = kept_values(OmegaConf.load(_record))
+        values = redacted_values(OmegaConf.load(_record))
         values.pop("hydra", None)  # the overrides as they were given, in three places
         OmegaConf.save(OmegaConf.create(values), _record)
     _record = None

@@ -2,18 +2,17 @@
 
 from omegaconf import DictConfig
 
-from hyperdiag.config.redacted import as_yaml
+from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import load_config
+from hyperdiag.jobs._command import run
 from hyperdiag.run.derive import derive
 from hyperdiag.run.summary import print_summary
-
-from ._command import run
 
 
 def task(composed: DictConfig) -> None:
     """Derive a dataset and say where the result is."""
     config = load_config(composed)
-    print_summary(derive(config, as_yaml(composed)))
+    print_summary(derive(config, redacted_yaml(composed)))
 
 
 def main() -> None:

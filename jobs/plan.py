@@ -8,12 +8,11 @@ from omegaconf import DictConfig, open_dict
 from pydantic import BaseModel, ConfigDict, Field
 
 from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.jobs._command import run
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.proc import age_seconds
 from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.forecast.table import print_forecast
-
-from ._command import run
 
 
 class _Cost(BaseModel):
@@ -36,16 +35,16 @@ def task(composed: DictConfig) -> None:
     launch = _launch_seconds()
     with open_dict(composed):
         # None of a configuration with a name of its own, which was made for `derive`.
-        own = {key: composed.pop(key) for key in PlanConfig.model_fields if key in composed}
-    options = load_section(PlanConfig, DictConfig(own))
+        values = {key: composed.pop(key) for key in PlanConfig.model_fields if key in composed}
+    options = load_section(PlanConfig, DictConfig(values))
     config = load_config(composed)
-    expected = forecast(config, Price(**options.cost.model_dump()), launch)
+    report = forecast(config, Price(**options.cost.model_dump()), launch)
     if options.format == "json":
-        print(json.dumps(expected.to_dict(), indent=1, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
-        print_forecast(expected)
-    if expected.output.problems:
-        raise UsageError(expected.output.problems)
+        print_forecast(report)
+    if report.output.problems:
+        raise UsageError(report.output.problems)
 
 
 @cache  # of a sweep the first: the others have no process of their own

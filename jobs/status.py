@@ -7,10 +7,9 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
 
 from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._command import run
 from hyperdiag.run.inspection.status import status
 from hyperdiag.run.inspection.status_table import print_status
-
-from ._command import run
 
 
 class _Output(BaseModel):
@@ -30,11 +29,11 @@ class StatusConfig(BaseModel):
 def task(composed: DictConfig) -> None:
     """Say how far a run is."""
     options = load_section(StatusConfig, composed)
-    current = status(options.output.path)
+    report = status(options.output.path)
     if options.format == "json":
-        print(json.dumps(current.to_dict(), indent=1, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
-        print_status(current)
+        print_status(report)
 
 
 def main() -> None:

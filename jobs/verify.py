@@ -8,13 +8,12 @@ from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._command import run
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.inspection.audit_table import print_audit
-
-from ._command import run
 
 
 class _Output(BaseModel):

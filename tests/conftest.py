@@ -13,7 +13,7 @@ import jax
 import pytest
 from hydra import compose, initialize_config_dir
 
-from hyperdiag.config.redacted import as_yaml
+from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
 from tests.chaos.cluster import Cluster
@@ -38,7 +38,7 @@ def configure():
     def configured(*overrides):
         with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
             composed = compose("derive", list(overrides))
-        return load_config(composed), as_yaml(composed)
+        return load_config(composed), redacted_yaml(composed)
 
     return configured
 

@@ -1,4 +1,7 @@
-"""Tests mirror what they test: `tests/<room>/test_<file>.py`, or `test_<file>_<more>.py`."""
+"""Tests mirror what they test: `tests/<room>/test_<file>.py`, or `test_<file>_<more>.py`.
+
+A folder of files that serve one thing, such as `hyperdual/_methods`, counts as a file.
+"""
 
 from pathlib import Path
 
@@ -9,6 +12,7 @@ TESTS = sorted(path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rgl
 BEHAVIOURS = {
     "chaos": "whole runs under kills, damage and load",
     "deploy": "what lies in deploy/",
+    "pages": "what the pages for people say",
     "store": "whole runs, and the files of data/, on an object store",
     "data/test_damaged_input.py": "input files that are damaged",
     "data/test_odd_input.py": "input files that are valid and odd",
@@ -18,6 +22,7 @@ BEHAVIOURS = {
     "hyperdual/test_structure.py": "operations that are not computed, counted",
     "hyperdual/test_transcendental.py": "a private file of hyperdual/_rules",
     "jobs/test_interrupt.py": "Ctrl-C, whatever the job",
+    "jobs/test_user_folder.py": "modules of a person's own, named as folders of the project",
     "jobs/test_wrong_input.py": "what a person gets wrong, and what is said",
     "networks/test_no_pickle.py": "weights that would run code",
     "networks/test_odd_networks.py": "networks that are valid and odd",
@@ -31,6 +36,7 @@ BEHAVIOURS = {
     "run/workers/test_autoscaling.py": "a cluster whose nodes come on demand",
     "schedule/test_nightly.py": "a scheduler, its runs and their deaths",
     "test_layout.py": "this file",
+    "test_packaging.py": "what is in a wheel and in an sdist",
     "test_source.py": "the source of every room",
 }
 
@@ -39,7 +45,7 @@ def mirrors_a_file(test):
     """Return whether a test file is named after a source file of the same room."""
     room = ROOT / ("" if test.parts[0] == "jobs" else "pipeline") / test.parent
     name = test.stem.removeprefix("test_")
-    sources = [path.stem.lstrip("_") for path in room.glob("*.py")]
+    sources = [path.stem.lstrip("_") for path in room.glob("*")]
     return any(name == source or name.startswith(f"{source}_") for source in sources)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .subject import Function, apply, dense, like
+from .benchmark_network import Function, apply, dense, like
 
 
 def mlp(widths: Sequence[int], activation: Callable[[jax.Array], jax.Array] = jnp.tanh) -> Function:

@@ -14,7 +14,7 @@ import ray.data
 
 from hyperdiag.networks import build_network
 
-from .rivals import jvp_of_jvp
+from .contestants import jvp_of_jvp
 
 # Of 256 to 2048 the one with the least processor time for each row, all told, on QLKNN: what is
 # between its layers stays in cache, and what Ray Data does for each batch is still small.

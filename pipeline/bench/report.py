@@ -1,4 +1,4 @@
-"""What a race says: one dictionary for JSON, and tables for people."""
+"""What the timing of kernels says: one dictionary for JSON, and tables for people."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .benchmark_network import BenchmarkNetwork
+from .contestants import CONTESTANTS, JACOBIAN_ALONE, OURS
 from .peak import dense_multiply_adds
-from .race import Result
-from .rivals import OURS, RIVALS, YARDSTICK
-from .subject import Subject
+from .timing import Result
 
 Json = dict[str, Any]
 
@@ -19,15 +19,15 @@ _TITLES = {"reverse_over_forward": "reverse over fwd."}
 
 
 def assemble(
-    raced: Sequence[tuple[Subject, Mapping[str, Result]]],
+    timed: Sequence[tuple[BenchmarkNetwork, Mapping[str, Result]]],
     peak: float,
     machine: Mapping[str, Any],
     notes: Sequence[str] = (),
 ) -> Json:
-    """Return the report of a race, ready for JSON.
+    """Return the report on the timing of kernels, ready for JSON.
 
     Args:
-        raced: the networks, each with its contestants' results.
+        timed: the networks, each with its contestants' results.
         peak: of the machine, in multiply-adds per second.
         machine: what is to be said of machine, versions and settings, as plain values.
         notes: sentences on what was left out.
@@ -41,7 +41,7 @@ def assemble(
         `share_of_peak` (multiply-adds that there must be, at our rate, over the peak);
         `geometric_means`: of `speedup` and `time_over_jacfwd`, over the networks that have them.
     """
-    networks = [_network(subject, results, peak) for subject, results in raced]
+    networks = [_compare(network, results, peak) for network, results in timed]
     return {
         "subject": "kernels",
         "machine": dict(machine),
@@ -49,31 +49,31 @@ def assemble(
         "notes": list(notes),
         "networks": networks,
         "geometric_means": {
-            key: _geometric_mean([one[key] for one in networks if one[key] is not None])
+            key: _geometric_mean([network[key] for network in networks if network[key] is not None])
             for key in ("speedup", "time_over_jacfwd")
         },
     }
 
 
-def _network(subject: Subject, results: Mapping[str, Result], peak: float) -> Json:
+def _compare(network: BenchmarkNetwork, results: Mapping[str, Result], peak: float) -> Json:
     rates = {name: result.rows_per_s for name, result in results.items()}
     exact = {
         name: rate
         for name, rate in rates.items()
-        if rate is not None and name != OURS and "hessian_diag" in RIVALS[name].gives
+        if rate is not None and name != OURS and "hessian_diag" in CONTESTANTS[name].gives
     }
     best = max(exact, key=lambda name: exact[name], default=None)
-    mine, yardstick = rates.get(OURS), rates.get(YARDSTICK)
-    least = dense_multiply_adds(subject.widths) if subject.widths else None
+    our_rate, jacobian_rate = rates.get(OURS), rates.get(JACOBIAN_ALONE)
+    least = dense_multiply_adds(network.widths) if network.widths else None
     return {
-        "name": subject.name,
-        "description": subject.description,
-        "n": subject.n,
-        "m": subject.m,
+        "name": network.name,
+        "description": network.description,
+        "n": network.n,
+        "m": network.m,
         "best_other": best,
-        "speedup": mine / exact[best] if mine and best else None,
-        "time_over_jacfwd": yardstick / mine if mine and yardstick else None,
-        "share_of_peak": mine * least / peak if mine and least else None,
+        "speedup": our_rate / exact[best] if our_rate and best else None,
+        "time_over_jacfwd": jacobian_rate / our_rate if our_rate and jacobian_rate else None,
+        "share_of_peak": our_rate * least / peak if our_rate and least else None,
         "contestants": {name: _contestant(result) for name, result in results.items()},
     }
 
@@ -101,13 +101,13 @@ def _geometric_mean(values: Sequence[float]) -> float | None:
 def print_report(report: Json, console: Console) -> None:
     """Print a report's tables, what could not be done, and the geometric means."""
     networks = report["networks"]
-    names = list(dict.fromkeys(name for one in networks for name in one["contestants"]))
+    names = list(dict.fromkeys(name for network in networks for name in network["contestants"]))
     rates = Table("rows/s", "n", "m", *(_title(name) for name in names), box=None, pad_edge=False)
     for column in rates.columns[1:]:
         column.justify = "right"
-    for one in networks:
-        cells = [_rate(one["contestants"][name]) for name in names]
-        rates.add_row(escape(one["name"]), str(one["n"]), str(one["m"]), *cells)
+    for network in networks:
+        cells = [_rate(network["contestants"][name]) for name in names]
+        rates.add_row(escape(network["name"]), str(network["n"]), str(network["m"]), *cells)
     console.print(rates)
     if OURS in names:
         console.print()
@@ -127,21 +127,21 @@ def _ours(networks: Sequence[Json]) -> Table:
     table = Table(*titles, "compiled", "method, tile", box=None, pad_edge=False)
     for column in table.columns[1:-1]:
         column.justify = "right"
-    for one in networks:
-        mine = one["contestants"][OURS]
-        if mine["cannot"] is not None:
-            table.add_row(escape(one["name"]), "cannot")
+    for network in networks:
+        ours = network["contestants"][OURS]
+        if ours["cannot"] is not None:
+            table.add_row(escape(network["name"]), "cannot")
             continue
-        against = "" if one["best_other"] is None else f" {_title(one['best_other'])}"
-        choice = mine["choice"] or {}
+        against = "" if network["best_other"] is None else f" {_title(network['best_other'])}"
+        choice = ours["choice"] or {}
         table.add_row(
-            escape(one["name"]),
-            f"{one['speedup']:.2f}{against}" if one["speedup"] else "-",
-            f"{one['time_over_jacfwd']:.2f}" if one["time_over_jacfwd"] else "-",
-            f"{one['share_of_peak']:.0%}" if one["share_of_peak"] else "",
-            f"{mine['errors']['jacobian']:.0e}",
-            f"{mine['errors']['hessian_diag']:.0e}",
-            f"{mine['compile_seconds']:.1f} s",
+            escape(network["name"]),
+            f"{network['speedup']:.2f}{against}" if network["speedup"] else "-",
+            f"{network['time_over_jacfwd']:.2f}" if network["time_over_jacfwd"] else "-",
+            f"{network['share_of_peak']:.0%}" if network["share_of_peak"] else "",
+            f"{ours['errors']['jacobian']:.0e}",
+            f"{ours['errors']['hessian_diag']:.0e}",
+            f"{ours['compile_seconds']:.1f} s",
             ", ".join(f"{value}" for value in choice.values() if value is not None),
         )
     return table
@@ -149,16 +149,16 @@ def _ours(networks: Sequence[Json]) -> Table:
 
 def _print_remarks(report: Json, console: Console) -> None:
     remarks = list(report["notes"])
-    for one in report["networks"]:
-        for name, result in one["contestants"].items():
+    for network in report["networks"]:
+        for name, result in network["contestants"].items():
             if result["cannot"] is not None:
-                remarks.append(f"{name} cannot do {one['name']}: {result['cannot']}")
+                remarks.append(f"{name} cannot do {network['name']}: {result['cannot']}")
             elif result["slow"]:
                 remarks.append(
-                    f"{name} is slow on {one['name']}: timed on {result['rows']:,} rows, "
+                    f"{name} is slow on {network['name']}: timed on {result['rows']:,} rows, "
                     f"{result['calls']} calls"
                 )
-    if any("folx" in one["contestants"] for one in report["networks"]):
+    if any("folx" in network["contestants"] for network in report["networks"]):
         remarks.append(
             "folx gives less, the Jacobian and the sum of the Hessian diagonal; where it has no "
             "rule, as for convolutions, it takes the whole Hessian"

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .benchmark_network import Function, apply, dense, like
 from .dense import layer_norm, norm_weights
-from .subject import Function, apply, dense, like
 
 
 def transformer(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 from rich.console import Console
 
-from hyperdiag.config.redacted import as_yaml
+from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import Config, ParquetConfig, load_config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.console import plain_console
@@ -22,6 +22,7 @@ from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.output.manifest import Work, make_manifest
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.planner import Planned, make_plan
 from hyperdiag.run.workers.open_pool import open_pool
@@ -55,7 +56,7 @@ def bench_job(composed: DictConfig, repeats: int, with_plain: bool) -> None:
         config = config.model_copy(update={"output": output})
         config = _reading_parquet(config, Path(scratch, "rows"))
         plain = Path(scratch, "plain") if with_plain and not why_not else None
-        report = measure(config, as_yaml(composed), repeats, plain)
+        report = measure(config, redacted_yaml(composed), repeats, plain)
     path = folder / "bench.json"
     path.write_text(json.dumps(report, indent=1), encoding="utf-8")
     console = plain_console()
@@ -106,12 +107,12 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         finally:
             ledger.close()
             pool.close()
-    settings = planned.plan.settings
+    plan = planned.plan
     job = rates[_JOB]
     return {
-        "network": settings["network"]["name"],
-        "method": settings["derivatives"]["method"],
-        "dtype": settings["derivatives"]["dtype"],
+        "network": plan.network.name,
+        "method": plan.kernel.method,
+        "dtype": plan.kernel.dtype,
         "rows": planned.rows,
         "workers": pool.workers,
         "rows_per_s": dict(rates),
@@ -121,7 +122,7 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
             if name != _JOB
         },
         "start_seconds": start_seconds,
-        "versions": settings["versions"],
+        "versions": dict(plan.versions),
     }
 
 
@@ -133,7 +134,7 @@ def _time_job(planned: Planned, ledger: Ledger, pool: Pool, config_yaml: str) ->
             ledger.record(outcome)
         elif outcome is not None:
             raise RunIncomplete("a shard failed; a rate without it would mean nothing")
-    ledger.publish({"benchmark": True})
+    ledger.publish(make_manifest(planned, ledger.inventory, Work(), ledger.path))
     seconds = time.monotonic() - began
     ledger.close()
     return seconds

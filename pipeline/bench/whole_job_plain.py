@@ -29,8 +29,11 @@ def why_no_plain(config: Config) -> str | None:
     if find_spec("pandas") is None or find_spec("fsspec") is None:
         return "Ray Data needs pandas and fsspec (pip install 'hyperdiag[bench]')"
     usual = DerivativesConfig()
-    how, dataset, output = config.derivatives, config.dataset, config.output
-    whole = how.wrt is None and (how.outputs, how.dtype) == (usual.outputs, usual.dtype)
+    derivatives, dataset, output = config.derivatives, config.dataset, config.output
+    whole = derivatives.wrt is None and (derivatives.outputs, derivatives.dtype) == (
+        usual.outputs,
+        usual.dtype,
+    )
     if isinstance(dataset, ParquetConfig):
         plain = ParquetConfig(name="parquet", path=dataset.path, shard_rows=dataset.shard_rows)
         whole &= dataset == plain and Path(dataset.path).is_dir()

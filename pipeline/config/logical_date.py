@@ -13,26 +13,26 @@ _KEY = "run.date"
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?")
 
 
-def parse_date(given: object) -> datetime.datetime:
+def parse_date(value: object) -> datetime.datetime:
     """Return the moment, in UTC, that a logical date names; of a day, its first.
 
     Args:
-        given: `2026-11-23` or `2026-11-23T06:00:00Z`; a time without a zone is in UTC.
+        value: `2026-11-23` or `2026-11-23T06:00:00Z`; a time without a zone is in UTC.
 
     Raises:
         UsageError: if it is anything else.
     """
     try:
-        if not isinstance(given, str) or not _ISO.fullmatch(given):
+        if not isinstance(value, str) or not _ISO.fullmatch(value):
             raise ValueError
-        moment = datetime.datetime.fromisoformat(given)
+        moment = datetime.datetime.fromisoformat(value)
         if moment.tzinfo is None:
             return moment.replace(tzinfo=datetime.UTC)
         return moment.astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         raise UsageError(
             f"{_KEY} must be an ISO date or time, such as 2026-11-23 or 2026-11-23T06:00:00Z; "
-            f"got {given}"
+            f"got {value}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What is kept of a composed configuration: never a credential."""
+"""A composed configuration without its credentials, as it may be kept."""
 
 from typing import Any
 
@@ -7,17 +7,18 @@ from omegaconf import DictConfig, OmegaConf
 from hyperdiag.messages.masking import HIDDEN, masked_values
 
 
-def as_yaml(config: DictConfig) -> str:
-    """Return a composed configuration as YAML, to be kept; what it takes from elsewhere stays a
-    reference.
+def redacted_yaml(config: DictConfig) -> str:
+    """Return a composed configuration as YAML, without its credentials.
+
+    What it takes from elsewhere stays a reference, `${oc.env:KEY}`.
     """
-    return OmegaConf.to_yaml(OmegaConf.create(kept_values(config)))
+    return OmegaConf.to_yaml(OmegaConf.create(redacted_values(config)))
 
 
-def kept_values(config: Any) -> Any:
-    """Return a composed configuration as plain values that may be kept.
+def redacted_values(config: Any) -> Any:
+    """Return a composed configuration as plain values, without its credentials.
 
-    Credentials are masked, and so is whom a run notifies: who knows such a URL may use it.
+    They are masked, and so is whom a run notifies: who knows such a URL may use it.
     """
     values = masked_values(OmegaConf.to_container(config))
     for key in ("command", "url"):

@@ -188,8 +188,8 @@ def load_config(composed: DictConfig) -> Config:
         config = Config.model_validate(values)
     except ValidationError as error:
         # A missing value stands in the container as '???', which may fail its type as well.
-        found = [one for one in error.errors() if one["input"] != "???"]
-        problems.extend(sentences(found, values, lambda name: _section(name, values)))
+        complaints = [each for each in error.errors() if each["input"] != "???"]
+        problems.extend(sentences(complaints, values, lambda name: _section(name, values)))
         problems.check()
         raise
     except ValueError as error:  # an interpolation that leads nowhere
@@ -216,8 +216,8 @@ def load_section(model: type[Options], composed: DictConfig, prefix: str = "") -
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        found = sentences(error.errors(), values, lambda _: list(model.model_fields))
-        raise UsageError([f"{prefix}{sentence}" for sentence in found]) from error
+        complaints = sentences(error.errors(), values, lambda _: list(model.model_fields))
+        raise UsageError([f"{prefix}{sentence}" for sentence in complaints]) from error
 
 
 def _section(name: str, values: Any) -> list[str]:

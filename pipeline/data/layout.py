@@ -34,6 +34,12 @@ def quantity_shape(quantity: str, m: int, k: int) -> tuple[int, ...]:
     }[quantity]
 
 
+def row_bytes(quantities: Sequence[str], m: int, k: int, dtype: str) -> int:
+    """Return the bytes that the quantities of a row take in memory, m outputs and k directions."""
+    numbers = sum(prod(quantity_shape(quantity, m, k)) for quantity in quantities)
+    return numbers * np.dtype(dtype).itemsize
+
+
 def column_names(quantity: str, outputs: Sequence[str], directions: Sequence[str]) -> list[str]:
     """Return the wide layout's columns of a quantity, in the order of its entries."""
     if quantity == "value":
@@ -154,12 +160,6 @@ class Layout:
                 "out with output.columns=[...], or take output.layout=tensor"
             )
         return pa.schema(fields)
-
-    def row_bytes(self) -> int:
-        """Return the bytes that the derivatives of a row take in memory."""
-        m, k = len(self.outputs), len(self.directions)
-        numbers = sum(prod(quantity_shape(quantity, m, k)) for quantity in self.quantities)
-        return numbers * np.dtype(self.dtype).itemsize
 
     def assemble(
         self,

@@ -2,6 +2,7 @@
 
 data/part-0000000.parquet         a shard's rows; its footer is the shard's receipt
 quarantine/part-0000000.parquet   the shard's bad rows, if any; written before its data
+run/lock                          who holds the folder, on a local filesystem
 run/plan.json, files-*.parquet    the frozen plan, when a run takes the folder
 run/config.yaml                   the configuration, for people, beside the plan
 run/progress.json                 the heartbeat, every few seconds while a run is at work
@@ -18,14 +19,15 @@ from contextlib import contextmanager
 
 from hyperdiag.messages.errors import OutputError
 
-from .filesystem import Place
+from .filesystem import Place, write_whole
 
 DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
 SCRATCH, STAGED, JOURNAL = f"{RUN}/scratch", f"{RUN}/staged", f"{RUN}/journal"
 PLAN, MANIFEST, CONFIG = f"{RUN}/plan.json", f"{RUN}/manifest.json", f"{RUN}/config.yaml"
-PROGRESS = f"{RUN}/progress.json"
+PROGRESS, LOCK = f"{RUN}/progress.json", f"{RUN}/lock"
 
 _DATA_FILE = re.compile(r"part-(\d{7,})\.parquet")
+_INPUT_FILES = re.compile(r"files-[0-9a-f]{16}\.parquet")
 
 
 def file_name(shard: int) -> str:
@@ -38,6 +40,30 @@ def shard_of(name: str) -> int:
     found = _DATA_FILE.fullmatch(name)
     shard = int(found[1]) if found else -1
     return shard if found and file_name(shard) == name else -1
+
+
+def input_files(digest: str) -> str:
+    """Return where the input files of the plan with a digest are listed."""
+    return f"{RUN}/files-{digest}.parquet"
+
+
+def lists_input_files(name: str) -> bool:
+    """Return whether a file of this name in the folder `run` is the list of some plan's."""
+    return _INPUT_FILES.fullmatch(name) is not None
+
+
+def write_file(output: Place, name: str, content: bytes) -> None:
+    """Write a file of an output so that it appears whole or not at all.
+
+    Args:
+        output: the output folder.
+        name: of the file in it, such as PLAN.
+        content: of the file.
+
+    Raises:
+        OutputError: naming the path and the cause.
+    """
+    write_whole(output / name, content, output / SCRATCH / name.rpartition("/")[2])
 
 
 @contextmanager

@@ -2,10 +2,26 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from .errors import closest
 from .masking import masked_values
+
+Record = TypeVar("Record")
+
+
+def validated(adapter: TypeAdapter[Record], values: Any) -> Record:
+    """Return plain values as what an adapter is for.
+
+    Raises:
+        ValueError: with a sentence for each value that is missing, unknown or unusable.
+    """
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        raise ValueError("; ".join(sentences(error.errors(), values, lambda _: []))) from error
 
 
 def sentences(
@@ -47,7 +63,7 @@ def _complaint(
     key = ".".join(where[: max(depth, 1)])
     if error["type"] == "missing":
         return ".".join(where), "is required", ""
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return key, f"is no key here{closest(where[-1], keys_beside(where[0]))}", ""
     got = f"; got {json.dumps(masked_values(error['input']), default=str)}"
     if error["type"] == "literal_error":

@@ -1,4 +1,4 @@
-"""What the site allows: modules that a network's code may come from.
+"""The policy of a site: the modules that a network's code may come from.
 
 A YAML file, written by whoever runs the machine, says so:
 
@@ -43,8 +43,8 @@ def check_module(name: str, what: str) -> None:
     Raises:
         UsageError: if it does not, or a site file cannot be read.
     """
-    for path, site in _sites():
-        allowed = site.allowed_modules
+    for path, policy in _site_policies():
+        allowed = policy.allowed_modules
         if not any(_matches(name, pattern) for pattern in allowed):
             raise UsageError(
                 f"{what}: this site does not allow the module {name} ({path}: allowed_modules has "
@@ -52,13 +52,13 @@ def check_module(name: str, what: str) -> None:
             )
 
 
-def check_site() -> None:
-    """Check that what the site says can be read, whoever asks.
+def check_site_policy() -> None:
+    """Check that the policy of the site can be read, whatever network is asked for.
 
     Raises:
         UsageError: if it cannot.
     """
-    list(_sites())
+    list(_site_policies())
 
 
 def check_builder(builder: Any, what: str) -> None:
@@ -71,11 +71,11 @@ def check_builder(builder: Any, what: str) -> None:
         check_module(getattr(builder, "__module__", None) or "builtins", what)
 
 
-def _sites() -> Iterator[tuple[Path, _SitePolicy]]:
-    named = os.environ.get(VARIABLE)
-    for path in (Path(named) if named else None, EVERYWHERE if EVERYWHERE.exists() else None):
-        if path:
-            yield path, _read(path)
+def _site_policies() -> Iterator[tuple[Path, _SitePolicy]]:
+    if by_variable := os.environ.get(VARIABLE):
+        yield Path(by_variable), _read(Path(by_variable))
+    if EVERYWHERE.exists():
+        yield EVERYWHERE, _read(EVERYWHERE)
 
 
 def _read(path: Path) -> _SitePolicy:
@@ -83,8 +83,8 @@ def _read(path: Path) -> _SitePolicy:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         return _SitePolicy.model_validate(values)
     except ValidationError as error:
-        found = sentences(error.errors(), values, lambda _: list(_SitePolicy.model_fields))
-        raise UsageError([f"site file {path}: {sentence}" for sentence in found]) from error
+        complaints = sentences(error.errors(), values, lambda _: list(_SitePolicy.model_fields))
+        raise UsageError([f"site file {path}: {sentence}" for sentence in complaints]) from error
     except (OSError, ValueError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(

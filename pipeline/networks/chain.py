@@ -91,7 +91,7 @@ def parse_layers(layers: str | Sequence[str | Mapping[str, Any]]) -> list[Dense]
     calls = _read_text(layers) if isinstance(layers, str) else _read_mappings(layers)
     problems = Problems()
     dense: list[Dense] = []
-    for number, (arguments, where) in enumerate(calls, start=1):
+    for number, (arguments, text) in enumerate(calls, start=1):
         sizes, activation = arguments[:2], arguments[2] if len(arguments) > 2 else "identity"
         name = canonical(activation) if isinstance(activation, str) else None
         if (
@@ -101,7 +101,7 @@ def parse_layers(layers: str | Sequence[str | Mapping[str, Any]]) -> list[Dense]
         ):
             problems.add(
                 f"network.layers: layer {number} needs two positive sizes, and perhaps an "
-                f"activation: {where}"
+                f"activation: {text}"
             )
         elif name is None:
             problems.add(
@@ -137,28 +137,28 @@ def _read_text(text: str) -> list[tuple[list[Any], str]]:
         calls = tree.args
     else:
         calls = tree.elts if isinstance(tree, ast.Tuple | ast.List) else [tree]
-    found: list[tuple[list[Any], str]] = []
+    layers: list[tuple[list[Any], str]] = []
     for call in calls:
         if not isinstance(call, ast.Call) or getattr(call.func, "id", None) != "Dense":
             raise UsageError(f"{usage}; not a Dense layer: {ast.unparse(call)}")
         if {keyword.arg for keyword in call.keywords} - {"activation"}:
             raise UsageError(
-                f"network.layers: layer {len(found) + 1} has an option that is no activation: "
+                f"network.layers: layer {len(layers) + 1} has an option that is no activation: "
                 f"{ast.unparse(call)}"
             )
         arguments = [
             node.value if isinstance(node, ast.Constant) else ast.unparse(node)
             for node in (*call.args, *(keyword.value for keyword in call.keywords))
         ]
-        found.append((arguments, ast.unparse(call)))
-    return found
+        layers.append((arguments, ast.unparse(call)))
+    return layers
 
 
 def _read_mappings(layers: Sequence[str | Mapping[str, Any]]) -> list[tuple[list[Any], str]]:
-    found = []
+    calls = []
     for number, layer in enumerate(layers, start=1):
         if isinstance(layer, str):
-            found += _read_text(layer)
+            calls += _read_text(layer)
             continue
         keys = {"in", "out", "activation"}
         if not isinstance(layer, Mapping) or not {"in", "out"} <= layer.keys() <= keys:
@@ -167,8 +167,8 @@ def _read_mappings(layers: Sequence[str | Mapping[str, Any]]) -> list[tuple[list
                 f"got {layer}"
             )
         activation = layer.get("activation") or "identity"
-        found.append(([layer["in"], layer["out"], activation], str(dict(layer))))
-    return found
+        calls.append(([layer["in"], layer["out"], activation], str(dict(layer))))
+    return calls
 
 
 def _random_arrays(dense: list[Dense], seed: int) -> dict[str, np.ndarray]:
@@ -184,7 +184,7 @@ def _random_arrays(dense: list[Dense], seed: int) -> dict[str, np.ndarray]:
 def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
     try:
         with np.load(Path(path).expanduser(), allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
+            stored = {name: file[name] for name in file.files}
     except FileNotFoundError as error:
         raise UsageError(f"network.weights: no such file: {path}") from error
     except Exception as error:  # zip, header and pickle errors come in many classes
@@ -201,11 +201,11 @@ def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
             f"b{number}": (layer.outputs,),
         }
         for name, size in expected.items():
-            array = found.get(name)
+            array = stored.get(name)
             if array is None:
                 problems.add(
                     f"network.weights: {path} has no array '{name}' for {layer}; "
-                    f"it has {', '.join(found) or 'none'}"
+                    f"it has {', '.join(stored) or 'none'}"
                 )
             elif array.shape != size:
                 problems.add(_shape_problem(path, name, array.shape, size, layout))
@@ -213,7 +213,8 @@ def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
                 problems.add(f"network.weights: '{name}' in {path} must hold finite floats")
             else:
                 arrays[name] = array.T if name[0] == "W" and layout == "in_out" else array
-    for name in sorted(found.keys() - {f"{key}{i + 1}" for i in range(len(dense)) for key in "Wb"}):
+    names = {f"{key}{number}" for number in range(1, len(dense) + 1) for key in "Wb"}
+    for name in sorted(stored.keys() - names):
         problems.add(f"network.weights: '{name}' in {path} belongs to no layer of network.layers")
     problems.check()
     return arrays

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError, closest
 from hyperdiag.messages.validation import sentences
 
-from .allowed_modules import check_builder, check_module, check_site
+from .allowed_modules import check_builder, check_module, check_site_policy
 from .network import Network
 
 # One line registers a network: its name, and the function that builds it from its options.
@@ -29,8 +29,8 @@ _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
 def _registered() -> dict[str, str]:
-    found = {point.name: point.value for point in metadata.entry_points(group=ENTRY_POINT_GROUP)}
-    return found | _BUILTIN
+    points = metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return {point.name: point.value for point in points} | _BUILTIN
 
 
 def network_names() -> list[str]:
@@ -48,7 +48,7 @@ def _builder(name: str) -> Callable[..., Network]:
     module, _, function = registered[name].partition(":")
     what = f"network '{name}' is registered as {registered[name]}"
     if name in _BUILTIN:
-        check_site()
+        check_site_policy()
     else:
         check_module(module, what)
     try:
@@ -92,7 +92,7 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
     name = options.pop("name")
     known = network_options(name)
     problems = Problems()
-    for option in [one for one in options if one not in known]:
+    for option in [name for name in options if name not in known]:
         problems.add(
             f"network '{name}' has no option 'network.{option}'{closest(option, known)}; "
             f"it has: {', '.join(known) or 'none'}"
@@ -106,8 +106,8 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
     try:
         return checked(**options, dtype=dtype)
     except ValidationError as error:
-        found = sentences(error.errors(), options, lambda _: list(known))
-        raise UsageError([f"network.{sentence}" for sentence in found]) from error
+        complaints = sentences(error.errors(), options, lambda _: list(known))
+        raise UsageError([f"network.{sentence}" for sentence in complaints]) from error
     except HyperdiagError:
         raise
     except Exception as error:  # a builder may be anybody's

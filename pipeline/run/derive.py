@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from contextlib import closing
-from typing import Any
 
 from hyperdiag.config.schema import Config
 from hyperdiag.messages.log import about, name_run
@@ -21,9 +20,10 @@ from .monitoring.monitor import Listener, Monitor
 from .monitoring.progress import ShardLog, progress
 from .monitoring.totals import Totals
 from .outcome import Outcome
+from .output.cautions import warn_of_bad_files
 from .output.ledger import Ledger
-from .output.manifest import bad_files, make_manifest, warn_of_bad_files
-from .output.preconditions import before_the_start
+from .output.manifest import Manifest, make_manifest
+from .output.preconditions import as_usage_error
 from .output.receipt import Failed, Receipt
 from .plan.planner import Planned, make_plan
 from .workers.open_pool import open_pool
@@ -31,7 +31,7 @@ from .workers.open_pool import open_pool
 log = logging.getLogger("hyperdiag")
 
 
-def derive(config: Config, config_yaml: str) -> dict[str, Any]:
+def derive(config: Config, config_yaml: str) -> Manifest:
     """Derive a dataset; return the manifest.
 
     Args:
@@ -52,7 +52,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         warn_of_bad_files(planned)
         ledger = Ledger(config.output.path, planned.plan)
         try:
-            with before_the_start(config):
+            with as_usage_error(config):
                 ledger.open(config.output.mode, config_yaml)
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
@@ -65,10 +65,10 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
 
 def _complete(
     config: Config, planned: Planned, ledger: Ledger, signals: StopSignals, began: float
-) -> dict[str, Any]:
+) -> Manifest:
     """Derive what is missing in the output, and publish it; return the manifest."""
     inventory = ledger.inventory
-    manifest = ledger.up_to_date(bad_files(planned))
+    manifest = ledger.up_to_date(planned.bad_files)
     if manifest is not None:
         check_bad_rows(config, inventory.tally)
         log.info("everything is done already: %s", masked(config.output.path))

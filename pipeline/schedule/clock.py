@@ -103,11 +103,11 @@ class Clock:
         one begins now.
         """
         wanted = {entry.name: entry for entry in entries}
-        there = {job.id: job.name for job in self._scheduler.get_jobs()}
-        for name in there.keys() - wanted.keys():
+        kept = {job.id: job.name for job in self._scheduler.get_jobs()}
+        for name in kept.keys() - wanted.keys():
             self._scheduler.remove_job(name)
         for name, entry in wanted.items():
-            if there.get(name) != entry.due:
+            if kept.get(name) != entry.due:
                 self._scheduler.add_job(
                     tick,
                     entry.trigger,

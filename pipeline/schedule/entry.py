@@ -21,7 +21,7 @@ from hyperdiag.messages.validation import sentences
 from .trigger import cron_trigger, interval_trigger, ticks
 
 _DAY = datetime.timedelta(days=1)
-_GIVEN = {
+_SET_BY_TICK = {
     "run.date": "each tick gives the date",
     "submit.address": "it has a key of its own, address",
     "submit.id": "it is made of the entry's name and the tick",
@@ -106,36 +106,37 @@ class Entry:
         """
         now = datetime.datetime.now(datetime.UTC)
         if text is None:
-            if found := self._last(now, 1, _YEARS):
-                return found[-1]
+            if past := self._last(now, 1, _YEARS):
+                return past[-1]
             raise UsageError(f"entry {self.name} has not been due for years: give the date=...")
         try:
-            given = datetime.datetime.fromisoformat(text)
+            moment = datetime.datetime.fromisoformat(text)
         except ValueError:
             raise UsageError(
                 f"date must be an ISO date or time, 2026-11-23 or 2026-11-23T06:00:00Z; got {text}"
             ) from None
-        start = given if given.tzinfo else given.replace(tzinfo=self.zone)
+        start = moment if moment.tzinfo else moment.replace(tzinfo=self.zone)
         start = start.astimezone(datetime.UTC)
         if re.fullmatch(r"\d{4}-?\d\d-?\d\d", text):
-            after = (given + _DAY).replace(tzinfo=self.zone).astimezone(datetime.UTC)
-            found = list(ticks(self.trigger, start, after))
-            if len(found) > 1:
+            after = (moment + _DAY).replace(tzinfo=self.zone).astimezone(datetime.UTC)
+            matching = list(ticks(self.trigger, start, after))
+            if len(matching) > 1:
                 raise UsageError(
-                    f"entry {self.name} has {len(found)} ticks on {text}: give the time too, "
-                    f"date={utc_text(found[0])}"
+                    f"entry {self.name} has {len(matching)} ticks on {text}: give the time too, "
+                    f"date={utc_text(matching[0])}"
                 )
         else:
-            found = list(ticks(self.trigger, start, start + datetime.timedelta(microseconds=1)))
-        if not found:
+            matching = list(ticks(self.trigger, start, start + datetime.timedelta(microseconds=1)))
+        if not matching:
             near = self._last(start, _SHOWN, _MONTH)
             raise UsageError(
                 f"entry {self.name} has no tick at date={text}; before it there are: "
                 f"{', '.join(map(utc_text, near)) or 'none within a month'}"
             )
-        if found[0] > now:
-            raise UsageError(f"entry {self.name} is due at {utc_text(found[0])}, which is to come")
-        return found[0]
+        (tick,) = matching
+        if tick > now:
+            raise UsageError(f"entry {self.name} is due at {utc_text(tick)}, which is to come")
+        return tick
 
     def _last(
         self, end: datetime.datetime, count: int, back: datetime.timedelta
@@ -149,9 +150,9 @@ class Entry:
         """
         # Ticks are found forwards alone, and there may be one each second.
         step = _FIRST_STEP
-        while len(found := list(ticks(self.trigger, end - step, end))) < count and step < back:
+        while len(past := list(ticks(self.trigger, end - step, end))) < count and step < back:
             step = min(2 * step, back)
-        return found[-count:]
+        return past[-count:]
 
 
 def utc_text(moment: datetime.datetime) -> str:
@@ -181,12 +182,12 @@ def read_entries(
     for name, path in sorted(files.items()):
         try:
             entry = _read(name, path)
-            found = list(check(entry)) if entry.settings.active else []
+            complaints = list(check(entry)) if entry.settings.active else []
         except UsageError as error:
-            found = list(error.problems)
+            complaints = list(error.problems)
         else:
             entries += [entry] if entry.settings.active else []
-        problems += [f"schedule entry {path}: {masked_text(problem)}" for problem in found]
+        problems += [f"schedule entry {path}: {masked_text(problem)}" for problem in complaints]
     if problems:
         raise UsageError(problems)
     if not entries:
@@ -206,8 +207,9 @@ def choose(entries: Iterable[Entry], name: str) -> Entry:
     """
     by_name = {entry.name: entry for entry in entries}
     if name not in by_name:
-        there = listed(by_name)
-        raise UsageError(f"no schedule entry '{name}'{closest(name, by_name)}; there are: {there}")
+        raise UsageError(
+            f"no schedule entry '{name}'{closest(name, by_name)}; there are: {listed(by_name)}"
+        )
     return by_name[name]
 
 
@@ -242,19 +244,19 @@ def _read(name: str, path: Path) -> Entry:
             else:
                 trigger = cron_trigger(settings.cron or "", zone)
         except ValueError as error:
-            said = (
+            key = (
                 f"every '{settings.every}'" if settings.cron is None else f"cron '{settings.cron}'"
             )
-            problems.append(f"{said}: {error}")
+            problems.append(f"{key}: {error}")
     problems += [
         f"overrides: {text} is a flag; only key=value can be scheduled"
         for text in settings.overrides
         if text.startswith("-")
     ]
     problems += [
-        f"overrides: {text} is not for an entry to say: {why}"
+        f"overrides: {text} is not for an entry to say: {reason}"
         for text in settings.overrides
-        for key, why in _GIVEN.items()
+        for key, reason in _SET_BY_TICK.items()
         if text.lstrip("+~").partition("=")[0] == key
     ]
     if settings.address is not None and not re.match(r"https?://[^/]", settings.address):

@@ -180,8 +180,8 @@ class History:
     def next(self, entry: str) -> Run | None:
         """Return the run to do next: one that was interrupted, else the first that waits."""
         order = f"ORDER BY state = '{WAITING}', tick, attempt LIMIT 1"
-        found = self._select(f"entry = ? AND state IN {_UNFINISHED} {order}", entry)
-        return found[0] if found else None
+        runs = self._select(f"entry = ? AND state IN {_UNFINISHED} {order}", entry)
+        return runs[0] if runs else None
 
     def latest(self, entry: str, count: int) -> list[Run]:
         """Return the last runs of an entry, the latest first."""

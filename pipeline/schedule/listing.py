@@ -12,11 +12,10 @@ from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
 
-from .attempt import LOGS
 from .entry import Entry, utc_text
 from .history import ENDED, FILE, History, Run
 from .runner import seconds
-from .service import LOCK
+from .state_folder import LOGS, SCHEDULER_LOCK
 
 
 def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]
     names = [*[entry.name for entry in entries], *(history.entries() if history else [])]
     return {
         "state": str(folder),
-        "serving": holder_of(folder / LOCK) is not None,
+        "serving": holder_of(folder / SCHEDULER_LOCK) is not None,
         "entries": [
             {
                 "name": entry.name,
@@ -49,14 +48,14 @@ def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]
             for entry in entries
         ],
         "runs": [
-            _shown(folder, run)
+            _run_values(folder, run)
             for name in dict.fromkeys(names)
             for run in (history.latest(name, last) if history else [])
         ],
     }
 
 
-def _shown(folder: Path, run: Run) -> dict[str, Any]:
+def _run_values(folder: Path, run: Run) -> dict[str, Any]:
     path = folder / LOGS / run.entry / f"{run.key}.log"
     return {
         "entry": run.entry,
@@ -73,23 +72,24 @@ def _shown(folder: Path, run: Run) -> dict[str, Any]:
     }
 
 
-def print_listing(found: dict[str, Any]) -> None:
-    """Print it for people, on standard output."""
+def print_listing(schedule: dict[str, Any]) -> None:
+    """Print what `listing` returns for people, on standard output."""
     console = plain_console()
+    scheduler = "a scheduler" if schedule["serving"] else "no scheduler"
     console.print(
-        f"{found['state']}: {'a scheduler is' if found['serving'] else 'no scheduler is'} at work",
+        f"{schedule['state']}: {scheduler} is at work",
         soft_wrap=True,
         markup=False,
     )
     table = Table("entry", "due", "missed", "next", box=None, pad_edge=False)
-    for entry in found["entries"]:
+    for entry in schedule["entries"]:
         cells = (entry["name"], entry["due"], entry["missed"], entry["next"] or "never")
         table.add_row(*map(escape, cells))
     console.print(table)
-    if not found["runs"]:
+    if not schedule["runs"]:
         return
     table = Table("entry", "tick", "state", "code", "took", "", box=None, pad_edge=False)
-    for run in found["runs"]:
+    for run in schedule["runs"]:
         state = "done" if run["state"] == ENDED and run["code"] == 0 else run["state"]
         again = f" ({run['attempt']})" if run["attempt"] > 1 else ""
         table.add_row(

@@ -10,19 +10,19 @@ from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
 from hyperdiag.process.signals import Stopped, StopSignals
 
-from .attempt import LOCKS
 from .entry import Entry, utc_text
 from .history import ENDED, History
-from .run_spec import order, start
+from .run_process import start_run
+from .run_spec import make_run_spec
 from .runner import seconds
-from .service import prepare
+from .state_folder import LOCKS, make_state_folder
 
 log = logging.getLogger("hyperdiag")
 
 _LINES = 20  # of the log, where a run failed
 
 
-def run_by_hand(
+def run_now(
     folder: Path, entry: Entry, date: str | None, flags: Sequence[str], keep_logs: int
 ) -> None:
     """Run a tick of an entry, after any run of it that is under way; return when it succeeded.
@@ -42,15 +42,15 @@ def run_by_hand(
         Stopped: if a signal stopped it.
     """
     tick = entry.tick_of(date)
-    prepare(folder)
+    make_state_folder(folder)
     history = History(folder)
     run = history.enter_by_hand(entry.name, tick)
-    given = order(folder, entry, run, flags, keep_logs)
-    log.info("%s %s: %s", entry.name, utc_text(tick), given.shown)
-    log.info("log %s", given.log)
+    spec = make_run_spec(folder, entry, run, flags, keep_logs)
+    log.info("%s %s: %s", entry.name, utc_text(tick), spec.shown)
+    log.info("log %s", spec.log)
     if holder_of(folder / LOCKS / entry.name) is not None:
         log.info("a run of the entry is under way; this one waits for it")
-    process = start(given)
+    process = start_run(spec)
     try:
         with StopSignals():
             process.wait()
@@ -60,11 +60,11 @@ def run_by_hand(
         raise
     run = history.find(run.entry, run.tick, run.attempt)
     if run.state != ENDED or run.code:
-        if Path(given.log).exists():
-            said = Path(given.log).read_text(encoding="utf-8", errors="replace")
-            print(*said.splitlines()[-_LINES:], sep="\n", file=sys.stderr)
+        if Path(spec.log).exists():
+            text = Path(spec.log).read_text(encoding="utf-8", errors="replace")
+            print(*text.splitlines()[-_LINES:], sep="\n", file=sys.stderr)
         raise RunIncomplete(
             f"entry {entry.name} {utc_text(tick)}: {run.state}, exit code "
-            f"{run.code if run.state == ENDED else process.returncode}; see {given.log}"
+            f"{run.code if run.state == ENDED else process.returncode}; see {spec.log}"
         )
     log.info("%s %s: done in %s", entry.name, utc_text(tick), duration(seconds(run) or 0))

@@ -1,25 +1,74 @@
-"""What the process of a run is told, and how it is started."""
+"""What the process of one run is told."""
 
 import json
 import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from hyperdiag.config.override import quoted
 from hyperdiag.messages.masking import masked, masked_text
 
-from .attempt import LOGS, Job, Order
-from .entry import Entry
 from .history import Run
+from .state_folder import LOGS
+
+if TYPE_CHECKING:  # the process of a run reads a specification, and does without APScheduler
+    from .entry import Entry
 
 
-def order(
-    folder: Path, entry: Entry, run: Run, flags: Sequence[str] = (), keep_logs: int = 100
-) -> Order:
-    """Return the order for a run.
+class Job(NamedTuple):
+    """A run on a job server.
+
+    Attributes:
+        address: of the server.
+        submission_id: of the job.
+    """
+
+    address: str
+    submission_id: str
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run of an entry: which it is, what does it, and where its log goes.
+
+    Attributes:
+        folder: of the schedule's state.
+        entry, tick, attempt: which run.
+        command: of `hyperdiag`, and its arguments.
+        shown: the same for people, without credentials.
+        job: what the command submits; None if it does the work itself.
+        log: the file that takes what is said.
+        keep_logs: how many logs of the entry are kept.
+    """
+
+    folder: str
+    entry: str
+    tick: int
+    attempt: int
+    command: list[str]
+    shown: str
+    job: Job | None
+    log: str
+    keep_logs: int
+
+    def to_json(self) -> str:
+        """Return it as text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunSpec":
+        """Return what `to_json` made a text of."""
+        values = json.loads(text)
+        job = values.pop("job")
+        return cls(**values, job=job and Job(*job))
+
+
+def make_run_spec(
+    folder: Path, entry: "Entry", run: Run, flags: Sequence[str] = (), keep_logs: int = 100
+) -> RunSpec:
+    """Return the specification of a run.
 
     Args:
         folder: of the schedule's state.
@@ -34,7 +83,7 @@ def order(
         # The id makes a second submission of the same tick harmless, whoever tries it.
         job = Job(entry.settings.address, f"{run.entry}-{run.key}")
         arguments += [f"submit.address={quoted(job.address)}", f"submit.id={job.submission_id}"]
-    return Order(
+    return RunSpec(
         folder=str(folder),
         entry=run.entry,
         tick=run.tick,
@@ -45,22 +94,3 @@ def order(
         log=str(folder / LOGS / run.entry / f"{run.key}.log"),
         keep_logs=keep_logs,
     )
-
-
-def start(given: Order) -> subprocess.Popen[bytes]:
-    """Start the process of a run, which ends in order on SIGTERM.
-
-    In a session of its own: neither the death of this process nor a key on its terminal ends it.
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "hyperdiag.schedule.attempt"],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdin is not None
-    try:
-        with process.stdin as stream:
-            stream.write(json.dumps(asdict(given)).encode())
-    except BrokenPipeError:
-        pass  # it has been ended already, and says so by its exit code
-    return process

@@ -68,11 +68,11 @@ class Runner(threading.Thread):
                 if run is None:
                     self._news.wait()
                 else:
-                    self._attempt(run)
+                    self._serve(run)
         except Exception as error:
             self._failed(error)
 
-    def _attempt(self, run: Run) -> None:
+    def _serve(self, run: Run) -> None:
         name = f"{run.entry} {utc_text(run.moment)}"
         with self._guard:
             if self._stopping:

@@ -4,7 +4,6 @@ import logging
 import os
 import queue
 import signal
-import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -15,43 +14,18 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.file_lock import FileLock
 from hyperdiag.process.signals import Stopped
 
-from .attempt import LOCKS, LOGS
 from .clock import Clock
 from .entry import Entry, utc_text
 from .history import History, Run
-from .run_spec import order, start
+from .run_process import start_run
+from .run_spec import make_run_spec
 from .runner import Runner
+from .state_folder import SCHEDULER_LOCK, make_state_folder
 
 log = logging.getLogger("hyperdiag")
 
-LOCK = "lock"
 # What a run under way is given to stop in order; then it is left to itself.
 _STOP_SECONDS = 30.0
-
-
-def prepare(folder: Path) -> None:
-    """Make the folder of a schedule's state, which is nobody else's to read.
-
-    Raises:
-        UsageError: if that cannot be, or if another user has it or may write to it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = folder.stat()
-        # What is kept there is believed: APScheduler unpickles its jobs.
-        if found.st_uid != os.geteuid():
-            raise PermissionError(
-                f"it belongs to user {found.st_uid}, and this is user {os.geteuid()}; "
-                "give a folder of your own"
-            )
-        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(f"others may write to it; chmod go-w {folder}")
-        for name in (LOCKS, LOGS):
-            (folder / name).mkdir(exist_ok=True)
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError("it is not writable")
-    except OSError as error:
-        raise UsageError(f"schedule.state {folder} cannot be used: {error}") from error
 
 
 class Service:
@@ -87,8 +61,8 @@ class Service:
             Stopped: if a signal stopped it while a run was under way, which then goes on next time.
         """
         entries = self._read()
-        prepare(self._folder)
-        lock = FileLock(self._folder / LOCK)
+        make_state_folder(self._folder)
+        lock = FileLock(self._folder / SCHEDULER_LOCK)
         if not lock.take():
             raise UsageError(
                 f"another scheduler is at work on schedule.state {self._folder} "
@@ -138,7 +112,7 @@ class Service:
             log.info("%s: %s, next at %s", name, entry.due, coming and utc_text(coming))
 
     def _begin(self, entry: Entry, run: Run) -> subprocess.Popen[bytes]:
-        return start(order(self._folder, entry, run, self._flags, self._keep_logs))
+        return start_run(make_run_spec(self._folder, entry, run, self._flags, self._keep_logs))
 
     def _reload(self) -> None:
         try:

@@ -54,11 +54,11 @@ class WallClock(BaseTrigger):
         if (border := self._border(after)) is not None:
             # What clocks leave out comes late: by the offset of before, it may be still to come.
             walls += [after + self._offset(after - _LARGEST_CHANGE), border]
-        found = self._moments(walls, after)
-        if found and (border := self._border(min(found))) is not None:
+        moments = self._moments(walls, after)
+        if moments and (border := self._border(min(moments))) is not None:
             # The first may be late: of the times that clocks do show, one may come before it.
-            found += self._moments([border], after)
-        return min(found).astimezone(self._timezone) if found else None
+            moments += self._moments([border], after)
+        return min(moments).astimezone(self._timezone) if moments else None
 
     def _moments(self, walls: list[datetime], after: datetime) -> list[datetime]:
         """Return when the first time of day comes from each of some on, but none that is past."""
@@ -144,10 +144,10 @@ def _weekdays(text: str) -> str:
         return "*"
     chosen = []
     for part in text.lower().split(","):
-        found = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)
-        if not found:
+        match = re.fullmatch(r"(\*|\w+)(?:-(\w+))?(?:/(\d+))?", part)
+        if not match:
             raise ValueError(f"cannot read the day of week '{part}'")
-        low, high, step = found.groups()
+        low, high, step = match.groups()
         first = 0 if low == "*" else _weekday(low)
         last = 6 if low == "*" or (step and not high) else _weekday(high or low)
         if last < first:
@@ -172,10 +172,10 @@ def interval_trigger(text: str) -> BaseTrigger:
     Raises:
         ValueError: if it is none.
     """
-    found = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text)
-    if not found:
+    match = re.fullmatch(r"([1-9]\d{0,5})([smhd])", text)
+    if not match:
         raise ValueError("must be a number and a unit, 5s, 10m, 2h or 1d")
-    seconds = int(found[1]) * _UNITS[found[2]]
+    seconds = int(match[1]) * _UNITS[match[2]]
     # From a fixed moment: a restart moves no tick.
     return IntervalTrigger(seconds=seconds, start_date=_EPOCH, timezone=UTC)
 

@@ -1,4 +1,4 @@
-"""Arguments of a run on the cluster: the user's own, and what was settled here."""
+"""Arguments of a run on the cluster: the user's own, and what is resolved before it is sent."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from hyperdiag.messages.masking import masked
 
 from .payload import config_folder
 
-_OWN = "submit"  # the configuration where no other is named
+_DEFAULT_NAME = "submit"  # of the configuration, where no other is named
 
 
 class Command(NamedTuple):
@@ -24,29 +24,30 @@ class Command(NamedTuple):
 
     overrides: Sequence[str]
     config_dirs: Sequence[str] = ()
-    config_name: str = _OWN
+    config_name: str = _DEFAULT_NAME
 
 
-def arguments_there(config: Config, command: Command) -> list[str]:
-    """Return the arguments that mean on the cluster what a command means here.
+def cluster_arguments(config: Config, command: Command) -> list[str]:
+    """Return the arguments that mean on the cluster what a command means on this machine.
 
-    The overrides stand unchanged among them. What would have another meaning there follows: the
-    paths of dataset and output, which are relative to the current folder, and the date.
+    The overrides stand unchanged among them. After them comes what would have another meaning on
+    the cluster: the paths of dataset and output, which are relative to the current folder, and the
+    date.
 
     Args:
         config: that the command makes.
-        command: what was given.
+        command: that the run is composed from.
     """
     paths = {"output.path": config.output.path}
     if not isinstance(config.dataset, DesignConfig):
         paths["dataset.path"] = config.dataset.path
-    settled = {"run.date": config.run.date}
-    # A URI means the same there; one with credentials may take them from there.
-    settled |= {key: absolute(path) for key, path in paths.items() if masked(path) == path}
+    resolved = {"run.date": config.run.date}
+    # A URI means the same on the cluster; one with credentials may take them from there.
+    resolved |= {key: absolute(path) for key, path in paths.items() if masked(path) == path}
     folders = range(len(command.config_dirs))
     return [
         *(f"--config-dir={config_folder(position)}" for position in folders),
-        *([f"--config-name={command.config_name}"] if command.config_name != _OWN else []),
+        *([f"--config-name={command.config_name}"] if command.config_name != _DEFAULT_NAME else []),
         *command.overrides,
-        *(f"{key}={quoted(value)}" for key, value in settled.items()),
+        *(f"{key}={quoted(value)}" for key, value in resolved.items()),
     ]

@@ -18,12 +18,12 @@ def differences(expected: dict[str, str]) -> list[str]:
     Args:
         expected: versions by package, and by "python" that of the interpreter, as 3.12.
     """
-    here = {name: _version(name) for name in (*_NEEDED, *expected)}
-    here["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
+    installed = {name: _version(name) for name in (*_NEEDED, *expected)}
+    installed["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     return [
         f"{name} {version or '(none)'}"
         + (f" instead of {expected[name]}" if name in expected else "")
-        for name, version in here.items()
+        for name, version in installed.items()
         if version is None or version != expected.get(name, version)
     ]
 
@@ -36,12 +36,15 @@ def _version(name: str) -> "str | None":
 
 
 def main() -> None:
-    """Become the run whose letter lies in the current folder; or say why it cannot be, and exit."""
-    letter = json.loads(Path("_hyperdiag.json").read_text(encoding="ascii"))
-    wrong = differences(letter["environment"])
-    if wrong:
+    """Become the run that the job specification in the current folder asks for.
+
+    Or say what this Python lacks for it, and exit with code 2.
+    """
+    job_spec = json.loads(Path("_hyperdiag.json").read_text(encoding="ascii"))
+    mismatches = differences(job_spec["environment"])
+    if mismatches:
         print(
-            f"hyperdiag: the cluster has {', '.join(wrong)} in {sys.executable}: name another "
+            f"hyperdiag: the cluster has {', '.join(mismatches)} in {sys.executable}: name another "
             "interpreter with submit.python, submit from an environment like the cluster's, or "
             "have it installed with submit.environment=install",
             file=sys.stderr,

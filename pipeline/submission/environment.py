@@ -44,13 +44,13 @@ def requirements(package: str | None, further: Sequence[str] = ()) -> list[str]:
 
 def _needed(name: str) -> set[str]:
     """Return all that a package needs, and what that needs, as far as it is installed here."""
-    found: set[str] = set()
+    needed: set[str] = set()
     waiting = [name]
     while waiting:
-        for requirement in _requirements_of(waiting.pop()) - found - {"hyperdiag", "ray"}:
-            found.add(requirement)
+        for requirement in _requirements_of(waiting.pop()) - needed - {"hyperdiag", "ray"}:
+            needed.add(requirement)
             waiting.append(requirement)
-    return found
+    return needed
 
 
 def _requirements_of(name: str) -> set[str]:

@@ -12,7 +12,7 @@ from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.exit_codes import of_process
 
-from .server import LIVE, Server, ServerAway
+from .server import LIVE, Server, ServerUnavailable
 
 log = logging.getLogger("hyperdiag")
 
@@ -22,7 +22,7 @@ _LEAST_SECONDS = 0.5
 _MOST_SECONDS = 10.0
 # The share of time that is spent on asking, where logs are long or the server is slow.
 _SHARE = 0.1
-_AWAY_SECONDS = 600.0  # a head node that is replaced
+_UNAVAILABLE_SECONDS = 600.0  # a head node that is replaced
 _LOG_TRIES = 5  # of an ended job's log: its node may be gone
 _PENDING_SECONDS = 15.0  # before a person is told what a job waits for
 # Lines with which Ray opens each log, and which tell nobody anything.
@@ -45,7 +45,7 @@ class Tail:
         self._printed = 0  # characters
         self._lines = 0  # of the job's own
         self._began = time.monotonic()
-        self._told: str | None = None
+        self._reason: str | None = None
         self._failures = 0  # to read the log of a job that has ended
         self._seen = False
 
@@ -53,7 +53,7 @@ class Tail:
         """Print what is new; at the end of the job, set `code`.
 
         Raises:
-            ServerAway: if the server does not answer.
+            ServerUnavailable: if the server does not answer.
             UsageError: if it knows no such job.
             RunIncomplete: if it knows it no longer.
         """
@@ -70,7 +70,7 @@ class Tail:
         ended = job.status.value not in LIVE
         try:
             self._print(self._server.log(self.submission_id), whole=ended)
-        except ServerAway as error:
+        except ServerUnavailable as error:
             self._failures += ended
             if self._failures < _LOG_TRIES:
                 raise
@@ -78,12 +78,12 @@ class Tail:
         if ended:
             self.code = _exit_code(job)
             # It never began; or Ray looks for its log in another folder than its node's.
-            untold = job.driver_exit_code is None or not self._lines
-            if untold and job.status.value == "FAILED":
+            unexplained = job.driver_exit_code is None or not self._lines
+            if unexplained and job.status.value == "FAILED":
                 for line in (job.message or "").splitlines():
                     self._say(masked(line))
         elif job.status.value == "PENDING":
-            self._tell_why_pending(job)
+            self._log_why_pending(job)
 
     def _print(self, text: str, whole: bool) -> None:
         """Print the lines that are new; a last one without an end waits for it."""
@@ -97,9 +97,9 @@ class Tail:
                     self._say(line)
                     self._lines += 1
 
-    def _tell_why_pending(self, job: JobDetails) -> None:
-        if time.monotonic() - self._began > _PENDING_SECONDS and job.message != self._told:
-            self._told = job.message
+    def _log_why_pending(self, job: JobDetails) -> None:
+        if time.monotonic() - self._began > _PENDING_SECONDS and job.message != self._reason:
+            self._reason = job.message
             log.info("job %s is pending: %s", job.submission_id, job.message)
 
 
@@ -128,29 +128,29 @@ def follow_all(server: Server, submission_ids: Sequence[str], say: Callable[[str
     """
     names = list(dict.fromkeys(submission_ids))
     tails = [Tail(server, name, say if len(names) == 1 else _prefixed(say, name)) for name in names]
-    away_since: float | None = None
+    unavailable_since: float | None = None
     while True:
         began = time.monotonic()
-        away: ServerAway | None = None
+        unavailable: ServerUnavailable | None = None
         for tail in tails:
             if tail.code is not None:
                 continue
             try:
                 tail.go_on()
-            except ServerAway as error:  # perhaps only that job's node
-                away = error
+            except ServerUnavailable as error:  # perhaps only that job's node
+                unavailable = error
             if tail.code is not None and len(names) > 1:
                 log.info("job %s ended with exit code %d", tail.submission_id, tail.code)
-        if away is None:
-            away_since = None
-        elif away_since is None:
-            away_since = began
-            log.info("the job server does not answer (%s); still trying", away)
-        elif began - away_since > _AWAY_SECONDS:
+        if unavailable is None:
+            unavailable_since = None
+        elif unavailable_since is None:
+            unavailable_since = began
+            log.info("the job server does not answer (%s); still trying", unavailable)
+        elif began - unavailable_since > _UNAVAILABLE_SECONDS:
             raise RunIncomplete(
                 f"no word from the job server at {masked(server.address)} for "
-                f"{duration(_AWAY_SECONDS)}. {how_to_go_on(server, names)}"
-            ) from away
+                f"{duration(_UNAVAILABLE_SECONDS)}. {follow_or_stop(server, names)}"
+            ) from unavailable
         codes = [tail.code for tail in tails if tail.code is not None]
         if len(codes) == len(tails):
             return max(codes)
@@ -162,8 +162,8 @@ def _prefixed(say: Callable[[str], None], name: str) -> Callable[[str], None]:
     return lambda line: say(f"{name}  {line}")
 
 
-def how_to_go_on(server: Server, names: Sequence[str]) -> str:
-    """Return how to follow jobs that go on, and how to stop them."""
+def follow_or_stop(server: Server, names: Sequence[str]) -> str:
+    """Return the commands that follow jobs which go on, and those that stop them, for people."""
     if not names:
         return "Nothing was submitted"
     commands = [
@@ -180,7 +180,7 @@ def wait_until_ended(server: Server, submission_id: str) -> JobDetails:
 
     Raises:
         UsageError: if the server knows no such job.
-        ServerAway: if it does not answer.
+        ServerUnavailable: if it does not answer.
     """
     while True:
         job = server.job(submission_id)

@@ -7,11 +7,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 from pydantic_core import PydanticCustomError
 
 
-def _checked_id(given: str) -> str:
+def _checked_id(submission_id: str) -> str:
     # It is part of a URL and of file names on the cluster.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", given):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", submission_id):
         raise PydanticCustomError("id", "at most 100 letters, digits and any of _.-")
-    return given
+    return submission_id
 
 
 class SubmitConfig(BaseModel):

@@ -1,7 +1,8 @@
-"""The package that Ray unpacks on every node: what travels, the entrypoint, a letter to it.
+"""The package that Ray unpacks on every node: the payload, the bootstrap, the job specification.
 
-Overrides go in the letter. Ray runs an entrypoint through a shell, shows it on its dashboard and
-keeps it in its logs: they would be taken apart there, and any credentials in them be read.
+Overrides go in the job specification. Ray runs an entrypoint through a shell, shows it on its
+dashboard and keeps it in its logs: they would be taken apart there, and any credentials in them be
+read.
 """
 
 import contextlib
@@ -17,9 +18,10 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.temporary_folder import TemporaryFolder
 
 JOB_SPEC = "_hyperdiag.json"
-START = "_hyperdiag.py"
-# Of every file in the package: the same content makes the same bytes, which Ray keeps once.
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+BOOTSTRAP = "_hyperdiag.py"
+# The date of every file in the package, the earliest that a zip file can hold: the same content
+# makes the same bytes, which Ray keeps once.
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
 class JobSpec(NamedTuple):
@@ -46,11 +48,11 @@ def entrypoint(python: str) -> str:
         f"hyperdiag: the cluster has no {python}: name its interpreter with submit.python, by an "
         "absolute path where that is not on the PATH of its nodes"
     )
-    name, said = shlex.quote(python), shlex.quote(missing)
+    name, message = shlex.quote(python), shlex.quote(missing)
     # `exec`, so that the signal of a stop reaches Python.
     return (
-        f"command -v {name} >/dev/null || {{ printf '%s\\n' {said} >&2; exit 2; }}; "
-        f"exec {name} {START}"
+        f"command -v {name} >/dev/null || {{ printf '%s\\n' {message} >&2; exit 2; }}; "
+        f"exec {name} {BOOTSTRAP}"
     )
 
 
@@ -64,14 +66,14 @@ def content_digest(files: Mapping[str, Path]) -> str:
 
 
 @contextlib.contextmanager
-def packed(files: Mapping[str, Path], letter: JobSpec) -> Iterator[Path]:
+def packed(files: Mapping[str, Path], job_spec: JobSpec) -> Iterator[Path]:
     """Make a package, a zip file in a temporary folder; it is removed at the end of the block.
 
     Where this process is killed, the next that makes a package, or a Ray of its own, removes it.
 
     Args:
         files: by their paths in the package.
-        letter: to the entrypoint.
+        job_spec: for the entrypoint.
 
     Raises:
         UsageError: if a file cannot be read.
@@ -81,8 +83,8 @@ def packed(files: Mapping[str, Path], letter: JobSpec) -> Iterator[Path]:
         path = Path(folder.path) / "package.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
             # ASCII alone, where any text survives, half a surrogate pair too.
-            _put(package, JOB_SPEC, json.dumps(letter._asdict()).encode("ascii"))
-            _put(package, START, Path(__file__).with_name("start.py").read_bytes())
+            _put(package, JOB_SPEC, json.dumps(job_spec._asdict()).encode("ascii"))
+            _put(package, BOOTSTRAP, Path(__file__).with_name("bootstrap.py").read_bytes())
             for name, file in sorted(files.items()):
                 try:
                     _put(package, name, file.read_bytes())
@@ -94,14 +96,14 @@ def packed(files: Mapping[str, Path], letter: JobSpec) -> Iterator[Path]:
 
 
 def _put(package: zipfile.ZipFile, name: str, content: bytes) -> None:
-    entry = zipfile.ZipInfo(name, _LONG_AGO)
+    entry = zipfile.ZipInfo(name, _EARLIEST)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.external_attr = 0o644 << 16
     package.writestr(entry, content)
 
 
 def read_job_spec(folder: Path) -> JobSpec:
-    """Return the letter in an unpacked package.
+    """Return the job specification in an unpacked package.
 
     Raises:
         UsageError: if there is none.

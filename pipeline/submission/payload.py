@@ -1,4 +1,4 @@
-"""What travels with a run: modules and files from below the current folder, and configuration."""
+"""The files that travel with a run: modules and data from the current folder, configuration."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -7,11 +7,11 @@ from typing import Any
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import is_uri
 from hyperdiag.messages.errors import Problems, UsageError
-from hyperdiag.run.cluster.user_modules import OURS, user_modules
+from hyperdiag.run.cluster.user_modules import hyperdiag_here, user_modules
 
 from .environment import is_wheel
 from .options import SubmitConfig
-from .package import JOB_SPEC, START
+from .package import BOOTSTRAP, JOB_SPEC
 
 # Ray's job server refuses a request of more than 100 MiB (413), long before the 512 MiB that Ray's
 # own store takes.
@@ -21,7 +21,7 @@ MOST_BYTES = 99 << 20
 _CONFIG = "_config"
 
 
-def luggage(
+def payload_files(
     config: Config, options: SubmitConfig, config_dirs: Sequence[str] = ()
 ) -> dict[str, Path]:
     """Return the files that a run needs on the cluster, by their paths there.
@@ -39,26 +39,26 @@ def luggage(
         UsageError: naming every file that is not there or cannot travel, or that it is too much.
     """
     problems = Problems()
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for module in user_modules(config):
-        found |= _below(Path(module))
-    for key, value in _texts("network", config.network.model_dump()):
+        files |= _below(Path(module))
+    for key, value in _strings("network", config.network.model_dump()):
         if value and not is_uri(value) and not Path(value).is_absolute() and _is_file(value):
-            problems.attempt(_add, found, key, value)
+            problems.attempt(_add, files, key, value)
     for value in options.files:
-        problems.attempt(_add, found, "submit.files", value)
-    _check_names(found, problems)
+        problems.attempt(_add, files, "submit.files", value)
+    _check_names(files, problems)
     for position, folder in enumerate(config_dirs):
         place = PurePosixPath(config_folder(position))
-        found |= {str(place / path.relative_to(folder)): path for path in _files_in(Path(folder))}
+        files |= {str(place / path.relative_to(folder)): path for path in _files_in(Path(folder))}
     if options.environment == "install" and options.package and is_wheel(options.package):
         wheel = Path(options.package).expanduser()
-        found[wheel.name] = wheel
+        files[wheel.name] = wheel
         if not wheel.is_file():
             problems.add(f"submit.package: there is no file {options.package}")
     problems.check()
-    _check_size(found)
-    return found
+    _check_size(files)
+    return files
 
 
 def config_folder(position: int) -> str:
@@ -66,16 +66,16 @@ def config_folder(position: int) -> str:
     return f"{_CONFIG}/{position}"
 
 
-def _texts(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Yield every text in a tree of options, and its key."""
+def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield every string in a tree of options, and its key."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, dict):
-        for name, inside in value.items():
-            yield from _texts(f"{key}.{name}", inside)
+        for name, item in value.items():
+            yield from _strings(f"{key}.{name}", item)
     elif isinstance(value, list | tuple):
-        for inside in value:
-            yield from _texts(key, inside)
+        for item in value:
+            yield from _strings(key, item)
 
 
 def _is_file(value: str) -> bool:
@@ -85,7 +85,7 @@ def _is_file(value: str) -> bool:
         return False
 
 
-def _add(found: dict[str, Path], key: str, value: str) -> None:
+def _add(files: dict[str, Path], key: str, value: str) -> None:
     path = Path(value)
     if path.is_absolute() or ".." in path.parts or value.startswith("~"):
         raise UsageError(
@@ -95,7 +95,7 @@ def _add(found: dict[str, Path], key: str, value: str) -> None:
         )
     if not path.exists():
         raise UsageError(f"{key}: there is no {value} in {Path.cwd()}")
-    found |= _below(Path.cwd() / path)
+    files |= _below(Path.cwd() / path)
 
 
 def _below(path: Path) -> dict[str, Path]:
@@ -106,40 +106,41 @@ def _below(path: Path) -> dict[str, Path]:
 
 def _files_in(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield the files in a folder and those below it; `above` are the folders that led to it."""
-    place = folder.resolve()
-    if place in above:  # by a link, on and on
+    target = folder.resolve()
+    if target in above:  # by a link, on and on
         return
     try:
-        inside = sorted(folder.iterdir())
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise UsageError(f"cannot read {folder}: {error.strerror}") from error
-    for path in inside:
+    for path in entries:
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
-            yield from _files_in(path, (*above, place))
+            yield from _files_in(path, (*above, target))
         elif path.is_file():  # no sockets, no links that lead nowhere
             yield path
 
 
-def _check_names(found: Mapping[str, Path], problems: Problems) -> None:
+def _check_names(files: Mapping[str, Path], problems: Problems) -> None:
     """Check that nothing stands in the way of what is ours on the cluster."""
-    for name in found:
+    ours = hyperdiag_here()
+    for name, path in files.items():
         first = PurePosixPath(name).parts[0]
-        if first.removesuffix(".py") == OURS:
+        if path == ours:
             problems.add(
                 f"submit.files, network.*: {first} would stand before hyperdiag's own package of "
                 "that name on the cluster; give it another name, or leave it out"
             )
-        elif first in (JOB_SPEC, START, _CONFIG):
+        elif first in (JOB_SPEC, BOOTSTRAP, _CONFIG):
             problems.add(
                 f"submit.files, network.*: {first} is the name of something else that travels with "
                 "a run; give it another name, or leave it out"
             )
 
 
-def _check_size(found: dict[str, Path]) -> None:
-    sizes = {name: path.stat().st_size for name, path in found.items()}
+def _check_size(files: dict[str, Path]) -> None:
+    sizes = {name: path.stat().st_size for name, path in files.items()}
     total = sum(sizes.values())
     if total > MOST_BYTES:
         largest = max(sizes, key=lambda name: sizes[name])

@@ -17,18 +17,18 @@ from hyperdiag.messages.masking import masked
 
 LIVE = ("PENDING", "RUNNING")
 
-_HERE = "http://127.0.0.1:8265"
+_LOCAL = "http://127.0.0.1:8265"
 _ADDRESS = "RAY_API_SERVER_ADDRESS"
 # Ray's client waits for ever. An upload of a package may take its time.
 _ANSWER_SECONDS = 30.0
 _UPLOAD_SECONDS = 600.0
 
 
-class ServerAway(HyperdiagError):
+class ServerUnavailable(HyperdiagError):
     """The job server does not answer, or not in its right mind: it may do so later."""
 
 
-class JobTaken(HyperdiagError):
+class JobExists(HyperdiagError):
     """A job with that id exists."""
 
 
@@ -54,7 +54,7 @@ class Server:
     """
 
     def __init__(self, address: str | None):
-        self.address = (address or os.environ.get(_ADDRESS) or _HERE).rstrip("/")
+        self.address = (address or os.environ.get(_ADDRESS) or _LOCAL).rstrip("/")
         if not re.match(r"https?://[^/]", self.address):
             raise UsageError(
                 f"submit.address must be that of the cluster's job server, http://host:8265, where "
@@ -64,7 +64,7 @@ class Server:
         try:
             with _without(_ADDRESS, "RAY_ADDRESS"), self._asking():
                 self._client = _Client(self.address)
-        except ServerAway as error:
+        except ServerUnavailable as error:
             raise UsageError(
                 f"submit.address: no job server at {masked(self.address)} ({error}); start one "
                 "with `ray start --head`, where ray[default] is installed, and give the address of "
@@ -75,8 +75,8 @@ class Server:
         """Submit a job, as `JobSubmissionClient.submit_job` takes it.
 
         Raises:
-            JobTaken: if there is one with its submission_id.
-            ServerAway: if the server does not answer.
+            JobExists: if there is one with its submission_id.
+            ServerUnavailable: if the server does not answer.
             UsageError: if it refuses.
         """
         with self._asking():
@@ -84,7 +84,7 @@ class Server:
                 self._client.submit_job(**job)
             except RuntimeError as error:
                 if "already exists" in str(error):
-                    raise JobTaken(job["submission_id"]) from error
+                    raise JobExists(job["submission_id"]) from error
                 if _status(error) >= 500:
                     raise
                 raise UsageError(f"the job server refuses: {_first_line(error)}") from error
@@ -95,7 +95,7 @@ class Server:
         """Return what is known of a job; None if there is none.
 
         Raises:
-            ServerAway: if the server does not answer.
+            ServerUnavailable: if the server does not answer.
         """
         with self._asking():
             try:
@@ -109,17 +109,17 @@ class Server:
         """Return all jobs that were submitted, the oldest first.
 
         Raises:
-            ServerAway: if the server does not answer.
+            ServerUnavailable: if the server does not answer.
         """
         with self._asking():
-            found = [job for job in self._client.list_jobs() if job.submission_id]
-        return sorted(found, key=lambda job: job.start_time or 0)
+            jobs = [job for job in self._client.list_jobs() if job.submission_id]
+        return sorted(jobs, key=lambda job: job.start_time or 0)
 
     def log(self, submission_id: str) -> str:
         """Return all that a job has printed so far.
 
         Raises:
-            ServerAway: if the server does not answer, or the job's node.
+            ServerUnavailable: if the server does not answer, or the job's node.
         """
         with self._asking():
             return self._client.get_job_logs(submission_id)
@@ -128,7 +128,7 @@ class Server:
         """Ask a job to stop: SIGTERM, and SIGKILL three seconds later.
 
         Raises:
-            ServerAway: if the server does not answer.
+            ServerUnavailable: if the server does not answer.
         """
         with self._asking():
             self._client.stop_job(submission_id)
@@ -152,7 +152,7 @@ class Server:
                 "RAY_AUTH_TOKEN_PATH) to what the cluster was started with"
             ) from error
         except (OSError, RuntimeError) as error:  # those of requests are OSErrors
-            raise ServerAway(_first_line(error)) from error
+            raise ServerUnavailable(_first_line(error)) from error
 
 
 def state(address: str | None, submission_id: str) -> str | None:
@@ -164,7 +164,7 @@ def state(address: str | None, submission_id: str) -> str | None:
 
     Raises:
         UsageError: if there is no such server.
-        ServerAway: if it does not answer.
+        ServerUnavailable: if it does not answer.
     """
     job = Server(address).job(submission_id)
     return job.status.value if job else None
@@ -172,8 +172,8 @@ def state(address: str | None, submission_id: str) -> str | None:
 
 def _status(error: RuntimeError) -> int:
     """Return the HTTP status that Ray's client tells of in words; 500 where it does not."""
-    found = re.search(r"status code (\d+)", str(error))
-    return int(found.group(1)) if found else 500
+    match = re.search(r"status code (\d+)", str(error))
+    return int(match.group(1)) if match else 500
 
 
 def _first_line(error: BaseException) -> str:

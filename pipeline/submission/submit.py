@@ -14,12 +14,12 @@ from hyperdiag.messages.masking import masked
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.plan.planner import check
 
-from .arguments import Command, arguments_there
+from .arguments import Command, cluster_arguments
 from .environment import environment, requirements
 from .options import SubmitConfig
 from .package import JobSpec, content_digest, entrypoint, packed
-from .payload import luggage
-from .server import LIVE, JobTaken, Server, ServerAway
+from .payload import payload_files
+from .server import LIVE, JobExists, Server, ServerUnavailable
 
 log = logging.getLogger("hyperdiag")
 
@@ -33,22 +33,18 @@ class Submission(NamedTuple):
         first_id: its submission id, or the first of them.
         once: whether it is not run again when that job has ended.
         files: that travel, by their paths there.
-        letter: to the entrypoint.
+        job_spec: for the entrypoint.
         job: what Ray's client takes besides, by argument.
     """
 
     first_id: str
     once: bool
     files: Mapping[str, Path]
-    letter: JobSpec
+    job_spec: JobSpec
     job: Mapping[str, Any]
 
 
-def prepare(
-    config: Config,
-    command: Command,
-    options: SubmitConfig,
-) -> Submission:
+def make_submission(config: Config, command: Command, options: SubmitConfig) -> Submission:
     """Check a run, and find what travels with it; nothing is sent.
 
     Args:
@@ -65,13 +61,13 @@ def prepare(
         )
     prepare_jax(config)
     check(config, with_files=_sees_dataset(config))
-    files = luggage(config, options, command.config_dirs)
+    files = payload_files(config, options, command.config_dirs)
     return Submission(
         first_id=options.id or f"hyperdiag-{_digest(config, files)}",
         once=options.id is not None,
         files=files,
-        letter=JobSpec(
-            arguments_there(config, command),
+        job_spec=JobSpec(
+            cluster_arguments(config, command),
             environment() if options.environment == "expect" else {},
         ),
         job=_job(config, options),
@@ -87,35 +83,40 @@ def send(server: Server, submission: Submission) -> str:
 
     Raises:
         UsageError: if the server refuses, or a file cannot be read any more.
-        ServerAway: if the server does not answer any more.
+        ServerUnavailable: if the server does not answer any more.
     """
     first = submission.first_id
-    with packed(submission.files, submission.letter) as package:
+    with packed(submission.files, submission.job_spec) as package:
         runtime_env = {**submission.job["runtime_env"], "working_dir": str(package)}
-        job = {**submission.job, "runtime_env": runtime_env}
+        arguments = {**submission.job, "runtime_env": runtime_env}
         for _ in range(_TRIES):
-            jobs = {one.submission_id: one for one in server.jobs()}
-            states = {name: one.status.value for name, one in jobs.items()}
+            jobs = {job.submission_id: job for job in server.jobs()}
+            states = {name: job.status.value for name, job in jobs.items()}
             name = first if submission.once else _next_id(first, states)
             if name in states:
-                _refuse_other(name, jobs[name].metadata or {}, submission.job["metadata"])
+                _check_same_output(name, jobs[name].metadata or {}, submission)
                 log.info("job %s was submitted before, and is %s", name, states[name])
                 return name
             try:
-                server.submit(submission_id=name, **job)
-            except JobTaken:
+                server.submit(submission_id=name, **arguments)
+            except JobExists:
                 continue  # by another who submits the same at this moment
             log.info("job %s submitted to %s", name, masked(server.address))
             return name
-    raise ServerAway(f"the job server refuses a job {name}, and does not list one either")
+    raise ServerUnavailable(f"the job server refuses a job {name}, and does not list one either")
 
 
-def _refuse_other(name: str, there: Mapping[str, str], ours: Mapping[str, str]) -> None:
-    """Refuse to take another run's job for ours: an id may have been given twice."""
-    if there.get("output") != ours["output"]:
+def _check_same_output(name: str, metadata: Mapping[str, str], submission: Submission) -> None:
+    """Check that a job of the same id is that of the same run: an id may have been given twice.
+
+    Raises:
+        UsageError: if it has another output.
+    """
+    output = submission.job["metadata"]["output"]
+    if metadata.get("output") != output:
         raise UsageError(
             f"submit.id: {name} is the job of another run, with output "
-            f"{there.get('output', '(not of hyperdiag)')} and not {ours['output']}; give another id"
+            f"{metadata.get('output', '(not of hyperdiag)')} and not {output}; give another id"
         )
 
 
@@ -127,15 +128,15 @@ def _job(config: Config, options: SubmitConfig) -> dict[str, Any]:
     """
     runtime_env: dict[str, Any] = {}
     if options.environment == "install":
-        needed = requirements(options.package, options.requirements)
-        secret = [masked(one) for one in needed if masked(one) != one]
+        packages = requirements(options.package, options.requirements)
+        secret = [masked(package) for package in packages if masked(package) != package]
         if secret:
             raise UsageError(
                 f"submit.requirements: everybody on the cluster could read the credentials in "
                 f"{listed(secret)}; give them to pip there, in its own configuration"
             )
         # No check of packages that are none of ours.
-        runtime_env["pip"] = {"packages": needed, "pip_check": False}
+        runtime_env["pip"] = {"packages": packages, "pip_check": False}
     return {
         "entrypoint": entrypoint(options.python),
         "runtime_env": runtime_env,
@@ -173,8 +174,8 @@ def _digest(config: Config, files: dict[str, Path]) -> str:
     for section in (settings["dataset"], settings["output"]):
         if "path" in section:  # the same from another folder
             section["path"] = absolute(section["path"])
-    decides = [settings, environment()["hyperdiag"], content_digest(files)]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:16]
+    contents = [settings, environment()["hyperdiag"], content_digest(files)]
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _sees_dataset(config: Config) -> bool:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from hyperdiag.bench import dense_multiply_adds, matmul_peak
+from hyperdiag.bench.peak import dense_multiply_adds, matmul_peak
 
 
 @pytest.mark.parametrize(

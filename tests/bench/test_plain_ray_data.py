@@ -33,14 +33,14 @@ def test_plain_ray_data_writes_the_numbers_of_ours_beside_the_inputs(
         table = pa.table(list(part.T), network.inputs)
         pq.write_table(table, tmp_path / f"rows/{number}.parquet")
     derive_folder(str(tmp_path / "rows"), str(tmp_path / "derived"), 2, Derive, SETTINGS)
-    found = pq.read_table(tmp_path / "derived").to_pydict()
-    written = np.stack([found[name] for name in network.inputs], axis=1)
+    derived = pq.read_table(tmp_path / "derived").to_pydict()
+    written = np.stack([derived[name] for name in network.inputs], axis=1)
     # Files come in any order.
     ours, theirs = np.lexsort(points.T), np.lexsort(written.T)
     np.testing.assert_array_equal(written[theirs], points[ours])
     bundle = derivatives(network.function, network.n_inputs, "hyperdual")
     for name, expected in zip(QUANTITIES, bundle(points), strict=True):
         expected = np.asarray(expected)[ours].reshape(len(points), -1)
-        array = np.array(found[name])[theirs]
+        array = np.array(derived[name])[theirs]
         scale = np.abs(expected).max(axis=0)
         assert (np.abs(array - expected) <= 1e-3 * scale).all(), name

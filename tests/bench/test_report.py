@@ -5,10 +5,12 @@ import math
 import pytest
 from rich.console import Console
 
-from hyperdiag.bench import Result, Subject, assemble, print_report
+from hyperdiag.bench.benchmark_network import BenchmarkNetwork
+from hyperdiag.bench.report import assemble, print_report
+from hyperdiag.bench.timing import Result
 
-DENSE = Subject("dense", "2-3-1", lambda dtype: None, n=2, m=1, rows=9, widths=(2, 3, 1))
-OTHER = Subject("other", "of its own kind", lambda dtype: None, n=4, m=2, rows=9)
+DENSE = BenchmarkNetwork("dense", "2-3-1", lambda dtype: None, n=2, m=1, rows=9, widths=(2, 3, 1))
+OTHER = BenchmarkNetwork("other", "of its own kind", lambda dtype: None, n=4, m=2, rows=9)
 ERRORS = {"value": 0.0, "jacobian": 1e-7, "hessian_diag": 2e-6}
 
 

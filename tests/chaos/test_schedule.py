@@ -37,14 +37,14 @@ def test_nothing_is_derived_twice_however_often_its_processes_are_killed(missed,
                 elif how == "all":
                     kill_all(scheduler, *below)
                 elif how == "attempt":
-                    kill_all(*[p for p in below if "hyperdiag.schedule.attempt" in p.cmdline()])
+                    kill_all(*[p for p in below if "hyperdiag.schedule.run_process" in p.cmdline()])
                     time.sleep(1)
                     scheduler.kill()
                 else:
                     scheduler.send_signal(chance.choice([signal.SIGTERM, signal.SIGINT]))
                 scheduler.wait(60)
                 if how == "alone":  # what goes on without it is its own affair
-                    gone = lambda: not nightly.processes("hyperdiag.schedule.attempt")
+                    gone = lambda: not nightly.processes("hyperdiag.schedule.run_process")
                     wait(gone, why=nightly.log)
             if (nightly.out / "_SUCCESS").exists():
                 found = nightly.stamps()

@@ -1,12 +1,15 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import yaml
 
 from hyperdiag.jobs.__main__ import job_names
 from hyperdiag.jobs.derive import main
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_command_without_a_job_lists_them(hyperdiag):
@@ -48,16 +51,25 @@ def test_cfg_job_prints_the_composed_configuration(hyperdiag):
     }
 
 
-def test_module_of_a_job_runs_by_itself(tmp_path):
+@pytest.mark.parametrize(
+    ("module", "folder"),
+    [
+        (["jobs.derive"], ROOT),
+        (["jobs", "derive"], ROOT),
+        (["hyperdiag.jobs.derive"], None),
+        (["hyperdiag", "derive"], None),
+    ],
+)
+def test_module_of_a_job_runs_by_itself(module, folder, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "jobs.derive", "dataset.rows=0"],
-        cwd=tmp_path,
+        [sys.executable, "-m", *module, "dataset.rows=0"],
+        cwd=folder or tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 2
-    assert "dataset.rows must be greater than 0" in done.stderr
+    assert done.stderr == "hyperdiag: dataset.rows must be greater than 0; got 0\n"
 
 
 def test_start_of_a_run_loads_nothing_heavy_that_it_may_do_without():

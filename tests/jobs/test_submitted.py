@@ -24,17 +24,17 @@ hyperdiag.jobs._submitted.main()
 """
 
 
-def _unpack(folder, letter):
-    with packed({}, letter) as package, zipfile.ZipFile(package) as opened:
+def _unpack(folder, job_spec):
+    with packed({}, job_spec) as package, zipfile.ZipFile(package) as opened:
         opened.extractall(folder)
 
 
 @pytest.fixture
 def started(tmp_path):
-    """Unpack a letter and start the entrypoint beside it, as Ray does."""
+    """Unpack a job specification and start the entrypoint beside it, as Ray does."""
 
-    def run(letter, python=sys.executable, **environment):
-        _unpack(tmp_path, letter)
+    def run(job_spec, python=sys.executable, **environment):
+        _unpack(tmp_path, job_spec)
         return subprocess.run(
             entrypoint(str(python)),
             shell=True,
@@ -121,7 +121,7 @@ def test_cluster_without_the_interpreter_is_refused(started):
     assert done.stderr.startswith("hyperdiag: the cluster has no no 'such' \\python: name its ")
 
 
-def test_run_without_a_letter_is_refused(tmp_path):
+def test_run_without_a_job_specification_is_refused(tmp_path):
     done = subprocess.run(
         [sys.executable, "-P", "-m", "hyperdiag.jobs._submitted"],
         cwd=tmp_path,

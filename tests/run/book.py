@@ -11,7 +11,7 @@ from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.output.ledger import Ledger
-from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import load_plan
 from hyperdiag.run.workers.worker import Worker
 
 SHARD_ROWS = 2
@@ -20,7 +20,8 @@ SHARD_ROWS = 2
 KILLED = """
 import os, signal, sys
 from hyperdiag.jobs.derive import main
-from hyperdiag.run import ledger, worker
+from hyperdiag.run.output import ledger
+from hyperdiag.run.workers import worker
 
 def deadly(owner, name, survived):
     original = getattr(owner, name)
@@ -98,13 +99,13 @@ class Book:
 
     def shards(self):
         """Return {(file, first row): shard id} of the plan in the output."""
-        plan = Plan.load(resolve(str(self.out)))
+        plan = load_plan(resolve(str(self.out)))
         return {(s.file.path.rpartition("/")[2][:-8], s.first_row): s.id for s in plan.shards()}
 
     def check(self):
         """Check that the output is whole, and holds each row of the files as they are once."""
         output = resolve(str(self.out))
-        plan = Plan.load(output)
+        plan = load_plan(output)
         found = audit(str(self.out), None, shards=10**6, rows=0)
         assert (found.findings, found.notes) == ([], [])
         assert found.compared == found.files

@@ -72,14 +72,8 @@ class Nightly:
 
     def command(self, *arguments):
         return [
-            *(
-                sys.executable,
-                "-m",
-                "hyperdiag",
-                "schedule",
-                f"--config-dir={self.folder / 'conf'}",
-            ),
-            *(f"schedule.state={self.state}", *arguments),
+            *(sys.executable, "-m", "hyperdiag", "schedule"),
+            *(f"--config-dir={self.folder / 'conf'}", f"schedule.state={self.state}", *arguments),
         ]
 
     @contextmanager
@@ -90,7 +84,7 @@ class Nightly:
         try:
             yield process
         finally:
-            left = self.processes("hyperdiag.schedule.attempt") + self.processes(str(self.out))
+            left = self.processes("hyperdiag.schedule.run_process") + self.processes(str(self.out))
             for each in [process, *left]:
                 if each.is_running():
                     each.kill()

@@ -71,7 +71,7 @@ def test_run_whose_processes_all_die_is_gone_on_with_under_its_own_name(tmp_path
     )
     nightly = Nightly(tmp_path, "every: 1s", "missed: skip", network=slow)
     nightly.grow(rows=400)  # 200 shards, each of a fifth of a second
-    attempts = lambda: nightly.processes("hyperdiag.schedule.attempt")
+    attempts = lambda: nightly.processes("hyperdiag.schedule.run_process")
     shards = lambda: len(list(nightly.out.rglob("part-*.parquet")))
     with nightly.scheduler() as scheduler:
         wait(lambda: shards() >= 2, why=nightly.log)

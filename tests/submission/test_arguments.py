@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from omegaconf import OmegaConf
 
 from hyperdiag.config.override import quoted
-from hyperdiag.submission.arguments import Command, arguments_there
+from hyperdiag.submission.arguments import Command, cluster_arguments
 
 from .texts import awkward
 
@@ -26,20 +26,20 @@ def test_quoted_text_is_read_back_by_hydra_as_it_is(text):
 
 
 @pytest.fixture
-def there(configure):
+def resolved(configure):
     def arguments(*overrides, **command):
         config, _ = configure(*overrides)
-        return arguments_there(config, Command(overrides, **command))
+        return cluster_arguments(config, Command(overrides, **command))
 
     return arguments
 
 
-def test_overrides_stand_unchanged_before_what_was_settled_here(there, configure):
+def test_overrides_stand_unchanged_before_what_is_resolved(resolved, configure):
     here = Path.cwd()
     overrides = ["dataset=parquet", "dataset.path=rows/a=1", "run.date=2026-11-23"]
     overrides[1] = "dataset.path='rows/a=1'"
     overrides.append("output.path='out, of ${run.date}'")
-    arguments = there(*overrides)
+    arguments = resolved(*overrides)
     assert arguments[:4] == overrides
     assert arguments[4:] == [
         "run.date='2026-11-23'",
@@ -51,24 +51,24 @@ def test_overrides_stand_unchanged_before_what_was_settled_here(there, configure
     assert config.dataset.path == f"{here}/rows/a=1"
 
 
-def test_uris_keep_their_form(there):
-    arguments = there("dataset=parquet", "dataset.path=s3://b/x", "output.path=s3://b/y")
+def test_uris_keep_their_form(resolved):
+    arguments = resolved("dataset=parquet", "dataset.path=s3://b/x", "output.path=s3://b/y")
     assert "output.path='s3://b/y'" in arguments
     assert "dataset.path='s3://b/x'" in arguments
 
 
-def test_credentials_of_a_uri_stay_where_the_override_takes_them_from(there, monkeypatch):
+def test_credentials_of_a_uri_stay_where_the_override_takes_them_from(resolved, monkeypatch):
     monkeypatch.setenv("KEY", "AKIA:hunter2")
-    arguments = there("output.path='s3://${oc.env:KEY}@b/y'")
+    arguments = resolved("output.path='s3://${oc.env:KEY}@b/y'")
     assert "output.path='s3://${oc.env:KEY}@b/y'" in arguments
     assert not any("hunter2" in argument for argument in arguments)
 
 
-def test_design_has_no_path(there):
-    assert not any(one.startswith("dataset.path") for one in there("dataset=design"))
+def test_design_has_no_path(resolved):
+    assert not any(argument.startswith("dataset.path") for argument in resolved("dataset=design"))
 
 
-def test_configuration_is_named_as_it_lies_in_the_package(there):
-    assert there(config_dirs=["a", "/b"], config_name="task")[:3] == [
+def test_configuration_is_named_as_it_lies_in_the_package(resolved):
+    assert resolved(config_dirs=["a", "/b"], config_name="task")[:3] == [
         *("--config-dir=_config/0", "--config-dir=_config/1", "--config-name=task"),
     ]

@@ -3,7 +3,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.submission.follow import Tail, follow_all
-from hyperdiag.submission.server import ServerAway
+from hyperdiag.submission.server import ServerUnavailable
 
 
 class _Server:
@@ -17,7 +17,7 @@ class _Server:
     def job(self, submission_id):
         self._now = self._script.pop(0)
         if self._now is None:
-            raise ServerAway("away")
+            raise ServerUnavailable("away")
         if self._now == "forgotten":
             return None
         status, code, _ = self._now
@@ -32,7 +32,7 @@ class _Server:
 
     def log(self, submission_id):
         if self._now[2] is None:
-            raise ServerAway("its node is away")
+            raise ServerUnavailable("its node is away")
         return self._now[2]
 
 
@@ -76,7 +76,7 @@ def test_lines_come_whole_and_once_whatever_is_cut_short():
 
 
 def test_server_that_stays_away_leaves_the_job_running_and_says_how_to_go_on(monkeypatch):
-    monkeypatch.setattr("hyperdiag.submission.follow._AWAY_SECONDS", 0.0)
+    monkeypatch.setattr("hyperdiag.submission.follow._UNAVAILABLE_SECONDS", 0.0)
     server = _Server(("RUNNING", None, "one\n"), *[None] * 9)
     with pytest.raises(RunIncomplete, match=r"What was submitted goes on.*\n.*submit\.id=mine"):
         follow_all(server, ["mine"], lambda line: None)

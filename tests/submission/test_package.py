@@ -16,7 +16,7 @@ from .texts import awkward
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(awkward, max_size=6), st.dictionaries(awkward, awkward, max_size=3))
-def test_letter_arrives_as_it_was_written(tmp_path_factory, arguments, environment):
+def test_job_specification_arrives_as_it_was_written(tmp_path_factory, arguments, environment):
     folder = tmp_path_factory.mktemp("unpacked")
     with packed({}, JobSpec(arguments, environment)) as package, zipfile.ZipFile(package) as opened:
         opened.extractall(folder)
@@ -92,6 +92,6 @@ def test_package_of_a_killed_process_is_removed_by_the_next(tmp_path, monkeypatc
         assert [path.name for path in tmp_path.iterdir()] == [package.parent.name]
 
 
-def test_folder_without_a_letter_is_refused(tmp_path):
+def test_folder_without_a_job_specification_is_refused(tmp_path):
     with pytest.raises(UsageError, match="entrypoint of jobs that `hyperdiag submit` sends"):
         read_job_spec(tmp_path)

@@ -6,22 +6,22 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network
 from hyperdiag.submission.options import SubmitConfig
-from hyperdiag.submission.payload import luggage
+from hyperdiag.submission.payload import payload_files
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder with a package that imports a module beside it, and things that stay at home."""
     for name, content in {
-        "luggage_mine/__init__.py": "",
-        "luggage_mine/net.py": "import luggage_beside\ndef build(weights=None, more=()):\n"
-        "    return luggage_beside.f",
-        "luggage_mine/table.csv": "1",
-        "luggage_mine/__pycache__/net.pyc": "",
-        "luggage_mine/.hidden/x": "",
-        "luggage_beside.py": "f = lambda x: x * x",
-        "luggage_unused.py": "",
-        ".venv/lib/luggage_installed/__init__.py": "",
+        "payload_mine/__init__.py": "",
+        "payload_mine/net.py": "import payload_beside\ndef build(weights=None, more=()):\n"
+        "    return payload_beside.f",
+        "payload_mine/table.csv": "1",
+        "payload_mine/__pycache__/net.pyc": "",
+        "payload_mine/.hidden/x": "",
+        "payload_beside.py": "f = lambda x: x * x",
+        "payload_unused.py": "",
+        ".venv/lib/payload_installed/__init__.py": "",
         "big/a": "a",
         "big/deep/b": "b",
     }.items():
@@ -31,9 +31,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path / ".venv/lib"))
     monkeypatch.syspath_prepend(str(tmp_path))
-    __import__("luggage_installed")
+    __import__("payload_installed")
     yield tmp_path
-    for name in [name for name in sys.modules if name.startswith("luggage_")]:
+    for name in [name for name in sys.modules if name.startswith("payload_")]:
         del sys.modules[name]
 
 
@@ -42,15 +42,15 @@ def packed_for(configure, folder):
     def names(*overrides, config_dirs=(), **options):
         config, _ = configure("network=python", "network.n_inputs=2", *overrides)
         build_network(config.network.model_dump())
-        return set(luggage(config, SubmitConfig(**options), config_dirs))
+        return set(payload_files(config, SubmitConfig(**options), config_dirs))
 
     return names
 
 
-_NET = "network.target=luggage_mine.net:build"
+_NET = "network.target=payload_mine.net:build"
 _CODE = {
-    *("luggage_mine/__init__.py", "luggage_mine/net.py", "luggage_mine/table.csv"),
-    "luggage_beside.py",
+    *("payload_mine/__init__.py", "payload_mine/net.py", "payload_mine/table.csv"),
+    "payload_beside.py",
 }
 
 
@@ -65,8 +65,8 @@ def test_files_that_options_name_travel(packed_for):
 
 def test_files_that_are_asked_for_travel(packed_for):
     everything = {"big/a", "big/deep/b", "big/w.npz"}
-    assert packed_for(_NET, files=["big", "luggage_unused.py"]) == (
-        _CODE | everything | {"luggage_unused.py"}
+    assert packed_for(_NET, files=["big", "payload_unused.py"]) == (
+        _CODE | everything | {"payload_unused.py"}
     )
 
 
@@ -86,13 +86,12 @@ def test_wheel_travels_where_it_is_to_be_installed(packed_for, folder):
 
 
 def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
-    (folder / "pipeline").mkdir()
-    (folder / "pipeline/mine.npz").write_text("")
+    (folder / "hyperdiag.py").write_text("")
     (folder.parent / "above.npz").write_text("")
     with pytest.raises(UsageError) as caught:
         packed_for(
             *(_NET, "network.kwargs={weights: ../above.npz}"),
-            files=["nowhere", "/etc/passwd", "pipeline"],
+            files=["nowhere", "/etc/passwd", "hyperdiag.py"],
         )
     weights, nowhere, password, ours = caught.value.problems
     assert weights.startswith(
@@ -100,7 +99,9 @@ def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
     )
     assert nowhere == f"submit.files: there is no nowhere in {folder}"
     assert password.startswith("submit.files: /etc/passwd is not below the current folder")
-    assert ours.startswith("submit.files, network.*: pipeline would stand before hyperdiag's own")
+    assert ours.startswith(
+        "submit.files, network.*: hyperdiag.py would stand before hyperdiag's own"
+    )
 
 
 _STANDS_BEFORE = "submit.files, network.*: hyperdiag would stand before hyperdiag's own package"
@@ -132,13 +133,20 @@ def test_names_that_are_ours_are_refused_however_they_are_asked_for(
         assert problem.startswith(complaint)
 
 
+def test_folder_of_that_name_that_is_no_package_travels(packed_for, folder):
+    (folder / "hyperdiag/pipeline").mkdir(parents=True)
+    (folder / "hyperdiag/pipeline/__init__.py").write_text("")
+    files = {"hyperdiag/pipeline/__init__.py"}
+    assert packed_for(_NET, files=["hyperdiag"]) == _CODE | files
+
+
 def test_hidden_files_travel_only_where_they_are_named(packed_for, folder):
     (folder / "big/.env").write_text("PASSWORD=hunter2")
     everything = {"big/a", "big/deep/b", "big/w.npz"}
     assert packed_for(_NET, files=["big"]) == _CODE | everything
     assert packed_for(_NET, files=["big/.env"]) == _CODE | {"big/.env"}
     # Of the whole folder neither that nor what is in .venv.
-    assert packed_for(_NET, files=["."]) == _CODE | everything | {"luggage_unused.py"}
+    assert packed_for(_NET, files=["."]) == _CODE | everything | {"payload_unused.py"}
 
 
 def test_links_that_lead_back_end(packed_for, folder):
@@ -160,4 +168,4 @@ def test_more_than_the_server_takes_is_refused_before_it_is_packed(packed_for, f
 
 def test_network_that_is_not_the_users_brings_nothing(configure, folder):
     config, _ = configure("network=chain", "network.weights=big/w.npz")
-    assert set(luggage(config, SubmitConfig())) == {"big/w.npz"}
+    assert set(payload_files(config, SubmitConfig())) == {"big/w.npz"}

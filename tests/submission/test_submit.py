@@ -6,7 +6,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.submission.arguments import Command
 from hyperdiag.submission.options import SubmitConfig
-from hyperdiag.submission.submit import prepare, send
+from hyperdiag.submission.submit import make_submission, send
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 _RUN = ("network=chain", _BOX, "output.path=out", "cluster=existing")
@@ -16,7 +16,7 @@ _RUN = ("network=chain", _BOX, "output.path=out", "cluster=existing")
 def prepared(configure):
     def run(*overrides, **options):
         config, _ = configure(*_RUN, *overrides)
-        return prepare(config, Command([*_RUN, *overrides]), SubmitConfig(**options))
+        return make_submission(config, Command([*_RUN, *overrides]), SubmitConfig(**options))
 
     return run
 
@@ -32,12 +32,12 @@ def test_id_is_of_what_decides_the_run(prepared, tmp_path, monkeypatch):
         prepared(files=["pyproject.toml"]).first_id,
     }
     assert len({first} | different) == 5
-    there = prepared(f"output.path='{tmp_path}/out'").first_id
+    absolute = prepared(f"output.path='{tmp_path}/out'").first_id
     uri = prepared("output.path=s3://bucket/out").first_id
     monkeypatch.chdir(tmp_path)
-    assert prepared().first_id == there
+    assert prepared().first_id == absolute
     assert prepared("output.path=s3://bucket/out").first_id == uri
-    assert len({first, there, uri}) == 3
+    assert len({first, absolute, uri}) == 3
 
 
 def test_run_with_an_id_of_its_own_is_done_once(prepared):
@@ -59,15 +59,15 @@ class _Server:
 
 def test_id_that_another_run_has_is_refused(prepared):
     ours = prepared(id="nightly")
-    there = JobDetails(
+    job = JobDetails(
         type="SUBMISSION",
         submission_id="nightly",
         status="SUCCEEDED",
         entrypoint="",
         metadata=ours.job["metadata"],
     )
-    assert send(_Server(there), ours) == "nightly"
-    other = there.model_copy(update={"metadata": {"output": "/home/ben/out"}})
+    assert send(_Server(job), ours) == "nightly"
+    other = job.model_copy(update={"metadata": {"output": "/home/ben/out"}})
     with pytest.raises(UsageError, match=r"nightly is the job of another run.*/home/ben/out"):
         send(_Server(other), ours)
 
@@ -79,7 +79,7 @@ def test_job_shows_nothing_that_is_secret(prepared):
     for part in ("KEY17", "hunter2", "abc17"):
         assert part not in shown
         assert part not in submission.first_id
-    assert any("hunter2" in argument for argument in submission.letter.arguments)
+    assert any("hunter2" in argument for argument in submission.job_spec.arguments)
     assert submission.job["metadata"]["network"] == "chain"
     assert submission.job["metadata"]["output"].startswith("s3://***@bucket/out")
 
@@ -100,9 +100,9 @@ def test_driver_is_placed_where_it_is_wanted(prepared):
 
 def test_environment_is_expected_or_installed(prepared):
     expecting, installing = prepared(), prepared(environment="install")
-    assert expecting.letter.environment["jax"]
+    assert expecting.job_spec.environment["jax"]
     assert "pip" not in expecting.job["runtime_env"]
-    assert installing.letter.environment == {}
+    assert installing.job_spec.environment == {}
     assert any("jax==" in each for each in installing.job["runtime_env"]["pip"]["packages"])
 
 
@@ -128,7 +128,7 @@ def from_files(configure):
     def run(path):
         dataset = ["dataset=parquet", f"dataset.path={path}"]
         overrides = ["network=chain", *dataset, "cluster=existing"]
-        return prepare(configure(*overrides)[0], Command(overrides), SubmitConfig())
+        return make_submission(configure(*overrides)[0], Command(overrides), SubmitConfig())
 
     return run
 
@@ -142,4 +142,4 @@ def test_dataset_that_is_to_be_seen_from_here_is_checked(from_files, tmp_path, p
 
 @pytest.mark.parametrize("path", ["/nowhere/at/all", "/nowhere/*.parquet", "s3://no-such/bucket"])
 def test_dataset_that_is_not_to_be_seen_from_here_is_left_to_the_cluster(from_files, path):
-    assert f"dataset.path='{path}'" in from_files(path).letter.arguments
+    assert f"dataset.path='{path}'" in from_files(path).job_spec.arguments

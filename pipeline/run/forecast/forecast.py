@@ -15,8 +15,7 @@ from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import is_locked
-from hyperdiag.run.output.manifest import bad_files
-from hyperdiag.run.output.preconditions import before_the_start
+from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.plan.planner import Planned, make_plan
 
 from .probe import Probe, Shards, WrittenFile, busiest_rows, probe
@@ -99,11 +98,11 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
                 measurement = _measurement(probed)
                 times = _times(config, probed, shards, overhead.total, price)
                 notes = _notes(config, ledger, probed, work.bytes_out)
-    how = plan.settings["derivatives"]
+    kernel = plan.kernel
     return Forecast(
         plan=plan.digest,
-        network=plan.settings["network"]["name"],
-        method=Kernel(**{key: how[key] for key in ("method", "tile", "batch", "dtype", "device")}),
+        network=plan.network.name,
+        method=Kernel(kernel.method, kernel.tile, kernel.batch, kernel.dtype, kernel.device),
         input=_input(config, planned),
         output=output,
         work=work,
@@ -120,7 +119,7 @@ def _output(config: Config, planned: Planned, ledger: Ledger) -> Output:
     path = masked(ledger.path)
     had_plan = ledger.holds_a_plan()
     try:
-        with before_the_start(config):
+        with as_usage_error(config):
             changes = ledger.look(config.output.mode)
     except UsageError as error:
         state = LOCKED if is_locked(ledger.output) else REFUSED
@@ -129,7 +128,7 @@ def _output(config: Config, planned: Planned, ledger: Ledger) -> Output:
         state = START
     elif config.output.mode == "overwrite":
         state = OVERWRITE
-    elif ledger.up_to_date(bad_files(planned)) is not None:
+    elif ledger.up_to_date(planned.bad_files) is not None:
         state = FINISHED
     else:
         state = UPDATE if changes else RESUME
@@ -145,7 +144,7 @@ def _input(config: Config, planned: Planned) -> Input:
         bytes=sum(file.size for file in files),
         rows=planned.rows,
         columns=planned.plan.source.schema.names,
-        bad_files=bad_files(planned),
+        bad_files=planned.bad_files,
     )
 
 

@@ -98,7 +98,7 @@ class Shards:
 
     def __init__(self, plan: Plan, inventory: Inventory):
         self._plan, self._inventory = plan, inventory
-        self.batch: int = plan.settings["derivatives"]["batch"]
+        self.batch = plan.kernel.batch
         self.rows = np.fromiter((shard.rows for shard in inventory.missing(plan)), np.int64)
         self.total = int(self.rows.sum())
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hyperdiag.data.parquet_listing import BadFile
+
 START, RESUME, UPDATE, OVERWRITE = "start", "resume", "update", "overwrite"
 FINISHED, LOCKED, REFUSED = "finished", "locked", "refused"
 
@@ -37,7 +39,7 @@ class Input:
         bytes: of these files.
         rows: of the whole run.
         columns: of the dataset.
-        bad_files: path and reason of each file that would be left out.
+        bad_files: files that would be left out.
     """
 
     path: str | None
@@ -45,7 +47,7 @@ class Input:
     bytes: int
     rows: int
     columns: list[str]
-    bad_files: list[dict[str, str]]
+    bad_files: tuple[BadFile, ...]
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,8 @@ class Forecast:
     currency: str
     notes: list[str]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain values, as JSON has them; the keys are always the same."""
-        return asdict(self)
+        values = asdict(self)
+        values["input"]["bad_files"] = [file._asdict() for file in self.input.bad_files]
+        return values

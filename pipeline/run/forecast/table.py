@@ -46,7 +46,7 @@ def print_forecast(forecast: Forecast) -> None:
     files = f"{counted(dataset.files, 'file')}, {size(dataset.bytes)}"
     line("input", f"{files if dataset.path else 'a design'}: {rows}")
     for file in dataset.bad_files:
-        line("left out", f"{file['path']}: {file['reason']}")
+        line("left out", f"{file.path}: {file.reason}")
     line("output", output.path)
     line("", _WORDS[output.state])
     for change in output.changes:

@@ -9,9 +9,11 @@ from hyperdiag.data.output_folder import PLAN, STAGED
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, read_heartbeat
-from hyperdiag.run.output.inventory import published_manifest, scan_output
+from hyperdiag.run.output.inventory import scan_output
 from hyperdiag.run.output.lock import is_locked
-from hyperdiag.run.plan.plan import Plan, plan_at
+from hyperdiag.run.output.manifest import Manifest, published_manifest
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import plan_at
 
 PUBLISHED, KILLED = "published", "killed"
 # While an update is published, some is seen as it was and some as it is: it is looked at again.
@@ -113,9 +115,9 @@ class Status:
     failed: tuple[FailedShard, ...]
     cause: str | None
     update: Counts | None
-    manifest: dict[str, Any] | None
+    manifest: Manifest | None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return plain values, as JSON has them; the keys are always the same."""
         return {
             "output": self.output,
@@ -125,7 +127,7 @@ class Status:
             "failed": [list(failed) for failed in self.failed],
             "cause": self.cause,
             "update": self.update and asdict(self.update),
-            "manifest": self.manifest,
+            "manifest": self.manifest and self.manifest.to_json(),
         }
 
 
@@ -211,7 +213,7 @@ def _counts(output: Place, plan: Plan, update: bool = False) -> Counts:
     tally = inventory.tally
     return Counts(
         plan=plan.digest,
-        network=plan.settings["network"]["name"],
+        network=plan.network.name,
         shards=ShardCounts(inventory.shards, inventory.count),
         rows=RowCounts(
             planned=sum(shard.rows for shard in plan.shards()),

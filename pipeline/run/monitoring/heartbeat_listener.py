@@ -28,7 +28,7 @@ class HeartbeatListener(Listener):
         self._failed: list[list[int | str]] = []
 
     def __enter__(self) -> "HeartbeatListener":
-        self._heartbeat.tell(
+        self._heartbeat.update(
             shards=self._inventory.shards, rows=self._rows, shards_done=self._inventory.count
         )
         self._heartbeat.start()
@@ -40,7 +40,7 @@ class HeartbeatListener(Listener):
 
     def tick(self, snapshot: Snapshot) -> None:
         """Say how far the run is, in the next beat."""
-        self._heartbeat.tell(
+        self._heartbeat.update(
             shards_done=snapshot.shards_done,
             rows_done=snapshot.rows_read,
             rows_per_s=round(snapshot.rows_per_s),

@@ -1,7 +1,6 @@
 """The part of a plan that says where the rows come from, checked against network and output."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,8 @@ from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.networks import Network
 
-from .plan import encoded_schema, no_run
+from .plan_file import no_run
+from .spec import DesignSpec, Ends, ParquetSpec, PointsSpec, encoded_schema
 
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
@@ -27,24 +27,26 @@ _MOST_SHARDS = 1_000_000  # more than a plan can hold with ease
 _SHARD_ROWS_LEAST, _SHARD_ROWS_MOST = 1 << 13, 1 << 17
 
 
-def plan_design(design: DesignConfig, config: Config, network: Network) -> dict[str, Any]:
+def plan_design(design: DesignConfig, config: Config, network: Network) -> DesignSpec:
     """Return the plan's section on a design of points.
 
     Raises:
         UsageError: with every problem that was found.
     """
     problems = Problems()
-    ranges = {name: list(ends) for name, ends in network.ranges.items()}
-    for name, given in (design.ranges or {}).items():
+    ranges: dict[str, Ends] = {name: (low, high) for name, (low, high) in network.ranges.items()}
+    configured = design.ranges or {}
+    for name, ends in configured.items():
         if name not in network.inputs:
             problems.add(
                 f"dataset.ranges names '{name}', which is no input of network '{network.name}'"
                 f"{closest(name, network.inputs)}"
             )
-        elif len(given) != 2 or not (np.isfinite(given).all() and given[0] < given[1]):
-            problems.add(f"dataset.ranges.{name} must be [low, high], low < high; got {given}")
-        ranges[name] = [float(end) for end in given]
-    unknown = [name for name in network.inputs if name not in ranges]
+        elif len(ends) != 2 or not (np.isfinite(ends).all() and ends[0] < ends[1]):
+            problems.add(f"dataset.ranges.{name} must be [low, high], low < high; got {ends}")
+        else:
+            ranges[name] = float(ends[0]), float(ends[1])
+    unknown = [name for name in network.inputs if name not in {**ranges, **configured}]
     if unknown:
         problems.add(
             f"network '{network.name}' has no trained range for {listed(unknown)}: "
@@ -53,15 +55,16 @@ def plan_design(design: DesignConfig, config: Config, network: Network) -> dict[
     levels: dict[str, int] = {}
     rows = design.rows
     if design.sampler == "grid":
-        every = isinstance(design.levels, int)
-        given_levels: Mapping[str, int] = (
-            dict.fromkeys(network.inputs, design.levels) if every else design.levels  # type: ignore
+        every: Mapping[str, int] = (
+            dict.fromkeys(network.inputs, design.levels)
+            if isinstance(design.levels, int)
+            else design.levels
         )
-        wrong = set(given_levels) ^ set(network.inputs)
+        wrong = set(every) ^ set(network.inputs)
         if wrong:
             problems.add(f"dataset.levels must name every input once; look at {listed(wrong)}")
         else:
-            levels = {name: given_levels[name] for name in network.inputs}
+            levels = {name: every[name] for name in network.inputs}
             rows = grid_rows(levels)
     if design.sampler == "sobol" and rows > SOBOL_ROWS:
         problems.add(
@@ -76,17 +79,16 @@ def plan_design(design: DesignConfig, config: Config, network: Network) -> dict[
             "or levels, a dataset.limit, or a larger dataset.shard_rows"
         )
     problems.check()
-    return {
-        "name": "design",
-        "ranges": {name: ranges[name] for name in network.inputs},
-        "sampler": design.sampler,
-        "rows": rows,
-        "seed": design.seed,
-        "levels": levels,
-        "limit": design.limit,
-        "dtype": config.derivatives.dtype,
-        "shard_rows": shard_rows,
-    }
+    return DesignSpec(
+        ranges={name: ranges[name] for name in network.inputs},
+        sampler=design.sampler,
+        rows=rows,
+        seed=design.seed,
+        levels=levels,
+        limit=design.limit,
+        dtype=config.derivatives.dtype,
+        shard_rows=shard_rows,
+    )
 
 
 def check_quarantine(path: str) -> None:
@@ -159,19 +161,19 @@ def check_listing(config: Config, listing: Listing) -> None:
 
 def plan_parquet(
     dataset: ParquetConfig, network: Network, listing: Listing, shard_rows: int | None
-) -> dict[str, Any]:
+) -> ParquetSpec:
     """Return the plan's section on a Parquet dataset.
 
     Args:
         dataset: as configured.
         network: whose inputs are looked for.
         listing: what was found.
-        shard_rows: of an earlier plan, to be kept where none are configured.
+        shard_rows: of the previous plan, to be kept where none are configured.
 
     Raises:
         UsageError: if the network's inputs are not in it.
     """
-    found = point_columns(
+    points = point_columns(
         network.inputs,
         listing.schema,
         dataset.columns or {},
@@ -180,19 +182,18 @@ def plan_parquet(
         network.name,
     )
     rows = sum(sum(file.row_group_rows) for file in listing.files)
-    return {
-        "name": "parquet",
-        "path": masked(without_tries(absolute(dataset.location))),
-        "schema": encoded_schema(listing.schema),
-        "partition_keys": list(listing.partition_keys),
-        "base": listing.base,
-        "points": {"columns": list(found.columns), "vector": found.vector},
-        "row_filter": dataset.filter,
-        "limit": dataset.limit,
-        "shard_rows": dataset.shard_rows
+    return ParquetSpec(
+        path=masked(without_tries(absolute(dataset.location))),
+        schema=encoded_schema(listing.schema),
+        partition_keys=tuple(listing.partition_keys),
+        base=listing.base,
+        points=PointsSpec(tuple(points.columns), points.vector),
+        row_filter=dataset.filter,
+        limit=dataset.limit,
+        shard_rows=dataset.shard_rows
         or shard_rows
         or _shard_rows(min(rows, dataset.limit or rows)),
-    }
+    )
 
 
 def _shard_rows(rows: int) -> int:

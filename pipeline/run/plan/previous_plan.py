@@ -10,52 +10,35 @@ from hyperdiag.data.output_folder import STAGED
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import Listing
 
-from .plan import Plan, Settings, decoded_schema
+from .plan import Plan
+from .plan_file import load_digest, load_plan, load_settings
+from .spec import ParquetSpec, Settings, decoded_schema
 
-_SECTIONS = {"network", "dataset", "derivatives", "output"}
 
-
-def earlier_settings(config: Config) -> Settings | None:
+def previous_settings(config: Config) -> Settings | None:
     """Return the settings of the plan that this run goes on from; None if there is none to keep."""
     if config.output.mode == "overwrite":
         return None
     try:
-        head = Plan.load_head(resolve(config.output.path))
-        # Keys that are looked at, of a plan that an older version may have written.
-        return None if head is None or not head[1].keys() >= _SECTIONS else head[1]
+        return load_settings(resolve(config.output.path))
     except (ValueError, OSError):
         return None  # no plan of ours: the ledger will say so
 
 
-def earlier_shard_rows(earlier: Settings | None) -> int | None:
-    """Return the size of shards that is kept, so that those of unchanged files stay as they are."""
-    return None if earlier is None else earlier["dataset"].get("shard_rows")
-
-
-def earlier_sizes(earlier: Settings | None) -> dict[str, Any] | None:
-    """Return the sizes of batches and row groups that are kept."""
-    if earlier is None:
-        return None
-    batch = earlier["derivatives"].get("batch")
-    row_group_rows = earlier["output"].get("row_group_rows")
-    return {"batch": batch, "row_group_rows": row_group_rows} if batch and row_group_rows else None
-
-
-def with_earlier_columns(listing: Listing, earlier: Settings | None) -> Listing:
-    """Return the listing with its columns in the order of the earlier plan.
+def with_previous_columns(listing: Listing, previous: Settings | None) -> Listing:
+    """Return the listing with its columns in the order of the previous plan.
 
     Files may have theirs in any order, and a new one may come first.
     """
-    encoded = earlier and earlier["dataset"].get("schema")
-    if not encoded:
+    if previous is None or not isinstance(previous.dataset, ParquetSpec):
         return listing
-    before = decoded_schema(encoded)
-    same = sorted(map(str, before)) == sorted(map(str, listing.schema))
-    return listing._replace(schema=before) if same else listing
+    schema = decoded_schema(previous.dataset.schema)
+    same = sorted(map(str, schema)) == sorted(map(str, listing.schema))
+    return listing._replace(schema=schema) if same else listing
 
 
-def with_earlier_ids(plan: Plan, config: Config) -> Plan:
-    """Return the plan with the shard ids that unchanged files have in the earlier plan.
+def with_previous_ids(plan: Plan, config: Config) -> Plan:
+    """Return the plan with the shard ids that unchanged files have in the previous plan.
 
     Files that are new or changed get ids that no file had, neither in what was published nor in an
     update of it that was not finished.
@@ -63,39 +46,38 @@ def with_earlier_ids(plan: Plan, config: Config) -> Plan:
     source = plan.source
     if config.output.mode == "overwrite" or not isinstance(source, ParquetSource) or source.limit:
         return plan
-    earlier = []
+    previous = []
     output = resolve(config.output.path)
     for place in (output, output / STAGED) if config.output.mode == "update" else (output,):
         try:
-            head = Plan.load_head(place)
-            if head is not None and head[0] == plan.digest:
+            if load_digest(place) == plan.digest:
                 return plan
-            before = Plan.load(place)
+            kept = load_plan(place)
         except (ValueError, OSError):
             continue  # the ledger will say so
-        if before is not None and before.settings_digest == plan.settings_digest:
-            earlier.append(before)
-    if not earlier:
+        if kept is not None and kept.settings_digest == plan.settings_digest:
+            previous.append(kept)
+    if not previous:
         return plan
-    firsts: dict[tuple[Any, ...], int] = {}
+    first_ids: dict[tuple[Any, ...], int] = {}
     free = 0
-    for before in earlier:
+    for kept in previous:
         number = 0
-        for file in before.files:
+        for file in kept.files:
             number = number if file.first_shard < 0 else file.first_shard
-            firsts.setdefault(file[:4], number)
+            first_ids.setdefault(file[:4], number)
             number += sum(1 for _ in source.runs(file))
             free = max(free, number)
-    return _with_ids(plan, source, firsts, free)
+    return _with_ids(plan, source, first_ids, free)
 
 
 def _with_ids(
-    plan: Plan, source: ParquetSource, firsts: Mapping[tuple[Any, ...], int], free: int
+    plan: Plan, source: ParquetSource, first_ids: Mapping[tuple[Any, ...], int], free: int
 ) -> Plan:
     files, natural, only_natural = [], 0, True
     for file in plan.files:
         count = sum(1 for _ in source.runs(file))
-        first = firsts.get(file[:4], -1) if count else -1
+        first = first_ids.get(file[:4], -1) if count else -1
         if count and first < 0:
             first, free = free, free + count
         only_natural &= first == natural or not count

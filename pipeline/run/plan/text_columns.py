@@ -1,8 +1,7 @@
 """Inputs in columns of text: are there numbers in them at all?"""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
 import pyarrow as pa
 
@@ -15,11 +14,13 @@ from hyperdiag.messages.errors import InputError, Problems
 from hyperdiag.messages.masking import masked
 from hyperdiag.networks import Network
 
+from .spec import ParquetSpec
+
 _ROWS = 1000  # that are looked at together
 
 
 def check_text(
-    config: Config, network: Network, listing: Listing, section: Mapping[str, Any] | None
+    config: Config, network: Network, listing: Listing, spec: ParquetSpec | None
 ) -> None:
     """Check that some value of each input in a column of text is a number, in rows here and there.
 
@@ -27,30 +28,21 @@ def check_text(
         config: of the run.
         network: whose inputs are looked at.
         listing: of the dataset.
-        section: of the plan, on the dataset; None where it has none of the network's columns.
+        spec: the plan's section on the dataset; None where it lacks columns of the network's.
 
     Raises:
         UsageError: naming each column without one.
     """
     dataset = config.dataset
-    if section is None or config.limits.max_bad_fraction >= 1:
+    if spec is None or config.limits.max_bad_fraction >= 1:
         return  # who allows all to be bad may have it
     if not isinstance(dataset, ParquetConfig) or dataset.name == "quarantine":
         return  # of rows that could not be read, many may be as they were
-    texts = PointColumns(network.inputs, **section["points"]).of_text(listing.schema)
+    points = PointColumns(network.inputs, spec.points.columns, spec.points.vector)
+    texts = points.of_text(listing.schema)
     if not texts:
         return
-    source = ParquetSource(
-        path=dataset.location,
-        files=listing.files,
-        schema=listing.schema,
-        partition_keys=listing.partition_keys,
-        base=listing.base,
-        columns=listing.schema.names,
-        row_filter=dataset.filter,
-        limit=dataset.limit,
-        shard_rows=section["shard_rows"],
-    )
+    source = spec.source(listing.files, dataset.location)
     problems = Problems()
     for text in texts:
         looked, first = _unless_a_number(text, source)
@@ -94,8 +86,8 @@ def _some(source: ParquetSource) -> Iterator[pa.Table]:
 def _faults(text: PointColumns, table: pa.Table) -> Iterator[tuple[Fault | None, str]]:
     """Yield code and sentence of each value that is there; None of one that is a number."""
     _, faults = text.read(table, "float64")
-    found = {row: (code, detail) for row, code, detail in faults}
+    bad = {row: (code, detail) for row, code, detail in faults}
     for row in range(table.num_rows):
-        code, detail = found.get(row, (None, ""))
+        code, detail = bad.get(row, (None, ""))
         if code != Fault.NULL:
             yield code, detail

@@ -1,7 +1,8 @@
 """Which method and tile a run freezes: as before, as configured, or as measured on its device."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from hyperdiag.config.schema import Config
@@ -12,21 +13,53 @@ from hyperdiag.process.ask import NoAnswer, answer, ask
 from hyperdiag.run.cluster.device import SINGLE_THREADED, check_device
 from hyperdiag.run.cluster.user_modules import user_modules
 
-from .plan import Settings
+from .spec import Settings
 
 _MOST_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class TimingRequest:
+    """What is to be timed, and where; plain values, as another process is asked.
+
+    Attributes:
+        network: its name and the options of its builder, with any credentials.
+        directions: names of the inputs that are differentiated with respect to.
+        method: as configured, "auto" perhaps.
+        tile: as configured.
+        dtype: "float32" or "float64".
+        device: the kind that computes, "cpu" or "gpu".
+        pin: whether the process is pinned to one core, as a worker is.
+    """
+
+    network: Mapping[str, Any]
+    directions: tuple[str, ...]
+    method: str
+    tile: int | None
+    dtype: str
+    device: str
+    pin: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> "TimingRequest":
+        """Read plain values back."""
+        return TimingRequest(**{**values, "directions": tuple(values["directions"])})
 
 
 def chosen_method(
     config: Config,
     network: Network,
-    directions: Sequence[str],
+    directions: tuple[str, ...],
     device: str,
-    earlier: Settings | None,
+    previous: Settings | None,
 ) -> Choice:
     """Return the method and tile of this run.
 
-    What the earlier plan in the output folder says is kept, if that was for the same network,
+    What the previous plan in the output folder says is kept, if that was for the same network,
     directions, dtype and device: timings differ from day to day, and a run that goes on must not.
     Otherwise the outcome that this machine remembers is taken, or the candidates are timed where
     workers will run: in this process for `cluster=inline`, on a worker's core or device of this
@@ -35,96 +68,94 @@ def chosen_method(
     Raises:
         UsageError: if the network cannot be timed, with the reason.
     """
-    how = config.derivatives
-    job = {
-        "network": config.network.model_dump(),
-        "directions": list(directions),
-        "method": how.method,
-        "tile": how.tile,
-        "dtype": how.dtype,
-        "device": device,
-        "pin": config.cluster.pin and device == "cpu",
-    }
-    before = _frozen_before(earlier, network, job, device)
-    if before is not None:
-        return before
-    known = _choose(network, job, None, device) if device == "cpu" else None
-    if known is not None:
-        return known
+    request = TimingRequest(
+        network=config.network.model_dump(),
+        directions=directions,
+        method=config.derivatives.method,
+        tile=config.derivatives.tile,
+        dtype=config.derivatives.dtype,
+        device=device,
+        pin=config.cluster.pin and device == "cpu",
+    )
+    kept = _previous_choice(previous, network, request)
+    if kept is not None:
+        return kept
+    remembered = _choose(network, request, None, device) if device == "cpu" else None
+    if remembered is not None:
+        return remembered
     if config.cluster.name == "inline":
-        found = _choose(network, job)
-        assert found is not None
-        return found
+        measured = _choose(network, request)
+        assert measured is not None
+        return measured
     if config.cluster.name == "existing":
         from hyperdiag.run.cluster.ray_cluster import (
             on_cluster,  # late: without Ray, inline still works
         )
 
-        return Choice(*on_cluster(config.cluster, measure, job, user_modules(config)))
-    return _in_process(job)
+        return on_cluster(config.cluster, measure, request, user_modules(config))
+    return _in_process(request)
 
 
-def measure(job: Mapping[str, Any]) -> list[Any]:
-    """Build the network here and time its candidates; return method and tile.
+def measure(request: TimingRequest) -> Choice:
+    """Build the network here and time its candidates.
 
     Raises:
         HyperdiagError: if there is not the device that the run is for.
     """
-    if job["pin"]:
+    if request.pin:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    check_device(job["device"])  # which starts JAX
-    network = build_network(dict(job["network"]), job["dtype"])
-    choice = _choose(network, job)
+    check_device(request.device)  # which starts JAX
+    network = build_network(request.network, request.dtype)
+    choice = _choose(network, request)
     assert choice is not None
-    return list(choice)
+    return choice
 
 
 def _choose(
     network: Network,
-    job: Mapping[str, Any],
+    request: TimingRequest,
     seconds: float | None = 6.0,
     device_kind: str | None = None,
 ) -> Choice | None:
     return choose(
         network.function,
         network.n_inputs,
-        job["method"],
-        network.wrt(job["directions"]),
-        job["dtype"],
-        job["tile"],
+        request.method,
+        network.wrt(request.directions),
+        request.dtype,
+        request.tile,
         seconds,
         device_kind,
     )
 
 
-def _frozen_before(
-    earlier: Settings | None, network: Network, job: Mapping[str, Any], device: str
+def _previous_choice(
+    previous: Settings | None, network: Network, request: TimingRequest
 ) -> Choice | None:
-    if earlier is None:
+    if previous is None:
         return None
-    how, digest = earlier["derivatives"], earlier["network"]["digest"]
-    choice = Choice(how["method"], how["tile"])
-    same = (digest, how["directions"], how["dtype"], how["device"]) == (
+    kernel = previous.kernel
+    same = (previous.network.digest, kernel.directions, kernel.dtype, kernel.device) == (
         network.digest,
-        job["directions"],
-        job["dtype"],
-        device,
+        request.directions,
+        request.dtype,
+        request.device,
     )
-    fits = job["method"] in (AUTO, choice.method) and job["tile"] in (None, choice.tile)
-    return choice if same and fits else None
+    fits = request.method in (AUTO, kernel.method) and request.tile in (None, kernel.tile)
+    return Choice(kernel.method, kernel.tile) if same and fits else None
 
 
-def _in_process(job: Mapping[str, Any]) -> Choice:
+def _in_process(request: TimingRequest) -> Choice:
     """Time in a process like a worker's, on this machine."""
-    platforms = "cpu" if job["device"] == "cpu" else "cuda,cpu"
-    failure = f"derivatives.method={job['method']}: timing it failed"
+    platforms = "cpu" if request.device == "cpu" else "cuda,cpu"
+    failure = f"derivatives.method={request.method}: timing it failed"
     mend = "give method and tile, such as derivatives.method=hyperdual derivatives.tile=32"
     environment = {**SINGLE_THREADED, "JAX_PLATFORMS": platforms}
     try:
-        return Choice(*ask(__name__, job, environment, _MOST_SECONDS))
+        return Choice(*ask(__name__, request.to_json(), environment, _MOST_SECONDS))
     except NoAnswer as error:
         raise UsageError(f"{failure}: {error}; {mend}") from error
 
 
 if __name__ == "__main__":
-    answer(measure)
+    answer(lambda values: measure(TimingRequest.from_json(values)))

@@ -30,17 +30,17 @@ class Verifier:
     """
 
     def __init__(self, plan: Plan, rows: int | None = None):
-        how = plan.settings["derivatives"]
-        self._network = plan.network
-        built = build_network(self._network, "float64")
-        self._wrt = built.wrt(how["directions"])
-        self._quantities: list[str] = how["outputs"]
+        kernel = plan.kernel
+        self._network_options = plan.network_options
+        built = build_network(self._network_options, "float64")
+        self._wrt = built.wrt(kernel.directions)
+        self._quantities = kernel.quantities
         self._reference = reference(built.function, built.n_inputs, self._wrt, self._quantities)
-        self._strict: bool = how["strict"]
+        self._strict = kernel.strict
         self._outputs = built.outputs
-        self._rows: int = how["verify_rows"] if rows is None else rows
-        self._tolerance: float = how["tolerance"]
-        self._dtype: str = how["dtype"]
+        self._rows = kernel.verify_rows if rows is None else rows
+        self._tolerance = kernel.tolerance
+        self._dtype = kernel.dtype
         self._step, self._part = _STEP[self._dtype], _PART[self._dtype]
 
     def warm_up(self) -> None:
@@ -60,9 +60,9 @@ class Verifier:
         """
         wanted = self._derive(points)
         at_kinks = np.zeros(points.shape[0], dtype=bool)
-        for at, (quantity, found) in enumerate(zip(self._quantities, computed, strict=True)):
+        for at, (quantity, array) in enumerate(zip(self._quantities, computed, strict=True)):
             scale = self._scale(wanted[at], tally.ranges[quantity])
-            errors = relative_error(np.abs(found - wanted[at]), scale)
+            errors = relative_error(np.abs(array - wanted[at]), scale)
             within = errors <= self._tolerance  # false for NaN
             if not within.all():
                 jumps = self._jumps(points, at, errors, scale)
@@ -93,7 +93,7 @@ class Verifier:
 
     @cached_property
     def _plain(self) -> Bundle:
-        built = build_network(self._network, self._dtype)
+        built = build_network(self._network_options, self._dtype)
         method = self._reference.choice.method
         return derivatives(
             built.function,
@@ -144,8 +144,8 @@ class Verifier:
         move = np.where(reach > 0, reach, 1) * direction
 
         def change(step: float) -> np.ndarray:
-            there = self._derive(points + step * move)[at]
-            return relative_error(np.abs(there - here), scale)
+            moved = self._derive(points + step * move)[at]
+            return relative_error(np.abs(moved - here), scale)
 
         sides = [change(sign * self._step) for sign in (-1, 1)]
         near, nearest = np.maximum(*sides), np.minimum(*sides)

@@ -50,29 +50,28 @@ class Worker:
     def __init__(self, plan: Plan, output_path: str):
         self.plan = plan
         self.output = resolve(output_path)
-        network, how = plan.settings["network"], plan.settings["derivatives"]
-        check_device(how["device"])
-        built = build_network(plan.network, how["dtype"])
-        if built.digest != network["digest"]:
+        kernel = plan.kernel
+        check_device(kernel.device)
+        built = build_network(plan.network_options, kernel.dtype)
+        if built.digest != plan.network.digest:
             raise HyperdiagError(
-                f"network '{built.name}' was planned with digest {network['digest']}, but this "
+                f"network '{built.name}' was planned with digest {plan.network.digest}, but this "
                 f"worker builds {built.digest}: give the workers the same code and weights"
             )
         self._kernel = derivatives(
             built.function,
             built.n_inputs,
-            method=how["method"],
-            wrt=built.wrt(how["directions"]),
-            dtype=how["dtype"],
-            tile=how["tile"],
-            outputs=how["outputs"],
+            method=kernel.method,
+            wrt=built.wrt(kernel.directions),
+            dtype=kernel.dtype,
+            tile=kernel.tile,
+            outputs=kernel.quantities,
         )
-        self._quantities: list[str] = how["outputs"]
-        self._verifier = Verifier(plan) if how["verify_rows"] else None
-        self._batch: int = how["batch"]
-        self._tile: int = how["tile"] or self._batch
-        self._at_once = self._batch  # fewer where the device has no memory for them
-        self._dtype: str = how["dtype"]
+        self._verifier = Verifier(plan) if kernel.verify_rows else None
+        self._batch = kernel.batch
+        self._tile = kernel.tile or kernel.batch
+        self._at_once = kernel.batch  # fewer where the device has no memory for them
+        self._dtype = kernel.dtype
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}
 
@@ -142,10 +141,10 @@ class Worker:
         """
         clock = _Clock()
         tally = Tally()
-        sample = _Sample(shard.rows, self.plan.settings["derivatives"]["verify_rows"])
+        sample = _Sample(shard.rows, self.plan.kernel.verify_rows)
         self._under_way[shard.id] = 0
         layout = self.plan.layout
-        row_group_rows = self.plan.settings["output"]["row_group_rows"]
+        row_group_rows = self.plan.output.row_group_rows
         try:
             with ShardSink(self.output, shard.file_name, layout.schema, row_group_rows) as sink:
                 batches = self.plan.source.read(shard, self._batch)
@@ -186,7 +185,7 @@ class Worker:
         with clock("read"):
             points, faults = self.plan.points.read(table, self._dtype)
             tally.out_of_range += count_outside(points, *self.plan.bounds, faults.bad)
-            if self.plan.settings["limits"]["out_of_range"] == "quarantine":
+            if self.plan.limits.out_of_range == "quarantine":
                 refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
             fill_bad_rows(points, faults.bad)
         with self._lock, clock("compute"):  # waiting for the others' turns is no computing
@@ -203,7 +202,7 @@ class Worker:
                 computed = tuple(array[good] for array in computed)
             sample.take(before + np.flatnonzero(~faults.bad), points, computed)
             tally.derived += table.num_rows
-            tally.add_ranges(dict(zip(self._quantities, computed, strict=True)))
+            tally.add_ranges(dict(zip(self.plan.kernel.quantities, computed, strict=True)))
             sink.write(self.plan.layout.assemble(table, source_file, index, computed))
 
     def _verify(self, sample: "_Sample", tally: Tally) -> None:
@@ -213,7 +212,7 @@ class Worker:
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""
-        for quantity, array in zip(self._quantities, computed, strict=True):
+        for quantity, array in zip(self.plan.kernel.quantities, computed, strict=True):
             flat = array.reshape(array.shape[0], -1)
             finite = np.isfinite(flat)
             if finite.all():  # over all at once: rows one by one take ten times as long

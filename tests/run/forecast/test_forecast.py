@@ -55,7 +55,7 @@ def foretell(tmp_path, monkeypatch):
         finally:
             assert _listing(tmp_path) == before
             assert list(scratch.iterdir()) == []
-        values = found.to_dict()
+        values = found.to_json()
         assert json.loads(json.dumps(values)) == values
         return found
 
@@ -78,7 +78,7 @@ def tiny(configure, tmp_path):
 def test_forecast_of_a_new_run_is_what_the_run_then_does(foretell, tiny, tmp_path):
     found = foretell(tiny())
     manifest = derive(*tiny())
-    assert found.plan == manifest["plan"]
+    assert found.plan == manifest.plan
     assert found.network == "chain"
     assert found.method == Kernel("hyperdual", tile=8, batch=64, dtype="float32", device="cpu")
     assert (found.output.state, found.output.path) == ("start", f"{tmp_path}/out")
@@ -207,8 +207,8 @@ def test_bad_files_are_all_named(foretell, configure, tmp_path):
         "c",
     ]
     given = foretell(book.configured("dataset.on_bad_file=skip")).input
-    assert [file["path"][-9:] for file in given.bad_files] == ["b.parquet", "c.parquet"]
-    assert all("magic" in file["reason"].lower() for file in given.bad_files)
+    assert [file.path[-9:] for file in given.bad_files] == ["b.parquet", "c.parquet"]
+    assert all("magic" in file.reason.lower() for file in given.bad_files)
     assert (given.files, given.rows, given.columns) == (1, 6, ["number", "a", "b"])
 
 
@@ -258,10 +258,10 @@ def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp
     found = foretell(configured)
     probe = found.probe
     assert 4 * 3072 <= probe.rows == 6 * probe.rows_per_s < rows / 2
-    rows = derive(*configured)["rows"]
+    rows = derive(*configured).rows
     assert found.work.bytes_out == pytest.approx(_bytes(tmp_path / "out"), rel=0.25)
-    assert found.work.rows_derived == pytest.approx(rows["derived"], rel=0.05)
-    assert found.work.rows_quarantined == pytest.approx(rows["quarantined"]["nan"], rel=0.2)
+    assert found.work.rows_derived == pytest.approx(rows.derived, rel=0.05)
+    assert found.work.rows_quarantined == pytest.approx(rows.quarantined["nan"], rel=0.2)
 
 
 def test_probe_of_which_nothing_can_be_derived_says_why(foretell, configure, tmp_path):

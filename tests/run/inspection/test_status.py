@@ -81,7 +81,7 @@ def _status(folder):
     before = _state(folder)
     found = status(str(folder / "out"))
     assert _state(folder) == before
-    values = found.to_dict()
+    values = found.to_json()
     assert json.loads(json.dumps(values)) == values
     for part in (values, values["update"] or {}):
         for key, keys in KEYS.items():
@@ -203,7 +203,7 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
     (tmp_path / "out/_SUCCESS").unlink()
     place = resolve(f"{tmp_path}/out")
     pulse = Heartbeat(place)
-    pulse.tell(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
+    pulse.update(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
     pulse.start()
     lock = Lock(place, "out")
     lock.take()
@@ -248,7 +248,7 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     assert found.counts.shards == ShardCounts(planned=4, done=3)
     assert found.update.shards == ShardCounts(planned=7, done=5)
     assert found.update.rows.read == 500
-    assert found.manifest["rows"]["read"] == 400
+    assert found.manifest.rows.read == 400
     text = _printed(found, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text

@@ -14,7 +14,7 @@ from hyperdiag.run.output import journal as journal_module
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.journal import Journal
 from hyperdiag.run.output.receipt import Tally
-from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import load_plan
 from tests.run.book import KILLED, Book
 
 
@@ -44,7 +44,7 @@ def reads(monkeypatch):
 
 def _opened(book):
     output = resolve(str(book.out))
-    return Inventory(output, Plan.load(output)), Journal(output / JOURNAL, output / SCRATCH)
+    return Inventory(output, load_plan(output)), Journal(output / JOURNAL, output / SCRATCH)
 
 
 def _journal(book):
@@ -189,7 +189,7 @@ def test_resume_after_a_kill_reads_only_footers_that_the_journal_lacks(
     small = "from hyperdiag.run.output import journal; journal._SEGMENT_SHARDS = 2\n"
     killed = subprocess.run(
         [sys.executable, "-c", small + KILLED, "work:5", *overrides],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         timeout=240,
         check=False,

@@ -1,8 +1,5 @@
 import pytest
 
-from hyperdiag.data.filesystem import resolve
-from hyperdiag.data.output_folder import prepare_folders
-from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import make_plan
 
 CHAIN = ("network=chain", "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}")
@@ -18,18 +15,6 @@ def planned(configure):
 
 def test_plan_made_twice_is_the_same(planned):
     assert planned().digest == planned().digest
-
-
-def test_plan_saved_and_loaded_is_the_same(planned, tmp_path):
-    plan, output = planned(), resolve(str(tmp_path))
-    prepare_folders(output)
-    assert Plan.load(output) is None
-    plan.save(output)
-    again = Plan.load(output)
-    assert Plan.load_head(output) == (plan.digest, plan.settings)
-    assert again.digest == plan.digest
-    assert list(again.shards()) == list(plan.shards())
-    assert again.layout.schema.equals(plan.layout.schema, check_metadata=True)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +60,3 @@ def test_what_decides_the_bits_changes_the_digest_and_is_named(planned, override
 )
 def test_what_does_not_decide_the_bits_leaves_the_digest(planned, override):
     assert planned().digest == planned(override).digest
-
-
-@pytest.mark.parametrize("text", ["{}", "", "[]", '{"digest": "0", "files": 0, "settings": {}}'])
-def test_text_that_is_no_plan_is_refused(text, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/plan.json").write_text(text)
-    with pytest.raises(ValueError):
-        Plan.load(resolve(str(tmp_path)))

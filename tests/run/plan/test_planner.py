@@ -26,10 +26,10 @@ def test_bad_file_is_refused_by_name_or_skipped_with_a_record(configure, tree, t
     with pytest.raises(UsageError, match=r"in/bad\.parquet: .*dataset\.on_bad_file=skip"):
         make_plan(configure(*tree)[0])
     manifest = derive(*configure(*tree, "dataset.on_bad_file=skip"))
-    assert manifest["rows"]["derived"] == 30
-    (bad,) = manifest["bad_files"]
-    assert bad["path"] == f"{tmp_path}/in/bad.parquet"
-    assert any("left out" in warning for warning in manifest["warnings"])
+    assert manifest.rows.derived == 30
+    (bad,) = manifest.bad_files
+    assert bad.path == f"{tmp_path}/in/bad.parquet"
+    assert any("left out" in warning for warning in manifest.warnings)
 
 
 @pytest.mark.parametrize(
@@ -75,41 +75,40 @@ def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
         return configure(*tree, *overrides, *columns, *quickly)
 
     plan = make_plan(planned("AKZQ:SECRET", "zqTOKENzq")[0]).plan
-    assert plan.network["kwargs"] == {
+    assert plan.network_options["kwargs"] == {
         "weights": "s3://AKZQ:SECRET@models/w.npz",
         "api_token": "zqTOKENzq",
     }
-    kept = plan.settings["network"]["settings"]["kwargs"]
+    kept = plan.network.settings["kwargs"]
     assert kept == {"weights": "s3://***@models/w.npz", "api_token": "***"}
     # So a run goes on with others.
     derive(*planned("AKZQ:SECRET", "zqTOKENzq"))
     (tmp_path / "out/data/part-0000001.parquet").unlink()
-    assert derive(*planned("ALZQ:OTHER", "zqNEWzq"))["plan"] == plan.digest
+    assert derive(*planned("ALZQ:OTHER", "zqNEWzq")).plan == plan.digest
     text = "".join(path.read_text() for path in (tmp_path / "out/run").glob("*.[jy]*"))
     assert not any(secret in text for secret in ("AKZQ", "ALZQ", "zqTOKENzq", "zqNEWzq"))
 
 
 def test_sizes_follow_from_the_derivatives_of_a_row(configure):
     plan = make_plan(configure("dataset.rows=1000000")[0]).plan
-    batch = plan.settings["derivatives"]["batch"]
-    row_bytes = (8 + 2 * 8 * 10) * 4
-    assert plan.layout.row_bytes() == row_bytes
+    batch = plan.kernel.batch
+    bytes_of_row = (8 + 2 * 8 * 10) * 4
     assert batch == 8192
-    assert batch * row_bytes <= 16 << 20
-    assert plan.settings["output"]["row_group_rows"] * row_bytes <= 32 << 20
+    assert batch * bytes_of_row <= 16 << 20
+    assert plan.output.row_group_rows * bytes_of_row <= 32 << 20
 
 
 @pytest.mark.parametrize(("tile", "batch"), [(8, 32), (24, 48), (100, 100)])
 def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure, tmp_path):
     named = ["derivatives.method=hyperdual", f"derivatives.tile={tile}", f"output.path={tmp_path}"]
     plan = make_plan(configure("dataset.rows=25", *named)[0]).plan
-    assert plan.settings["derivatives"]["batch"] == batch
+    assert plan.kernel.batch == batch
 
 
 def test_wrt_by_name_and_by_index_are_the_same_plan(configure):
     named = make_plan(configure("derivatives.wrt=[q,Ati]")[0]).plan
     counted = make_plan(configure("derivatives.wrt=[4,0]")[0]).plan
-    assert named.settings["derivatives"]["directions"] == ["q", "Ati"]
+    assert named.kernel.directions == ("q", "Ati")
     assert named.digest == counted.digest
 
 
@@ -138,7 +137,7 @@ def test_files_that_differ_in_nullability_are_one_dataset(configure, tmp_path):
             *("cluster=inline", f"output.path={tmp_path}/out"),
         )
     )
-    assert manifest["rows"]["derived"] == 2
+    assert manifest.rows.derived == 2
     assert pq.read_table(tmp_path / "out/data")["tag"].to_pylist() == ["x", None]
 
 

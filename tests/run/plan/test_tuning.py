@@ -5,11 +5,12 @@ import json
 import pytest
 
 from hyperdiag.hyperdual import METHODS
-from hyperdiag.hyperdual import _tuner as tuner
+from hyperdiag.hyperdual import _choice as choice_module
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.plan import tuning
 from hyperdiag.run.plan.planner import make_plan
+from hyperdiag.run.plan.tuning import TimingRequest
 
 SMALL = ["network=chain", "network.layers='Chain(Dense(2,3,tanh), Dense(3,1))'"]
 DESIGN = ["dataset=design", "dataset.rows=64", "dataset.ranges={x1: [0, 1], x2: [0, 1]}"]
@@ -23,12 +24,12 @@ def _overrides(tmp_path, *more):
 def forgetful(tmp_path, monkeypatch):
     """No memory of timings, from before or from one run to the next."""
     monkeypatch.setenv("HYPERDIAG_CACHE", "")
-    monkeypatch.setattr(tuner, "_outcomes", {})
+    monkeypatch.setattr(choice_module, "_choices", {})
 
 
 def _frozen(config):
-    how = make_plan(config).plan.settings["derivatives"]
-    return how["method"], how["tile"]
+    kernel = make_plan(config).plan.kernel
+    return kernel.method, kernel.tile
 
 
 def test_resumed_run_keeps_method_and_tile_whatever_timing_would_say(
@@ -38,7 +39,7 @@ def test_resumed_run_keeps_method_and_tile_whatever_timing_would_say(
     first = derive(*configure(*_overrides(tmp_path, *named)))
     monkeypatch.setattr(tuning, "choose", lambda *_: pytest.fail("timed again"))
     again = derive(*configure(*_overrides(tmp_path, "cluster=inline")))
-    assert again["plan"] == first["plan"]
+    assert again.plan == first.plan
 
 
 @pytest.mark.parametrize(
@@ -61,17 +62,17 @@ def test_changed_run_does_not_take_over_what_was_frozen(changed, tmp_path, confi
     assert tile == 5 or changed != "derivatives.tile=5"
 
 
-def _job(inputs=("a",), method="auto", pin=False, device="cpu"):
+def _request(inputs=("a",), method="auto", pin=False, device="cpu"):
     """What is timed: the network that `mine.py` in the current folder builds."""
-    return {
-        "network": {"name": "python", "target": "mine:build", "inputs": list(inputs)},
-        "directions": list(inputs),
-        "method": method,
-        "tile": None,
-        "dtype": "float32",
-        "device": device,
-        "pin": pin,
-    }
+    return TimingRequest(
+        network={"name": "python", "target": "mine:build", "inputs": list(inputs)},
+        directions=tuple(inputs),
+        method=method,
+        tile=None,
+        dtype="float32",
+        device=device,
+        pin=pin,
+    )
 
 
 def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatch):
@@ -86,9 +87,9 @@ def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatc
         "def build():\n"
         "    return lambda x: jnp.sin(x[:1] * x[1])\n"
     )
-    job = _job(inputs=["a", "b"], pin=True)
+    request = _request(inputs=["a", "b"], pin=True)
     monkeypatch.chdir(tmp_path)
-    choice = tuning._in_process(job)
+    choice = tuning._in_process(request)
     assert choice.method in METHODS
     (kept,) = (tmp_path / "cache/tuning").iterdir()
     assert json.loads(kept.read_text())["method"] == choice.method
@@ -98,13 +99,13 @@ def test_timing_that_fails_says_why_and_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("def build():\n    raise OSError('no weights here')\n")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"method=auto: timing it failed: .*no weights here; give"):
-        tuning._in_process(_job())
+        tuning._in_process(_request())
 
 
 def test_timing_without_the_device_says_so_and_times_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="planned for a gpu, but JAX has only a cpu here"):
-        tuning._in_process(_job(device="gpu"))
+        tuning._in_process(_request(device="gpu"))
 
 
 def test_timing_that_never_ends_is_given_up(tmp_path, monkeypatch):
@@ -112,7 +113,7 @@ def test_timing_that_never_ends_is_given_up(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tuning, "_MOST_SECONDS", 4.0)
     with pytest.raises(UsageError, match=r"method=hyperdual: timing it failed: no answer in 4 s"):
-        tuning._in_process(_job(method="hyperdual"))
+        tuning._in_process(_request(method="hyperdual"))
 
 
 def test_timing_on_a_running_cluster_is_a_task_there(ray_address, configure, tmp_path, forgetful):

@@ -127,18 +127,16 @@ def test_rows_outside_the_ranges_are_counted_or_quarantined(worker, tmp_path, ch
 
 def test_worker_that_builds_another_network_refuses(worker):
     made = worker(pa.table({"a": [1.0], "b": [1.0]}))
-    settings = made.plan.settings
-    other = {**settings, "network": {**settings["network"], "digest": "0" * 16}}
+    other = replace(made.plan.network, digest="0" * 16)
     with pytest.raises(HyperdiagError, match="give the workers the same code and weights"):
-        Worker(replace(made.plan, settings=other), "out")
+        Worker(replace(made.plan, network=other), "out")
 
 
 def test_worker_without_the_device_that_was_planned_refuses(worker):
     made = worker(pa.table({"a": [1.0], "b": [1.0]}))
-    settings = made.plan.settings
-    other = {**settings, "derivatives": {**settings["derivatives"], "device": "gpu"}}
+    other = replace(made.plan.kernel, device="gpu")
     with pytest.raises(HyperdiagError, match=r"planned for a gpu, .* only a cpu here: install JAX"):
-        Worker(replace(made.plan, settings=other), "out")
+        Worker(replace(made.plan, kernel=other), "out")
 
 
 def test_derive_of_a_file_that_changed_fails_by_name(worker, tmp_path):

@@ -12,8 +12,8 @@ import numpy as np
 
 from hyperdiag.hyperdual import numerics
 
-from .rivals import Batched, Rival, jvp_of_jvp
-from .subject import Function, Subject
+from .benchmark_network import BenchmarkNetwork, Function
+from .contestants import Batched, Contestant, jvp_of_jvp
 
 # Points at which a contestant's numbers are checked.
 CHECK_ROWS = 64
@@ -60,10 +60,10 @@ class Result:
 
 
 @dataclass
-class _Lane:
-    """A contestant under way: what it runs, and the seconds of each of its calls so far."""
+class _Compiled:
+    """A compiled contestant: what it runs, and the seconds of each of its calls so far."""
 
-    rival: Rival
+    contestant: Contestant
     call: Batched
     points: jax.Array
     rounds: int
@@ -73,7 +73,7 @@ class _Lane:
     errors: dict[str, float]
     seconds: list[float] = field(default_factory=list)
 
-    def turn(self) -> None:
+    def time_calls(self) -> None:
         self.seconds += [_timed(self.call, self.points)[0] for _ in range(self.calls)]
 
     def result(self) -> Result:
@@ -88,8 +88,11 @@ class _Lane:
         )
 
 
-def run_race(
-    subject: Subject, rivals: Sequence[Rival], rounds: int = 5, rows_scale: float = 1.0
+def time_network(
+    network: BenchmarkNetwork,
+    contestants: Sequence[Contestant],
+    rounds: int = 5,
+    rows_scale: float = 1.0,
 ) -> dict[str, Result]:
     """Time the contestants on a network, in float32; return {name: result}, in their order.
 
@@ -97,48 +100,48 @@ def run_race(
     another one, so that what the machine does besides hits all alike.
 
     Args:
-        subject: the network.
-        rivals: the contestants, with distinct names.
+        network: the network.
+        contestants: the contestants, with distinct names.
         rounds: turns of each.
         rows_scale: times the network's own number of rows.
     """
-    points = subject.points(max(1, round(subject.rows * rows_scale)))
-    reference = reference_arrays(subject, points[:CHECK_ROWS])
+    points = network.points(max(1, round(network.rows * rows_scale)))
+    reference = reference_arrays(network, points[:CHECK_ROWS])
     results: dict[str, Result] = {}
-    lanes: list[_Lane] = []
+    compiled: list[_Compiled] = []
     with numerics("float32"):
-        fn = subject.build("float32")
-        for rival in rivals:
+        fn = network.build("float32")
+        for contestant in contestants:
             try:
-                lane = _prepare(rival, fn, points, rounds, reference)
+                each = _compile_and_check(contestant, fn, points, rounds, reference)
             except Exception as error:  # whatever stops a contestant is its result
                 first_line = (str(error).strip().splitlines() or ["no message"])[0]
-                results[rival.name] = Result(cannot=f"{type(error).__name__}: {first_line}")
+                results[contestant.name] = Result(cannot=f"{type(error).__name__}: {first_line}")
                 continue
-            worst = max(lane.errors, key=lambda name: lane.errors[name])
-            if lane.errors[worst] > WRONG:
-                reason = f"wrong numbers: {worst} is off by {lane.errors[worst]:.1g} of its largest"
-                results[rival.name] = Result(cannot=reason, errors=lane.errors)
+            worst = max(each.errors, key=lambda name: each.errors[name])
+            if each.errors[worst] > WRONG:
+                reason = f"wrong numbers: {worst} is off by {each.errors[worst]:.1g} of its largest"
+                results[contestant.name] = Result(cannot=reason, errors=each.errors)
             else:
-                lanes.append(lane)
+                compiled.append(each)
         for turn in range(rounds):
-            first = turn % max(len(lanes), 1)
-            for lane in lanes[first:] + lanes[:first]:
-                if turn < lane.rounds:
-                    lane.turn()
-    results |= {lane.rival.name: lane.result() for lane in lanes}
-    return {rival.name: results[rival.name] for rival in rivals}
+            first = turn % max(len(compiled), 1)
+            for each in compiled[first:] + compiled[:first]:
+                if turn < each.rounds:
+                    each.time_calls()
+    results |= {each.contestant.name: each.result() for each in compiled}
+    return {contestant.name: results[contestant.name] for contestant in contestants}
 
 
-def reference_arrays(subject: Subject, points: np.ndarray) -> dict[str, np.ndarray]:
+def reference_arrays(network: BenchmarkNetwork, points: np.ndarray) -> dict[str, np.ndarray]:
     """Return value, jacobian, hessian_diag and laplacian by jvp of jvp, all in float64.
 
     Args:
-        subject: the network; its function is built anew, for float64.
+        network: the network; its function is built anew, for float64.
         points: (rows, n), float32.
     """
     with numerics("float64"):
-        call = jvp_of_jvp(subject.build("float64"), subject.n)
+        call = jvp_of_jvp(network.build("float64"), network.n)
         value, jacobian, hessian_diag = map(np.asarray, call(points.astype(np.float64)))
     return {
         "value": value,
@@ -148,29 +151,29 @@ def reference_arrays(subject: Subject, points: np.ndarray) -> dict[str, np.ndarr
     }
 
 
-def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
     """Return the largest error, of each output by its own largest magnitude; infinite for NaN.
 
     Args:
-        found, expected: (rows, m) or (rows, m, n); an output that is all zero counts absolutely.
+        actual, expected: (rows, m) or (rows, m, n); an output that is all zero counts absolutely.
     """
     others = tuple(axis for axis in range(expected.ndim) if axis != 1)
     magnitude = np.abs(expected).max(axis=others)
-    error = np.abs(found - expected).max(axis=others) / np.where(magnitude > 0, magnitude, 1)
+    error = np.abs(actual - expected).max(axis=others) / np.where(magnitude > 0, magnitude, 1)
     return float(error.max()) if np.isfinite(error).all() else math.inf
 
 
-def _prepare(
-    rival: Rival,
+def _compile_and_check(
+    contestant: Contestant,
     fn: Function,
     points: np.ndarray,
     rounds: int,
     reference: Mapping[str, np.ndarray],
-) -> _Lane:
+) -> _Compiled:
     """Compile a contestant for as many rows as it can do in `SLOW_SECONDS`, and check it."""
     probe = jax.numpy.asarray(points[: max(1, len(points) // _PROBE_PART)])
     started = time.perf_counter()
-    call = rival.build(fn, points.shape[1])
+    call = contestant.build(fn, points.shape[1])
     building = time.perf_counter() - started
     compiling, seconds, arrays = _first_and_next(call, probe)
     affordable = int(len(probe) * SLOW_SECONDS / seconds)
@@ -179,8 +182,8 @@ def _prepare(
     if len(batch) != len(probe):
         compiling, seconds, arrays = _first_and_next(call, batch)
     rows = min(len(batch), CHECK_ROWS)
-    return _Lane(
-        rival=rival,
+    return _Compiled(
+        contestant=contestant,
         call=call,
         points=batch,
         rounds=min(rounds, _SLOW_ROUNDS) if slow else rounds,
@@ -189,7 +192,7 @@ def _prepare(
         compile_seconds=building + compiling,
         errors={
             name: relative_error(np.asarray(array[:rows], np.float64), reference[name][:rows])
-            for name, array in zip(rival.gives, arrays, strict=True)
+            for name, array in zip(contestant.gives, arrays, strict=True)
         },
     )
 

@@ -1,8 +1,8 @@
-"""The contestants: ours, and what one would write without us, untiled, `jit` of `vmap`.
+"""The contestants: our engine, and the baselines, which are what one would write without it.
 
 Each gets a function of one point, (n,) to (m,), and returns a callable from points (rows, n) to the
-arrays that it gives. The rivals share nothing with `hyperdiag.hyperdual`: what is timed is what
-stands here.
+arrays that it gives. Baselines are untiled, `jit` of `vmap`, and share nothing with
+`hyperdiag.hyperdual`: what is timed is what stands here.
 """
 
 import logging
@@ -19,7 +19,7 @@ from jax.experimental import jet
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError, closest
 
-from .subject import Function
+from .benchmark_network import Function
 
 Batched = Callable[[Any], tuple[jax.Array, ...]]
 
@@ -29,8 +29,8 @@ ALL = ("value", "jacobian", "hessian_diag")
 
 
 @dataclass(frozen=True)
-class Rival:
-    """A contestant.
+class Contestant:
+    """One way to the derivatives of a function, to be timed and checked.
 
     Attributes:
         name: what `bench.contestants` calls it.
@@ -116,7 +116,7 @@ def dense_hessian(fn: Function, n: int) -> Batched:
 
 
 def jacfwd(fn: Function, n: int) -> Batched:
-    """The yardstick: the Jacobian alone, no second derivative."""
+    """The Jacobian alone, no second derivative: what all others are compared with."""
     del n
     jacobian = jax.jit(jax.vmap(jax.jacfwd(fn)))
     return lambda x: (jacobian(x),)
@@ -148,16 +148,18 @@ def folx(fn: Function, n: int) -> Batched:
     return jax.jit(jax.vmap(at_point))
 
 
-OURS, YARDSTICK = "ours", "jacfwd"
+OURS, JACOBIAN_ALONE = "ours", "jacfwd"
 
 _ALL = (
-    Rival(OURS, "derivatives(fn, n): value, Jacobian and Hessian diagonal", ours),
-    Rival("jvp_of_jvp", "forward over forward", jvp_of_jvp),
-    Rival("taylor", "jax.experimental.jet", taylor),
-    Rival("reverse_over_forward", "backpropagation through dual numbers", reverse_over_forward),
-    Rival("dense_hessian", "jax.hessian, its diagonal kept", dense_hessian),
-    Rival(YARDSTICK, "the Jacobian alone, as a yardstick", jacfwd, gives=("jacobian",)),
-    Rival(
+    Contestant(OURS, "derivatives(fn, n): value, Jacobian and Hessian diagonal", ours),
+    Contestant("jvp_of_jvp", "forward over forward", jvp_of_jvp),
+    Contestant("taylor", "jax.experimental.jet", taylor),
+    Contestant(
+        "reverse_over_forward", "backpropagation through dual numbers", reverse_over_forward
+    ),
+    Contestant("dense_hessian", "jax.hessian, its diagonal kept", dense_hessian),
+    Contestant(JACOBIAN_ALONE, "the Jacobian alone, as a yardstick", jacfwd, gives=("jacobian",)),
+    Contestant(
         "folx",
         "forward Laplacian: the sum of the diagonal only",
         folx,
@@ -166,32 +168,33 @@ _ALL = (
     ),
 )
 
-RIVALS: dict[str, Rival] = {rival.name: rival for rival in _ALL}
+CONTESTANTS: dict[str, Contestant] = {contestant.name: contestant for contestant in _ALL}
 
 
-def choose_rivals(names: Sequence[str] | None = None) -> tuple[list[Rival], list[str]]:
-    """Return the contestants of a race, and a sentence for each that had to be left out.
+def choose_contestants(names: Sequence[str] | None = None) -> tuple[list[Contestant], list[str]]:
+    """Return the contestants to be timed, and a sentence for each that had to be left out.
 
     Args:
-        names: from `RIVALS`; None means all whose packages are installed.
+        names: from `CONTESTANTS`; None means all whose packages are installed.
 
     Raises:
         UsageError: naming each unknown name, and each named one whose package is missing.
     """
-    wanted = list(dict.fromkeys(names if names is not None else RIVALS))
+    wanted = list(dict.fromkeys(names if names is not None else CONTESTANTS))
     problems = [
-        f"bench.contestants: there is no '{name}'{closest(name, RIVALS)}; "
-        f"there are {', '.join(RIVALS)}"
+        f"bench.contestants: there is no '{name}'{closest(name, CONTESTANTS)}; "
+        f"there are {', '.join(CONTESTANTS)}"
         for name in wanted
-        if name not in RIVALS
+        if name not in CONTESTANTS
     ]
-    known = [RIVALS[name] for name in wanted if name in RIVALS]
+    known = [CONTESTANTS[name] for name in wanted if name in CONTESTANTS]
     missing = [
-        f"{rival.name} is left out: it needs the package {rival.requires} "
+        f"{contestant.name} is left out: it needs the package {contestant.requires} "
         "(pip install 'hyperdiag[bench]')"
-        for rival in known
-        if rival.requires and find_spec(rival.requires) is None
+        for contestant in known
+        if contestant.requires and find_spec(contestant.requires) is None
     ]
     if problems or (missing and names is not None):
         raise UsageError(problems + (missing if names is not None else []))
-    return [one for one in known if not one.requires or find_spec(one.requires)], missing
+    chosen = [each for each in known if not each.requires or find_spec(each.requires)]
+    return chosen, missing

@@ -2,7 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperdiag.bench import RIVALS, choose_rivals, rivals
+from hyperdiag.bench import contestants
+from hyperdiag.bench.contestants import CONTESTANTS, choose_contestants
 from hyperdiag.hyperdual import numerics
 from hyperdiag.messages.errors import UsageError
 
@@ -25,33 +26,35 @@ def _closed_forms():
     return arrays | {"laplacian": arrays["hessian_diag"].sum(axis=-1)}
 
 
-@pytest.mark.parametrize("name", RIVALS)
-def test_rival_gives_the_closed_forms_in_the_order_that_it_says(name):
-    rival = RIVALS[name]
-    if rival.requires:
-        pytest.importorskip(rival.requires)
+@pytest.mark.parametrize("name", CONTESTANTS)
+def test_contestant_gives_the_closed_forms_in_the_order_that_it_says(name):
+    contestant = CONTESTANTS[name]
+    if contestant.requires:
+        pytest.importorskip(contestant.requires)
     expected = _closed_forms()
     with numerics("float32"):
-        arrays = rival.build(_function, 2)(X)
-    assert len(arrays) == len(rival.gives)
-    for what, array in zip(rival.gives, arrays, strict=True):
+        arrays = contestant.build(_function, 2)(X)
+    assert len(arrays) == len(contestant.gives)
+    for what, array in zip(contestant.gives, arrays, strict=True):
         np.testing.assert_allclose(array, expected[what], rtol=2e-6, atol=2e-6, err_msg=what)
 
 
-def test_choose_rivals_without_names_leaves_out_those_without_their_package(monkeypatch):
-    monkeypatch.setattr(rivals, "find_spec", lambda name: None)
-    chosen, notes = choose_rivals()
-    assert [rival.name for rival in chosen] == [name for name in RIVALS if name != "folx"]
+def test_choose_contestants_without_names_leaves_out_those_without_their_package(monkeypatch):
+    monkeypatch.setattr(contestants, "find_spec", lambda name: None)
+    chosen, notes = choose_contestants()
+    assert [contestant.name for contestant in chosen] == [
+        name for name in CONTESTANTS if name != "folx"
+    ]
     assert len(notes) == 1
     assert "folx is left out: it needs the package folx" in notes[0]
 
 
-def test_choose_rivals_by_name_without_its_package_refuses(monkeypatch):
-    monkeypatch.setattr(rivals, "find_spec", lambda name: None)
+def test_choose_contestants_by_name_without_its_package_refuses(monkeypatch):
+    monkeypatch.setattr(contestants, "find_spec", lambda name: None)
     with pytest.raises(UsageError, match="folx is left out"):
-        choose_rivals(["ours", "folx"])
+        choose_contestants(["ours", "folx"])
 
 
-def test_choose_rivals_with_an_unknown_name_names_the_nearest():
+def test_choose_contestants_with_an_unknown_name_names_the_nearest():
     with pytest.raises(UsageError, match=r"there is no 'tailor' \(closest: 'taylor'\)"):
-        choose_rivals(["ours", "tailor"])
+        choose_contestants(["ours", "tailor"])

@@ -1,17 +1,17 @@
-"""The picture of a race: our rate and the best other's, by network, the Jacobian alone being 1."""
+"""A plot of the rates of kernels, ours and the best other, over that of the Jacobian alone."""
 
 from pathlib import Path
 from typing import Any
 
-from .rivals import OURS, YARDSTICK
+from .contestants import JACOBIAN_ALONE, OURS
 
 _OURS, _OTHER, _INK, _FAINT = "#8db7d1", "#dcd9d2", "#333333", "#808080"
 # A bar beyond so many times the Jacobian's rate is cut, and its number says how long it is.
 _LONGEST = 4.0
 
 
-def draw(report: dict[str, Any], path: Path) -> str | None:
-    """Write the picture of a race as PNG; return None, or a sentence on why there is none.
+def draw_plot(report: dict[str, Any], path: Path) -> str | None:
+    """Write the plot of a report as PNG; return None, or a sentence on why there is none.
 
     Args:
         report: of `assemble`.
@@ -20,10 +20,10 @@ def draw(report: dict[str, Any], path: Path) -> str | None:
     try:
         from matplotlib.figure import Figure  # late: an optional package
     except ImportError:
-        return "no picture: it needs matplotlib (pip install 'hyperdiag[bench]')"
-    bars = [bar for one in report["networks"] if (bar := _bar(one)) is not None]
+        return "no plot: it needs matplotlib (pip install 'hyperdiag[bench]')"
+    bars = [bar for network in report["networks"] if (bar := _bar(network)) is not None]
     if not bars:
-        return f"no picture: no network has {OURS}, {YARDSTICK} and another exact contestant"
+        return f"no plot: no network has {OURS}, {JACOBIAN_ALONE} and another exact contestant"
     longest = min(_LONGEST, 1.08 * max(1.3, *(max(bar["ours"], bar["other"]) for bar in bars)))
     figure = Figure(figsize=(9, 0.38 * len(bars) + 1.3), dpi=150, layout="constrained")
     axes = figure.add_subplot()

@@ -3,25 +3,23 @@
 It answers to the history alone: the scheduler may die meanwhile, and another find the outcome.
 """
 
-import json
 import signal
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple
 
 from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.process.exit_codes import INCOMPLETE, of_process
 from hyperdiag.process.file_lock import FileLock
 
 from .history import History
+from .run_spec import Job, RunSpec
+from .state_folder import LOCKS
 
-LOGS, LOCKS = "logs", "locks"
 _TURN_SECONDS = 0.2
 # Before a job server is asked again that did not answer: until it is known that a run has ended, no
 # other is begun.
@@ -30,44 +28,7 @@ _AWAY_SECONDS = 10.0
 _TERMINATED = of_process(-signal.SIGTERM)
 
 
-class Job(NamedTuple):
-    """A run on a job server.
-
-    Attributes:
-        address: of the server.
-        submission_id: of the job.
-    """
-
-    address: str
-    submission_id: str
-
-
-@dataclass(frozen=True)
-class Order:
-    """What the process of a run is told; through its standard input, which `ps` does not show.
-
-    Attributes:
-        folder: of the schedule's state.
-        entry, tick, attempt: which run.
-        command: of `hyperdiag`, and its arguments.
-        shown: the same for people, without credentials.
-        job: what the command submits; None if it does the work itself.
-        log: the file that takes what is said.
-        keep_logs: how many logs of the entry are kept.
-    """
-
-    folder: str
-    entry: str
-    tick: int
-    attempt: int
-    command: list[str]
-    shown: str
-    job: Job | None
-    log: str
-    keep_logs: int
-
-
-class _Work:
+class _Child:
     """A child process, stopped when this one is."""
 
     def __init__(self) -> None:
@@ -94,12 +55,12 @@ class _Work:
         """Run a command to its end, unless stopped; return its exit code, or minus a signal."""
         if self.stopped:
             return -signal.SIGTERM
-        with log.open("ab") as said:
+        with log.open("ab") as stream:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=stream,
+                stderr=stream,
                 # Should this process be killed, the entry is at work as long as the child is.
                 pass_fds=[lock.descriptor],
             )
@@ -108,31 +69,50 @@ class _Work:
         return self._process.wait()
 
 
-def attempt(given: Order) -> int:
+def start_run(spec: RunSpec) -> subprocess.Popen[bytes]:
+    """Start the process of a run, which ends in order on SIGTERM.
+
+    In a session of its own: neither the death of this process nor a key on its terminal ends it.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "hyperdiag.schedule.run_process"],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    try:
+        with process.stdin as stream:  # which `ps` does not show
+            stream.write(spec.to_json().encode())
+    except BrokenPipeError:
+        pass  # it has been ended already, and says so by its exit code
+    return process
+
+
+def do_run(spec: RunSpec) -> int:
     """Do a run, unless it has been done; return its exit code."""
-    work = _Work()
-    folder = Path(given.folder)
+    child = _Child()
+    folder = Path(spec.folder)
     history = History(folder)
-    lock = FileLock(folder / LOCKS / given.entry)
-    while not work.stopped and not lock.take():
-        work.pause(_TURN_SECONDS)
-    if work.stopped:
+    lock = FileLock(folder / LOCKS / spec.entry)
+    while not child.stopped and not lock.take():
+        child.pause(_TURN_SECONDS)
+    if child.stopped:
         return _TERMINATED
-    run = history.find(given.entry, given.tick, given.attempt)
+    run = history.find(spec.entry, spec.tick, spec.attempt)
     if not history.begin(run, time.time()):  # another process has done it meanwhile
         return run.code or 0
-    log = Path(given.log)
+    log = Path(spec.log)
     log.parent.mkdir(parents=True, exist_ok=True)
-    _prune(log.parent, given.keep_logs)
-    with log.open("a", encoding="utf-8") as said:
-        said.write(f"# {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {given.shown}\n")
-    command = [sys.executable, "-P", "-m", "hyperdiag", *given.command]
-    code = work.do(command, log, lock)
-    while given.job and code and not work.stopped and not _is_over(given.job, code, log):
-        work.pause(_AWAY_SECONDS)
-        code = work.do(command, log, lock)  # follows the job, or submits what is not there yet
+    _prune(log.parent, spec.keep_logs)
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"# {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {spec.shown}\n")
+    command = [sys.executable, "-P", "-m", "hyperdiag", *spec.command]
+    code = child.do(command, log, lock)
+    while spec.job and code and not child.stopped and not _is_over(spec.job, code, log):
+        child.pause(_AWAY_SECONDS)
+        code = child.do(command, log, lock)  # follows the job, or submits what is not there yet
     # A job goes on, and is followed again.
-    if work.stopped and code and (given.job or of_process(code) == _TERMINATED):
+    if child.stopped and code and (spec.job or of_process(code) == _TERMINATED):
         history.interrupt(run, time.time())
     else:
         history.end(run, time.time(), of_process(code))
@@ -148,15 +128,15 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
     from hyperdiag.submission.server import LIVE, state
 
     try:
-        found = state(*job)
+        job_state = state(*job)
     except HyperdiagError as error:
-        with log.open("a", encoding="utf-8") as said:
-            said.write(f"# whether {job.submission_id} has ended is not known: {error}\n")
+        with log.open("a", encoding="utf-8") as stream:
+            stream.write(f"# whether {job.submission_id} has ended is not known: {error}\n")
         return False
-    if found is None or found == "SUCCEEDED":
+    if job_state is None or job_state == "SUCCEEDED":
         # Incomplete was no word of the job's then: asked again, the command tells how it ended.
         return code != INCOMPLETE
-    return found not in LIVE
+    return job_state not in LIVE
 
 
 def _prune(folder: Path, keep: int) -> None:
@@ -167,10 +147,8 @@ def _prune(folder: Path, keep: int) -> None:
 
 
 def main() -> None:
-    """Do the run that standard input tells of."""
-    told = json.load(sys.stdin)
-    job = told.pop("job")
-    sys.exit(attempt(Order(**told, job=job and Job(*job))))
+    """Do the run whose specification is on standard input."""
+    sys.exit(do_run(RunSpec.from_json(sys.stdin.read())))
 
 
 if __name__ == "__main__":

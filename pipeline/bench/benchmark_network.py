@@ -1,4 +1,4 @@
-"""What a network of the race is, and the few tools that all of them are built with."""
+"""What a benchmark network is, and the few tools that all of them are built with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ Function = Callable[[jax.Array], jax.Array]
 
 
 def standard_normal(count: int, n: int) -> np.ndarray:
-    """Return points (count, n), float64: standard normal, the same in every race."""
+    """Return points (count, n), float64: standard normal, the same in every process."""
     return np.random.default_rng(0).standard_normal((count, n))
 
 
 @dataclass(frozen=True)
-class Subject:
+class BenchmarkNetwork:
     """A network that the contestants are timed on.
 
     Attributes:
@@ -44,7 +44,7 @@ class Subject:
     draw: Callable[[int, int], np.ndarray] = standard_normal
 
     def points(self, count: int) -> np.ndarray:
-        """Return the first `count` points of the race, (count, n), float32."""
+        """Return the first `count` points of the network, (count, n), float32."""
         return self.draw(count, self.n).astype(np.float32)
 
 

@@ -1,0 +1,36 @@
+"""Overrides of a schedule's entry: all that is wrong with them is said before it is due."""
+
+from datetime import UTC, datetime
+
+from hydra import compose
+from hydra.errors import HydraException
+from omegaconf import open_dict
+
+from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.jobs._overrides import find_problems
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.schedule.entry import Entry
+from hyperdiag.submission.options import SubmitConfig
+
+
+def entry_problems(entry: Entry) -> list[str]:
+    """Return a sentence for each thing that is wrong with the overrides of an entry.
+
+    To be called while Hydra is initialised, as in a job's task.
+    """
+    overrides = list(entry.settings.overrides)
+    problems = find_problems(entry.job, overrides)
+    if not problems:
+        try:
+            composed = compose(
+                entry.job, [*overrides, f"run.date={entry.date_of(datetime.now(UTC))}"]
+            )
+            if entry.job == "submit":
+                with open_dict(composed):
+                    load_section(SubmitConfig, composed.pop("submit"), "submit.")
+            load_config(composed)
+        except UsageError as error:
+            problems = list(error.problems)
+        except HydraException as error:
+            problems = [" ".join(str(error).split())]
+    return [f"overrides: {problem}" for problem in problems]

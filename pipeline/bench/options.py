@@ -1,0 +1,54 @@
+"""The section `bench` of the configuration, and which of its keys each subject heeds."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from hyperdiag.messages.errors import UsageError
+
+# The keys that the timing of kernels heeds, and no other subject.
+_KERNELS = ("networks", "contestants", "rounds", "rows_scale", "threads")
+
+
+class BenchConfig(BaseModel):
+    """What is timed, and how often; `conf/bench.yaml` says what each key means."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    subject: Literal["kernels", "job"] = "kernels"
+    networks: list[str] | None = None
+    contestants: list[str] | None = None
+    rounds: PositiveInt = 5
+    rows_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    threads: Literal[1, "all"] = 1
+    repeats: PositiveInt = 3
+    plain_ray_data: bool = True
+
+
+def check_heeded(subject: str, overrides: Iterable[str], sweep: bool) -> None:
+    """Check that a subject heeds all that is given on the command line.
+
+    Args:
+        subject: `bench.subject`.
+        overrides: as they are given, in Hydra's grammar.
+        sweep: whether they are those of a sweep, of which kernels have none.
+
+    Raises:
+        UsageError: naming each key that would be ignored.
+    """
+    if subject == "kernels" and sweep:
+        raise UsageError(
+            "kernels are timed in one process with one setting of threads: give bench.networks a "
+            "list instead of --multirun"
+        )
+    keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
+    if subject == "kernels":
+        heeded = {"output.path", "bench.subject", *(f"bench.{key}" for key in _KERNELS)}
+        ignored = [key for key in keys if key not in heeded]
+        reason = "bench.subject=kernels has networks of its own, and bench.subject=job heeds it"
+    else:
+        ignored = [key for key in keys if key in {f"bench.{key}" for key in _KERNELS}]
+        reason = "it belongs to bench.subject=kernels"
+    if ignored:
+        raise UsageError([f"{key} would be ignored: {reason}" for key in ignored])

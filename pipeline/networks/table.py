@@ -1,0 +1,107 @@
+"""The registered networks, and one of them in full, as tables for people."""
+
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from hyperdiag.hyperdual import DEFAULT_METHOD, RuleError, derivatives
+from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.errors import UsageError
+
+from .network import Network
+from .registry import network_names, network_summary
+
+_SAMPLE = 256  # points at which a Hessian diagonal must vanish to count as zero
+
+
+def print_networks() -> None:
+    """Print a table of all registered networks, on standard output."""
+    console = plain_console()
+    table = Table("network", "", box=None, pad_edge=False)
+    for name in network_names():
+        table.add_row(name, network_summary(name))
+    console.print(table)
+    console.print("\nhyperdiag networks network=NAME shows one in full")
+
+
+def print_network(network: Network, point: Any, dtype: str) -> None:
+    """Print a network's inputs, outputs and derivatives at a point, on standard output.
+
+    Args:
+        network: which.
+        point: n numbers, as configuration has them; None means the middle of the trained ranges,
+            and zero where none is known.
+        dtype: in which the derivatives are computed.
+
+    Raises:
+        UsageError: if the point is no list of n numbers, or the network cannot be differentiated.
+    """
+    x = _point(network, point)
+    width = max(map(len, (*network.inputs, *network.outputs, "-1.234e+05"))) + 2
+    console = plain_console(least_width=width * (network.n_outputs + 1))
+    # Not "auto": a few points are not worth timing anything.
+    bundle = derivatives(
+        network.function, network.n_inputs, DEFAULT_METHOD, dtype=dtype, tile=_SAMPLE
+    )
+    try:
+        sample = np.asarray(bundle(network.typical_points(_SAMPLE)).hessian_diag)
+    except RuleError as error:
+        raise UsageError(f"network '{network.name}': {error}") from error
+    console.print(f"[bold]{escape(network.name)}[/]: {escape(network.description)}")
+    console.print(f"digest {network.digest}")
+    console.print(f"{network.n_inputs} inputs, {network.n_outputs} outputs")
+    console.print(
+        "Hessian diagonal: "
+        + (
+            "not zero"
+            if sample.any()
+            else f"identically zero at {_SAMPLE} points: the network is piecewise linear, or linear"
+        )
+    )
+    console.print(_inputs(network, x))
+    value, jacobian, hessian_diag = (np.asarray(array)[0] for array in bundle(x[None]))
+    outputs = Table("output", "value at the point", box=None, pad_edge=False)
+    for name, number in zip(network.outputs, value, strict=True):
+        outputs.add_row(escape(name), f"{number:.6g}")
+    console.print(outputs)
+    for title, matrix in (("Jacobian", jacobian), ("Hessian diagonal", hessian_diag)):
+        console.print(f"\n{title} at the point")
+        console.print(_matrix(network, matrix))
+
+
+def _inputs(network: Network, x: np.ndarray) -> Table:
+    table = Table("input", "trained range", "point", box=None, pad_edge=False)
+    for name, value in zip(network.inputs, x, strict=True):
+        ends = network.ranges.get(name)
+        table.add_row(
+            escape(name), f"{ends[0]:.6g} .. {ends[1]:.6g}" if ends else "unknown", f"{value:g}"
+        )
+    return table
+
+
+def _matrix(network: Network, matrix: np.ndarray) -> Table:
+    """Return the table of a matrix (m, n): a row for each input, a column for each output."""
+    table = Table("input", *map(escape, network.outputs), box=None, pad_edge=False)
+    for position, name in enumerate(network.inputs):
+        table.add_row(escape(name), *(f"{number:.4g}" for number in matrix[:, position]))
+    return table
+
+
+def _point(network: Network, point: Any) -> np.ndarray:
+    """Return a point (n,), float64, from what configuration says."""
+    if point is None:
+        low, high = network.bounds()
+        known = np.isfinite(low)
+        return np.where(known, (np.where(known, low, 0) + np.where(known, high, 0)) / 2, 0.0)
+    try:
+        x = np.array(point, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"point must be a list of numbers; got {point}") from error
+    if x.shape != (network.n_inputs,):
+        raise UsageError(
+            f"point must have {network.n_inputs} numbers, for {', '.join(network.inputs)}; "
+            f"got {point}"
+        )
+    return x

@@ -1,0 +1,143 @@
+"""The part of a plan that says what is computed of a row, checked against the network."""
+
+from collections import Counter
+
+import jax
+import numpy as np
+
+from hyperdiag.config.schema import Config
+from hyperdiag.data.layout import row_bytes
+from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, derivatives, reference
+from hyperdiag.messages.errors import Problems, UsageError, closest, listed
+from hyperdiag.networks import Network, build_network
+
+from .spec import KernelSpec, Settings
+from .tuning import chosen_method
+
+# Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
+_BATCH_BYTES = 16 << 20
+_BATCH_ROWS = 8192
+# Of verified rows: far above rounding, far below a wrong derivative.
+_TOLERANCE = {"float32": 1e-2, "float64": 1e-6}
+
+
+def check_kernel(config: Config, network: Network) -> None:
+    """Trace the kernel, which finds what its method cannot do.
+
+    Raises:
+        UsageError: naming the network and what stops the method, or an option that does not fit.
+    """
+    configured = config.derivatives
+    directions = network.wrt(_directions(config, network))
+    for name, count in Counter(configured.outputs).items():
+        if count > 1:
+            raise UsageError(f"derivatives.outputs names '{name}' twice")
+    # Any tile will do: it is not run.
+    method = DEFAULT_METHOD if configured.method == AUTO else configured.method
+    try:
+        kernel = derivatives(
+            network.function,
+            network.n_inputs,
+            method,
+            directions,
+            configured.dtype,
+            configured.tile or 1,
+            ["value", *(name for name in configured.outputs if name != "value")],
+        )
+        shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
+    except (MethodError, RuleError, ValueError, TypeError) as error:
+        raise UsageError(f"network '{network.name}': {error}") from error
+    if configured.verify_rows:
+        _check_reference(config, network, directions)
+    if shapes.value.shape[1] != network.n_outputs:
+        raise UsageError(
+            f"network '{network.name}' names {network.n_outputs} outputs, but its function returns "
+            f"{shapes.value.shape[1]}"
+        )
+
+
+def _check_reference(config: Config, network: Network, directions: list[int] | None) -> None:
+    """Trace what verified rows are compared with."""
+    double = build_network(config.network.model_dump(), "float64")
+    try:
+        reference(double.function, double.n_inputs, directions, config.derivatives.outputs)
+    except MethodError as error:
+        raise UsageError(
+            f"network '{network.name}': {error}; derivatives.verify_rows=0 does without"
+        ) from error
+
+
+def plan_kernel(
+    config: Config, network: Network, most_rows: int, previous: Settings | None
+) -> KernelSpec:
+    """Return the plan's section on the kernel; its method may have to be timed for that.
+
+    Args:
+        config: of the run.
+        network: that is derived.
+        most_rows: of a shard.
+        previous: settings that this run goes on from.
+
+    Raises:
+        UsageError: if an option does not fit the network, or that cannot be timed.
+    """
+    configured = config.derivatives
+    directions = _directions(config, network)
+    device = _device(config)
+    choice = chosen_method(config, network, directions, device, previous)
+    batch = configured.batch or (previous.kernel.batch if previous else None)
+    if batch is None:
+        bytes_of_row = row_bytes(
+            configured.outputs, network.n_outputs, len(directions), configured.dtype
+        )
+        batch = _batch(bytes_of_row, most_rows, choice.tile or 1)
+    return KernelSpec(
+        method=choice.method,
+        tile=choice.tile,
+        dtype=configured.dtype,
+        directions=directions,
+        quantities=tuple(configured.outputs),
+        device=device,
+        verify_rows=configured.verify_rows,
+        tolerance=configured.tolerance or _TOLERANCE[configured.dtype],
+        strict=configured.tolerance is not None,
+        batch=batch,
+    )
+
+
+def _batch(bytes_of_row: int, most_rows: int, tile: int) -> int:
+    """Return how many rows go through one call: a power of two, filled up to whole tiles."""
+    fits = max(_BATCH_BYTES // bytes_of_row, 1)
+    batch = min(_BATCH_ROWS, 1 << (fits.bit_length() - 1), 1 << (most_rows - 1).bit_length())
+    return -(-batch // tile) * tile  # the kernel would fill up the last one anyway
+
+
+def _directions(config: Config, network: Network) -> tuple[str, ...]:
+    """Return the names of the inputs to differentiate with respect to."""
+    if config.derivatives.wrt is None:
+        return tuple(network.inputs)
+    problems = Problems()
+    names: list[str] = []
+    for configured in config.derivatives.wrt:
+        name = configured
+        if isinstance(configured, int) and 0 <= configured < network.n_inputs:
+            name = network.inputs[configured]
+        if name not in network.inputs:
+            problems.add(
+                f"derivatives.wrt: '{name}' is no input of network '{network.name}'"
+                f"{closest(str(name), network.inputs)}; its inputs are {listed(network.inputs)}"
+            )
+        elif name in names:
+            problems.add(f"derivatives.wrt names '{name}' twice")
+        names.append(str(name))
+    if not names:
+        problems.add("derivatives.wrt is empty; null means all inputs")
+    problems.check()
+    return tuple(names)
+
+
+def _device(config: Config) -> str:
+    """Return the kind of device that computes: another kind has other last bits."""
+    if config.cluster.name == "inline":
+        return jax.default_backend()
+    return "gpu" if config.cluster.gpus_per_worker else "cpu"

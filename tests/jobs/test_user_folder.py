@@ -1,0 +1,154 @@
+"""A person's folder that holds modules and folders named as those of this project are.
+
+The one name that is ours is `hyperdiag`; the network is made of modules with all the others.
+"""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.testing import assert_allclose
+
+from tests.jobs.outcome import said
+
+# The network f(a, b) = (3 a^3 + b, 3 a b), its parts spread over a person's own packages.
+_FILES = {
+    "mine.py": """
+        from conf.settings import SCALE
+        from jobs.derive import cube
+        from pipeline.layers import product
+        from tests import OFFSET
+
+        def build():
+            import jax.numpy as jnp
+            return lambda x: jnp.stack([SCALE * cube(x[0]) + x[1], product(SCALE, *x) + OFFSET])
+    """,
+    "pipeline/__init__.py": "",
+    "pipeline/layers.py": "from pipeline.run import multiply as product",
+    "pipeline/run.py": """
+        def multiply(*factors):
+            result = 1
+            for factor in factors:
+                result = result * factor
+            return result
+    """,
+    "jobs/__init__.py": "",
+    "jobs/derive.py": "def cube(a): return a**3",
+    "conf/settings.py": "SCALE = 3",  # a folder without __init__.py
+    "conf/derive.yaml": "not: ours",
+    "tests/__init__.py": "OFFSET = 0",
+}
+_NETWORK = ("network=python", "network.target=mine:build", "network.inputs=[a,b]")
+_RUN = (*_NETWORK, "dataset=parquet", "dataset.path=rows.parquet", "output.path=out")
+
+
+def _write(folder, files):
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(content))
+
+
+def _write_rows(folder):
+    rows = pa.table({"a": np.linspace(-1, 1, 40), "b": np.linspace(0, 2, 40)})
+    pq.write_table(rows, folder / "rows.parquet", row_group_size=10)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder, with the network and 40 rows in it."""
+    _write(tmp_path, _FILES)
+    _write_rows(tmp_path)
+    return tmp_path
+
+
+def _check(output):
+    """Check an output against the derivatives by hand."""
+    table = pq.read_table(output / "data")
+    assert table.num_rows == 40
+    a, b = (np.asarray(table[name], np.float64) for name in "ab")
+    expected = {
+        **{"y1": 3 * a**3 + b, "d_y1_d_a": 9 * a**2, "d2_y1_d_a2": 18 * a},
+        **{"y2": 3 * a * b, "d_y2_d_a": 3 * b, "d_y2_d_b": 3 * a, "d2_y2_d_b2": 0 * b},
+    }
+    for name, values in expected.items():
+        assert_allclose(np.asarray(table[name]), values, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@pytest.fixture
+def derive(folder):
+    """Run `hyperdiag derive` in the folder."""
+
+    def run(*overrides, command=("hyperdiag",), **environment):
+        return subprocess.run(
+            [*command, "derive", *_RUN, "derivatives.method=hyperdual", *overrides],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            env={**os.environ, "PATH": _path(), **environment},
+            check=False,
+        )
+
+    return run
+
+
+def _path():
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+@pytest.mark.parametrize("cluster", ["inline", "local"])
+@pytest.mark.parametrize("python_path", [None, "."])
+def test_network_of_modules_named_as_folders_of_the_project_is_derived(
+    derive, folder, cluster, python_path
+):
+    ours = os.environ.get("PYTHONPATH")
+    search = {"PYTHONPATH": os.pathsep.join(filter(None, [python_path, ours]))}
+    said(derive(f"cluster={cluster}", "cluster.workers=1", **search))
+    _check(folder / "out")
+
+
+def test_modules_named_as_folders_of_the_project_are_sent_to_a_running_cluster(
+    derive, folder, ray_address
+):
+    said(derive("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=1"))
+    _check(folder / "out")
+
+
+def test_modules_named_as_folders_of_the_project_travel_with_a_submitted_run(site):
+    _write(site.folder, _FILES)
+    _write_rows(site.folder)
+    code, out, errors = site.submit(*_RUN, "derivatives.method=hyperdual")
+    assert code == 0, errors + out
+    _check(site.folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"), [("hyperdiag.py", "hyperdiag.py"), ("hyperdiag/__init__.py", "hyperdiag")]
+)
+def test_module_of_the_programs_own_name_is_refused_where_workers_would_import_it(
+    derive, folder, name, entry
+):
+    _write(folder, {name: "raise ImportError"})
+    done = derive("cluster=local")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"hyperdiag: {entry} in the current folder would stand before hyperdiag's own package of "
+        "that name in its workers: rename it, or run from another folder\n"
+    )
+    assert not (folder / "out").exists()
+    said(derive("cluster=inline"))  # which has no workers
+    _check(folder / "out")
+
+
+def test_folder_that_a_clone_lies_in_is_as_any_other(derive, folder):
+    _write(folder, {"hyperdiag/pipeline/__init__.py": "", "hyperdiag/jobs/__init__.py": ""})
+    command = (sys.executable, "-m", "hyperdiag")  # which looks into the folder first
+    said(derive("cluster=local", "cluster.workers=1", command=command))
+    _check(folder / "out")
