@@ -93,8 +93,8 @@ def test_bench_of_kernels_on_all_cores_says_so(hyperdiag):
     assert "all cores" in done.stdout
 
 
-def test_bench_with_wrong_options_names_all_of_them(hyperdiag, tmp_path):
-    done = hyperdiag(
+def test_bench_with_wrong_options_names_all_of_them(invoke, tmp_path):
+    done = invoke(
         *("bench", "bench.subject=kernel", "bench.rounds=0", "bench.rows_scale=0"),
         *("bench.threads=2", "bench.networks=graph"),
     )
@@ -135,14 +135,14 @@ def test_bench_with_a_wrong_option_says_what_is_wrong(hyperdiag, tmp_path, overr
         (("bench.subject=job", "bench.rounds=2"), ("bench.rounds",)),
     ],
 )
-def test_bench_with_options_of_its_other_subject_refuses(hyperdiag, overrides, ignored):
-    done = hyperdiag("bench", *overrides)
+def test_bench_with_options_of_its_other_subject_refuses(invoke, overrides, ignored):
+    done = invoke("bench", *overrides)
     assert done.returncode == 2
     for key in ignored:
         assert f"{key} would be ignored: " in done.stderr
 
 
-def test_bench_of_kernels_refuses_a_sweep(hyperdiag):
-    done = hyperdiag("bench", "--multirun", "bench.threads=1,all")
+def test_bench_of_kernels_refuses_a_sweep(invoke):
+    done = invoke("bench", "--multirun", "bench.threads=1,all")
     assert done.returncode == 2
     assert "instead of --multirun" in done.stderr

@@ -88,11 +88,11 @@ def test_output_is_the_same_bit_for_bit_whoever_does_the_work(hyperdiag, tmp_pat
     assert data_files(tmp_path / "here") == one
 
 
-def test_piecewise_linear_network_is_said_to_have_no_curvature(hyperdiag, tmp_path):
+def test_piecewise_linear_network_is_said_to_have_no_curvature(invoke, tmp_path):
     (tmp_path / "rectified.py").write_text(
         "import jax\ndef build():\n    return lambda x: jax.nn.relu(x)\n"
     )
-    done = hyperdiag(
+    done = invoke(
         *("derive", "network=python", "network.target=rectified:build", "network.inputs=[a,b]"),
         *("dataset.ranges={a: [-1, 1], b: [-1, 1]}", "dataset.rows=100", "cluster=inline"),
     )
