@@ -2,8 +2,6 @@ import json
 
 import pytest
 
-from hyperdiag.bench.whole_job_plain import why_no_plain
-
 BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 
 
@@ -42,28 +40,7 @@ def test_bench_of_a_job_measures_plain_ray_data_on_the_same_rows(hyperdiag, tmp_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["bench.json"]
 
 
-@pytest.mark.parametrize(
-    ("overrides", "reason"),
-    [
-        (("dataset=design",), None),
-        (("dataset=parquet", "dataset.path=."), None),
-        (("dataset=parquet", "dataset.path=.", "dataset.filter='q > 1'"), "it derives all rows"),
-        (("dataset=parquet", "dataset.path=s3://bucket/folder"), "it derives all rows"),
-        (("derivatives.wrt=[q]",), "it derives all rows"),
-        (("derivatives.dtype=float64",), "it derives all rows"),
-        (("output.provenance=true",), "it derives all rows"),
-        (("cluster=existing",), "on cores of this machine"),
-        (("cluster.gpus_per_worker=1",), "on cores of this machine"),
-    ],
-)
-def test_plain_ray_data_is_left_out_where_its_work_would_differ(configure, overrides, reason):
-    pytest.importorskip("pandas")
-    config, _ = configure(*overrides)
-    why_not = why_no_plain(config)
-    assert why_not is None if reason is None else reason in why_not
-
-
-def test_bench_of_kernels_races_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
+def test_bench_of_kernels_times_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
     done = hyperdiag(
         *("bench", "bench.networks=[mlp-9-64x3-1,chain-5-3-3]", "bench.rounds=2"),
         *("bench.contestants=[ours,jvp_of_jvp,jacfwd]", "bench.rows_scale=0.001"),
@@ -80,7 +57,7 @@ def test_bench_of_kernels_races_the_named_contestants_on_the_named_networks(hype
     assert report["machine"]["rounds"] == 2
     assert "one core, one thread" in done.stdout
     assert "geometric mean" in done.stdout
-    # The picture, or why there is none.
+    # The plot, or why there is none.
     assert (tmp_path / "out/kernels.png").exists() != ("needs matplotlib" in done.stdout)
 
 
