@@ -22,6 +22,7 @@ from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.process.signals import Stoppable
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.output.manifest import Work, make_manifest
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.planner import Planned, make_plan
 from hyperdiag.run.workers.open_pool import open_pool
@@ -134,7 +135,7 @@ def _time_job(planned: Planned, ledger: Ledger, pool: Pool, config_yaml: str) ->
             ledger.record(outcome)
         elif outcome is not None:
             raise RunIncomplete("a shard failed; a rate without it would mean nothing")
-    ledger.publish({"benchmark": True})
+    ledger.publish(make_manifest(planned, ledger.inventory, Work(), ledger.path))
     seconds = time.monotonic() - began
     ledger.close()
     return seconds

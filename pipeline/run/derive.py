@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import below
@@ -18,16 +18,17 @@ from hyperdiag.messages.masking import masked, masked_text
 from hyperdiag.messages.wording import by_code, counted, duration
 from hyperdiag.process.signals import Stoppable, Stopped
 from hyperdiag.run.cluster.device import prepare_jax
-from hyperdiag.run.output.preconditions import before_the_start
+from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.output.receipt import Failed
 from hyperdiag.run.workers.open_pool import open_pool
 from hyperdiag.run.workers.pool import Pool
 
 from .outcome import Outcome
+from .output.cautions import warn_of_bad_files
 from .output.heartbeat import DONE, INCOMPLETE, STOPPED, Heartbeat
 from .output.inventory import Inventory
 from .output.ledger import Ledger
-from .output.manifest import Work, bad_files, make_manifest, warn_of_bad_files
+from .output.manifest import Manifest, Work, make_manifest
 from .output.receipt import Receipt, Tally
 from .plan.planner import Planned, make_plan
 from .progress import Meter, log_done, shown
@@ -42,7 +43,7 @@ log = logging.getLogger("hyperdiag")
 _MOST_FAILURES_IN_A_ROW = 10
 
 
-def derive(config: Config, config_yaml: str) -> dict[str, Any]:
+def derive(config: Config, config_yaml: str) -> Manifest:
     """Derive a dataset; return the manifest.
 
     Args:
@@ -63,7 +64,7 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         warn_of_bad_files(planned)
         ledger = Ledger(config.output.path, planned.plan)
         try:
-            with before_the_start(config):
+            with as_usage_error(config):
                 ledger.open(config.output.mode, config_yaml)
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
@@ -76,9 +77,9 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
 
 def _fill(
     config: Config, planned: Planned, ledger: Ledger, started: float, stoppable: Stoppable
-) -> dict[str, Any]:
+) -> Manifest:
     inventory = ledger.inventory
-    manifest = ledger.up_to_date(bad_files(planned))
+    manifest = ledger.up_to_date(planned.bad_files)
     if manifest is not None:
         _check_bad_rows(config, inventory.tally)
         log.info("everything is done already: %s", masked(config.output.path))
@@ -99,7 +100,7 @@ def _fill(
     )
     work = Work()
     pulse = Heartbeat(ledger.output)
-    pulse.tell(shards=inventory.shards, rows=planned.rows, shards_done=inventory.count)
+    pulse.update(shards=inventory.shards, rows=planned.rows, shards_done=inventory.count)
     pulse.start()
     state, cause = INCOMPLETE, None
     try:
@@ -208,7 +209,7 @@ def _derive_missing(
             rows_done = inventory.tally.read + pool.rows_under_way()
             meter.update(rows_done, inventory.tally.bad)
             display.show(meter)
-            pulse.tell(
+            pulse.update(
                 shards_done=inventory.count,
                 rows_done=meter.rows,
                 rows_per_s=round(meter.rate),

@@ -1,7 +1,6 @@
 """The end of a run, as other programs are told it: outcome, counts, what went wrong."""
 
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +13,7 @@ from hyperdiag.process.signals import Stopped
 from hyperdiag.run.notify import notify
 
 from .output.inventory import Inventory
+from .output.manifest import Manifest
 from .plan.planner import Planned
 
 # Of a manifest: what is not among the counts anyhow.
@@ -38,7 +38,7 @@ class Outcome:
         self._config = config
         self.planned: Planned | None = None
         self.inventory: Inventory | None = None
-        self.manifest: Mapping[str, Any] | None = None
+        self.manifest: Manifest | None = None
 
     def __enter__(self) -> "Outcome":
         self._started = time.monotonic()
@@ -80,7 +80,7 @@ class Outcome:
                 "quarantined": dict(sorted(tally.quarantined.items())),
             }
         if self.manifest:
-            found["manifest"] = {key: self.manifest[key] for key in _OF_MANIFEST}
+            found["manifest"] = {key: getattr(self.manifest, key) for key in _OF_MANIFEST}
         return found
 
 

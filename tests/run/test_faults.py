@@ -87,7 +87,7 @@ def test_worker_that_hangs_is_ended_and_its_shard_done_by_another(
     kwargs = [f"network.target={NETWORKS}:sleeper", f"network.kwargs={{marker: '{marker}'}}"]
     manifest = derive(*configure(*rows, *on_cluster, *kwargs, "limits.shard_seconds=10"))
     assert marker.exists()
-    assert manifest["rows"]["derived"] == 400
+    assert manifest.rows.derived == 400
     assert any("was ended (limits.shard_seconds)" in record.message for record in caplog.records)
 
 
@@ -116,7 +116,7 @@ def test_worker_that_is_stopped_without_dying_is_ended_and_replaced(
     monkeypatch.setattr(job.Meter, "update", stop_one)
     target = f"network.target={NETWORKS}:rectified"
     manifest = derive(*configure(*rows, *on_cluster, target, "limits.shard_seconds=8"))
-    assert manifest["rows"]["derived"] == 400
+    assert manifest.rows.derived == 400
     assert psutil.wait_procs(stopped, timeout=20)[1] == []
 
 
@@ -194,7 +194,7 @@ def test_full_disk_stops_the_run_with_the_path_and_a_mend_and_it_goes_on_after(
     assert all(pq.read_table(small_disk / "out/data" / name).num_rows == 500 for name in kept)
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     manifest = derive(*configure(*overrides))
-    assert manifest["rows"]["derived"] == 20000
+    assert manifest.rows.derived == 20000
     now = {name: (small_disk / "out/data" / name).stat().st_mtime_ns for name in kept}
     assert now == kept  # what was finished was not done again
     assert list((small_disk / "out/run/scratch").iterdir()) == []
@@ -252,5 +252,5 @@ def test_two_runs_at_once_on_one_output_are_one_run_and_a_refusal(configure, row
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(job.Meter, "update", second)
-        assert derive(*configure(*overrides))["rows"]["derived"] == 400
+        assert derive(*configure(*overrides)).rows.derived == 400
     assert len(refused) == 1

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from .._equation import Site, differentiated, general
+from .._equation import Equation, differentiated, general
 from .._interpret import interpret
 from .._jaxpr import equations
 from .._registry import register
@@ -27,29 +27,29 @@ _ENTRYWISE = {
 
 
 @register("jit", "closed_call", "remat2")
-def call(site: Site) -> list[Any]:
+def call(equation: Equation) -> list[Any]:
     """Walk into the called program."""
-    inner: Any = site.params.get("jaxpr", site.params.get("call_jaxpr"))
+    inner: Any = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
     jaxpr, consts = (
         (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
     )
-    return interpret(jaxpr, consts, site.operands, site.accumulation)
+    return interpret(jaxpr, consts, equation.operands, equation.accumulation)
 
 
 @register("custom_jvp_call")
-def custom_jvp(site: Site) -> list[Any]:
+def custom_jvp(equation: Equation) -> list[Any]:
     """Use the function's rule: T(x, t) for J, and the derivative of T for D."""
-    active = [site.operands[at] for at in site.active]
-    if all(operand.node is active[0].node for operand in active) and _entrywise(site):
-        return [elementwise.series(site, active)]
-    return general(site)
+    active = [equation.operands[at] for at in equation.active]
+    if all(operand.node is active[0].node for operand in active) and _entrywise(equation):
+        return [elementwise.series(equation, active)]
+    return general(equation)
 
 
-def _entrywise(site: Site) -> bool:
+def _entrywise(equation: Equation) -> bool:
     """Tell whether the rule, and its derivative, act entry by entry on arrays of one shape."""
-    shapes = {jnp.shape(value) for value in site.values} - {()}
-    results = site.result_types
-    active = [site.values[at] for at in site.active]
+    shapes = {jnp.shape(value) for value in equation.values} - {()}
+    results = equation.result_types
+    active = [equation.values[at] for at in equation.active]
     if len(results) != 1 or not all(
         value.shape == results[0].shape and jnp.issubdtype(value.dtype, jnp.floating)
         for value in active
@@ -59,14 +59,14 @@ def _entrywise(site: Site) -> bool:
         return False
 
     def rule(*values: Any) -> Any:
-        return jax.jvp(site.apply_active, values, values)[1]
+        return jax.jvp(equation.apply_active, values, values)[1]
 
     # Of the derivative: functions that the rule calls may have rules of their own.
     traced = jax.make_jaxpr(lambda *values: jax.jvp(rule, values, values))(*active)
     return all(
-        equation.primitive.name in _ENTRYWISE
-        or (equation.primitive.name == "broadcast_in_dim" and _is_scalar(equation.invars[0]))
-        for equation in equations(traced)
+        eqn.primitive.name in _ENTRYWISE
+        or (eqn.primitive.name == "broadcast_in_dim" and _is_scalar(eqn.invars[0]))
+        for eqn in equations(traced)
     )
 
 
@@ -75,12 +75,12 @@ def _is_scalar(atom: Any) -> bool:
 
 
 @register("custom_vjp_call")
-def custom_vjp(site: Site) -> list[Any]:
+def custom_vjp(equation: Equation) -> list[Any]:
     """Use the function's backward rule: its transpose, linear in the tangent, is the derivative."""
 
     def derivative(values: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        results, backward = jax.vjp(site.apply_active, *values)
+        results, backward = jax.vjp(equation.apply_active, *values)
         (pushed,) = jax.linear_transpose(backward, results)(tuple(tangents))
         return pushed
 
-    return differentiated(site, derivative)
+    return differentiated(equation, derivative)

@@ -2,7 +2,7 @@
 
 The derivative of such a primitive is itself, with the tangents in place of those operands and
 zero for those that do not depend on the inputs; no source is born. Many act on some axes position
-by position: a direction axis tied to such an axis stays tied (`moved`, see `Tangent`).
+by position: a direction axis tied to such an axis stays tied (`mapped`, see `Tangent`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,81 +12,81 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._equation import Site, general
+from .._equation import Equation, general
 from .._registry import register
 from .._tangent import Tangent, push, push_over
 
-Moved = Callable[[Site], Mapping[int, int]]
+MappedAxes = Callable[[Equation], Mapping[int, int]]
 
 
-def same_axes_but(*names: str) -> Moved:
+def same_axes_but(*names: str) -> MappedAxes:
     """Every axis stays, but for those that the parameters with these names list."""
 
-    def moved(site: Site) -> Mapping[int, int]:
+    def mapped(equation: Equation) -> Mapping[int, int]:
         touched = set()
         for name in names:
-            touched |= set(np.atleast_1d(site.params[name]).tolist())
-        return {axis: axis for axis in range(_rank(site)) if axis not in touched}
+            touched |= set(np.atleast_1d(equation.params[name]).tolist())
+        return {axis: axis for axis in range(_rank(equation)) if axis not in touched}
 
-    return moved
+    return mapped
 
 
-def removed(name: str) -> Moved:
+def removed(name: str) -> MappedAxes:
     """The axes that parameter `name` lists go; the others close up."""
 
-    def moved(site: Site) -> Mapping[int, int]:
-        gone = {axis % _rank(site) for axis in site.params[name]}
-        kept = [axis for axis in range(_rank(site)) if axis not in gone]
+    def mapped(equation: Equation) -> Mapping[int, int]:
+        gone = {axis % _rank(equation) for axis in equation.params[name]}
+        kept = [axis for axis in range(_rank(equation)) if axis not in gone]
         return {axis: at for at, axis in enumerate(kept)}
 
-    return moved
+    return mapped
 
 
-def all_axes(site: Site) -> Mapping[int, int]:
+def all_axes(equation: Equation) -> Mapping[int, int]:
     """Every axis stays."""
-    return {axis: axis for axis in range(_rank(site))}
+    return {axis: axis for axis in range(_rank(equation))}
 
 
-def broadcast(site: Site) -> Mapping[int, int]:
+def broadcast(equation: Equation) -> Mapping[int, int]:
     """Axis i goes to broadcast_dimensions[i]; one that is stretched is repeated, not kept."""
-    shape = site.params["shape"]
-    sizes = site.values[0].shape
+    shape = equation.params["shape"]
+    sizes = equation.values[0].shape
     return {
         axis: to
-        for axis, to in enumerate(site.params["broadcast_dimensions"])
+        for axis, to in enumerate(equation.params["broadcast_dimensions"])
         if sizes[axis] == shape[to]
     }
 
 
-def transposed(site: Site) -> Mapping[int, int]:
+def transposed(equation: Equation) -> Mapping[int, int]:
     """Axis permutation[i] goes to i."""
-    return {axis: to for to, axis in enumerate(site.params["permutation"])}
+    return {axis: to for to, axis in enumerate(equation.params["permutation"])}
 
 
-def no_axis(site: Site) -> Mapping[int, int]:
+def no_axis(equation: Equation) -> Mapping[int, int]:
     """Positions mix along every axis."""
     return {}
 
 
-def whole_slices(site: Site) -> Mapping[int, int]:
+def whole_slices(equation: Equation) -> Mapping[int, int]:
     """Axes that are taken whole stay."""
-    (result,) = site.result_types
-    same = zip(site.values[0].shape, result.shape, strict=True)
+    (result,) = equation.result_types
+    same = zip(equation.values[0].shape, result.shape, strict=True)
     return {axis: axis for axis, (before, after) in enumerate(same) if before == after}
 
 
-def unpadded(site: Site) -> Mapping[int, int]:
+def unpadded(equation: Equation) -> Mapping[int, int]:
     """Axes without padding stay."""
-    config = site.params["padding_config"]
+    config = equation.params["padding_config"]
     return {axis: axis for axis, widths in enumerate(config) if tuple(widths) == (0, 0, 0)}
 
 
-def _rank(site: Site) -> int:
-    return len(site.values[site.active[0]].shape)
+def _rank(equation: Equation) -> int:
+    return len(equation.values[equation.active[0]].shape)
 
 
 # name: (the positions of the linear operands, None for all; the axes that stay by themselves)
-LINEAR: dict[str, tuple[tuple[int, ...] | None, Moved]] = {
+LINEAR: dict[str, tuple[tuple[int, ...] | None, MappedAxes]] = {
     "broadcast_in_dim": ((0,), broadcast),
     "complex": (None, all_axes),
     "concatenate": (None, same_axes_but("dimension")),
@@ -113,9 +113,9 @@ LINEAR: dict[str, tuple[tuple[int, ...] | None, Moved]] = {
 
 
 @register("reduce_sum")
-def reduce_sum(site: Site) -> list[Any]:
+def reduce_sum(equation: Equation) -> list[Any]:
     """Sum over axes; over one that directions are tied to there is nothing to add up."""
-    axes, moved = site.params["axes"], removed("axes")(site)
+    axes, mapped = equation.params["axes"], removed("axes")(equation)
 
     def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
         (tangent,) = tangents
@@ -128,38 +128,38 @@ def reduce_sum(site: Site) -> list[Any]:
                 axis=[len(tied) + axis - sum(t < axis for t in tied) for axis in others]
             )
 
-        return [push_over(summed, tangent, tied, moved)]
+        return [push_over(summed, tangent, tied, mapped)]
 
-    return site.record(apply, lambda jacobians: [[]])
+    return equation.record(apply, lambda jacobians: [[]])
 
 
 @register(*LINEAR)
-def linear(site: Site) -> list[Any]:
+def linear(equation: Equation) -> list[Any]:
     """Apply the primitive to the tangents as it is applied to the values."""
-    positions, moved = LINEAR[site.equation.primitive.name]
-    return linear_in(site, positions, moved)
+    positions, mapped = LINEAR[equation.name]
+    return linear_in(equation, positions, mapped)
 
 
-def linear_in(site: Site, positions: Sequence[int] | None, moved: Moved) -> list[Any]:
+def linear_in(equation: Equation, positions: Sequence[int] | None, mapped: MappedAxes) -> list[Any]:
     """Differentiate a primitive that is linear in the operands at `positions` (None: all)."""
     if positions is None:
-        positions = range(len(site.operands))
-    if not set(site.active) <= set(positions):
-        return general(site)
+        positions = range(len(equation.operands))
+    if not set(equation.active) <= set(positions):
+        return general(equation)
+    primals = tuple(equation.values[at] for at in equation.active)
 
     def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        given = [at for at, tangent in enumerate(tangents) if tangent is not None]
+        nonzero = [at for at, tangent in enumerate(tangents) if tangent is not None]
 
-        def at_once(*arrays: jax.Array) -> list[jax.Array]:
+        def derivative(*arrays: jax.Array) -> list[jax.Array]:
             # By JAX's derivative, not the primitive itself: a gather that fills what lies beyond
             # the end with NaN fills the tangent with zero.
-            every = [jnp.zeros_like(site.values[at]) for at in site.active]
-            for at, array in zip(given, arrays, strict=True):
-                every[at] = array
-            primals = tuple(site.values[at] for at in site.active)
-            return jax.jvp(site.apply_active, primals, tuple(every))[1]
+            directions = [jnp.zeros_like(primal) for primal in primals]
+            for at, array in zip(nonzero, arrays, strict=True):
+                directions[at] = array
+            return jax.jvp(equation.apply_active, primals, tuple(directions))[1]
 
         present = [tangent for tangent in tangents if tangent is not None]
-        return list(push(at_once, present, moved(site)))
+        return list(push(derivative, present, mapped(equation)))
 
-    return site.record(apply, lambda jacobians: [[] for smooth in site.smooth if smooth])
+    return equation.record(apply, lambda jacobians: [[] for _ in range(sum(equation.inexact))])

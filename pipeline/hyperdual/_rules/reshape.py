@@ -10,22 +10,22 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .._equation import Site
+from .._equation import Equation
 from .._registry import register
 from .._tangent import Tangent, untie
 
 
 @register("reshape")
-def reshape(site: Site) -> list[Any]:
+def reshape(equation: Equation) -> list[Any]:
     """Reshape every direction."""
-    shape = tuple(site.params["new_sizes"])
+    shape = tuple(equation.params["new_sizes"])
 
     def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
         (tangent,) = tangents
         assert tangent is not None
         return [reshaped(tangent, shape)]
 
-    return site.record(push, lambda jacobians: [[]])
+    return equation.record(push, lambda jacobians: [[]])
 
 
 def reshaped(tangent: Tangent, shape: tuple[int, ...]) -> Tangent:

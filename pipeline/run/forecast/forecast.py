@@ -14,8 +14,7 @@ from hyperdiag.process.signals import Stoppable
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import is_locked
-from hyperdiag.run.output.manifest import bad_files
-from hyperdiag.run.output.preconditions import before_the_start
+from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.plan.planner import Planned, make_plan
 
 from .probe import Probe, Shards, WrittenFile, busiest_rows, probe
@@ -115,7 +114,7 @@ def _output(config: Config, planned: Planned, ledger: Ledger) -> dict[str, Any]:
     }
     held = ledger.holds_a_plan()
     try:
-        with before_the_start(config):
+        with as_usage_error(config):
             found["changes"] = ledger.look(config.output.mode)
     except UsageError as error:
         state = LOCKED if is_locked(ledger.output) else REFUSED
@@ -124,7 +123,7 @@ def _output(config: Config, planned: Planned, ledger: Ledger) -> dict[str, Any]:
     found |= {"shards_done": inventory.count, "rows_done": inventory.tally.read}
     if config.output.mode == "overwrite":
         state = OVERWRITE
-    elif ledger.up_to_date(bad_files(planned)) is not None:
+    elif ledger.up_to_date(planned.bad_files) is not None:
         state = FINISHED
     else:
         state = UPDATE if found["changes"] else RESUME
@@ -139,7 +138,7 @@ def _input(config: Config, planned: Planned) -> dict[str, Any]:
         "bytes": sum(file.size for file in files),
         "rows": planned.rows,
         "columns": planned.plan.source.schema.names,
-        "bad_files": bad_files(planned),
+        "bad_files": [file._asdict() for file in planned.bad_files],
     }
 
 

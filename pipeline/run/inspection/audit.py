@@ -1,6 +1,5 @@
 """Reading an output back: is it what its manifest says, and what its inputs give?"""
 
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,7 +18,7 @@ from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, li
 from hyperdiag.messages.wording import counted
 from hyperdiag.process.signals import Stoppable
 from hyperdiag.run.output.inventory import Inventory
-from hyperdiag.run.output.manifest import facts
+from hyperdiag.run.output.manifest import facts_of, load_manifest
 from hyperdiag.run.output.receipt import Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
@@ -123,7 +122,7 @@ class _Auditor:
 
     def _check_manifest(self, total: Tally) -> None:
         """Check what was published against the plan, and against what the data files add up to."""
-        success, name = self._output / SUCCESS, MANIFEST
+        success = self._output / SUCCESS
         if not success.exists():
             self._findings.append(f"there is no {SUCCESS}: the run was not published")
             return
@@ -133,15 +132,15 @@ class _Auditor:
                 f"{SUCCESS} is of plan {signed!r}, {PLAN} of {self._plan.digest!r}"
             )
         try:
-            said = json.loads((self._output / name).read_bytes())
-            found = _flat(said)
-        except (UsageError, ValueError, AttributeError) as error:
-            self._findings.append(f"{name} cannot be read: {error}")
+            published = _flat(load_manifest(self._output).to_json())
+        except (UsageError, ValueError) as error:
+            self._findings.append(f"{MANIFEST} cannot be read: {error}")
             return
-        for key, right in _flat(facts(self._plan, self._inventory.shards, total)).items():
-            if found.get(key) != right:
+        facts = facts_of(self._plan, self._inventory.shards, total)
+        for key, right in _flat(facts.to_json()).items():
+            if published.get(key) != right:
                 self._findings.append(
-                    f"{name}: {key} is {found.get(key)!s:.60}; plan and data files make it "
+                    f"{MANIFEST}: {key} is {published.get(key)!s:.60}; plan and data files make it "
                     f"{right!s:.60}"
                 )
 
@@ -191,12 +190,12 @@ class _Auditor:
             )
         findings += self._pages(name, tally.derived, self._plan.layout.schema)
         name = f"{QUARANTINE}/{shard.file_name}"
-        there = self._inventory.files.quarantine[shard.id]
-        if tally.bad and not there:
+        has_quarantine = self._inventory.files.quarantine[shard.id]
+        if tally.bad and not has_quarantine:
             findings.append(f"{name} is missing: {counted(tally.bad, 'row')} should be in it")
         elif tally.bad:
             findings += self._pages(name, tally.bad, _PLACE)
-        elif there:
+        elif has_quarantine:
             findings.append(f"{name} should not be there: the shard has no bad rows")
         return receipt, findings
 
@@ -241,9 +240,9 @@ def _has(schema: pa.Schema, field: pa.Field) -> bool:
     """Tell whether a schema has a column; if a computed one, with its type and metadata."""
     if field.name not in schema.names:
         return False
-    found = schema.field(field.name)
+    present = schema.field(field.name)
     computed = b"digest" in (field.metadata or {})
-    return not computed or (found.type, found.metadata) == (field.type, field.metadata)
+    return not computed or (present.type, present.metadata) == (field.type, field.metadata)
 
 
 def _flat(manifest: dict[str, Any]) -> dict[str, Any]:

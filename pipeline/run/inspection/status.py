@@ -13,8 +13,9 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted, duration
 from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, STOPPED, read_heartbeat
-from hyperdiag.run.output.inventory import published_manifest, scan_output
+from hyperdiag.run.output.inventory import scan_output
 from hyperdiag.run.output.lock import is_locked
+from hyperdiag.run.output.manifest import Manifest, published_manifest
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
 from hyperdiag.run.summary import print_summary
@@ -91,7 +92,7 @@ def _look(path: str, output: Place) -> dict[str, Any]:
         "update": _counts(output, load_plan(below(path, STAGED)), update=True)
         if updating
         else None,
-        "manifest": manifest,
+        "manifest": manifest and manifest.to_json(),
     }
 
 
@@ -126,7 +127,7 @@ def print_status(found: dict[str, Any]) -> None:
     """Print it for people, on standard output."""
     shards, rows = found["shards"], found["rows"]
     if found["state"] == PUBLISHED and shards["done"] == shards["planned"]:
-        print_summary(found["manifest"])
+        print_summary(Manifest.from_json(found["manifest"]))
         return
     console = plain_console()
     table = Table("", "", box=None, pad_edge=False, show_header=False)

@@ -3,12 +3,12 @@
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from hyperdiag.data.filesystem import Place, absolute, below, resolve, write_whole
+from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import (
     CONFIG,
     DATA,
@@ -16,22 +16,24 @@ from hyperdiag.data.output_folder import (
     MANIFEST,
     PLAN,
     QUARANTINE,
-    RUN,
     SCRATCH,
     STAGED,
     SUCCESS,
     file_name,
     prepare_folders,
+    write_file,
 )
+from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import load_digest, save_plan
 
-from .inventory import Inventory, published_manifest, scan_output
+from .inventory import Inventory, scan_output
 from .journal import Journal
 from .lock import Lock, check_unlocked
+from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable
 from .receipt import Receipt
 
@@ -115,7 +117,7 @@ class Ledger:
         staged = self._stage(mode)
         if not self._staging:
             self._freeze(self.output)
-        self._take_stock()
+        self._count_done()
         if staged and (not self._staging or self.up_to_date()):
             self._remove_staged()  # an update that nobody wants any longer
 
@@ -160,7 +162,7 @@ class Ledger:
         finally:
             self._lock.release()
 
-    def _take_stock(self) -> None:
+    def _count_done(self) -> None:
         self.output.filesystem.create_dir((self.output / JOURNAL).path, recursive=True)
         self.inventory = Inventory(self.output, self.plan, self._staging)
         stale = self.inventory.take(self._journal)
@@ -187,7 +189,7 @@ class Ledger:
         """Return whether there is a plan in the folder, this one or another."""
         return (self.output / PLAN).exists()
 
-    def up_to_date(self, bad_files: list[dict[str, str]] | None = None) -> dict[str, Any] | None:
+    def up_to_date(self, bad_files: Sequence[BadFile] | None = None) -> Manifest | None:
         """Return the manifest if just this plan was published here, and all of it is there.
 
         Args:
@@ -197,9 +199,9 @@ class Ledger:
         inventory = self.inventory
         whole = inventory.count == inventory.shards
         whole &= not (inventory.files.staged & inventory.done).any()
-        if manifest is None or not whole or manifest["plan"] != self.plan.digest:
+        if manifest is None or not whole or manifest.plan != self.plan.digest:
             return None
-        return manifest if bad_files in (None, manifest["bad_files"]) else None
+        return manifest if bad_files in (None, manifest.bad_files) else None
 
     @_touching_the_output
     def begin(self) -> None:
@@ -213,7 +215,7 @@ class Ledger:
             self._withdraw()
 
     @_touching_the_output
-    def publish(self, manifest: Mapping[str, Any]) -> None:
+    def publish(self, manifest: Manifest) -> None:
         """Show what is done: data and quarantine files, the plan, the manifest, then `_SUCCESS`.
 
         Each step can be done again: a run that dies in between is completed by the next.
@@ -221,7 +223,7 @@ class Ledger:
         Raises:
             OutputError: if it cannot be written.
         """
-        self._refuse_if_replaced()
+        self._check_not_replaced()
         self._withdraw()
         if self._staging:
             self._move_staged()
@@ -229,11 +231,11 @@ class Ledger:
         if self._staging:
             self._freeze(self.output)
             self._remove_staged()
-        self._write("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
-        scratch = self.output / SCRATCH / SUCCESS
-        write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
+        text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
+        write_file(self.output, MANIFEST, text.encode())
+        write_file(self.output, SUCCESS, f"{self.plan.digest}\n".encode())
 
-    def _refuse_if_replaced(self) -> None:
+    def _check_not_replaced(self) -> None:
         """Where there are no locks, see that no other run has put its plan in the place of ours."""
         if self.output.is_local or (self._staging and not (self.output / STAGED).exists()):
             return
@@ -277,10 +279,7 @@ class Ledger:
 
     def _freeze(self, root: Place) -> None:
         save_plan(self.plan, root)
-        write_whole(root / CONFIG, self._config_yaml.encode(), root / SCRATCH / "yaml")
-
-    def _write(self, name: str, text: str) -> None:
-        write_whole(self.output / RUN / name, text.encode(), self.output / SCRATCH / name)
+        write_file(root, CONFIG, self._config_yaml.encode())
 
     def sign_lock(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""

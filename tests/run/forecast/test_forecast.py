@@ -75,7 +75,7 @@ def tiny(configure, tmp_path):
 def test_forecast_of_a_new_run_is_what_the_run_then_does(foretell, tiny, tmp_path):
     found = foretell(tiny())
     manifest = derive(*tiny())
-    assert found["plan"] == manifest["plan"]
+    assert found["plan"] == manifest.plan
     assert found["method"] | {"name": "chain"} == {
         **{"method": "hyperdual", "tile": 8, "batch": 64, "dtype": "float32"},
         **{"device": "cpu", "name": "chain"},
@@ -257,10 +257,10 @@ def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp
     found = foretell(configured)
     probe = found["probe"]
     assert 4 * 3072 <= probe["rows"] == 6 * probe["rows_per_s"] < rows / 2
-    rows = derive(*configured)["rows"]
+    rows = derive(*configured).rows
     assert found["work"]["bytes_out"] == pytest.approx(_bytes(tmp_path / "out"), rel=0.25)
-    assert found["work"]["rows_derived"] == pytest.approx(rows["derived"], rel=0.05)
-    assert found["work"]["rows_quarantined"] == pytest.approx(rows["quarantined"]["nan"], rel=0.2)
+    assert found["work"]["rows_derived"] == pytest.approx(rows.derived, rel=0.05)
+    assert found["work"]["rows_quarantined"] == pytest.approx(rows.quarantined["nan"], rel=0.2)
 
 
 def test_probe_of_which_nothing_can_be_derived_says_why(foretell, configure, tmp_path):

@@ -20,6 +20,7 @@ from hyperdiag.run.inspection.status import print_status, status
 from hyperdiag.run.output.heartbeat import Heartbeat
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import Lock
+from hyperdiag.run.output.manifest import Manifest
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers import worker as worker_module
 from hyperdiag.run.workers.inline_pool import InlinePool
@@ -99,7 +100,7 @@ def test_published_run_shows_its_manifest(run, tmp_path, capsys):
     assert found["shards"] == {"planned": 4, "done": 4}
     assert found["rows"]["read"] == found["rows"]["planned"] == 400
     assert found["rows"]["quarantined"] == {"nan": 9}
-    assert found["manifest"] == manifest
+    assert Manifest.from_json(found["manifest"]) == manifest
     assert (found["failed"], found["rate"], found["update"]) == ([], None, None)
     assert "400 rows read: 391 derived, 9 quarantined (9 nan)" in _printed(found, capsys)
 
@@ -192,7 +193,7 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
     (tmp_path / "out/_SUCCESS").unlink()
     place = resolve(f"{tmp_path}/out")
     pulse = Heartbeat(place)
-    pulse.tell(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
+    pulse.update(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
     pulse.start()
     lock = Lock(place, "out")
     lock.take()

@@ -60,7 +60,7 @@ def test_shard_that_kills_its_worker_once_is_done_by_another(
         )
     )
     assert marker.exists()
-    assert manifest["rows"]["derived"] == 400
+    assert manifest.rows.derived == 400
     np.testing.assert_allclose(_read(tmp_path)["y1"], np.tanh(x1), rtol=0, atol=1e-6)
 
 
