@@ -16,7 +16,7 @@ from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
 from hyperdiag.messages.wording import counted
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.manifest import facts_of, load_manifest
 from hyperdiag.run.output.receipt import Receipt, Tally
@@ -69,21 +69,21 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
         UsageError: if there is no run at the path.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Stoppable("nothing was written") as stoppable:
+    with StopSignals("nothing was written") as signals:
         try:
             plan = plan_at(path)
         except ValueError as error:
             return Audit([f"{PLAN} cannot be read: {error}"], [])
         if location is not None:
             plan = replace(plan, location=location)
-        return _Auditor(resolve(path), plan, stoppable).run(shards, rows)
+        return _Auditor(resolve(path), plan, signals).run(shards, rows)
 
 
 class _Auditor:
     """Checks the output of a plan."""
 
-    def __init__(self, output: Place, plan: Plan, stoppable: Stoppable):
-        self._output, self._plan, self._stoppable = output, plan, stoppable
+    def __init__(self, output: Place, plan: Plan, signals: StopSignals):
+        self._output, self._plan, self._signals = output, plan, signals
         self._inventory = Inventory(output, plan)
         self._findings: list[str] = []
         self._notes: list[str] = []
@@ -161,7 +161,7 @@ class _Auditor:
             while some := list(islice(present, _SHARDS_AT_ONCE)):
                 results = readers.map(self._read_back, some)
                 for shard, (receipt, findings) in zip(some, results, strict=True):
-                    self._stoppable.check()
+                    self._signals.check()
                     self._findings += findings
                     if receipt is not None:
                         total.add(receipt.tally)
@@ -225,7 +225,7 @@ class _Auditor:
 
     def _compare(self, comparison: Comparison, shard: Shard, receipt: Receipt) -> bool:
         """Compare a shard with its input; tell whether that could be done."""
-        self._stoppable.check()
+        self._signals.check()
         try:
             comparison.compare(shard, receipt)
         except (InputError, UsageError) as error:

@@ -20,7 +20,7 @@ from hyperdiag.run.plan.planner import Planned
 
 from .cautions import cautions
 from .inventory import Inventory
-from .receipt import STAGES, Failed, Receipt, Tally
+from .receipt import STAGES, Receipt, Tally
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,6 @@ class Work:
         rows: read in these.
         stages: seconds by stage, over all workers.
         batch: the fewest rows that were computed at once; 0 if none were.
-        failures: shards that were given up.
     """
 
     workers: int = 0
@@ -173,7 +172,6 @@ class Work:
     rows: int = 0
     stages: Counter[str] = field(default_factory=Counter)
     batch: int = 0
-    failures: list[Failed] = field(default_factory=list)
 
     def add(self, receipt: Receipt) -> None:
         """Take in a shard that was done."""

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hyperdiag.run.derive import derive
-from hyperdiag.run.metrics import COUNTERS, GAUGES
+from hyperdiag.run.monitoring.metrics import COUNTERS, GAUGES
 from tests.ray_head import free_port, ray_head
 
 
