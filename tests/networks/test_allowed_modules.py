@@ -128,18 +128,16 @@ def test_both_site_files_must_allow_a_module(module, allow, monkeypatch, tmp_pat
         _build("own_net:build")
 
 
-def test_command_is_refused_with_exit_code_2_and_no_override_helps(
-    hyperdiag, module, allow, tmp_path
-):
+def test_command_is_refused_with_exit_code_2_and_no_override_helps(invoke, module, allow, tmp_path):
     mark = module("their_job_net")
     allow("mycompany.*")
     run = (
         *("derive", "cluster=inline", "network=python", "network.n_inputs=2"),
         *("network.target=their_job_net:build", "dataset.ranges={x1: [0, 1], x2: [0, 1]}"),
     )
-    done = hyperdiag(*run)
+    done = invoke(*run)
     assert done.returncode == 2
     assert "this site does not allow the module their_job_net" in done.stderr
-    assert hyperdiag(*run, "+site.allowed_modules=[their_job_net]").returncode == 2
+    assert invoke(*run, "+site.allowed_modules=[their_job_net]").returncode == 2
     assert not mark.exists()
     assert not (tmp_path / "outputs").exists()
