@@ -21,7 +21,7 @@ from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 
 log = logging.getLogger("hyperdiag")
 
@@ -45,15 +45,15 @@ def run(
     """
     # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
-    with ending_when_stopped(log.error) as stoppable:
-        sys.exit(_run(config_name, task, finish, stoppable))
+    with ending_when_stopped(log.error) as signals:
+        sys.exit(_run(config_name, task, finish, signals))
 
 
 def _run(
     config_name: str,
     task: Callable[[DictConfig], None],
     finish: Callable[[], int] | None,
-    stoppable: Stoppable,
+    signals: StopSignals,
 ) -> int:
     """Do the same; return the exit code."""
     _register_networks()
@@ -67,7 +67,7 @@ def _run(
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        code = max(code, _guarded(partial(_logging, task, config), stoppable))
+        code = max(code, _guarded(partial(_logging, task, config), signals))
 
     try:
         compose_and_call(CONFIG_DIR, config_name, composed)
@@ -78,13 +78,13 @@ def _run(
         log.error("%s", error)
         return INCOMPLETE if started else USAGE
     except Exception:
-        stoppable.check()
+        signals.check()
         log.exception("a fault of this program")
         return INCOMPLETE
     finally:
         mask_record()  # of a sweep that did not get as far as its first run
     if finish is not None and started and code == DONE:
-        code = _guarded(finish, stoppable)
+        code = _guarded(finish, signals)
     return code
 
 
@@ -96,12 +96,12 @@ def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
     task(config)
 
 
-def _guarded(step: Callable[[], int | None], stoppable: Stoppable) -> int:
+def _guarded(step: Callable[[], int | None], signals: StopSignals) -> int:
     """Take a step; return its exit code, having said what went wrong."""
     try:
         return step() or DONE
     except Exception as error:
-        stoppable.check()  # a library may have made this of a signal
+        signals.check()  # a library may have made this of a signal
         if isinstance(error, UsageError):
             return _complain(error.problems)
         if isinstance(error, HyperdiagError):

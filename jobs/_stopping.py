@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from hyperdiag.process.exit_codes import exit_code
-from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.process.signals import Stopped, StopSignals
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -32,15 +32,15 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 @contextlib.contextmanager
-def ending_when_stopped(say: Callable[[str], None]) -> Iterator[Stoppable]:
+def ending_when_stopped(say: Callable[[str], None]) -> Iterator[StopSignals]:
     """End this process in order, should SIGTERM or SIGINT come while the block lasts.
 
     Args:
         say: takes the sentence for people.
     """
     try:
-        with Stoppable(left="") as stoppable:
-            yield stoppable
+        with StopSignals(left="") as signals:
+            yield signals
     except Stopped as stopped:
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)

@@ -40,11 +40,11 @@ def task(composed: DictConfig) -> None:
     config = load_config(composed)
     report = forecast(config, Price(**options.cost.model_dump()), launch)
     if options.format == "json":
-        print(json.dumps(report, indent=1, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
         print_forecast(report)
-    if report["output"]["problems"]:
-        raise UsageError(report["output"]["problems"])
+    if report.output.problems:
+        raise UsageError(report.output.problems)
 
 
 @cache  # of a sweep the first: the others have no process of their own

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._command import run
-from hyperdiag.run.inspection.status import print_status, status
+from hyperdiag.run.inspection.status import status
+from hyperdiag.run.inspection.status_table import print_status
 
 
 class _Output(BaseModel):
@@ -30,7 +31,7 @@ def task(composed: DictConfig) -> None:
     options = load_section(StatusConfig, composed)
     report = status(options.output.path)
     if options.format == "json":
-        print(json.dumps(report, indent=1, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
     else:
         print_status(report)
 

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._command import run
-from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
-from hyperdiag.run.inspection.audit import Audit, audit
+from hyperdiag.run.inspection.audit import audit
+from hyperdiag.run.inspection.audit_table import print_audit
 
 
 class _Output(BaseModel):
@@ -46,33 +46,11 @@ def task(composed: DictConfig) -> None:
     if options.format == "json":
         print(json.dumps(found._asdict(), indent=1, ensure_ascii=False))
     else:
-        _print(found)
+        print_audit(found)
     if found.findings:
         raise RunIncomplete(
             f"{masked(options.output.path)}: {counted(len(found.findings), 'finding')}"
         )
-
-
-def _print(found: Audit) -> None:
-    console = plain_console()
-
-    def say(text: str) -> None:
-        console.print(text, soft_wrap=True, markup=False)
-
-    for finding in found.findings:
-        say(f"wrong: {finding}")
-    for note in found.notes:
-        say(f"note: {note}")
-    rows = counted(found.rows, "row")
-    say(f"{counted(found.files, 'data file')} with {rows} read back, every page")
-    say(f"{counted(found.compared, 'shard')} compared with their input, row by row")
-    if found.derived_again:
-        say(
-            f"{counted(found.derived_again, 'row')} derived again in float64 by another method: "
-            f"largest error {found.largest_error:.1e} of an output's largest entry"
-        )
-    if not found.findings:
-        say("all is as the manifest says")
 
 
 def main() -> None:

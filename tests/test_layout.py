@@ -1,4 +1,7 @@
-"""Tests mirror what they test: `tests/<room>/test_<file>.py`, or `test_<file>_<more>.py`."""
+"""Tests mirror what they test: `tests/<room>/test_<file>.py`, or `test_<file>_<more>.py`.
+
+A folder of files that serve one thing, such as `hyperdual/_methods`, counts as a file.
+"""
 
 from pathlib import Path
 
@@ -42,7 +45,7 @@ def mirrors_a_file(test):
     """Return whether a test file is named after a source file of the same room."""
     room = ROOT / ("" if test.parts[0] == "jobs" else "pipeline") / test.parent
     name = test.stem.removeprefix("test_")
-    sources = [path.stem.lstrip("_") for path in room.glob("*.py")]
+    sources = [path.stem.lstrip("_") for path in room.glob("*")]
     return any(name == source or name.startswith(f"{source}_") for source in sources)
 
 

@@ -19,9 +19,10 @@ from hyperdiag.config.schema import Config, ParquetConfig, load_config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import RunIncomplete, UsageError
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.output.manifest import Work, make_manifest
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.planner import Planned, make_plan
 from hyperdiag.run.workers.open_pool import open_pool
@@ -87,14 +88,13 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         repeats: times each is measured.
         plain: a folder for what plain Ray Data writes; None leaves it out.
     """
-    with Stoppable("nothing was reported") as stoppable:
+    with StopSignals("nothing was reported"):
         started = time.monotonic()
         planned = make_plan(config)
         ledger = Ledger(config.output.path, planned.plan)
         pool = open_pool(config, ledger.plan, ledger.work_path)
         rates: dict[str, list[float]] = defaultdict(list)
         try:
-            stoppable.listen()  # Ray has put a handler of its own in the place of ours
             pool.start()
             start_seconds = time.monotonic() - started
             for turn in range(1, repeats + 1):
@@ -134,7 +134,7 @@ def _time_job(planned: Planned, ledger: Ledger, pool: Pool, config_yaml: str) ->
             ledger.record(outcome)
         elif outcome is not None:
             raise RunIncomplete("a shard failed; a rate without it would mean nothing")
-    ledger.publish({"benchmark": True})
+    ledger.publish(make_manifest(planned, ledger.inventory, Work(), ledger.path))
     seconds = time.monotonic() - began
     ledger.close()
     return seconds

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from .scipy_workarounds import next_points, skip_points
 from .shard import Rows, Shard
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class DesignSource:
             first = shard.first_row + offset
             index = np.arange(first, first + min(batch_rows, shard.rows - offset))
             if sobol is not None:
-                unit = _next_sobol(sobol, index.size)
+                unit = next_points(sobol, index.size)
             elif self.sampler == "latin_hypercube":
                 unit = latin_hypercube(index, self.rows, len(self.ranges), self.seed)
             else:
@@ -90,26 +91,12 @@ class DesignSource:
 
         # Sobol, USSR Comp. Math. 7 (1967); directions of Joe & Kuo 2008, scrambled after Matousek.
         sobol = qmc.Sobol(len(self.ranges), scramble=True, bits=_SOBOL_BITS, rng=self.seed)
-        if skip:
-            # SciPy's own `fast_forward` takes as many steps, at a billion rows more time than all
-            # else. Point n is the exclusive or of the directions that its Gray code names (Antonov
-            # & Saleev, USSR Comp. Math. 19, 1979).
-            code = (skip - 1) ^ (skip - 1 >> 1)
-            named = [bit for bit in range(_SOBOL_BITS) if code >> bit & 1]
-            sobol._quasi ^= np.bitwise_xor.reduce(sobol._sv[:, named], axis=1)
-            sobol.num_generated = skip
+        skip_points(sobol, skip)
         return sobol
 
     def file_name(self, shard: Shard) -> str:
         """Return the name of the design: its points come from no file."""
         return f"design:{self.sampler}"
-
-
-def _next_sobol(sobol: "qmc.Sobol", count: int) -> np.ndarray:
-    if sobol.num_generated or count == 1:
-        return sobol.random(count)
-    # SciPy warns when the first points drawn are not a power of two: it cannot know the rest.
-    return np.concatenate([sobol.random(1), sobol.random(count - 1)])
 
 
 def grid_rows(levels: Mapping[str, int]) -> int:

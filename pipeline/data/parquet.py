@@ -15,10 +15,10 @@ from pyarrow import fs
 
 from hyperdiag.messages.errors import InputError
 
+from .arrow_workarounds import cast_views, unsliced
 from .filesystem import resolve
 from .row_filter import parse_filter
 from .shard import InputFile, Rows, Shard
-from .workarounds import cast_views, unsliced
 
 _READ_BUFFER = 1 << 20  # bytes of a column chunk held at a time, so that its size does not matter
 

@@ -14,12 +14,12 @@ from pyarrow import fs
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.masking import masked
 
+from .arrow_workarounds import without_views
 from .dataset_files import find_files
 from .filesystem import Place
 from .shard import InputFile
 from .store import is_passing
 from .threads import each
-from .workarounds import without_views
 
 
 class BadFile(NamedTuple):

@@ -11,8 +11,8 @@ import pyarrow.types as pt
 
 from hyperdiag.messages.errors import Problems, closest, listed
 
+from .arrow_workarounds import unsliced_array
 from .faults import Fault, Faults
-from .workarounds import unsliced_array
 
 # Text is taken for a number only where it is one by itself: "1.5", " -2e3 ", not "1,5" or "nan".
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"

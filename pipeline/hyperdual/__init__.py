@@ -2,29 +2,31 @@
 
 This package knows JAX and nothing else of the project, so it can be used from a notebook:
 
-    from hyperdiag.hyperdual import derivatives
+    from hyperdiag import derivatives
 
     bundle = derivatives(fn, n_inputs=5)
     y, jacobian, hessian_diag = bundle(x)  # x: (rows, 5)
 """
 
+from ._choice import Choice
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
 from ._equation import RuleError
-from ._methods import METHODS, OWN_METHODS, MethodError
+from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
-from ._outputs import OUTPUTS
-from ._tuner import Choice
+from ._quantities import QUANTITIES
 from ._verify import Verification, reference, relative_error, verify
 
 __all__ = [
     "AUTO",
+    "DEFAULT_METHOD",
     "DTYPES",
     "METHODS",
-    "OUTPUTS",
     "OWN_METHODS",
+    "QUANTITIES",
     "Bundle",
     "Choice",
     "Derivatives",
+    "Method",
     "MethodError",
     "RuleError",
     "Verification",

@@ -126,16 +126,16 @@ class Accumulation:
         """
         upstream = any(parent.curved for parent in parents)
         nodes: list[Node | None] = []
-        for value, jacobian, carried, born in zip(
+        for value, jacobian, carried, own_sources in zip(
             values, jacobians, hessian_diags, sources, strict=True
         ):
             if jacobian is None:
                 nodes.append(None)
                 continue
-            node = Node(value, jacobian, curved=upstream or curved or bool(born))
+            node = Node(value, jacobian, curved=upstream or curved or bool(own_sources))
             if self.forward:
                 terms = [] if carried is None else [carried]
-                terms += [self._folded(source) for source in born]
+                terms += [self._as_tangent(source) for source in own_sources]
                 node.hessian_diag = add(terms)
                 if node.hessian_diag is not None:
                     self.leaves.append(node)
@@ -146,11 +146,11 @@ class Accumulation:
                     raise Irreversible(self.step)
                 pull = _nothing_upstream(len(parents))
             self.steps.append(
-                _Step(self.step, nodes, [list(born) for born in sources], parents, pull)
+                _Step(self.step, nodes, [list(each) for each in sources], parents, pull)
             )
         return nodes
 
-    def _folded(self, source: Source) -> Tangent:
+    def _as_tangent(self, source: Source) -> Tangent:
         tangent = source.tangent()
         return scale(total(tangent) if self.laplacian else tangent, source.coefficient)
 
@@ -164,47 +164,47 @@ class Accumulation:
             the Laplacian, (m, 1); None if no source was met.
         """
         cotangents: dict[int, jax.Array] = {}
-        found: list[jax.Array] = []
+        terms: list[jax.Array] = []  # of D of the outputs
 
         def reach(node: Node, cotangent: jax.Array) -> None:
-            known = cotangents.get(id(node))
-            cotangents[id(node)] = cotangent if known is None else known + cotangent
+            before = cotangents.get(id(node))
+            cotangents[id(node)] = cotangent if before is None else before + cotangent
 
         for node, cotangent in results:
             reach(node, cotangent)
         for step in reversed(self.steps):
-            arrived = [None if node is None else cotangents.get(id(node)) for node in step.nodes]
-            if all(cotangent is None for cotangent in arrived):
+            arriving = [None if node is None else cotangents.get(id(node)) for node in step.nodes]
+            if all(cotangent is None for cotangent in arriving):
                 continue
-            for here, sources in zip(arrived, step.sources, strict=True):
-                if here is not None:
-                    found += [self._contracted(here, source) for source in sources]
+            for arrived, sources in zip(arriving, step.sources, strict=True):
+                if arrived is not None:
+                    terms += [self._contracted(arrived, source) for source in sources]
             try:
-                passed, inside = step.pull(arrived)
+                passed, inside = step.pull(arriving)
             except Exception as error:  # JAX has no reverse for it, or a faulty one
                 raise Irreversible(step.number) from error
             if inside is not None:
-                found.append(inside)
-            for parent, there in zip(step.parents, passed, strict=True):
-                if there is not None:
-                    reach(parent, there)
+                terms.append(inside)
+            for parent, contribution in zip(step.parents, passed, strict=True):
+                if contribution is not None:
+                    reach(parent, contribution)
         for leaf in self.leaves:
             if id(leaf) in cotangents and leaf.hessian_diag is not None:
-                found.append(contract(cotangents[id(leaf)], leaf.hessian_diag))
-        if not found:
+                terms.append(contract(cotangents[id(leaf)], leaf.hessian_diag))
+        if not terms:
             return cotangents, None
         # With complex intermediates, dy = Re(sum delta du) for real y.
-        return cotangents, functools.reduce(jnp.add, map(jnp.real, found))
+        return cotangents, functools.reduce(jnp.add, map(jnp.real, terms))
 
     def _contracted(self, cotangent: jax.Array, source: Source) -> jax.Array:
         tangent = total(source.tangent()) if self.laplacian else source.tangent()
         if source.coefficient is not None:
             # The factor that varies from row to row goes to the smaller operand.
-            cotangent = damped(cotangent, source.coefficient)
+            cotangent = masked_product(cotangent, source.coefficient)
         return contract(cotangent, tangent)
 
 
-def damped(cotangent: jax.Array, factor: jax.Array) -> jax.Array:
+def masked_product(cotangent: jax.Array, factor: jax.Array) -> jax.Array:
     """Return the product, zero where the cotangent is: what does not matter may be infinite."""
     return jnp.where(cotangent == 0, cotangent, cotangent * factor)
 

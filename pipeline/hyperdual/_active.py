@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import jax
 
-from ._accumulation import Accumulation, Node, Source, damped
+from ._accumulation import Accumulation, Node, Source, masked_product
 from ._tangent import scale
 
 
@@ -32,15 +32,15 @@ class Active:
     value: jax.Array
     slope: jax.Array | None = None
     curvature: jax.Array | None = None
-    _made: Node | None = None
+    _own_node: Node | None = None
 
     def as_node(self, accumulation: Accumulation) -> Node:
         """Return this array as a node of its own, recorded once."""
         if self.value is self.node.value:
             return self.node
-        if self._made is None:
-            self._made = self._record(accumulation)
-        return self._made
+        if self._own_node is None:
+            self._own_node = self._record(accumulation)
+        return self._own_node
 
     def _record(self, accumulation: Accumulation) -> Node:
         parent, slope = self.node, self.slope
@@ -60,10 +60,10 @@ class Active:
         return node
 
 
-def whole(node: Node) -> Active:
+def as_active(node: Node) -> Active:
     """Return the array that is the node itself."""
     return Active(node, node.value)
 
 
 def _scaled(cotangent: jax.Array | None, slope: jax.Array | None) -> jax.Array | None:
-    return cotangent if cotangent is None or slope is None else damped(cotangent, slope)
+    return cotangent if cotangent is None or slope is None else masked_product(cotangent, slope)

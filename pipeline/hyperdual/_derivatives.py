@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._methods import METHODS, OWN_METHODS
+from ._choice import Choice
+from ._jaxpr import shape_of
+from ._methods import METHODS, Function, Method
 from ._numerics import numerics
-from ._outputs import OUTPUTS, at_point, displaced
-from ._rows_last import rows_last
-from ._tuner import Choice, shape_of, tune
+from ._quantities import QUANTITIES, at_point, displaced
+from ._tuner import tune
 
 AUTO = "auto"
 
@@ -58,20 +59,20 @@ class Bundle:
             points = self._checked(x, "x")
             if direction is None:
                 return self._batch(points)
-            along = self._checked(direction, "direction")
-            if along.shape != points.shape:
+            directions = self._checked(direction, "direction")
+            if directions.shape != points.shape:
                 raise ValueError(f"direction must have the shape of x, {points.shape}")
-            return self._batch(points, along)
+            return self._batch(points, directions)
 
     def _checked(self, x: Any, name: str) -> jax.Array:
-        points = jnp.asarray(x, self._dtype)
-        if points.ndim != 2 or points.shape[1] != self.n_inputs:
-            raise ValueError(f"{name} must have shape (rows, {self.n_inputs}); got {points.shape}")
-        return points
+        rows = jnp.asarray(x, self._dtype)
+        if rows.ndim != 2 or rows.shape[1] != self.n_inputs:
+            raise ValueError(f"{name} must have shape (rows, {self.n_inputs}); got {rows.shape}")
+        return rows
 
 
 def derivatives(
-    fn: Callable[[jax.Array], jax.Array],
+    fn: Function,
     n_inputs: int,
     method: str = AUTO,
     wrt: Sequence[int] | None = None,
@@ -130,7 +131,7 @@ def derivatives(
 
 
 def choose(
-    fn: Callable[[jax.Array], jax.Array],
+    fn: Function,
     n_inputs: int,
     method: str = AUTO,
     wrt: Sequence[int] | None = None,
@@ -156,7 +157,7 @@ def choose(
     directions = _checked_directions(wrt, n_inputs)
     with numerics(dtype):
         _check_output(jax.eval_shape(fn, jax.ShapeDtypeStruct((n_inputs,), dtype)))
-        if method != AUTO and (tile is not None or method not in OWN_METHODS):
+        if method != AUTO and (tile is not None or not METHODS[method].own):
             return Choice(method, tile)
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
     return tune(
@@ -170,26 +171,25 @@ def choose(
 
 
 def _bundle(
-    fn: Callable,
+    fn: Function,
     n_inputs: int,
     wrt: Sequence[int] | None,
     dtype: str,
     choice: Choice,
-    outputs: tuple[str, ...],
+    quantities: tuple[str, ...],
 ) -> Bundle:
-    directions = None if wrt is None else np.asarray(wrt)
-    point = partial(_at_point, fn, choice.method, directions, outputs)
-    batched = rows_last(point) if choice.method == "hyperdual_columns" else jax.vmap(point)
-    return Bundle(jax.jit(_tiled(batched, choice.tile)), n_inputs, dtype, choice)
+    method, directions = METHODS[choice.method], None if wrt is None else np.asarray(wrt)
+    batch = method.batch(partial(_at_point, fn, method, directions, quantities))
+    return Bundle(jax.jit(_tiled(batch, choice.tile)), n_inputs, dtype, choice)
 
 
 def _at_point(
-    fn: Callable,
-    method: str,
+    fn: Function,
+    method: Method,
     directions: np.ndarray | None,
-    outputs: Sequence[str],
+    quantities: tuple[str, ...],
     x: jax.Array,
-    along: jax.Array | None = None,
+    direction: jax.Array | None = None,
 ) -> Any:
     """Return what is asked for at one point."""
 
@@ -197,19 +197,20 @@ def _at_point(
         return jnp.atleast_1d(fn(x)).astype(x.dtype)
 
     if directions is None:
-        found = at_point(as_vector, x, method, outputs, along)
+        arrays = at_point(as_vector, x, method, quantities, direction)
     else:
         # As a function of displacements along the chosen inputs only, f costs every method
         # accordingly, with no case of its own; at displacement zero, x is kept exactly.
         seeds = jnp.zeros((directions.size, x.size), x.dtype)
         seeds = seeds.at[np.arange(directions.size), directions].set(1)
-        moved = partial(displaced, as_vector, x, seeds)
-        if along is not None:
-            along = along[directions]
-        found = at_point(moved, jnp.zeros(directions.size, x.dtype), method, outputs, along)
-    if tuple(outputs) == Derivatives._fields:
-        return Derivatives(*found)
-    return namedtuple("Derivatives", outputs)(*found)
+        of_displacement = partial(displaced, as_vector, x, seeds)
+        zero = jnp.zeros(directions.size, x.dtype)
+        if direction is not None:
+            direction = direction[directions]
+        arrays = at_point(of_displacement, zero, method, quantities, direction)
+    if quantities == Derivatives._fields:
+        return Derivatives(*arrays)
+    return namedtuple("Derivatives", quantities)(*arrays)
 
 
 def _tiled(batched: Callable, tile: int | None) -> Callable:
@@ -219,24 +220,26 @@ def _tiled(batched: Callable, tile: int | None) -> Callable:
         rows = arrays[0].shape[0]
         if tile is None or rows == 0:
             return batched(*arrays)
-        turns = -(-rows // tile)
+        count = -(-rows // tile)
         tiles = [
-            jnp.pad(array, ((0, turns * tile - rows), (0, 0)), mode="edge").reshape(turns, tile, -1)
+            jnp.pad(array, ((0, count * tile - rows), (0, 0)), mode="edge").reshape(count, tile, -1)
             for array in arrays
         ]
-        if turns == 1:
-            found = batched(*(array[0] for array in tiles))
+        if count == 1:
+            results = batched(*(array[0] for array in tiles))
         else:
-            found = jax.lax.map(lambda each: batched(*each), tiles)
-            found = jax.tree.map(lambda a: a.reshape(turns * tile, *a.shape[2:]), found)
-        return jax.tree.map(lambda array: array[:rows], found)
+            results = jax.lax.map(lambda arrays: batched(*arrays), tiles)
+            results = jax.tree.map(lambda a: a.reshape(count * tile, *a.shape[2:]), results)
+        return jax.tree.map(lambda array: array[:rows], results)
 
     return batch
 
 
 def _check_outputs(outputs: Sequence[str]) -> None:
-    if isinstance(outputs, str) or not outputs or not set(outputs) <= set(OUTPUTS):
-        raise ValueError(f"outputs must be a list of some of {', '.join(OUTPUTS)}; got {outputs!r}")
+    if isinstance(outputs, str) or not outputs or not set(outputs) <= set(QUANTITIES):
+        raise ValueError(
+            f"outputs must be a list of some of {', '.join(QUANTITIES)}; got {outputs!r}"
+        )
     if len(set(outputs)) != len(outputs):
         raise ValueError(f"outputs names one twice: {outputs!r}")
 

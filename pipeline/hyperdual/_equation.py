@@ -1,4 +1,4 @@
-"""One equation of a traced program at the moment that it is interpreted, and its plain rule."""
+"""One equation of a traced program, as its rule sees it, and the rule for any primitive."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -11,14 +11,17 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from ._accumulation import Accumulation, Node, Pull, Source
-from ._active import Active, whole
+from ._active import Active, as_active
 from ._tangent import Tangent, dense, flatten
 
-# Where frames of a traceback are of no help to the user.
-_NOT_THE_USERS = (str(Path(jax.__file__).parent), str(Path(__file__).parent), "<")
+_ROOM = Path(__file__).parent
+# Frames of a traceback in these files are of no help to the user.
+_NOT_THE_USERS = (str(Path(jax.__file__).parent), str(_ROOM / "_"), str(_ROOM / "rules.py"), "<")
 
-Linear = Callable[[Sequence[Tangent | None]], list[Tangent | None]]
-Quadratic = Callable[[Sequence[Tangent]], list[list[Source]]]
+# Applies the derivative of a primitive to the tangents of its active operands (None: zero).
+Push = Callable[[Sequence[Tangent | None]], list[Tangent | None]]
+# Returns the sources of each inexact result, from the J of the active operands.
+Sources = Callable[[Sequence[Tangent]], list[list[Source]]]
 
 
 class RuleError(Exception):
@@ -26,23 +29,28 @@ class RuleError(Exception):
 
 
 @dataclass
-class Site:
-    """An equation, its operands, and where its results are recorded.
+class Equation:
+    """An equation of the program, its operands, and where its results are recorded.
 
     Attributes:
-        equation: primitive, parameters, input and output types.
+        eqn: the equation as JAX traced it: primitive, parameters, input and output types.
         operands: one for each input: `Active` or a plain array.
         accumulation: where results are recorded.
     """
 
-    equation: core.JaxprEqn
+    eqn: core.JaxprEqn
     operands: list[Any]
     accumulation: Accumulation
 
     @property
+    def name(self) -> str:
+        """The name of the primitive."""
+        return self.eqn.primitive.name
+
+    @property
     def params(self) -> dict[str, Any]:
         """The parameters of the primitive."""
-        return self.equation.params
+        return self.eqn.params
 
     @functools.cached_property
     def active(self) -> list[int]:
@@ -62,50 +70,51 @@ class Site:
         return [self.operands[at].as_node(self.accumulation) for at in self.active]
 
     @property
-    def smooth(self) -> list[bool]:
-        """For each result, whether it is of a type that has derivatives."""
-        return [jnp.issubdtype(aval.dtype, jnp.inexact) for aval in self.result_types]
-
-    @property
     def result_types(self) -> list[Any]:
         """Shape and dtype of each result."""
-        return [variable.aval for variable in self.equation.outvars]
+        return [variable.aval for variable in self.eqn.outvars]
+
+    @property
+    def inexact(self) -> list[bool]:
+        """For each result, whether it is of a type that has derivatives: float or complex."""
+        return [jnp.issubdtype(aval.dtype, jnp.inexact) for aval in self.result_types]
+
+    def only_inexact(self, results: Sequence[Any]) -> list[Any]:
+        """Return those of the results that are of a type that has derivatives."""
+        return [result for result, kept in zip(results, self.inexact, strict=True) if kept]
 
     def apply(self, *values: Any) -> list[Any]:
         """Run the primitive on other values of the operands."""
-        primitive = self.equation.primitive
+        primitive = self.eqn.primitive
         params = primitive.get_bind_params(self.params)
-        with self.equation.ctx.manager:
+        with self.eqn.ctx.manager:
             results = primitive.bind(*values, **params)
         return list(results) if primitive.multiple_results else [results]
 
     def apply_active(self, *values: Any) -> list[Any]:
-        """Run the primitive on other values of the active operands; only the smooth results."""
-        every = list(self.values)
+        """Run the primitive on other values of the active operands; only the inexact results."""
+        operands = list(self.values)
         for at, value in zip(self.active, values, strict=True):
-            every[at] = value
-        return [
-            result for result, smooth in zip(self.apply(*every), self.smooth, strict=True) if smooth
-        ]
+            operands[at] = value
+        return self.only_inexact(self.apply(*operands))
 
     def record(
         self,
-        push: Linear,
-        source: Quadratic,
+        push: Push,
+        source: Sources,
         pull: Pull | None = None,
     ) -> list[Any]:
         """Apply the primitive and record its results.
 
         Args:
             push: applies the derivative of the primitive to the tangents of the active operands
-                (None: zero); one tangent, or None for zero, for each smooth result.
-            source: the sources of each smooth result, from the J of the active operands.
+                (None: zero); one tangent, or None for zero, for each inexact result.
+            source: the sources of each inexact result, from the J of the active operands.
             pull: the reverse of `push`; left out, it is JAX's own.
         """
         parents = self.parents
         jacobians: list[Tangent | None] = [parent.jacobian for parent in parents]
-        count = sum(self.smooth)
-        carried: list[Tangent | None] = [None] * count
+        carried: list[Tangent | None] = [None] * sum(self.inexact)
         if self.accumulation.forward:
             results = self.apply(*self.values)
             if any(parent.hessian_diag is not None for parent in parents):
@@ -115,42 +124,42 @@ class Site:
         else:
             results = self.apply(*self.values)
         nodes = self.accumulation.record(
-            [result for result, smooth in zip(results, self.smooth, strict=True) if smooth],
+            self.only_inexact(results),
             push(jacobians),
             carried,
             source([parent.jacobian for parent in parents]),
             parents,
             pull,
         )
-        return self.merged(results, nodes)
+        return self.with_nodes(results, nodes)
 
-    def merged(self, results: Sequence[Any], nodes: Sequence[Node | None]) -> list[Any]:
-        """Return the results in place, the smooth ones as the arrays of their nodes."""
+    def with_nodes(self, results: Sequence[Any], nodes: Sequence[Node | None]) -> list[Any]:
+        """Return the results, each inexact one that has a node as the array of that node."""
         remaining = iter(nodes)
-        merged = []
-        for result, smooth in zip(results, self.smooth, strict=True):
-            node = next(remaining) if smooth else None
-            merged.append(result if node is None else whole(node))
-        return merged
+        arrays = []
+        for result, inexact in zip(results, self.inexact, strict=True):
+            node = next(remaining) if inexact else None
+            arrays.append(result if node is None else as_active(node))
+        return arrays
 
     def with_pullback(self) -> tuple[list[Any], Pull]:
         """Return the results, and JAX's reverse of the primitive over a first axis of outputs."""
-        every = list(self.values)
+        operands = list(self.values)
 
         def split(*values: Any) -> tuple[list[Any], list[Any]]:
             for at, value in zip(self.active, values, strict=True):
-                every[at] = value
-            results = self.apply(*every)
-            return [r for r, smooth in zip(results, self.smooth, strict=True) if smooth], results
+                operands[at] = value
+            results = self.apply(*operands)
+            return self.only_inexact(results), results
 
         primals = [self.values[at] for at in self.active]
-        smooth, pullback, results = jax.vjp(split, *primals, has_aux=True)
+        inexact, pullback, results = jax.vjp(split, *primals, has_aux=True)
 
         def pull(cotangents: list[jax.Array | None]) -> tuple[Sequence[jax.Array], None]:
-            given = next(ct for ct in cotangents if ct is not None)
+            m = next(cotangent.shape[0] for cotangent in cotangents if cotangent is not None)
             filled = [
-                jnp.zeros((given.shape[0], *result.shape), result.dtype) if ct is None else ct
-                for ct, result in zip(cotangents, smooth, strict=True)
+                jnp.zeros((m, *result.shape), result.dtype) if cotangent is None else cotangent
+                for cotangent, result in zip(cotangents, inexact, strict=True)
             ]
             return jax.vmap(pullback)(filled), None
 
@@ -158,36 +167,45 @@ class Site:
 
     def place(self) -> str:
         """Return where in the user's code the equation comes from."""
-        traceback = self.equation.source_info.traceback
+        traceback = self.eqn.source_info.traceback
         frames: list[Any] = [] if traceback is None else list(traceback.frames)
         for frame in frames:
             if not frame.file_name.startswith(_NOT_THE_USERS):
                 return f"{Path(frame.file_name).name}:{frame.line_num} ({frame.function_name})"
         return "an unknown place"
 
-    def what(self) -> str:
+    def title(self) -> str:
         """Return the primitive's name with the name of the function that it calls, if any."""
-        name = self.params.get("name")
-        return f"'{self.equation.primitive.name}'" + (f" of '{name}'" if name else "")
+        function = self.params.get("name")
+        return f"'{self.name}'" + (f" of '{function}'" if function else "")
 
 
-def general(site: Site) -> list[Any]:
+def general(equation: Equation) -> list[Any]:
     """Differentiate any primitive through JAX's own derivatives of it: the jvp of its jvp.
 
-    J_u[i] = phi'(v) J_v[i] and s_u[i] = phi''(v)[J_v[i], J_v[i]], for dense tangents.
+    J_u[i] = phi'(v) J_v[i] and s_u[i] = phi''(v)[J_v[i], J_v[i]], for dense tangents. Here the
+    largest two entries, squared before:
+
+    >>> derive(lambda x: lax.top_k(x**2, 2)[0], [1, 3, 2])
+    value (2,)    [9, 4]
+    J     (2, 3)  [[0, 6, 0], [0, 0, 4]]
+    D     (2, 3)  [[0, 2, 0], [0, 0, 2]]
+
+    Operands and parameters: of any primitive that has a `jvp` which can be differentiated again.
+    https://docs.jax.dev/en/latest/jax-primitives.html
     """
-    return differentiated(site, functools.partial(_jvp, site))
+    return differentiated(equation, functools.partial(_jvp, equation))
 
 
-def _jvp(site: Site, values: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-    return jax.jvp(site.apply_active, tuple(values), tuple(tangents))[1]
+def _jvp(equation: Equation, values: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+    return jax.jvp(equation.apply_active, tuple(values), tuple(tangents))[1]
 
 
 def differentiated(
-    site: Site, derivative: Callable[[Sequence[Any], Sequence[Any]], list[Any]]
+    equation: Equation, derivative: Callable[[Sequence[Any], Sequence[Any]], list[Any]]
 ) -> list[Any]:
     """Record a primitive, given its derivative as a function (values, tangents) -> tangents."""
-    primals = [site.values[at] for at in site.active]
+    primals = [equation.values[at] for at in equation.active]
 
     def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
         filled = _filled(tangents, primals)
@@ -202,9 +220,9 @@ def differentiated(
 
             return jax.jvp(slopes, tuple(primals), tuple(tangents))[1]
 
-        return [[Source(None, dense(born))] for born in jax.vmap(along)(filled)]
+        return [[Source(None, dense(second))] for second in jax.vmap(along)(filled)]
 
-    return site.record(push, source)
+    return equation.record(push, source)
 
 
 def _filled(tangents: Sequence[Tangent | None], primals: Sequence[Any]) -> list[jax.Array]:

@@ -1,10 +1,18 @@
 """Looking into traced functions."""
 
 import math
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import jax
+import numpy as np
 from jax.extend import core
+
+# The widest vector registers of CPUs (AVX-512).
+_REGISTER_BYTES = 64
 
 
 def subjaxprs(params: dict[str, Any]) -> Iterator[core.ClosedJaxpr | core.Jaxpr]:
@@ -18,25 +26,16 @@ def subjaxprs(params: dict[str, Any]) -> Iterator[core.ClosedJaxpr | core.Jaxpr]
 def equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:
     """Yield every equation of a program, those of inner programs included."""
     inner = jaxpr.jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else jaxpr
-    for equation in inner.eqns:
-        yield equation
-        yield from equations_inside(equation.params)
-
-
-def equations_inside(params: dict[str, Any]) -> Iterator[core.JaxprEqn]:
-    """Yield every equation of the programs inside an equation's parameters."""
-    for sub in subjaxprs(params):
-        yield from equations(sub)
+    for eqn in inner.eqns:
+        yield eqn
+        for inside in subjaxprs(eqn.params):
+            yield from equations(inside)
 
 
 def widest(traced: core.ClosedJaxpr) -> int:
     """Return the number of entries of the largest intermediate."""
     return max(
-        (
-            math.prod(_shape(variable))
-            for equation in equations(traced)
-            for variable in equation.outvars
-        ),
+        (math.prod(_shape(variable)) for eqn in equations(traced) for variable in eqn.outvars),
         default=1,
     )
 
@@ -51,10 +50,10 @@ def ragged(traced: core.ClosedJaxpr, lanes: int) -> bool:
     That is, in products of a vector and a matrix whose results are no multiple of `lanes` long.
     """
     awkward, total = 0, 0
-    for equation in equations(traced):
-        if equation.primitive.name not in ("dot_general", "conv_general_dilated"):
+    for eqn in equations(traced):
+        if eqn.primitive.name not in ("dot_general", "conv_general_dilated"):
             continue
-        left, right, result = (_shape(v) for v in (*equation.invars, *equation.outvars))
+        left, right, result = (_shape(v) for v in (*eqn.invars, *eqn.outvars))
         if {len(left), len(right)} == {1, 2}:
             work = math.prod(left if len(left) == 2 else right)
             awkward += work if result[0] % lanes else 0
@@ -68,13 +67,62 @@ def ragged(traced: core.ClosedJaxpr, lanes: int) -> bool:
 def custom_rule_names(traced: core.ClosedJaxpr) -> list[str]:
     """Return the names of the functions with custom derivative rules that a program calls."""
     names = []
-    for equation in equations(traced):
-        if equation.primitive.name.startswith("custom_"):
-            inner = equation.params.get("call_jaxpr") or equation.params.get("fun_jaxpr")
-            name = equation.params.get("name") or getattr(
+    for eqn in equations(traced):
+        if eqn.primitive.name.startswith("custom_"):
+            inner = eqn.params.get("call_jaxpr") or eqn.params.get("fun_jaxpr")
+            name = eqn.params.get("name") or getattr(
                 getattr(inner, "jaxpr", inner), "debug_info", None
             )
             name = getattr(name, "func_name", name) or "a function"
-            kind = "custom_jvp" if "jvp" in equation.primitive.name else "custom_vjp"
+            kind = "custom_jvp" if "jvp" in eqn.primitive.name else "custom_vjp"
             names.append(f"'{name}' ({kind})")
     return sorted(set(names))
+
+
+@dataclass(frozen=True)
+class ProgramShape:
+    """What decides which method and tile are fastest for a program.
+
+    Attributes:
+        directions: k.
+        outputs: m.
+        row_bytes: of the largest intermediate's J for one row, stored densely.
+        text: what a timing holds for: the program without its constants' values, directions,
+            dtype, version of JAX, device and threads.
+        own_rules: whether functions with derivative rules of their own are in it.
+        ragged: whether it is mostly dense layers whose widths fill no vector registers of a CPU.
+    """
+
+    directions: int
+    outputs: int
+    row_bytes: int
+    text: str = ""
+    own_rules: bool = False
+    ragged: bool = False
+
+
+def shape_of(
+    fn: Callable, n_inputs: int, directions: int, dtype: str, device_kind: str | None
+) -> ProgramShape:
+    """Trace `fn` at one point and note its shape.
+
+    Args:
+        fn: maps (n,) to (m,) or ().
+        n_inputs: n.
+        directions: k.
+        dtype: of the point.
+        device_kind: as JAX names it; None: of this process's first device.
+    """
+    traced = jax.make_jaxpr(fn)(jax.ShapeDtypeStruct((n_inputs,), dtype))
+    kind = device_kind or jax.devices()[0].device_kind
+    threads = os.environ.get("PJRT_NPROC", str(os.cpu_count()))
+    # Addresses of functions in the text differ from process to process.
+    program = re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr))
+    return ProgramShape(
+        directions,
+        math.prod(traced.out_avals[0].shape),
+        directions * widest(traced) * np.dtype(dtype).itemsize,
+        "\n".join([program, str(directions), dtype, jax.__version__, kind, threads]),
+        bool(custom_rule_names(traced)),
+        kind == "cpu" and ragged(traced, _REGISTER_BYTES // np.dtype(dtype).itemsize),
+    )

@@ -7,9 +7,10 @@ from jax.extend import core
 
 from ._accumulation import Accumulation, Irreversible
 from ._active import Active
-from ._equation import RuleError, Site, general
+from ._equation import Equation, RuleError, general
 
-Rule = Callable[[Site], list[Any]]
+# From an equation to its results, each `Active` if it depends on the inputs.
+Rule = Callable[[Equation], list[Any]]
 
 RULES: dict[str, Rule] = {}
 
@@ -25,26 +26,24 @@ def register(*names: str) -> Callable[[Rule], Rule]:
     return enter
 
 
-def apply_rule(
-    equation: core.JaxprEqn, operands: list[Any], accumulation: Accumulation
-) -> list[Any]:
+def apply_rule(eqn: core.JaxprEqn, operands: list[Any], accumulation: Accumulation) -> list[Any]:
     """Interpret one equation.
 
     Raises:
         RuleError: if the primitive cannot be differentiated, naming it and its place.
     """
-    site = Site(equation, operands, accumulation)
-    if not any(isinstance(operand, Active) for operand in operands) or not any(site.smooth):
-        return site.apply(*site.values)
+    equation = Equation(eqn, operands, accumulation)
+    if not any(isinstance(operand, Active) for operand in operands) or not any(equation.inexact):
+        return equation.apply(*equation.values)
     accumulation.step += 1
-    rule = RULES.get(equation.primitive.name, general)
+    rule = RULES.get(eqn.primitive.name, general)
     try:
-        return rule(site)
+        return rule(equation)
     except (RuleError, Irreversible):
         raise
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RuleError(
-            f"cannot differentiate {site.what()} twice, at {site.place()}: "
+            f"cannot differentiate {equation.title()} twice, at {equation.place()}: "
             f"{type(error).__name__}: {reason}; register a rule for it, or use another method"
         ) from error

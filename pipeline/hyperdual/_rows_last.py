@@ -52,8 +52,8 @@ def rows_last(fn: Callable[..., Any]) -> Callable[..., Any]:
         rows = arrays[0].shape[0]
         points = [jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for array in arrays]
         closed, shapes = jax.make_jaxpr(fn, return_shape=True)(*points)
-        given = [_Value(jnp.moveaxis(array, 0, -1), True) for array in arrays]
-        results = _evaluate(closed.jaxpr, closed.consts, given, rows)
+        operands = [_Value(jnp.moveaxis(array, 0, -1), True) for array in arrays]
+        results = _evaluate(closed.jaxpr, closed.consts, operands, rows)
         return jax.tree.unflatten(
             jax.tree.structure(shapes),
             [
@@ -77,51 +77,51 @@ def _evaluate(
 
     environment.update(zip(jaxpr.constvars, (_Value(c, False) for c in consts), strict=True))
     environment.update(zip(jaxpr.invars, operands, strict=True))
-    for equation in jaxpr.eqns:
-        results = _apply(equation, [read(atom) for atom in equation.invars], rows)
-        environment.update(zip(equation.outvars, results, strict=True))
+    for eqn in jaxpr.eqns:
+        results = _apply(eqn, [read(atom) for atom in eqn.invars], rows)
+        environment.update(zip(eqn.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _apply(equation: core.JaxprEqn, given: list[_Value], rows: int) -> list[_Value]:
-    name, arrays = equation.primitive.name, [value.array for value in given]
-    if not any(value.batched for value in given):
-        return [_Value(array, False) for array in _bind(equation, arrays)]
+def _apply(eqn: core.JaxprEqn, operands: list[_Value], rows: int) -> list[_Value]:
+    name, arrays = eqn.primitive.name, [value.array for value in operands]
+    if not any(value.batched for value in operands):
+        return [_Value(array, False) for array in _bind(eqn, arrays)]
     if name == "jit":
-        inner = equation.params["jaxpr"]
-        return _evaluate(inner.jaxpr, inner.consts, given, rows)
+        inner = eqn.params["jaxpr"]
+        return _evaluate(inner.jaxpr, inner.consts, operands, rows)
     if name in _ELEMENTWISE:
-        shape = np.broadcast_shapes(*(value.shape for value in given))
+        shape = np.broadcast_shapes(*(value.shape for value in operands))
         scalars = name not in ("select_n", "clamp")  # all others take a scalar as it is
-        found = _bind(
-            equation,
+        results = _bind(
+            eqn,
             [
                 value.array
                 if scalars and not value.batched and not value.shape
-                else _spread(value, value.shape or shape, rows)
-                for value in given
+                else _broadcast(value, value.shape or shape, rows)
+                for value in operands
             ],
         )
     elif name == "concatenate":
-        found = _bind(equation, [_spread(value, value.shape, rows) for value in given])
+        results = _bind(eqn, [_broadcast(value, value.shape, rows) for value in operands])
     elif name in _ONE_OPERAND:
-        found = _bind(equation, arrays, **_ONE_OPERAND[name](equation.params, rows))
-    elif name == "dot_general" and not all(value.batched for value in given):
-        found = [_product(equation, given)]
+        results = _bind(eqn, arrays, **_ONE_OPERAND[name](eqn.params, rows))
+    elif name == "dot_general" and not all(value.batched for value in operands):
+        results = [_product(eqn, operands)]
     else:
-        axes = [-1 if value.batched else None for value in given]
-        found = jax.vmap(lambda *each: _bind(equation, each), axes, -1)(*arrays)
-    return [_Value(array, True) for array in found]
+        axes = [-1 if value.batched else None for value in operands]
+        results = jax.vmap(lambda *operands: _bind(eqn, operands), axes, -1)(*arrays)
+    return [_Value(array, True) for array in results]
 
 
-def _bind(equation: core.JaxprEqn, arrays: Sequence[Any], **changed: Any) -> list[Any]:
-    params = equation.primitive.get_bind_params(equation.params | changed)
-    with equation.ctx.manager:
-        results = equation.primitive.bind(*arrays, **params)
-    return list(results) if equation.primitive.multiple_results else [results]
+def _bind(eqn: core.JaxprEqn, arrays: Sequence[Any], **changed: Any) -> list[Any]:
+    params = eqn.primitive.get_bind_params(eqn.params | changed)
+    with eqn.ctx.manager:
+        results = eqn.primitive.bind(*arrays, **params)
+    return list(results) if eqn.primitive.multiple_results else [results]
 
 
-def _spread(value: _Value, shape: tuple[int, ...], rows: int) -> Any:
+def _broadcast(value: _Value, shape: tuple[int, ...], rows: int) -> Any:
     """Return the array, of shape `shape` or a scalar, as (*shape, rows)."""
     if value.batched and value.shape == shape:
         return value.array
@@ -146,20 +146,20 @@ _ONE_OPERAND: dict[str, Callable[[dict[str, Any], int], dict[str, Any]]] = {
 }
 
 
-def _product(equation: core.JaxprEqn, given: Sequence[_Value]) -> jax.Array:
+def _product(eqn: core.JaxprEqn, operands: Sequence[_Value]) -> jax.Array:
     """Return a product with an operand that all rows share; put first, it leaves the rows last."""
-    (left, right), (contracted, batch) = given, equation.params["dimension_numbers"]
+    (left, right), (contracted, batch) = operands, eqn.params["dimension_numbers"]
     if right.batched:
         if batch[0] or contracted[1] != (0,):
-            return _bind(equation, [left.array, right.array])[0]
+            return _bind(eqn, [left.array, right.array])[0]
         # As a product of two matrices: of one with more axes XLA would turn the weights, which
         # costs a twentieth of the rate.
         length, *others = right.array.shape
         flat = right.array.reshape(length, math.prod(others))
-        (found,) = _bind(equation, [left.array, flat])
-        return found.reshape(*found.shape[:-1], *others)
+        (result,) = _bind(eqn, [left.array, flat])
+        return result.reshape(*result.shape[:-1], *others)
     turned = _bind(
-        equation,
+        eqn,
         [right.array, left.array],
         dimension_numbers=(contracted[::-1], batch[::-1]),
     )[0]

@@ -131,24 +131,24 @@ def total(tangent: Tangent) -> Tangent:
 
 
 def push(
-    fn: Callable[..., Sequence[jax.Array]], tangents: Sequence[Tangent], moved: Mapping[int, int]
+    fn: Callable[..., Sequence[jax.Array]], tangents: Sequence[Tangent], mapped: Mapping[int, int]
 ) -> list[Tangent]:
     """Apply a function that is linear in its arguments together to every direction.
 
     Args:
         fn: takes one array for each tangent, of its S; returns several arrays.
         tangents: what to apply it to. Those of different ranks are made dense.
-        moved: {axis of S: axis of the results} for the axes along which `fn` treats each position
+        mapped: {axis of S: axis of the results} for the axes along which `fn` treats each position
             by itself, and all alike. Directions tied to other axes are untied first.
     """
     if len({tangent.data.ndim - tangent.free for tangent in tangents}) > 1:
         tangents = [dense(flatten(tangent)) for tangent in tangents]
     tangents = [
-        untie(tangent, [axis for axis in tangent.ties if axis is not None and axis not in moved])
+        untie(tangent, [axis for axis in tangent.ties if axis is not None and axis not in mapped])
         for tangent in meet(tangents)
     ]
     sizes, ties, free = tangents[0].sizes, tangents[0].ties, tangents[0].free
-    ties = tuple(None if axis is None else moved[axis] for axis in ties)
+    ties = tuple(None if axis is None else mapped[axis] for axis in ties)
     if not free:
         return [Tangent(data, sizes, ties) for data in fn(*(t.data for t in tangents))]
     lead = tangents[0].data.shape[:free]
@@ -165,7 +165,7 @@ def push_over(
     fn: Callable[[jax.Array], jax.Array],
     tangent: Tangent,
     summed: Sequence[int],
-    moved: Mapping[int, int],
+    mapped: Mapping[int, int],
 ) -> Tangent:
     """Apply a linear function that sums over axes which directions are tied to.
 
@@ -176,11 +176,11 @@ def push_over(
         fn: maps one array of shape S to the result, with the axes `summed` not summed but first.
         tangent: what to apply it to; directions are tied to all of `summed`.
         summed: axes of S.
-        moved: as in `push`, for the other axes.
+        mapped: as in `push`, for the other axes.
     """
     tangent = untie(
         tangent,
-        [a for a in tangent.ties if a is not None and a not in moved and a not in summed],
+        [a for a in tangent.ties if a is not None and a not in mapped and a not in summed],
     )
     ties, free = tangent.ties, tangent.free
     lead = tangent.data.shape[:free]
@@ -191,7 +191,7 @@ def push_over(
     order = [which for which, axis in enumerate(ties) if axis is None]
     order += [ties.index(axis) for axis in summed]
     data = jnp.transpose(data, [*np.argsort(order), *range(len(order), data.ndim)])
-    left = tuple(None if axis is None or axis in summed else moved[axis] for axis in ties)
+    left = tuple(None if axis is None or axis in summed else mapped[axis] for axis in ties)
     return Tangent(data, tangent.sizes, left)
 
 

@@ -7,15 +7,15 @@ import jax
 import numpy as np
 
 from ._derivatives import AUTO, Bundle, Derivatives, derivatives
-from ._methods import MethodError
+from ._methods import REFERENCE_METHODS, MethodError
 
 
 class Verification(NamedTuple):
     """The largest differences from the reference, each relative to an output's largest entry.
 
     Attributes:
-        value, jacobian, hessian_diag: max over rows and directions |found - wanted| divided by
-            max |wanted|, the worst output; 0 where both are zero everywhere.
+        value, jacobian, hessian_diag: max over rows and directions |derived - reference| divided by
+            max |reference|, of the worst output; 0 where both are zero everywhere.
     """
 
     value: float
@@ -40,12 +40,12 @@ def verify(
     """
     points = np.asarray(x, dtype)
     n_inputs = points.shape[-1]
-    wanted = reference(fn, n_inputs, wrt)(points)
-    found = derivatives(fn, n_inputs, method, wrt, dtype, tile)(points)
+    expected = reference(fn, n_inputs, wrt)(points)
+    derived = derivatives(fn, n_inputs, method, wrt, dtype, tile)(points)
     return Verification(
         *(
             float(np.max(relative_error(_largest(a - b), _largest(b)), initial=0))
-            for a, b in zip(_doubles(found), _doubles(wanted), strict=True)
+            for a, b in zip(_doubles(derived), _doubles(expected), strict=True)
         )
     )
 
@@ -62,7 +62,7 @@ def reference(
         MethodError: if neither can differentiate the function.
     """
     reasons = []
-    for method in ("double_forward", "forward_over_reverse"):
+    for method in REFERENCE_METHODS:
         bundle = derivatives(fn, n_inputs, method, wrt, "float64", outputs=outputs)
         try:
             jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float64))

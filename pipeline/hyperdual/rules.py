@@ -8,7 +8,7 @@ rule pays where structure is known, and is needed for a primitive that has no `j
     register_elementwise("softcap", lambda x: (jnp.tanh(x), 1 - jnp.tanh(x) ** 2, ...))
     register_linear("halo_exchange")
 
-or, for anything else, `register` with a function of a `Site`.
+or, for anything else, `register` with a function of an `Equation`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,16 +16,16 @@ from collections.abc import Callable, Sequence
 import jax
 
 from ._accumulation import Source
-from ._equation import RuleError, Site, differentiated, general
+from ._equation import Equation, RuleError, differentiated, general
 from ._registry import RULES, register
 from ._rules.elementwise import elementwise
-from ._rules.linear import Moved, all_axes, linear_in, no_axis
+from ._rules.linear import MappedAxes, all_axes, linear_in, no_axis
 from ._rules.transcendental import JETS
 from ._tangent import Tangent, add, dense, flatten, push, scale
 
 __all__ = [
+    "Equation",
     "RuleError",
-    "Site",
     "Source",
     "Tangent",
     "add",
@@ -60,14 +60,15 @@ def register_elementwise(
 
 
 def register_linear(
-    name: str, operands: Sequence[int] | None = None, moved: Moved = no_axis
+    name: str, operands: Sequence[int] | None = None, mapped: MappedAxes = no_axis
 ) -> None:
     """Enter a primitive that is linear in some operands together, and has a `jvp`.
 
     Args:
         name: of the primitive.
         operands: their positions; None means all.
-        moved: from a `Site` to {axis of the operands: axis of the results} for the axes along
-            which the primitive treats each position by itself; `no_axis` is always right.
+        mapped: from an `Equation` to {axis of the operands: axis of the results} for the axes along
+            which the primitive treats each position by itself, as `jax.vmap` would map it;
+            `no_axis` is always right.
     """
-    RULES[name] = lambda site: linear_in(site, operands, moved)
+    RULES[name] = lambda equation: linear_in(equation, operands, mapped(equation))

@@ -39,15 +39,18 @@ class Problems:
     """Collects problems, so that they can be reported together, each once."""
 
     def __init__(self) -> None:
-        self.found: dict[str, None] = {}
+        self._problems: dict[str, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._problems)
 
     def add(self, problem: str) -> None:
         """Record one problem."""
-        self.found.setdefault(problem)
+        self._problems.setdefault(problem)
 
     def extend(self, problems: Iterable[str]) -> None:
         """Record several problems."""
-        self.found |= dict.fromkeys(problems)
+        self._problems |= dict.fromkeys(problems)
 
     def attempt(self, step: Callable[..., Any], *arguments: Any) -> Any:
         """Return what a step returns; None if it raises UsageError, whose problems are kept."""
@@ -59,8 +62,8 @@ class Problems:
 
     def check(self) -> None:
         """Raise `UsageError` with everything found so far, if anything was."""
-        if self.found:
-            raise UsageError(list(self.found))
+        if self:
+            raise UsageError(list(self._problems))
 
 
 def closest(name: str, options: Iterable[str]) -> str:
@@ -75,3 +78,8 @@ def listed(names: Iterable[str], most: int = 8) -> str:
     names = list(names)
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -34,13 +34,13 @@ def sentences(
         values: what was validated.
         keys_beside: from the first part of an unknown key to the keys that exist there.
     """
-    wanted: dict[tuple[str, str], list[str]] = {}
+    musts_by_key: dict[tuple[str, str], list[str]] = {}
     for error in errors:
-        key, must, given = _complaint(error, values, keys_beside)
-        wanted.setdefault((key, given), []).append(must)  # a union complains for each member
+        key, must, got = _complaint(error, values, keys_beside)
+        musts_by_key.setdefault((key, got), []).append(must)  # a union complains for each member
     return [
-        f"{key} {' or '.join(dict.fromkeys(musts)).replace(' or must be', ', or')}{given}"
-        for (key, given), musts in wanted.items()
+        f"{key} {' or '.join(dict.fromkeys(musts)).replace(' or must be', ', or')}{got}"
+        for (key, got), musts in musts_by_key.items()
     ]
 
 
@@ -65,10 +65,10 @@ def _complaint(
         return ".".join(where), "is required", ""
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return key, f"is no key here{closest(where[-1], keys_beside(where[0]))}", ""
-    given = f"; got {json.dumps(masked_values(error['input']), default=str)}"
+    got = f"; got {json.dumps(masked_values(error['input']), default=str)}"
     if error["type"] == "literal_error":
         options = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         near = closest(str(error["input"]), options)
-        return key, f"must be one of {', '.join(options)}", f"{given}{near}"
+        return key, f"must be one of {', '.join(options)}", f"{got}{near}"
     text = error["msg"].removeprefix("Input should be ").replace("a valid ", "a ")
-    return key, f"must be {text}".replace("a integer", "an integer"), given
+    return key, f"must be {text}".replace("a integer", "an integer"), got

@@ -110,7 +110,7 @@ def parse_layers(layers: str | Sequence[str | Mapping[str, Any]]) -> list[Dense]
             )
         else:
             dense.append(Dense(sizes[0], sizes[1], name))
-    if not problems.found:
+    if not problems:
         for number, (first, second) in enumerate(pairwise(dense), start=1):
             if first.outputs != second.inputs:
                 problems.add(

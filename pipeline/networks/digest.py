@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from hyperdiag.hyperdual import METHODS, numerics
+from hyperdiag.hyperdual import DEFAULT_METHOD, METHODS, numerics
 
 
 def digest_of(definition: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -44,8 +44,8 @@ def digest_of_function(function: Callable, n_inputs: int, dtype: str) -> str:
         try:
             program = jax.make_jaxpr(twice)(point, point)
         except Exception:  # a custom_vjp function has no jvp, but our own methods can do it
-            by_walk = partial(METHODS["hyperdual"], lambda x: jnp.atleast_1d(function(x)))
-            program = jax.make_jaxpr(by_walk)(point)
+            method = METHODS[DEFAULT_METHOD].function
+            program = jax.make_jaxpr(partial(method, lambda x: jnp.atleast_1d(function(x))))(point)
     lines: list[str] = []
     arrays: dict[str, np.ndarray] = {}
     _write_program(program, lines, arrays)

@@ -6,7 +6,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.hyperdual import RuleError, derivatives
+from hyperdiag.hyperdual import DEFAULT_METHOD, RuleError, derivatives
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import UsageError
 
@@ -42,7 +42,9 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
     width = max(map(len, (*network.inputs, *network.outputs, "-1.234e+05"))) + 2
     console = plain_console(least_width=width * (network.n_outputs + 1))
     # Not "auto": a few points are not worth timing anything.
-    bundle = derivatives(network.function, network.n_inputs, "hyperdual", dtype=dtype, tile=_SAMPLE)
+    bundle = derivatives(
+        network.function, network.n_inputs, DEFAULT_METHOD, dtype=dtype, tile=_SAMPLE
+    )
     try:
         sample = np.asarray(bundle(network.typical_points(_SAMPLE)).hessian_diag)
     except RuleError as error:

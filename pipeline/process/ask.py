@@ -1,4 +1,4 @@
-"""Asking a module in a process of its own: JSON in, JSON out."""
+"""A question to a module that runs in a process of its own: JSON in, JSON out."""
 
 import json
 import os
@@ -16,20 +16,20 @@ class NoAnswer(Exception):
 
 
 def ask(module: str, question: Any, environment: Mapping[str, str], most_seconds: float) -> Any:
-    """Return what a module answers when it is run with a question.
+    """Return what a module answers when it is run as a program, with a question on its input.
 
     Args:
         module: its name; run as a program it calls `answer`.
-        question: what JSON holds.
+        question: plain values, as JSON has them; so is the answer.
         environment: variables that the process has besides those of this one.
-        most_seconds: after which it is ended.
+        most_seconds: after which the process is killed.
 
     Raises:
         NoAnswer: with the last line that it printed on standard error, if it answers nothing.
     """
     try:
-        done = subprocess.run(
-            # Without the current folder first: a `pipeline` of the user's is not ours.
+        process = subprocess.run(
+            # Without the current folder in Python's path: a `hyperdiag` of the user's is not ours.
             [sys.executable, "-P", "-m", module],
             input=json.dumps(question),
             capture_output=True,
@@ -39,11 +39,11 @@ def ask(module: str, question: Any, environment: Mapping[str, str], most_seconds
         )
     except subprocess.TimeoutExpired as error:
         raise NoAnswer(f"no answer in {most_seconds:g} s") from error
-    # Whatever the user's code prints besides.
-    answers = [line for line in done.stdout.splitlines() if line.startswith(_ANSWER)]
-    if done.returncode != 0 or not answers:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise NoAnswer(said[-1])
+    # Among whatever the user's code prints besides.
+    answers = [line for line in process.stdout.splitlines() if line.startswith(_ANSWER)]
+    if process.returncode != 0 or not answers:
+        lines = process.stderr.strip().splitlines() or [f"exit code {process.returncode}"]
+        raise NoAnswer(lines[-1])
     return json.loads(answers[0].removeprefix(_ANSWER))
 
 

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 
-def began(process: int) -> str:
-    """Return when a process began, in the kernel's ticks.
+def start_ticks(process: int) -> str:
+    """Return when a process began, in the kernel's clock ticks since boot.
 
     Raises:
         OSError: if there is no such process.
@@ -18,7 +18,7 @@ def began(process: int) -> str:
 
 def age_seconds() -> float:
     """Return the seconds since this process began."""
-    ticks = int(began(os.getpid())) / os.sysconf("SC_CLK_TCK")
+    ticks = int(start_ticks(os.getpid())) / os.sysconf("SC_CLK_TCK")
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks
 
 
@@ -28,6 +28,6 @@ def peak_bytes() -> int:
     Not from getrusage, which begins with the peak of the process that started this one.
     """
     status = Path("/proc/self/status").read_text(encoding="utf-8")
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found
-    return int(found[1]) << 10
+    kilobytes = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert kilobytes
+    return int(kilobytes[1]) << 10

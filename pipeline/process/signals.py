@@ -24,17 +24,17 @@ class Stopped(BaseException):
         self.number, self.left = number, left
 
 
-class Stoppable:
+class StopSignals:
     """Turns SIGTERM and SIGINT into `Stopped`, as long as the block lasts.
 
-    Blocks may be nested: the inner one has the signals. In a thread that is not the main one, where
-    Python calls no handler, the block does nothing.
+    Blocks may be nested: the inner one handles the signals. In a thread that is not the main one,
+    where Python calls no handler, the block does nothing.
 
     Args:
         left: what a stopped command leaves behind, as a person is to hear it.
 
     Attributes:
-        stopped: what was raised; None until a signal came.
+        stopped: the exception that was raised; None until a signal came.
     """
 
     _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -45,22 +45,18 @@ class Stoppable:
         self._active = threading.current_thread() is threading.main_thread()
         self._again: threading.Timer | None = None
 
-    def __enter__(self) -> "Stoppable":
+    def __enter__(self) -> "StopSignals":
         if self._active:
             self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
             self._report = sys.unraisablehook
             sys.unraisablehook = self._dropped
-            self.listen()
+            self._listen()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._active:
             self._leave()
-        if isinstance(error, SystemExit) and error.code == signal.SIGTERM:
-            raise Stopped(
-                signal.SIGTERM, self._left
-            ) from error  # by Ray's own handler, while Ray starts
-        # Swallowed; or turned into another exception on its way up, as by Ray's own code.
+        # A library swallowed it, or made another exception of it, as Ray's compiled code does.
         if self.stopped and error is not self.stopped:
             raise self.stopped from error
 
@@ -69,8 +65,8 @@ class Stoppable:
             self._again.cancel()
         sys.unraisablehook = self._report
         for number, handler in self._before.items():
-            outer = isinstance(getattr(handler, "__self__", None), Stoppable)
-            # An outer block closes down, too, see `_stop`; its end gives the signals back.
+            outer = isinstance(getattr(handler, "__self__", None), StopSignals)
+            # An outer block closes down, too, see `_stop`; its end restores the handlers.
             signal.signal(number, signal.SIG_IGN if self.stopped and outer else handler)
 
     def check(self) -> None:
@@ -78,8 +74,8 @@ class Stoppable:
         if self.stopped:
             raise self.stopped
 
-    def listen(self) -> None:
-        """Take the signals, from whoever has them."""
+    def _listen(self) -> None:
+        """Handle the signals from now on, whoever handled them before."""
         if self._active:
             for number in self._SIGNALS:
                 signal.signal(number, self._stop)
@@ -93,11 +89,11 @@ class Stoppable:
         raise self.stopped
 
     def _dropped(self, unraisable: Any) -> None:
-        """Hear of an exception that Python drops, as it does what callbacks and `__del__` raise."""
+        """Raise a stop again that Python dropped, as it does what callbacks and `__del__` raise."""
         if self.stopped is None or unraisable.exc_value is not self.stopped:
             self._report(unraisable)
             return
-        self.listen()
+        self._listen()
         main = threading.main_thread().ident
         again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, self.stopped.number])
         again.daemon = True

@@ -1,4 +1,4 @@
-"""A temporary folder, of a Ray of our own or of a probe, and those that killed runs left."""
+"""A temporary folder that is removed even after a kill: by the next run that makes one."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,9 @@ _LOCK = "driver.lock"
 
 
 class TemporaryFolder:
-    """A new folder, held by a lock that the kernel drops when this process ends, however it ends.
+    """A new folder, with a lock in it that the kernel drops when this process ends in any way.
+
+    Folders whose lock nobody holds are of killed runs, and are removed.
 
     Attributes:
         path: of the folder.
@@ -20,7 +22,8 @@ class TemporaryFolder:
     def __init__(self) -> None:
         _remove_abandoned()
         self.path = tempfile.mkdtemp(prefix=_PREFIX)
-        # Held open on purpose: the open file is the lock. Others see it once it is held.
+        # Held open on purpose: the open file is the lock. It gets its name once it is held, so that
+        # no other run can take this folder for an abandoned one.
         unseen = Path(self.path) / f"{_LOCK}.new"
         self._lock = unseen.open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)

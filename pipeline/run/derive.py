@@ -5,44 +5,33 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import closing
 
 from hyperdiag.config.schema import Config
-from hyperdiag.data.filesystem import below
-from hyperdiag.data.output_folder import QUARANTINE
-from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.log import about, name_run
-from hyperdiag.messages.masking import masked, masked_text
-from hyperdiag.messages.wording import by_code, counted, duration
-from hyperdiag.process.signals import Stoppable, Stopped
-from hyperdiag.run.cluster.device import prepare_jax
-from hyperdiag.run.output.preconditions import before_the_start
-from hyperdiag.run.output.receipt import Failed
-from hyperdiag.run.workers.open_pool import open_pool
-from hyperdiag.run.workers.pool import Pool
+from hyperdiag.messages.masking import masked
+from hyperdiag.messages.wording import counted
+from hyperdiag.process.signals import StopSignals
 
+from .cluster.device import prepare_jax
+from .monitoring.failures import Failures, check_bad_rows
+from .monitoring.heartbeat_listener import HeartbeatListener
+from .monitoring.monitor import Listener, Monitor
+from .monitoring.progress import ShardLog, progress
+from .monitoring.totals import Totals
 from .outcome import Outcome
-from .output.heartbeat import DONE, INCOMPLETE, STOPPED, Heartbeat
-from .output.inventory import Inventory
+from .output.cautions import warn_of_bad_files
 from .output.ledger import Ledger
-from .output.manifest import Work, bad_files, make_manifest, warn_of_bad_files
-from .output.receipt import Receipt, Tally
+from .output.manifest import Manifest, make_manifest
+from .output.preconditions import as_usage_error
+from .output.receipt import Failed, Receipt
 from .plan.planner import Planned, make_plan
-from .progress import Meter, log_done, shown
-
-if TYPE_CHECKING:
-    from .metrics import Metrics
+from .workers.open_pool import open_pool
 
 log = logging.getLogger("hyperdiag")
 
-# Shards given up one after another, of as many files, from which on the cause is taken to be the
-# same for all.
-_MOST_FAILURES_IN_A_ROW = 10
 
-
-def derive(config: Config, config_yaml: str) -> dict[str, Any]:
+def derive(config: Config, config_yaml: str) -> Manifest:
     """Derive a dataset; return the manifest.
 
     Args:
@@ -55,34 +44,85 @@ def derive(config: Config, config_yaml: str) -> dict[str, Any]:
         OutputError: if the output could not be written.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Outcome(config) as finish, Stoppable() as stoppable:
+    with Outcome(config) as outcome, StopSignals() as signals:
         prepare_jax(config)
-        started = time.monotonic()
-        planned = finish.planned = make_plan(config)
+        began = time.monotonic()
+        planned = outcome.planned = make_plan(config)
         name_run(planned.plan.digest)
         warn_of_bad_files(planned)
         ledger = Ledger(config.output.path, planned.plan)
         try:
-            with before_the_start(config):
+            with as_usage_error(config):
                 ledger.open(config.output.mode, config_yaml)
             now = datetime.datetime.now(datetime.UTC)
             ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
-            finish.inventory = ledger.inventory
-            finish.manifest = _fill(config, planned, ledger, started, stoppable)
-            return finish.manifest
+            outcome.inventory = ledger.inventory
+            outcome.manifest = _complete(config, planned, ledger, signals, began)
+            return outcome.manifest
         finally:
             ledger.close()
 
 
-def _fill(
-    config: Config, planned: Planned, ledger: Ledger, started: float, stoppable: Stoppable
-) -> dict[str, Any]:
+def _complete(
+    config: Config, planned: Planned, ledger: Ledger, signals: StopSignals, began: float
+) -> Manifest:
+    """Derive what is missing in the output, and publish it; return the manifest."""
     inventory = ledger.inventory
-    manifest = ledger.up_to_date(bad_files(planned))
+    manifest = ledger.up_to_date(planned.bad_files)
     if manifest is not None:
-        _check_bad_rows(config, inventory.tally)
+        check_bad_rows(config, inventory.tally)
         log.info("everything is done already: %s", masked(config.output.path))
         return manifest
+    _log_plan(config, planned, ledger)
+    totals, failures = Totals(), Failures(inventory, ledger.plan)
+    with HeartbeatListener(ledger.output, inventory, planned.rows, signals) as heartbeat:
+        if inventory.count < inventory.shards:
+            ledger.begin()
+            emitted = _metrics(config, planned)
+            listeners = [totals, failures, ShardLog(), *emitted, progress(), heartbeat]
+            monitor = Monitor(inventory, planned.rows, began, listeners)
+            _derive_missing(config, ledger, monitor, failures, signals)
+            failures.check()
+        check_bad_rows(config, inventory.tally)
+        manifest = make_manifest(planned, inventory, totals.work, config.output.path)
+        ledger.publish(manifest)
+    return manifest
+
+
+def _derive_missing(
+    config: Config, ledger: Ledger, monitor: Monitor, failures: Failures, signals: StopSignals
+) -> None:
+    """Derive the shards that are missing, as far as that can be done."""
+    with closing(open_pool(config, ledger.plan, ledger.work_path)) as pool:
+        signals.check()  # of a signal that came while Ray started
+        pool.start()
+        try:
+            monitor.started(pool)
+            for outcome in pool.outcomes(ledger.inventory.missing(ledger.plan)):
+                if isinstance(outcome, Receipt):
+                    ledger.record(outcome)
+                    monitor.done(outcome)
+                elif isinstance(outcome, Failed):
+                    monitor.failed(outcome)
+                monitor.tick()
+                signals.check()
+                if failures.all_will_fail():
+                    break
+        finally:
+            monitor.ended()
+
+
+def _metrics(config: Config, planned: Planned) -> list[Listener]:
+    """Return what emits metrics, where somebody may collect them: on a cluster."""
+    if config.cluster.name != "existing":
+        return []
+    from .monitoring.metrics import Metrics  # late: without Ray, inline still works
+
+    return [Metrics(planned.plan.digest, config.network.name)]
+
+
+def _log_plan(config: Config, planned: Planned, ledger: Ledger) -> None:
+    inventory = ledger.inventory
     log.info(
         "plan %s: %s in %s%s, to %s",
         ledger.plan.digest,
@@ -97,174 +137,3 @@ def _fill(
             network=config.network.name,
         ),
     )
-    work = Work()
-    pulse = Heartbeat(ledger.output)
-    pulse.tell(shards=inventory.shards, rows=planned.rows, shards_done=inventory.count)
-    pulse.start()
-    state, cause = INCOMPLETE, None
-    try:
-        if inventory.count < inventory.shards:
-            ledger.begin()
-            _work(config, planned, ledger, work, pulse, started, stoppable)
-        _check_bad_rows(config, inventory.tally)
-        manifest = make_manifest(planned, inventory, work, config.output.path)
-        ledger.publish(manifest)
-        state = DONE
-    except Stopped:
-        state = STOPPED
-        raise
-    except Exception as error:
-        if stoppable.stopped:  # Ray may have turned it into this
-            state = STOPPED
-        else:
-            cause = masked_text(str(error).partition("\n")[0])
-        raise
-    finally:
-        failed = [[one.shard.id, one.cause] for one in work.failures]
-        pulse.stop(state, shards_done=inventory.count, failed=failed, cause=cause)
-    return manifest
-
-
-def _work(
-    config: Config,
-    planned: Planned,
-    ledger: Ledger,
-    work: Work,
-    pulse: Heartbeat,
-    started: float,
-    stoppable: Stoppable,
-) -> None:
-    """Derive what is missing.
-
-    Raises:
-        RunIncomplete: if shards were given up.
-    """
-    pool = open_pool(config, ledger.plan, ledger.work_path)
-    try:
-        stoppable.listen()  # Ray has put a handler of its own in the place of ours
-        pool.start()
-        work.workers = pool.workers
-        work.start_seconds = time.monotonic() - started
-        log.info(
-            "%s ready after %s",
-            *(counted(work.workers, "worker"), duration(work.start_seconds)),
-            extra=about(workers=work.workers, seconds=round(work.start_seconds, 3)),
-        )
-        began = time.monotonic()
-        metrics = _metrics(config, planned, ledger.inventory)
-        in_a_row = _derive_missing(pool, ledger, planned.rows, work, pulse, stoppable, metrics)
-        work.seconds = time.monotonic() - began
-    finally:
-        pool.close()
-    if work.failures:
-        raise RunIncomplete(_what_is_missing(work.failures, ledger.inventory, in_a_row))
-
-
-def _metrics(config: Config, planned: Planned, inventory: Inventory) -> "Metrics | None":
-    """Return what emits metrics, where somebody may collect them: on a cluster."""
-    if config.cluster.name != "existing":
-        return None
-    from .metrics import Metrics  # late: without Ray, inline still works
-
-    metrics = Metrics(planned.plan.digest, config.network.name)
-    metrics.begin(planned.rows, inventory.tally.read, inventory.shards, inventory.count)
-    return metrics
-
-
-def _derive_missing(
-    pool: Pool,
-    ledger: Ledger,
-    rows: int,
-    work: Work,
-    pulse: Heartbeat,
-    stoppable: Stoppable,
-    metrics: "Metrics | None",
-) -> int:
-    """Derive shards; return after how many failures in a row the run stopped early, 0 if not."""
-    inventory = ledger.inventory
-    meter = Meter(rows, inventory.tally.read, pool.workers)
-    in_a_row: list[Shard] = []  # that were given up
-    worker_seconds, last = 0.0, time.monotonic()
-    with shown(meter) as display:
-        for outcome in pool.outcomes(inventory.missing(ledger.plan)):
-            if isinstance(outcome, Receipt):
-                ledger.record(outcome)
-                work.add(outcome)
-                log_done(outcome)
-                in_a_row.clear()
-            elif isinstance(outcome, Failed):
-                work.failures.append(outcome)
-                in_a_row.append(outcome.shard)
-            if metrics:
-                if outcome is not None:
-                    metrics.add(outcome)
-                now = time.monotonic()
-                worker_seconds += pool.workers * (now - last)
-                last = now
-                share = work.stages["compute"] / worker_seconds if worker_seconds else 0.0
-                metrics.observe(inventory.tally.read, pool.workers, pool.retries, share)
-            stoppable.check()
-            meter.workers = pool.workers
-            rows_done = inventory.tally.read + pool.rows_under_way()
-            meter.update(rows_done, inventory.tally.bad)
-            display.show(meter)
-            pulse.tell(
-                shards_done=inventory.count,
-                rows_done=meter.rows,
-                rows_per_s=round(meter.rate),
-                workers=meter.workers,
-                quarantined=dict(inventory.tally.quarantined),
-                failed=[[one.shard.id, one.cause] for one in work.failures],
-            )
-            if _all_fail(in_a_row, inventory.missing(ledger.plan)):
-                return len(in_a_row)
-    return 0
-
-
-def _all_fail(failed: Sequence[Shard], missing: Iterator[Shard]) -> bool:
-    """Tell whether so many shards were given up in a row that the others would be, too.
-
-    One damaged file says nothing of the others.
-    """
-    if len(failed) < _MOST_FAILURES_IN_A_ROW:
-        return False
-    files = {_path(shard) for shard in failed}
-    return len(files) >= _MOST_FAILURES_IN_A_ROW or all(_path(shard) in files for shard in missing)
-
-
-def _path(shard: Shard) -> str | None:
-    return shard.file.path if shard.file else None
-
-
-def _check_bad_rows(config: Config, tally: Tally) -> None:
-    if tally.bad_fraction > config.limits.max_bad_fraction:
-        raise RunIncomplete(
-            f"{tally.bad:,} of {tally.tried:,} rows are bad ({by_code(tally.quarantined)}), more "
-            f"than limits.max_bad_fraction={config.limits.max_bad_fraction:g}: look into "
-            f"{masked(below(config.output.path, QUARANTINE))}; a larger limit and the same command "
-            "publish the run"
-        )
-
-
-def _what_is_missing(failures: Sequence[Failed], inventory: Inventory, in_a_row: int) -> str:
-    lines = [
-        f"shard {failed.shard.id} ({_where(failed.shard)}, "
-        f"{counted(failed.attempts, 'attempt')}): {failed.cause}"
-        for failed in failures[:5]
-    ]
-    more = f"\nand {len(failures) - 5} more" if len(failures) > 5 else ""
-    early = (
-        f" (the last {in_a_row} without one success between them, so the run "
-        f"stopped there; {inventory.count} are done)"
-        if in_a_row
-        else ""
-    )
-    return (
-        f"{len(failures)} of {counted(inventory.shards, 'shard')} failed{early}; the others are "
-        "kept, and the same command tries these again:\n" + "\n".join(lines) + more
-    )
-
-
-def _where(shard: Shard) -> str:
-    rows = f"rows {shard.first_row} to {shard.first_row + shard.rows - 1}"
-    return f"{rows} of {shard.file.path}" if shard.file else rows

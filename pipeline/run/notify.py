@@ -30,9 +30,9 @@ def notify(config: NotifyConfig, message: Mapping[str, Any], most_seconds: float
     """Tell the command and the URL of a configuration, both at once.
 
     Args:
-        config: whom.
+        config: which command and URL.
         message: plain values, as JSON has them.
-        most_seconds: after which nobody waits any longer; at most `config.seconds`.
+        most_seconds: after which nobody waits any longer, if that is less than `config.seconds`.
     """
     body = json.dumps(message, ensure_ascii=False).encode()
     deadline = time.monotonic() + min(config.seconds, most_seconds)
@@ -75,14 +75,14 @@ def _run(command: Sequence[str], body: bytes, deadline: float) -> str | None:
     except OSError as error:
         return f"cannot start {command[0]}: {error.strerror}"
     try:
-        _, said = process.communicate(body, timeout=deadline - time.monotonic())
+        _, complaints = process.communicate(body, timeout=deadline - time.monotonic())
     except subprocess.TimeoutExpired:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         return f"{command[0]} did not end in its time (notify.seconds), and was killed"
     if process.returncode:
-        last = said.decode(errors="replace").strip().splitlines()[-1:]
+        last = complaints.decode(errors="replace").strip().splitlines()[-1:]
         return ": ".join([f"{command[0]} ended with exit code {process.returncode}", *last])
     return None
 

@@ -1,7 +1,6 @@
-"""The end of a run, as other programs are told it: outcome, counts, what went wrong."""
+"""The outcome of a run, as other programs are told it: state, counts, what went wrong."""
 
 import time
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -14,16 +13,17 @@ from hyperdiag.process.signals import Stopped
 from hyperdiag.run.notify import notify
 
 from .output.inventory import Inventory
+from .output.manifest import Manifest
 from .plan.planner import Planned
 
 # Of a manifest: what is not among the counts anyhow.
-_OF_MANIFEST = ("method", "dtype", "layout", "shards", "warnings", "workers", "finished")
+_MANIFEST_KEYS = ("method", "dtype", "layout", "shards", "warnings", "workers", "finished")
 # Ray grants a driver that it stops three seconds; closing the pool takes its part of them.
 _STOPPED_SECONDS = 0.7
 
 
 class Outcome:
-    """Tells whoever is to be told (`notify.*`) how the block ended.
+    """The outcome of the run that is done in the block; at its end, `notify.*` are told it.
 
     Args:
         config: of the run.
@@ -38,7 +38,7 @@ class Outcome:
         self._config = config
         self.planned: Planned | None = None
         self.inventory: Inventory | None = None
-        self.manifest: Mapping[str, Any] | None = None
+        self.manifest: Manifest | None = None
 
     def __enter__(self) -> "Outcome":
         self._started = time.monotonic()
@@ -50,14 +50,18 @@ class Outcome:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        whom = self._config.notify
-        if ("failure" if error else "success") in whom.on and (whom.command or whom.url):
+        config = self._config.notify
+        if ("failure" if error else "success") in config.on and (config.command or config.url):
             stopped = isinstance(error, Stopped)
-            notify(whom, self.summary(error), _STOPPED_SECONDS if stopped else whom.seconds)
+            notify(config, self.summary(error), _STOPPED_SECONDS if stopped else config.seconds)
 
     def summary(self, error: BaseException | None) -> dict[str, Any]:
-        """Return what others are told: plain values, without credentials."""
-        found: dict[str, Any] = {
+        """Return the outcome as others are told it: plain values, without credentials.
+
+        Args:
+            error: that ended the run; None if it was published.
+        """
+        summary: dict[str, Any] = {
             "state": _state(error),
             "exit_code": exit_code(error),
             "output": masked(absolute(self._config.output.path)),
@@ -67,10 +71,10 @@ class Outcome:
             "error": masked_text(str(error)) if error else None,
         }
         if self.planned:
-            found |= {"run": self.planned.plan.digest, "rows_planned": self.planned.rows}
+            summary |= {"run": self.planned.plan.digest, "rows_planned": self.planned.rows}
         if self.inventory:
             tally = self.inventory.tally
-            found |= {
+            summary |= {
                 "shards_planned": self.inventory.shards,
                 "shards_done": self.inventory.count,
                 "rows_read": tally.read,
@@ -80,8 +84,8 @@ class Outcome:
                 "quarantined": dict(sorted(tally.quarantined.items())),
             }
         if self.manifest:
-            found["manifest"] = {key: self.manifest[key] for key in _OF_MANIFEST}
-        return found
+            summary["manifest"] = {key: getattr(self.manifest, key) for key in _MANIFEST_KEYS}
+        return summary
 
 
 def _state(error: BaseException | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
-from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.process.signals import Stopped, StopSignals
 
 from .entry import Entry, utc_text
 from .history import ENDED, History
@@ -52,7 +52,7 @@ def run_now(
         log.info("a run of the entry is under way; this one waits for it")
     process = start_run(spec)
     try:
-        with Stoppable():
+        with StopSignals():
             process.wait()
     except Stopped:
         process.terminate()

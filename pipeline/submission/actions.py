@@ -9,7 +9,7 @@ from hyperdiag.data.filesystem import absolute
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.process.exit_codes import DONE, exit_code
-from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.process.signals import Stopped, StopSignals
 
 from .arguments import Command
 from .follow import follow_all, follow_or_stop, wait_until_ended
@@ -138,7 +138,7 @@ def _send_all(
 def _until_signal(server: Server, names: Sequence[str], step: Callable[[], int]) -> int:
     """Take a step; a signal ends that, and leaves the jobs running that have names by then."""
     try:
-        with Stoppable():
+        with StopSignals():
             return step()
     except Stopped as stopped:
         print(f"hyperdiag: {stopped}. {follow_or_stop(server, names)}", file=sys.stderr)

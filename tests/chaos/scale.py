@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -134,8 +135,9 @@ def resume(folder, shards):
 def staged(folder, shards):
     """Leave an update of an output, done but not published, in files without content."""
     out = resolve(f"{folder}/out")
-    _, ledger = opened(folder)
-    ledger.publish({"plan": "before"})
+    planned, ledger = opened(folder)
+    manifest = make_manifest(planned, ledger.inventory, Work(), str(folder))
+    ledger.publish(replace(manifest, plan="before"))
     ledger.close()
     _, ledger = opened(folder, "output.mode=update")
     ledger.begin()

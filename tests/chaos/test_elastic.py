@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.messages.errors import HyperdiagError
-from hyperdiag.run import derive as job
 from hyperdiag.run.derive import derive
+from hyperdiag.run.monitoring.heartbeat_listener import HeartbeatListener
 
 from .cluster import Cluster
 
@@ -48,21 +48,21 @@ def test_workers_join_when_a_node_comes_and_leave_with_their_node(
     slow_run, one_node, tmp_path, monkeypatch, workers
 ):
     seen, after_loss = [], []
-    original = job.Meter.update
+    original = HeartbeatListener.tick
 
-    def watch(meter, *arguments):
-        original(meter, *arguments)
+    def watch(listener, snapshot):
+        original(listener, snapshot)
         if not seen:
             one_node.add_node()
-        seen.append(meter.workers)
-        if meter.workers == 2 and len(one_node.nodes) == 2:
+        seen.append(snapshot.workers)
+        if snapshot.workers == 2 and len(one_node.nodes) == 2:
             one_node.kill_node(one_node.nodes[0])
         elif len(one_node.nodes) == 1 and 2 in seen:
-            after_loss.append(meter.workers)
+            after_loss.append(snapshot.workers)
             if 1 in after_loss:
                 (tmp_path / "slow").unlink(missing_ok=True)
 
-    monkeypatch.setattr(job.Meter, "update", watch)
+    monkeypatch.setattr(HeartbeatListener, "tick", watch)
     manifest = slow_run(f"cluster.workers={workers}")
     assert manifest["rows"]["derived"] == 800
     assert seen[0] == 1
@@ -74,16 +74,16 @@ def test_workers_join_when_a_node_comes_and_leave_with_their_node(
 def test_run_without_enough_workers_for_too_long_stops_and_goes_on_when_there_are(
     slow_run, one_node, monkeypatch, tmp_path
 ):
-    original = job.Meter.update
+    original = HeartbeatListener.tick
 
-    def lose_the_node(meter, *arguments):
-        original(meter, *arguments)
+    def lose_the_node(listener, snapshot):
+        original(listener, snapshot)
         (tmp_path / "slow").unlink(missing_ok=True)
-        if one_node.nodes and meter.rows > 40:
+        if one_node.nodes and snapshot.rows_read > 40:
             one_node.kill_node(one_node.nodes[0])
 
     with monkeypatch.context() as patch:
-        patch.setattr(job.Meter, "update", lose_the_node)
+        patch.setattr(HeartbeatListener, "tick", lose_the_node)
         with pytest.raises(HyperdiagError, match=r"0 workers, fewer than the 1 of cluster\.min"):
             slow_run("cluster.wait_seconds=30")
     assert 0 < len(list((tmp_path / "out/data").iterdir())) < 200

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hyperdiag.run.metrics import COUNTERS, GAUGES
+from hyperdiag.run.monitoring.metrics import COUNTERS, GAUGES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 EMITTED = {f"ray_{name}_total" for name in COUNTERS} | {f"ray_{name}" for name in GAUGES}

@@ -80,7 +80,7 @@ def test_method_without_jit_equals_the_dense_hessian(name, method):
     program = PROGRAMS[name]
     vector = lambda z: jnp.atleast_1d(program.fn(z))
     with jax.enable_x64(True), jax.disable_jit():
-        found = METHODS[method](vector, jnp.asarray(program.points(1)[0]))
+        found = METHODS[method].function(vector, jnp.asarray(program.points(1)[0]))
     assert_close(found, [array[0] for array in _wanted(name)])
 
 
@@ -89,7 +89,7 @@ def test_method_without_jit_equals_the_dense_hessian(name, method):
 def test_method_called_eagerly_equals_the_dense_hessian(name, method):
     program = PROGRAMS[name]
     with jax.enable_x64(True):
-        found = METHODS[method](program.fn, jnp.asarray(program.points(1)[0]))
+        found = METHODS[method].function(program.fn, jnp.asarray(program.points(1)[0]))
     assert_close(found, [array[0] for array in _wanted(name)])
 
 
@@ -131,7 +131,7 @@ def test_method_under_vmap_over_parameters_equals_one_by_one(name, method):
     with jax.enable_x64(True):
         z = jnp.asarray(np.random.default_rng(5).standard_normal(3))
         networks = weights(z, (4, 3, 3), seed=2)
-        batched = jax.vmap(lambda w: METHODS[method](partial(fn, w), z))
+        batched = jax.vmap(lambda w: METHODS[method].function(partial(fn, w), z))
         found = jax.jit(batched, compiler_options=QUICK)(networks)
     one_by_one = each(lambda w: reference(partial(fn, w), z, first), networks, QUICK)
     assert_close(found, one_by_one)

@@ -3,7 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperdiag.hyperdual import METHODS, OWN_METHODS, MethodError, derivatives
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, Method, MethodError, derivatives
+from hyperdiag.hyperdual._jaxpr import ProgramShape
+from hyperdiag.hyperdual._tuner import candidates
 
 from .programs._check import QUICK
 from .zoo import ZOO
@@ -114,3 +116,30 @@ def test_wrt_one_of_many_inputs_costs_accordingly(method):
         return lowered.compile().cost_analysis()["flops"]
 
     assert flops([3]) < 0.25 * flops(None)
+
+
+def test_method_is_one_entry_in_the_table(monkeypatch):
+    """Then it can be named, gives every quantity, batches as it likes and is timed in its turn."""
+    batched = []
+
+    def reverse_twice(fn, z):
+        hessian = jax.jacrev(jax.jacrev(fn))(z)
+        return fn(z), jax.jacrev(fn)(z), jnp.diagonal(hessian, axis1=-2, axis2=-1)
+
+    def batch(fn):
+        batched.append(fn)
+        return jax.vmap(fn)
+
+    monkeypatch.setitem(METHODS, "twice", Method(reverse_twice, batch=batch, turn=lambda shape: -1))
+    fn = lambda x: jnp.stack([x[0] ** 3 * x[1], x[1] ** 2])
+    bundle = derivatives(fn, 2, "twice", outputs=("hessian_diag", "laplacian", "jacobian"))
+    hessian_diag, laplacian, jacobian = bundle([[2.0, 3.0]])
+    assert bundle.choice == ("twice", None)
+    assert hessian_diag.tolist() == [[[36.0, 0.0], [0.0, 2.0]]]
+    assert laplacian.tolist() == [[36.0, 2.0]]
+    assert jacobian.tolist() == [[[36.0, 8.0], [0.0, 6.0]]]
+    assert derivatives(fn, 2, "twice", outputs=["laplacian"])([[2, 3]]).laplacian.tolist() == [
+        [36.0, 2.0]
+    ]
+    assert len(batched) == 2
+    assert candidates(ProgramShape(2, 2, 64))[0] == "twice"

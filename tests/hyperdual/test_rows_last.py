@@ -81,7 +81,7 @@ def test_rows_stay_the_last_axis_of_a_dense_network_and_its_layers_are_one_produ
             x = jnp.tanh(x @ layer + 1.0)
         return x @ layers[-1]
 
-    batch = rows_last(lambda x: METHODS["hyperdual_columns"](network, x))
+    batch = rows_last(lambda x: METHODS["hyperdual_columns"].function(network, x))
     traced = jax.make_jaxpr(batch)(jnp.zeros((rows, widths[0])))
     *inside, _, _, _ = [e for e in equations(traced) if rows in e.outvars[0].aval.shape]
     assert all(e.outvars[0].aval.shape[-1] == rows for e in inside)

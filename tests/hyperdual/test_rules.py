@@ -84,10 +84,10 @@ def test_elementwise_rule_with_its_own_derivatives_is_exact(method, clean_table)
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_rule_from_push_source_and_pull_is_exact(method, clean_table):
     @register("cube_of_ours")
-    def cube(site):
-        (x,) = site.values
+    def cube(equation):
+        (x,) = equation.values
         slope, bend = 3 * x**2, 6 * x
-        return site.record(
+        return equation.record(
             push=lambda tangents: [scale(tangents[0], slope)],
             source=lambda jacobians: [[Source(bend, jacobians[0], jacobians[0])]],
             pull=lambda cotangents: ([cotangents[0] * slope], None),

@@ -16,7 +16,7 @@ def _weights(*shape, seed=0):
 
 def _flops(method, fn, n):
     """Return XLA's count for a batch, after its simplifications."""
-    batch = jax.jit(jax.vmap(lambda z: METHODS[method](fn, z)))
+    batch = jax.jit(jax.vmap(lambda z: METHODS[method].function(fn, z)))
     compiled = batch.lower(jax.ShapeDtypeStruct((ROWS, n), np.float32)).compile()
     return compiled.cost_analysis()["flops"]
 

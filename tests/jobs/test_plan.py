@@ -18,7 +18,7 @@ BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1
 RUN = ("network=chain", BOX, "dataset.rows=2000", "dataset.shard_rows=500", "output.path=out")
 INLINE = (*RUN, "cluster=inline")
 
-# The names and types of everything in the JSON; a tuple of types is one of them.
+# The names and types of everything in the JSON, in order.
 COUNTS = dict.fromkeys(
     ("shards", "rows", "bytes_in", "rows_derived", "rows_quarantined", "bytes_out"), int
 )
@@ -40,7 +40,7 @@ KEYS = {
         **{"rows_per_s_per_worker": float, "worker_bytes": int, "quarantined": dict},
         "failures": list,
     },
-    "seconds": dict.fromkeys(("launch", "planning", "start", "end", "exit"), float),
+    "seconds": dict.fromkeys(("start", "end", "exit", "launch", "planning"), float),
     "times": list,
     "currency": str,
     "notes": list,
@@ -49,7 +49,7 @@ TIME = {"workers": int, "configured": bool, "seconds": float, "worker_hours": fl
 
 
 def _check(found, keys):
-    assert found.keys() == keys.keys()
+    assert list(found) == list(keys)
     for key, kind in keys.items():
         if isinstance(kind, dict):
             _check(found[key], kind)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hyperdiag.process.signals import Stoppable, Stopped
+from hyperdiag.process.signals import Stopped, StopSignals
 
 INTERRUPT = signal.SIGINT
 
@@ -26,9 +26,9 @@ def _interrupt():
 
 
 def _in_two_blocks(inside, after=_interrupt):
-    with Stoppable("outer"):
+    with StopSignals("outer"):
         try:
-            with Stoppable("inner"):
+            with StopSignals("inner"):
                 inside()
         finally:
             after()
@@ -62,7 +62,7 @@ def test_what_python_drops_in_a_callback_is_raised_again_and_not_printed(capsys)
         _interrupt()
 
     def work():
-        with Stoppable():
+        with StopSignals():
             gc.callbacks.append(callback)
             gc.collect()
             time.sleep(20)
@@ -82,7 +82,7 @@ def test_what_python_drops_of_others_is_reported_as_before(monkeypatch):
         def __del__(self):
             raise OSError("odd")
 
-    with Stoppable():
+    with StopSignals():
         Odd()
     assert dropped == ["odd"]
 
@@ -101,7 +101,7 @@ def _turn_into_another():
 
 @pytest.mark.parametrize("library", [_swallow, _turn_into_another])
 def test_signal_of_which_a_library_makes_something_else_ends_the_block_as_a_signal(library):
-    with pytest.raises(Stopped), Stoppable():
+    with pytest.raises(Stopped), StopSignals():
         library()
 
 
@@ -110,9 +110,8 @@ def test_block_in_another_thread_leaves_the_signals_alone():
 
     def work():
         try:
-            with Stoppable() as stoppable:
-                stoppable.listen()
-                stoppable.check()
+            with StopSignals() as signals:
+                signals.check()
             found.append("done")
         except BaseException as error:
             found.append(error)

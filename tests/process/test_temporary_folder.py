@@ -2,7 +2,7 @@
 
 import fcntl
 
-from hyperdiag.process import temporary_folder as own_folder
+from hyperdiag.process import temporary_folder
 from hyperdiag.process.temporary_folder import TemporaryFolder
 
 
@@ -10,17 +10,17 @@ def test_folder_is_never_taken_for_abandoned_while_it_is_made(tmp_path, monkeypa
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     lock, others = fcntl.flock, []
 
-    def lock_late(file, how):
-        monkeypatch.setattr(own_folder.fcntl, "flock", lock)
+    def lock_late(file, operation):
+        monkeypatch.setattr(temporary_folder.fcntl, "flock", lock)
         others.append(TemporaryFolder())  # another run begins, and looks for abandoned folders
-        lock(file, how)
+        lock(file, operation)
 
-    monkeypatch.setattr(own_folder.fcntl, "flock", lock_late)
+    monkeypatch.setattr(temporary_folder.fcntl, "flock", lock_late)
     folders = [TemporaryFolder(), *others]
     assert len(others) == 1
-    assert sorted(str(path) for path in tmp_path.iterdir()) == sorted(one.path for one in folders)
-    for one in folders:
-        one.remove()
+    assert {str(path) for path in tmp_path.iterdir()} == {folder.path for folder in folders}
+    for folder in folders:
+        folder.remove()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -31,7 +31,7 @@ def published(tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
     write_rows(folder)
     manifest = derive_rows(folder, configure, "output.provenance=true")
-    assert manifest["rows"]["quarantined"] == {"nan": 5, "overflow": 4}
+    assert manifest.rows.quarantined == {"nan": 5, "overflow": 4}
     return folder
 
 

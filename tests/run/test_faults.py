@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
-from hyperdiag.run import derive as job
 from hyperdiag.run.derive import derive
+from hyperdiag.run.monitoring.monitor import Monitor
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"
 NETWORKS = "tests.run.networks"
@@ -87,7 +87,7 @@ def test_worker_that_hangs_is_ended_and_its_shard_done_by_another(
     kwargs = [f"network.target={NETWORKS}:sleeper", f"network.kwargs={{marker: '{marker}'}}"]
     manifest = derive(*configure(*rows, *on_cluster, *kwargs, "limits.shard_seconds=10"))
     assert marker.exists()
-    assert manifest["rows"]["derived"] == 400
+    assert manifest.rows.derived == 400
     assert any("was ended (limits.shard_seconds)" in record.message for record in caplog.records)
 
 
@@ -105,18 +105,18 @@ def test_worker_that_is_stopped_without_dying_is_ended_and_replaced(
 ):
     """SIGSTOP: it neither works nor dies, and listens to nobody."""
     stopped = []
-    original = job.Meter.update
+    original = Monitor.tick
 
-    def stop_one(meter, *arguments):
+    def stop_one(monitor):
         if not stopped:
             stopped.extend([w for w in _workers() if not w.name().endswith("start")][:1])
             stopped[0].send_signal(signal.SIGSTOP)
-        original(meter, *arguments)
+        original(monitor)
 
-    monkeypatch.setattr(job.Meter, "update", stop_one)
+    monkeypatch.setattr(Monitor, "tick", stop_one)
     target = f"network.target={NETWORKS}:rectified"
     manifest = derive(*configure(*rows, *on_cluster, target, "limits.shard_seconds=8"))
-    assert manifest["rows"]["derived"] == 400
+    assert manifest.rows.derived == 400
     assert psutil.wait_procs(stopped, timeout=20)[1] == []
 
 
@@ -128,17 +128,17 @@ def test_when_every_shard_fails_the_run_stops_after_some_and_says_why(
     overrides += ["dataset.shard_rows=1", "limits.retry_seconds=0"]
     table = pq.read_table(tmp_path / "rows.parquet")
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=10)
-    original = job.Meter.update
+    original = Monitor.tick
 
-    def remove(meter, *arguments):
+    def remove(monitor):
         (tmp_path / "rows.parquet").unlink(missing_ok=True)
-        original(meter, *arguments)
+        original(monitor)
 
-    monkeypatch.setattr(job.Meter, "update", remove)
+    monkeypatch.setattr(Monitor, "tick", remove)
     with pytest.raises(RunIncomplete, match=r"10 of 40 shards failed .*stopped there; 1 are done"):
         derive(*configure(*overrides))
     assert len(_kept(tmp_path)) == 1
-    monkeypatch.setattr(job.Meter, "update", original)
+    monkeypatch.setattr(Monitor, "tick", original)
 
 
 def test_damaged_file_of_many_shards_fails_alone_and_the_other_files_are_done(book):
@@ -194,7 +194,7 @@ def test_full_disk_stops_the_run_with_the_path_and_a_mend_and_it_goes_on_after(
     assert all(pq.read_table(small_disk / "out/data" / name).num_rows == 500 for name in kept)
     subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
     manifest = derive(*configure(*overrides))
-    assert manifest["rows"]["derived"] == 20000
+    assert manifest.rows.derived == 20000
     now = {name: (small_disk / "out/data" / name).stat().st_mtime_ns for name in kept}
     assert now == kept  # what was finished was not done again
     assert list((small_disk / "out/run/scratch").iterdir()) == []
@@ -239,18 +239,18 @@ def test_permission_denied_names_the_place_and_the_run_goes_on_after_the_mend(tm
 def test_two_runs_at_once_on_one_output_are_one_run_and_a_refusal(configure, rows, tmp_path):
     overrides = [*rows, "cluster=inline", f"network.target={NETWORKS}:rectified"]
     refused = []
-    original = job.Meter.update
+    original = Monitor.tick
 
-    def second(meter, *arguments):
+    def second(monitor):
         if not refused:
             with pytest.raises(
                 UsageError, match=r"another run is at work .*process \d+ on"
             ) as error:
                 derive(*configure(*overrides))
             refused.append(error)
-        original(meter, *arguments)
+        original(monitor)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(job.Meter, "update", second)
-        assert derive(*configure(*overrides))["rows"]["derived"] == 400
+        patch.setattr(Monitor, "tick", second)
+        assert derive(*configure(*overrides)).rows.derived == 400
     assert len(refused) == 1

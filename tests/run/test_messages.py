@@ -12,7 +12,8 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.forecast.table import print_forecast
 from hyperdiag.run.inspection.audit import audit
-from hyperdiag.run.inspection.status import print_status, status
+from hyperdiag.run.inspection.status import status
+from hyperdiag.run.inspection.status_table import print_status
 from hyperdiag.run.summary import print_summary
 
 
@@ -55,7 +56,7 @@ def test_lines_have_no_blanks_at_their_ends(one, tmp_path, capsys):
 
 def test_bad_rows_of_a_probe_are_told_as_in_the_summary(one, tmp_path, configure):
     pq.write_table(pa.table({"x": np.array([1.0, np.nan])}), tmp_path / "x.parquet")
-    (note,) = forecast(one[0], Price(None, ""), 0.0)["notes"]
+    (note,) = forecast(one[0], Price(None, ""), 0.0).notes
     assert "1 of the 2 rows of the probe are bad (1 nan)" in note
     with pytest.raises(RunIncomplete, match=r"1 of 2 rows are bad \(1 nan\), more than"):
         derive(*one)

@@ -53,12 +53,12 @@ def test_success_is_told_with_counts_and_the_manifest_s_summary(run, tmp_path):
     told, manifest = run("limits.max_bad_fraction=1", "run.date=2026-11-23")
     assert told["state"] == "done"
     assert (told["exit_code"], told["error"], told["date"]) == (0, None, "2026-11-23")
-    assert told["run"] == manifest["plan"]
+    assert told["run"] == manifest.plan
     assert told["output"] == str(tmp_path / "out")
     counts = (told["rows_planned"], told["rows_read"], told["rows_derived"])
     assert counts == (5, 5, 2)
     assert told["quarantined"] == {"infinite": 1, "nan": 1, "null": 1}
-    assert told["manifest"]["finished"] == manifest["finished"]
+    assert told["manifest"]["finished"] == manifest.finished
     again, _ = run("limits.max_bad_fraction=1", "run.date=2026-11-23")
     assert (again["state"], again["rows_derived"]) == ("done", 2)
 

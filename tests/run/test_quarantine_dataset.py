@@ -75,8 +75,8 @@ def _mend(folder):
 def test_rows_are_derived_again_where_a_limit_is_lifted_and_the_rest_stays(run, tmp_path):
     assert _codes(tmp_path / "first") == BAD
     manifest = run(*_again(tmp_path))
-    assert manifest["rows"]["read"] == 5
-    assert manifest["rows"]["out_of_range"] == 1
+    assert manifest.rows.read == 5
+    assert manifest.rows.out_of_range == 1
     found = pq.read_table(tmp_path / "second/data").to_pydict()
     assert list(found)[:7] == ["key", "a", "b", "c", "day", "_source_file", "_row_index"]
     assert (found["key"], found["day"], found["_row_index"]) == ([170], [2], [70])
@@ -88,7 +88,7 @@ def test_rows_are_derived_again_where_a_limit_is_lifted_and_the_rest_stays(run, 
 def test_rows_mended_in_the_quarantine_are_derived_and_keep_their_place(run, tmp_path):
     _mend(tmp_path / "first")
     manifest = run(*_again(tmp_path), "output.layout=tensor")
-    assert manifest["rows"]["derived"] == 5
+    assert manifest.rows.derived == 5
     found = pq.read_table(tmp_path / "second/data")
     assert sorted(found["key"].to_pylist()) == list(BAD)
     assert [k % 100 for k in found["key"].to_pylist()] == found["_row_index"].to_pylist()
@@ -123,15 +123,15 @@ def test_rows_gathered_in_one_file_by_hand_are_told_apart(run, tmp_path):
     at = table.schema.get_field_index("_row_index")
     table = table.set_column(at, "_row_index", pa.array([5, 30, 41, 30, 70]))
     pq.write_table(table, folder / "mended.parquet")
-    assert run(*_again(tmp_path))["rows"]["quarantined"] == {"nan": 1}
+    assert run(*_again(tmp_path)).rows.quarantined == {"nan": 1}
     assert audit(f"{tmp_path}/second", None, 8, 4)[:2] == ([], [])
 
 
 def test_filter_by_code_takes_only_those_rows(run, tmp_path):
     where = "dataset.filter=\"_error_code in ('out_of_range', 'null')\""
     manifest = run(*_again(tmp_path), where)
-    assert (manifest["rows"]["filtered"], manifest["rows"]["derived"]) == (3, 1)
-    assert manifest["rows"]["quarantined"] == {"null": 1}
+    assert (manifest.rows.filtered, manifest.rows.derived) == (3, 1)
+    assert manifest.rows.quarantined == {"null": 1}
 
 
 @pytest.mark.parametrize("columns", ["all", "none", "[key]"])

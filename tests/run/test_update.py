@@ -175,7 +175,7 @@ def test_file_that_became_bad_goes_where_such_files_are_left_out(book):
     assert shown(book) == before
     del book.files["f"]
     manifest = book.update("dataset.on_bad_file=skip")
-    assert [Path(file["path"]).name for file in manifest["bad_files"]] == ["f.parquet"]
+    assert [Path(file.path).name for file in manifest.bad_files] == ["f.parquet"]
     book.check()
     book.write("f")
     book.update("dataset.on_bad_file=skip")
@@ -187,13 +187,14 @@ def test_bad_files_that_come_and_go_are_told_though_nothing_is_left_to_derive(bo
         """Return the bad files that the manifest names, having held all else against it."""
         caplog.clear()
         manifest = book.derive(f"output.mode={mode}", "dataset.on_bad_file=skip")
-        assert manifest == json.loads((book.out / "run/manifest.json").read_text())
-        said = [f"left out: {file['path']}: {file['reason']}" for file in manifest["bad_files"]]
-        assert [w for w in manifest["warnings"] if "left out" in w] == said
+        written = json.loads((book.out / "run/manifest.json").read_text())
+        assert manifest.to_json() == written
+        said = [f"left out: {file.path}: {file.reason}" for file in manifest.bad_files]
+        assert [w for w in manifest.warnings if "left out" in w] == said
         more = [f"left out: {len(said) - 8} more, which run/manifest.json names"]
         warned = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
         assert warned == said[:8] + (more if len(said) > 8 else [])
-        return [Path(file["path"]).stem for file in manifest["bad_files"]]
+        return [Path(file.path).stem for file in manifest.bad_files]
 
     before = stamps(book.out / "data")
     (book.folder / "j.parquet").write_bytes(b"PAR1 and no more")

@@ -69,7 +69,7 @@ def test_design_to_a_store_writes_the_bytes_of_a_local_run_and_success_last(
 ):
     local = run(*DESIGN, f"output.path={tmp_path}/out")
     manifest = run(*DESIGN, _to(store.uri("out")))
-    assert manifest["rows"] == local["rows"]
+    assert manifest.rows == local.rows
     written = store.objects("out/")
     names = ["run/plan.json", "run/config.yaml", "run/manifest.json", "_SUCCESS"]
     notes = ["run/journal/00000000.json", "run/progress.json"]
@@ -88,7 +88,7 @@ def test_parquet_from_a_store_gives_the_rows_of_a_local_run(run, three_files, tm
     limit = "limits.max_bad_fraction=0.5"
     run(*QUICK, *_from(tmp_path / "in"), f"output.path={tmp_path}/out", limit)
     manifest = run(*QUICK, *_from(store.uri("in")), _to(store.uri("out")), limit)
-    assert manifest["rows"]["quarantined"] == {"infinite": 1, "null": 1}
+    assert manifest.rows.quarantined == {"infinite": 1, "null": 1}
     for kind, parts in (("data", 3), ("quarantine", 1)):
         written = store.objects(f"out/{kind}/")
         local = {path.name: path.read_bytes() for path in (tmp_path / "out" / kind).iterdir()}
@@ -194,7 +194,7 @@ def test_run_through_passing_faults_writes_the_same_bytes(run, three_files, prox
     ]
     manifest = run(*arguments, _to(store.uri("rough")))
     assert [fault.times for fault in faults] == [0] * len(faults)
-    assert manifest["rows"]["read"] == 300
+    assert manifest.rows.read == 300
     for kind in ("data/", "quarantine/"):
         assert store.objects(f"rough/{kind}") == store.objects(f"calm/{kind}")
 
@@ -296,7 +296,7 @@ def test_workers_of_a_cluster_read_and_write_with_credentials_of_the_uri(
     source, output = (store.uri(path, user=f"{KEY}:{SECRET}@") for path in ("in", "out"))
     cluster = ("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2")
     manifest = run(*(*QUICK, *_from(source), _to(output), *cluster, "limits.max_bad_fraction=0.5"))
-    assert manifest["rows"]["derived"] == 298
+    assert manifest.rows.derived == 298
     assert store.table("out/data/").num_rows == 298
     assert store.table("out/quarantine/").num_rows == 2
     assert not any(SECRET.encode() in content for content in store.objects("out/").values())

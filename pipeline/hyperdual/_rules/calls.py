@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from .._equation import Site, differentiated, general
+from .._equation import Equation, differentiated, general
 from .._interpret import interpret
 from .._jaxpr import equations
 from .._registry import register
@@ -27,29 +27,59 @@ _ENTRYWISE = {
 
 
 @register("jit", "closed_call", "remat2")
-def call(site: Site) -> list[Any]:
-    """Walk into the called program."""
-    inner: Any = site.params.get("jaxpr", site.params.get("call_jaxpr"))
+def call(equation: Equation) -> list[Any]:
+    """Call a function: walk into its program, as if it stood here.
+
+    Checkpoints, which say what JAX keeps for its reverse mode, change nothing.
+
+    >>> derive(lambda x: jax.jit(lambda y: y**2)(x) + jax.checkpoint(jnp.exp)(x), [0])
+    value (1,)    [1]
+    J     (1, 1)  [[1]]
+    D     (1, 1)  [[3]]
+
+    Operands: the function's. Parameters: jaxpr (or call_jaxpr), the function; and what says how it
+    is to be compiled or kept.
+    https://docs.jax.dev/en/latest/_autosummary/jax.jit.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.checkpoint.html
+    """
+    inner: Any = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
     jaxpr, consts = (
         (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
     )
-    return interpret(jaxpr, consts, site.operands, site.accumulation)
+    return interpret(jaxpr, consts, equation.operands, equation.accumulation)
 
 
 @register("custom_jvp_call")
-def custom_jvp(site: Site) -> list[Any]:
-    """Use the function's rule: T(x, t) for J, and the derivative of T for D."""
-    active = [site.operands[at] for at in site.active]
-    if all(operand.node is active[0].node for operand in active) and _entrywise(site):
-        return [elementwise.series(site, active)]
-    return general(site)
+def custom_jvp(equation: Equation) -> list[Any]:
+    """Call a function with a rule of its own for the jvp: T(x, t) for J, its derivative for D.
+
+    A rule that acts entry by entry joins the scalar series as an elementwise primitive does. The
+    function here is x^2, but its rule says that the slope is 3 x, so the second derivative is 3:
+
+    >>> @jax.custom_jvp
+    ... def square(x):
+    ...     return x * x
+    >>> square.defjvps(lambda t, value, x: 3 * x * t)
+    >>> derive(square, [5])
+    value (1,)    [25]
+    J     (1, 1)  [[15]]
+    D     (1, 1)  [[3]]
+
+    Operands: the function's. Parameters: call_jaxpr, the function; jvp_jaxpr_fun, its rule;
+    num_consts, symbolic_zeros.
+    https://docs.jax.dev/en/latest/_autosummary/jax.custom_jvp.html
+    """
+    active = [equation.operands[at] for at in equation.active]
+    if all(operand.node is active[0].node for operand in active) and _entrywise(equation):
+        return [elementwise.series(equation, active)]
+    return general(equation)
 
 
-def _entrywise(site: Site) -> bool:
+def _entrywise(equation: Equation) -> bool:
     """Tell whether the rule, and its derivative, act entry by entry on arrays of one shape."""
-    shapes = {jnp.shape(value) for value in site.values} - {()}
-    results = site.result_types
-    active = [site.values[at] for at in site.active]
+    shapes = {jnp.shape(value) for value in equation.values} - {()}
+    results = equation.result_types
+    active = [equation.values[at] for at in equation.active]
     if len(results) != 1 or not all(
         value.shape == results[0].shape and jnp.issubdtype(value.dtype, jnp.floating)
         for value in active
@@ -59,14 +89,14 @@ def _entrywise(site: Site) -> bool:
         return False
 
     def rule(*values: Any) -> Any:
-        return jax.jvp(site.apply_active, values, values)[1]
+        return jax.jvp(equation.apply_active, values, values)[1]
 
     # Of the derivative: functions that the rule calls may have rules of their own.
     traced = jax.make_jaxpr(lambda *values: jax.jvp(rule, values, values))(*active)
     return all(
-        equation.primitive.name in _ENTRYWISE
-        or (equation.primitive.name == "broadcast_in_dim" and _is_scalar(equation.invars[0]))
-        for equation in equations(traced)
+        eqn.primitive.name in _ENTRYWISE
+        or (eqn.primitive.name == "broadcast_in_dim" and _is_scalar(eqn.invars[0]))
+        for eqn in equations(traced)
     )
 
 
@@ -75,12 +105,29 @@ def _is_scalar(atom: Any) -> bool:
 
 
 @register("custom_vjp_call")
-def custom_vjp(site: Site) -> list[Any]:
-    """Use the function's backward rule: its transpose, linear in the tangent, is the derivative."""
+def custom_vjp(equation: Equation) -> list[Any]:
+    """Call a function with a rule of its own for the vjp: the rule's transpose is the derivative.
+
+    The backward rule is linear in the cotangent, so JAX can transpose it: that gives J, and the
+    derivative of J gives D. JAX itself has no forward mode here. Again x^2 with a slope of 3 x:
+
+    >>> @jax.custom_vjp
+    ... def square(x):
+    ...     return x * x
+    >>> square.defvjp(lambda x: (x * x, x), lambda x, cotangent: (3 * x * cotangent,))
+    >>> derive(square, [5])
+    value (1,)    [25]
+    J     (1, 1)  [[15]]
+    D     (1, 1)  [[3]]
+
+    Operands: the function's. Parameters: call_jaxpr, the function; fwd_jaxpr_thunk and bwd, its
+    rule; num_consts, out_trees, symbolic_zeros.
+    https://docs.jax.dev/en/latest/_autosummary/jax.custom_vjp.html
+    """
 
     def derivative(values: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        results, backward = jax.vjp(site.apply_active, *values)
+        results, backward = jax.vjp(equation.apply_active, *values)
         (pushed,) = jax.linear_transpose(backward, results)(tuple(tangents))
         return pushed
 
-    return differentiated(site, derivative)
+    return differentiated(equation, derivative)

@@ -15,127 +15,162 @@ from jax import lax
 from jax.extend import core
 
 from .._accumulation import Accumulation, Source
-from .._equation import Site
-from .._interpret import as_triple, from_triple, interpret
+from .._equation import Equation
+from .._interpret import HyperDual, as_hyperdual, from_hyperdual, interpret
 from .._registry import register
 from .._tangent import dense
 
-# Value, J and D of one array, dense; None where zero.
-Triple = tuple[Any, Any, Any]
-
 
 @register("cond")
-def cond(site: Site) -> list[Any]:
-    """Take the branch, with its derivatives."""
-    index, *operands = triples(site)
-    branches = [forward(branch, site) for branch in site.params["branches"]]
+def cond(equation: Equation) -> list[Any]:
+    """Run one of several functions, with its derivatives.
+
+    All branches return the same derivatives: one that lacks a J or D which another has returns
+    zeros. (4, 0) takes the first:
+
+    >>> derive(lambda x: lax.cond(x[0] > 1, lambda x: x**2, lambda x: x + 1, x), [4, 0])
+    value (2,)    [16, 0]
+    J     (2, 2)  [[8, 0], [0, 0]]
+    D     (2, 2)  [[2, 0], [0, 2]]
+
+    Operands: the number of the branch, then the functions' operands. Parameters: branches.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.cond.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.switch.html
+    """
+    index, *operands = hyperduals(equation)
+    branches = [forward(branch, equation) for branch in equation.params["branches"]]
     shapes = [jax.eval_shape(branch, operands) for branch in branches]
-    wanted = [merge(list(each)) for each in zip(*shapes, strict=True)]
-    chosen = lax.switch(
-        index[0],
+    joint = [joint_shape(of_branches) for of_branches in zip(*shapes, strict=True)]
+    results = lax.switch(
+        index.value,
         [
-            lambda given, branch=branch: [
-                conform(triple, like) for triple, like in zip(branch(given), wanted, strict=True)
+            lambda operands, branch=branch: [
+                instantiate_zeros(result, shape)
+                for result, shape in zip(branch(operands), joint, strict=True)
             ]
             for branch in branches
         ],
         operands,
     )
-    return record_triples(site, chosen, reversible=True)
+    return record_hyperduals(equation, results, reversible=True)
 
 
 @register("while")
-def while_loop(site: Site) -> list[Any]:
-    """Repeat the body on values and derivatives; the condition looks at the values."""
-    params = site.params
-    given = triples(site)
+def while_loop(equation: Equation) -> list[Any]:
+    """Repeat a function of values and derivatives while a condition on the values holds.
+
+    It has no reverse mode: in adjoint accumulation it is passed forward, with all before it. Three
+    squarings, x^8:
+
+    >>> def eighth_power(x):
+    ...     body = lambda state: (state[0] + 1, state[1] ** 2)
+    ...     return lax.while_loop(lambda state: state[0] < 3, body, (0, x))[1]
+    >>> derive(eighth_power, [1])
+    value (1,)    [1]
+    J     (1, 1)  [[8]]
+    D     (1, 1)  [[56]]
+
+    Operands: constants of the condition, constants of the body, then the state. Parameters:
+    cond_jaxpr, cond_nconsts, body_jaxpr, body_nconsts.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.while_loop.html
+    """
+    params = equation.params
+    operands = hyperduals(equation)
     first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
-    cond_consts = [value for value, _, _ in given[:first]]
-    body_consts, start = given[first:second], given[second:]
+    cond_consts = [operand.value for operand in operands[:first]]
+    body_consts, init = operands[first:second], operands[second:]
     condition = core.jaxpr_as_fun(params["cond_jaxpr"])
-    step = forward(params["body_jaxpr"], site)
-    start = grown(lambda state: step([*body_consts, *state]), start)
+    body = forward(params["body_jaxpr"], equation)
+    init = carry_fixpoint(lambda carry: body([*body_consts, *carry]), init)
     final = lax.while_loop(
-        lambda state: condition(*cond_consts, *(value for value, _, _ in state))[0],
-        lambda state: [
-            conform(triple, like)
-            for triple, like in zip(step([*body_consts, *state]), start, strict=True)
+        lambda carry: condition(*cond_consts, *(number.value for number in carry))[0],
+        lambda carry: [
+            instantiate_zeros(number, shape)
+            for number, shape in zip(body([*body_consts, *carry]), init, strict=True)
         ],
-        start,
+        init,
     )
-    return record_triples(site, final, reversible=False)
+    return record_hyperduals(equation, final, reversible=False)
 
 
-def triples(site: Site) -> list[Triple]:
-    """Return all operands as dense triples."""
-    return [as_triple(operand, site.accumulation) for operand in site.operands]
+def hyperduals(equation: Equation) -> list[HyperDual]:
+    """Return all operands with their derivatives, dense."""
+    return [as_hyperdual(operand, equation.accumulation) for operand in equation.operands]
 
 
-def forward(closed: core.ClosedJaxpr, site: Site) -> Callable[[Sequence[Triple]], list[Triple]]:
-    """Return a program as a function of triples, by forward accumulation."""
-    outer = site.accumulation
+def forward(
+    closed: core.ClosedJaxpr, equation: Equation
+) -> Callable[[Sequence[HyperDual]], list[HyperDual]]:
+    """Return a program as a function of hyper-dual numbers, by forward accumulation."""
+    outer = equation.accumulation
 
-    def run(given: Sequence[Triple]) -> list[Triple]:
+    def run(numbers: Sequence[HyperDual]) -> list[HyperDual]:
         inner = Accumulation(outer.outputs, math.inf, outer.laplacian)
-        operands = [from_triple(triple) for triple in given]
+        operands = [from_hyperdual(number) for number in numbers]
         results = interpret(closed.jaxpr, closed.consts, operands, inner)
-        return [as_triple(result, inner) for result in results]
+        return [as_hyperdual(result, inner) for result in results]
 
     return run
 
 
-def merge(shapes: Sequence[Triple]) -> Triple:
-    """Return the shapes of a triple that has every derivative that one of `shapes` has."""
-    value, jacobian, hessian_diag = (
-        next((shape[at] for shape in shapes if shape[at] is not None), None) for at in range(3)
-    )
-    return value, jacobian, hessian_diag
-
-
-def conform(triple: Triple, like: Triple) -> Triple:
-    """Return the triple with zeros where it lacks a derivative that `like` has."""
-    return tuple(  # type: ignore[return-value]
-        jnp.zeros(want.shape, want.dtype) if have is None and want is not None else have
-        for have, want in zip(triple, like, strict=True)
+def joint_shape(shapes: Sequence[HyperDual]) -> HyperDual:
+    """Return the shapes of a number that has every derivative that one of `shapes` has."""
+    return HyperDual(
+        *(
+            next((shape for shape in of_numbers if shape is not None), None)
+            for of_numbers in zip(*shapes, strict=True)
+        )
     )
 
 
-def grown(
-    step: Callable[[Sequence[Triple]], Sequence[Triple]], start: Sequence[Triple]
-) -> list[Triple]:
-    """Return the start of a loop with zeros for the derivatives that the loop brings to its state.
+def instantiate_zeros(number: HyperDual, shape: HyperDual) -> HyperDual:
+    """Return the number with zeros where it lacks a derivative that `shape` has."""
+    return HyperDual(
+        *(
+            jnp.zeros(aval.shape, aval.dtype) if array is None and aval is not None else array
+            for array, aval in zip(number, shape, strict=True)
+        )
+    )
 
-    Each turn of the search adds at least one derivative, so it ends.
+
+def carry_fixpoint(
+    body: Callable[[Sequence[HyperDual]], Sequence[HyperDual]], init: Sequence[HyperDual]
+) -> list[HyperDual]:
+    """Return the start of a loop with zeros for the derivatives that the loop gives its carry.
+
+    Each iteration of the search adds at least one derivative, so it ends.
     """
-    state = list(start)
+    carry = list(init)
     while True:
-        shapes = jax.eval_shape(step, state)
+        shapes = jax.eval_shape(body, carry)
         wider = [
-            conform(triple, merge([triple, shape]))
-            for triple, shape in zip(state, shapes, strict=True)
+            instantiate_zeros(number, joint_shape([number, shape]))
+            for number, shape in zip(carry, shapes, strict=True)
         ]
-        if len(jax.tree.leaves(wider)) == len(jax.tree.leaves(state)):
+        if len(jax.tree.leaves(wider)) == len(jax.tree.leaves(carry)):
             return wider
-        state = wider
+        carry = wider
 
 
-def record_triples(site: Site, results: Sequence[Triple], reversible: bool) -> list[Any]:
+def record_hyperduals(
+    equation: Equation, results: Sequence[HyperDual], reversible: bool
+) -> list[Any]:
     """Record results whose D is complete in forward accumulation, a source in adjoint."""
-    accumulation = site.accumulation
-    smooth = [triple for triple, kind in zip(results, site.smooth, strict=True) if kind]
-    jacobians = [None if triple[1] is None else dense(triple[1]) for triple in smooth]
-    bent = [None if triple[2] is None else dense(triple[2]) for triple in smooth]
+    accumulation = equation.accumulation
+    inexact = equation.only_inexact(results)
+    jacobians = [None if r.jacobian is None else dense(r.jacobian) for r in inexact]
+    hessian_diags = [None if r.hessian_diag is None else dense(r.hessian_diag) for r in inexact]
     pull = None
     if reversible and not accumulation.forward:
-        _, pull = site.with_pullback()
+        _, pull = equation.with_pullback()
     nodes = accumulation.record(
-        [triple[0] for triple in smooth],
+        [result.value for result in inexact],
         jacobians,
-        bent if accumulation.forward else [None] * len(smooth),
-        [[]] * len(smooth)
+        hessian_diags if accumulation.forward else [None] * len(inexact),
+        [[]] * len(inexact)
         if accumulation.forward
-        else [[] if tangent is None else [Source(None, tangent)] for tangent in bent],
-        site.parents,
+        else [[] if tangent is None else [Source(None, tangent)] for tangent in hessian_diags],
+        equation.parents,
         pull,
     )
-    return site.merged([triple[0] for triple in results], nodes)
+    return equation.with_nodes([result.value for result in results], nodes)

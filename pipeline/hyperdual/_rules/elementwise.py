@@ -1,11 +1,4 @@
-"""Primitives that act entry by entry: tanh, exp, add, mul, max, select_n, ...
-
-Functions of one node are carried as a scalar series (see `Active`). Where two nodes v, w meet,
-
-    J = f_v J_v + f_w J_w,    D = f_v D_v + f_w D_w + f_vv J_v^2 + 2 f_vw J_v J_w + f_ww J_w^2,
-
-with the partial derivatives of f taken once for each entry, not for each direction.
-"""
+"""Primitives that act entry by entry: tanh, exp, add, mul, max, select_n, ..."""
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
@@ -16,7 +9,7 @@ import jax.numpy as jnp
 
 from .._accumulation import Source
 from .._active import Active
-from .._equation import Site, general
+from .._equation import Equation, general
 from .._registry import register
 from .._tangent import Tangent, add, scale
 from .linear import all_axes, linear_in
@@ -38,30 +31,77 @@ CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
 
 
 @register(*LINEAR, *BILINEAR, *CURVED)
-def elementwise(site: Site) -> list[Any]:
-    """Differentiate a function that acts entry by entry, of one node or of several."""
-    (shape,) = [result.shape for result in site.result_types]
-    active = [site.operands[at] for at in site.active]
+def elementwise(equation: Equation) -> list[Any]:
+    """Apply a function entry by entry, to one array or to several of one shape.
+
+    A function phi of one node v is carried as a scalar series, phi' and phi'' for each entry (see
+    `Active`): an activation of many primitives costs the directions one step,
+
+        J = phi' J_v,    D = phi' D_v + phi'' J_v^2.
+
+    >>> derive(lambda x: lax.integer_pow(x, 3), [2, 1])
+    value (2,)    [8, 1]
+    J     (2, 2)  [[12, 0], [0, 3]]
+    D     (2, 2)  [[12, 0], [0, 6]]
+
+    Where two nodes v, w meet, the partial derivatives of f are taken once for each entry, not for
+    each direction,
+
+        J = f_v J_v + f_w J_w,    D = f_v D_v + f_w D_w + f_vv J_v^2 + 2 f_vw J_v J_w + f_ww J_w^2.
+
+    >>> derive(lambda x: lax.mul(x[:1] ** 2, x[1:] ** 2), [3, 2])
+    value (1,)    [36]
+    J     (1, 2)  [[24, 36]]
+    D     (1, 2)  [[8, 18]]
+
+    What is piecewise linear has no second derivative of its own; `select_n` and `clamp` select the
+    tangents, too, so that an infinite slope of what is not taken does no harm.
+
+    >>> derive(lambda x: lax.select_n(x > 0, jnp.zeros(2), x**2), [3, -2])
+    value (2,)    [9, 0]
+    J     (2, 2)  [[6, 0], [0, 0]]
+    D     (2, 2)  [[2, 0], [0, 0]]
+
+    Operands: one to three arrays of one shape (bounds of `clamp` may be scalars). Parameters: y,
+    the power, of `integer_pow`; accuracy, of most functions of one operand.
+    https://docs.jax.dev/en/latest/jax.lax.html#operators
+    """
+    (shape,) = [result.shape for result in equation.result_types]
+    active = [equation.operands[at] for at in equation.active]
     real = all(jnp.issubdtype(operand.value.dtype, jnp.floating) for operand in active)
     if not real or any(operand.value.shape != shape for operand in active):
-        return general(site)
+        return general(equation)
     if all(operand.node is active[0].node for operand in active):
-        return [series(site, active)]
-    if site.equation.primitive.name in ("select_n", "clamp"):
+        return [series(equation, active)]
+    if equation.name in ("select_n", "clamp"):
         # Selected, not multiplied by one and zero: what is not taken may be infinite.
-        return linear_in(site, None, all_axes)
-    return _partials(site)
+        return linear_in(equation, None, all_axes(equation))
+    return _partials(equation)
 
 
 @register(*CONSTANT)
-def constant(site: Site) -> list[Any]:
-    """A function whose derivative is zero, or declared to be."""
-    return site.apply(*site.values)
+def constant(equation: Equation) -> list[Any]:
+    """Apply a function whose derivative is zero, or declared to be.
+
+    >>> derive(lambda x: lax.floor(x) * x**2, [1.5])
+    value (1,)    [2.25]
+    J     (1, 1)  [[3]]
+    D     (1, 1)  [[2]]
+    >>> derive(lambda x: lax.stop_gradient(x) * x**2, [3])
+    value (1,)    [27]
+    J     (1, 1)  [[18]]
+    D     (1, 1)  [[6]]
+
+    Operands: one array. Parameters: rounding_method, of `round`.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.floor.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.stop_gradient.html
+    """
+    return equation.apply(*equation.values)
 
 
-def series(site: Site, active: Sequence[Active]) -> Active:
+def series(equation: Equation, active: Sequence[Active]) -> Active:
     """Carry the series in the one node on: phi' and phi'' of the composition."""
-    name = site.equation.primitive.name
+    name = equation.name
     if name in JETS and len(active) == 1:
         return composed(active[0], *JETS[name](active[0].value))
     values = tuple(operand.value for operand in active)
@@ -69,10 +109,10 @@ def series(site: Site, active: Sequence[Active]) -> Active:
         jnp.ones_like(operand.value) if operand.slope is None else operand.slope
         for operand in active
     )
-    (value,) = site.apply(*site.values)
+    (value,) = equation.apply(*equation.values)
 
     def first(*at: Any) -> jax.Array:
-        return jax.jvp(site.apply_active, at, slopes)[1][0]
+        return jax.jvp(equation.apply_active, at, slopes)[1][0]
 
     slope: jax.Array | None
     curvature: jax.Array | None
@@ -86,7 +126,7 @@ def series(site: Site, active: Sequence[Active]) -> Active:
             jnp.zeros_like(operand.value) if operand.curvature is None else operand.curvature
             for operand in active
         )
-        carried = jax.jvp(site.apply_active, values, bends)[1][0]
+        carried = jax.jvp(equation.apply_active, values, bends)[1][0]
         curvature = carried if curvature is None else curvature + carried
     if name in ("add", "add_any", "copy") and len(active) == 1:
         slope = active[0].slope  # exactly one stays structurally one
@@ -104,10 +144,10 @@ def composed(inner: Active, value: Any, slope: Any, curvature: Any) -> Active:
     return Active(inner.node, value, slope, curvature)
 
 
-def _partials(site: Site) -> list[Any]:
+def _partials(equation: Equation) -> list[Any]:
     """Differentiate where several nodes meet."""
-    name = site.equation.primitive.name
-    values = tuple(site.values[at] for at in site.active)
+    name = equation.name
+    values = tuple(equation.values[at] for at in equation.active)
     count = len(values)
 
     def unit(at: int) -> tuple[jax.Array, ...]:
@@ -117,7 +157,7 @@ def _partials(site: Site) -> list[Any]:
         )
 
     def partial(at: int, *where: Any) -> jax.Array:
-        return jax.jvp(site.apply_active, where, unit(at))[1][0]
+        return jax.jvp(equation.apply_active, where, unit(at))[1][0]
 
     gain: list[jax.Array | None] = [
         None if name in ("add", "add_any") else partial(at, *values) for at in range(count)
@@ -140,4 +180,4 @@ def _partials(site: Site) -> list[Any]:
         (cotangent,) = cotangents
         return [cotangent if g is None else cotangent * g for g in gain], None
 
-    return site.record(push, source, pull)
+    return equation.record(push, source, pull)

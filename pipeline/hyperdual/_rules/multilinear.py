@@ -4,8 +4,6 @@ B(a, b) with weights in one place is linear, and weights do not depend on the ro
 directions fold into one large matrix product. With both operands active (attention),
 
     J = B(J_a, b) + B(a, J_b),    s[i] = 2 B(J_a[i], J_b[i]).
-
-https://openxla.org/xla/operation_semantics#dotgeneral, #conv_convolution
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,67 +15,110 @@ import numpy as np
 from jax import lax
 
 from .._accumulation import Source
-from .._equation import Site
+from .._equation import Equation
 from .._registry import register
 from .._tangent import Tangent, add, dense, flatten, push, push_over
 
 
 @register("dot_general")
-def dot_general(site: Site) -> list[Any]:
-    """Matrix product with batch axes."""
-    if site.accumulation.columns and _is_layer(site):
-        return _in_one_product(site)
-    return _bilinear(site, _dot_with_tangent)
+def dot_general(equation: Equation) -> list[Any]:
+    """Multiply and sum over the contracted axes, for each position on the batch axes.
+
+    With weights W, (m, n), J of W v is W J_v and D is W D_v. With W as below and v = x**2:
+
+    >>> derive(lambda x: jnp.array([[1.0, 2.0], [0.0, 3.0]]) @ x**2, [1, 2])
+    value (2,)    [9, 12]
+    J     (2, 2)  [[2, 8], [0, 12]]
+    D     (2, 2)  [[2, 4], [0, 6]]
+
+    With both operands active the products of their J are a source; x . x^2 = x_0^3 + x_1^3:
+
+    >>> derive(lambda x: jnp.dot(x, x**2), [1, 2])
+    value (1,)    [9]
+    J     (1, 2)  [[3, 12]]
+    D     (1, 2)  [[6, 12]]
+
+    Operands: left, right. Parameters: dimension_numbers ((contracted axes of the left, of the
+    right), (batch axes of the left, of the right)), precision, preferred_element_type,
+    out_sharding. The result has the batch axes, then the other axes of the left, then of the right.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.dot_general.html
+    https://openxla.org/xla/operation_semantics#dotgeneral
+    """
+    if equation.accumulation.columns and _is_layer(equation):
+        return _in_one_product(equation)
+    return _bilinear(equation, _dot_with_tangent)
 
 
 @register("conv_general_dilated")
-def convolution(site: Site) -> list[Any]:
-    """Convolution of any stride, padding, dilation and grouping."""
+def convolution(equation: Equation) -> list[Any]:
+    """Multiply and sum over a window that moves along the spatial axes, for all channels.
+
+    Any stride, padding, dilation and grouping. A difference of neighbours, 3 entries to 2:
+
+    >>> def difference(x):
+    ...     kernel = jnp.array([[[-1.0, 1.0]]])  # (features out, features in, width)
+    ...     return lax.conv_general_dilated(x.reshape(1, 1, 3) ** 2, kernel, (1,), "VALID")[0, 0]
+    >>> derive(difference, [1, 2, 4])
+    value (2,)    [3, 12]
+    J     (2, 3)  [[-2, 4, 0], [0, -4, 8]]
+    D     (2, 3)  [[-2, 2, 0], [0, -2, 2]]
+
+    Operands: image, kernel. Parameters: dimension_numbers, window_strides, padding, lhs_dilation,
+    rhs_dilation, feature_group_count, batch_group_count, precision, preferred_element_type.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_general_dilated.html
+    https://openxla.org/xla/operation_semantics#conv_convolution
+    """
     return _bilinear(
-        site,
-        lambda site, at, tangent: push(
-            _with_operand(site, at), [tangent], _kept_by_convolution(site, at)
+        equation,
+        lambda equation, at, tangent: push(
+            _with_operand(equation, at), [tangent], _mapped_by_convolution(equation, at)
         )[0],
     )
 
 
-def _bilinear(site: Site, product: Callable[[Site, int, Tangent], Tangent]) -> list[Any]:
+def _bilinear(
+    equation: Equation, product: Callable[[Equation, int, Tangent], Tangent]
+) -> list[Any]:
     def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        given = zip(site.active, tangents, strict=True)
-        return [add([product(site, at, tangent) for at, tangent in given if tangent is not None])]
+        pairs = zip(equation.active, tangents, strict=True)
+        return [
+            add([product(equation, at, tangent) for at, tangent in pairs if tangent is not None])
+        ]
 
     def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
         if len(jacobians) < 2:
             return [[]]
         left, right = (flatten(jacobian) for jacobian in jacobians)
-        return [[Source(None, dense(2 * jax.vmap(lambda a, b: site.apply(a, b)[0])(left, right)))]]
+        return [
+            [Source(None, dense(2 * jax.vmap(lambda a, b: equation.apply(a, b)[0])(left, right)))]
+        ]
 
-    return site.record(apply, source)
+    return equation.record(apply, source)
 
 
-def _is_layer(site: Site) -> bool:
+def _is_layer(equation: Equation) -> bool:
     """Tell whether this is a curved vector times a matrix of weights, a vector by itself."""
-    if len(site.active) != 1 or not site.parents[0].curved:
+    if len(equation.active) != 1 or not equation.parents[0].curved:
         return False  # before the first nonlinearity J is the same for all rows
-    ((at,), (contracted, _)) = site.active, site.params["dimension_numbers"]
-    ranks = jnp.ndim(site.values[at]), jnp.ndim(site.values[1 - at])
+    ((at,), (contracted, _)) = equation.active, equation.params["dimension_numbers"]
+    ranks = jnp.ndim(equation.values[at]), jnp.ndim(equation.values[1 - at])
     return ranks == (1, 2) and len(contracted[0]) == 1
 
 
-def _in_one_product(site: Site) -> list[Any]:
+def _in_one_product(equation: Equation) -> list[Any]:
     """Multiply the weights with the columns [value, J, D]."""
-    ((at,), (node,)) = site.active, site.parents
+    ((at,), (node,)) = equation.active, equation.parents
     tangents = [t for t in (node.jacobian, node.hessian_diag) if t is not None]
     free = [tangent for tangent in tangents if tangent.free == len(tangent.sizes)]
     # Each is turned before they are joined: XLA would turn the joined array entry by entry.
     blocks = [node.value[:, None]]
     blocks += [tangent.data.reshape(-1, node.value.size).T for tangent in free]
     product = lax.dot_general(
-        site.values[1 - at],
+        equation.values[1 - at],
         jnp.concatenate(blocks, axis=1),
-        ((site.params["dimension_numbers"][0][1 - at], (0,)), ((), ())),
-        precision=site.params["precision"],
-        preferred_element_type=site.params["preferred_element_type"],
+        ((equation.params["dimension_numbers"][0][1 - at], (0,)), ((), ())),
+        precision=equation.params["precision"],
+        preferred_element_type=equation.params["preferred_element_type"],
     )
     ends = np.cumsum([block.shape[1] for block in blocks])
     first, *others = jnp.split(product, ends[:-1], axis=1)
@@ -85,31 +126,33 @@ def _in_one_product(site: Site) -> list[Any]:
     pushed: list[Tangent | None] = [
         Tangent(next(turned).T.reshape(*t.data.shape[:-1], -1), t.sizes, t.ties)
         if any(t is other for other in free)
-        else _dot_with_tangent(site, at, t)
+        else _dot_with_tangent(equation, at, t)
         for t in tangents
     ]
     jacobian, carried = pushed if len(pushed) == 2 else (pushed[0], None)
-    nodes = site.accumulation.record([value], [jacobian], [carried], [[]], site.parents, None)
-    return site.merged([value], nodes)
+    nodes = equation.accumulation.record(
+        [value], [jacobian], [carried], [[]], equation.parents, None
+    )
+    return equation.with_nodes([value], nodes)
 
 
-def _with_operand(site: Site, at: int) -> Callable[[jax.Array], list[jax.Array]]:
+def _with_operand(equation: Equation, at: int) -> Callable[[jax.Array], list[jax.Array]]:
     """Return the product as a function of the operand at one place."""
 
     def product(array: jax.Array) -> list[jax.Array]:
-        operands = list(site.values)
+        operands = list(equation.values)
         operands[at] = array
-        return site.apply(*operands)
+        return equation.apply(*operands)
 
     return product
 
 
-def _dot_with_tangent(site: Site, at: int, tangent: Tangent) -> Tangent:
+def _dot_with_tangent(equation: Equation, at: int, tangent: Tangent) -> Tangent:
     """Multiply a tangent; a direction tied to a contracted axis picks one row of the other side."""
-    (contracted, batch) = site.params["dimension_numbers"]
+    (contracted, batch) = equation.params["dimension_numbers"]
     tied = [axis for axis in contracted[at] if axis in tangent.ties]
     if not tied:
-        return push(_with_operand(site, at), [tangent], _kept_by_dot(site, at))[0]
+        return push(_with_operand(equation, at), [tangent], _mapped_by_dot(equation, at))[0]
     places = [contracted[at].index(axis) for axis in tied]
     # These axes are batch axes now, after those that are batch axes anyway.
     left, right = (
@@ -120,48 +163,48 @@ def _dot_with_tangent(site: Site, at: int, tangent: Tangent) -> Tangent:
     )
 
     def product(array: jax.Array) -> jax.Array:
-        operands = list(site.values)
+        operands = list(equation.values)
         operands[at] = array
         result = lax.dot_general(
             operands[0],
             operands[1],
             ((left, right), (left_batch, right_batch)),
-            precision=site.params["precision"],
-            preferred_element_type=site.params["preferred_element_type"],
+            precision=equation.params["precision"],
+            preferred_element_type=equation.params["preferred_element_type"],
         )
         picked = range(len(batch[0]), len(batch[0]) + len(tied))
         return jnp.moveaxis(result, picked, range(len(tied)))
 
-    return push_over(product, tangent, tied, _kept_by_dot(site, at))
+    return push_over(product, tangent, tied, _mapped_by_dot(equation, at))
 
 
-def _kept_by_dot(site: Site, at: int) -> Mapping[int, int]:
+def _mapped_by_dot(equation: Equation, at: int) -> Mapping[int, int]:
     """Batch axes come first in the result, then the free axes of the left, then of the right."""
-    (contracted, batch) = site.params["dimension_numbers"]
-    ranks = [len(value.shape) for value in site.values]
+    (contracted, batch) = equation.params["dimension_numbers"]
+    ranks = [len(value.shape) for value in equation.values]
     free = [
         [axis for axis in range(ranks[side]) if axis not in {*contracted[side], *batch[side]}]
         for side in (0, 1)
     ]
     start = len(batch[0]) + (len(free[0]) if at == 1 else 0)
-    moved = {axis: to for to, axis in enumerate(batch[at])}
-    return moved | {axis: start + to for to, axis in enumerate(free[at])}
+    mapped = {axis: to for to, axis in enumerate(batch[at])}
+    return mapped | {axis: start + to for to, axis in enumerate(free[at])}
 
 
-def _kept_by_convolution(site: Site, at: int) -> Mapping[int, int]:
+def _mapped_by_convolution(equation: Equation, at: int) -> Mapping[int, int]:
     """The batch axis of the image stays, and spatial axes on which the window is one pixel."""
-    params = site.params
+    params = equation.params
     if at != 0 or params["batch_group_count"] != 1:
         return {}
     numbers = params["dimension_numbers"]
     image, kernel, result = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
-    moved = {image[0]: result[0]}
+    mapped = {image[0]: result[0]}
     for spatial, axis in enumerate(image[2:]):
         if (
-            site.values[1].shape[kernel[2 + spatial]] == 1
+            equation.values[1].shape[kernel[2 + spatial]] == 1
             and params["window_strides"][spatial] == 1
             and tuple(params["padding"][spatial]) == (0, 0)
             and params["lhs_dilation"][spatial] == 1
         ):
-            moved[axis] = result[2 + spatial]
-    return moved
+            mapped[axis] = result[2 + spatial]
+    return mapped

@@ -1,15 +1,15 @@
 """scan: a loop of known length, which has a reverse.
 
 Forward, J and D are carried as further state. Adjoint, the forward loop carries J and keeps for
-each turn what its reverse needs; a second loop runs the turns backwards:
+each iteration what its reverse needs; a second loop runs the iterations backwards:
 
-    forward turn t:  (h, J_h), x_t -> (h', J_h'), y_t, residuals_t
-    reverse turn t:  delta_h', delta_y_t, residuals_t -> delta_h, delta_x_t, and sum <delta, s>
+    forward, iteration t:  (h, J_h), x_t -> (h', J_h'), y_t, residuals_t
+    reverse, iteration t:  delta_h', delta_y_t, residuals_t -> delta_h, delta_x_t, sum <delta, s>
 
-The reverse of a turn is traced once, as a program whose constants are the residuals.
+The reverse of an iteration is traced once, as a program whose constants are the residuals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -19,104 +19,131 @@ from jax.extend import core
 
 from .._accumulation import Accumulation, Irreversible, Node, Pull
 from .._active import Active
-from .._equation import Site
-from .._interpret import as_triple, from_triple, interpret
+from .._equation import Equation
+from .._interpret import HyperDual, as_hyperdual, from_hyperdual, interpret
 from .._registry import register
 from .._tangent import dense
-from .control_flow import Triple, conform, forward, grown, record_triples, triples
+from .control_flow import (
+    carry_fixpoint,
+    forward,
+    hyperduals,
+    instantiate_zeros,
+    record_hyperduals,
+)
 
 
 @register("scan")
-def scan(site: Site) -> list[Any]:
-    """Run the loop on values and derivatives."""
-    params = site.params
-    given = triples(site)
+def scan(equation: Equation) -> list[Any]:
+    """Run a loop of known length over the first axis of arrays, with a state that is carried on.
+
+    Running products of x, shape (3,), from 1:
+
+    >>> def running_products(x):
+    ...     return lax.scan(lambda state, x_t: (state * x_t, state * x_t), 1.0, x)[1]
+    >>> derive(running_products, [2, 3, 5])
+    value (3,)    [2, 6, 30]
+    J     (3, 3)  [[1, 0, 0], [3, 2, 0], [15, 10, 6]]
+    D     (3, 3)  [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+    Operands: constants of the body, then the carry, then the arrays (`xs`). Parameters: jaxpr, the
+    body; num_consts, num_carry, length, reverse, unroll.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.scan.html
+    """
+    params = equation.params
+    operands = hyperduals(equation)
     first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
-    consts, start, items = given[:first], given[first:second], given[second:]
+    consts, init, xs = operands[:first], operands[first:second], operands[second:]
     options = {name: params[name] for name in ("length", "reverse", "unroll")}
-    if site.accumulation.forward:
-        final, made = _loop(forward(params["jaxpr"], site), consts, start, items, options)
-        return record_triples(site, [*final, *made], reversible=True)
-    turn = _Turn(params["jaxpr"], consts, site.accumulation)
+    if equation.accumulation.forward:
+        carry, ys = _loop(forward(params["jaxpr"], equation), consts, init, xs, options)
+        return record_hyperduals(equation, [*carry, *ys], reversible=True)
+    iteration = _Iteration(params["jaxpr"], consts, equation.accumulation)
     try:
-        final, made = _loop(turn, consts, start, items, options)
+        carry, ys = _loop(iteration, consts, init, xs, options)
     except Irreversible:  # inside the body: carry D through the whole loop
-        raise Irreversible(site.accumulation.step) from None
-    results = [*final, *made[: len(made) - len(turn.stacked)]]
-    residuals = [value for value, _, _ in made[len(made) - len(turn.stacked) :]]
-    smooth = [triple for triple, kind in zip(results, site.smooth, strict=True) if kind]
-    nodes = site.accumulation.record(
-        [triple[0] for triple in smooth],
-        [None if triple[1] is None else dense(triple[1]) for triple in smooth],
-        [None] * len(smooth),
-        [[]] * len(smooth),
-        site.parents,
-        _reversed(site, turn, residuals, options),
+        raise Irreversible(equation.accumulation.step) from None
+    residuals = [number.value for number in ys[len(ys) - len(iteration.stacked) :]]
+    results = [*carry, *ys[: len(ys) - len(iteration.stacked)]]
+    inexact = equation.only_inexact(results)
+    nodes = equation.accumulation.record(
+        [result.value for result in inexact],
+        [None if result.jacobian is None else dense(result.jacobian) for result in inexact],
+        [None] * len(inexact),
+        [[]] * len(inexact),
+        equation.parents,
+        _reversed(equation, iteration, residuals, options),
         curved=True,
     )
-    return site.merged([triple[0] for triple in results], nodes)
+    return equation.with_nodes([result.value for result in results], nodes)
 
 
 def _loop(
-    body: Any,
-    consts: Sequence[Triple],
-    start: Sequence[Triple],
-    items: Sequence[Triple],
+    body: Callable[[Sequence[HyperDual]], list[HyperDual]],
+    consts: Sequence[HyperDual],
+    init: Sequence[HyperDual],
+    xs: Sequence[HyperDual],
     options: dict[str, Any],
-) -> tuple[list[Triple], list[Triple]]:
-    """Run a body that maps triples to triples; directions go after the axis of the loop."""
-    turns = [_swapped(triple) for triple in items]
-    count = len(start)
+) -> tuple[list[HyperDual], list[HyperDual]]:
+    """Run a body of hyper-dual numbers; directions go after the axis of the loop.
 
-    def state_after(state: Sequence[Triple]) -> list[Triple]:
-        like = jax.tree.map(lambda array: jnp.zeros(array.shape[1:], array.dtype), turns)
-        return body([*consts, *state, *like])[:count]
+    Returns:
+        The last carry, and what the iterations return beyond it, stacked (`ys`).
+    """
+    stacked = [_swapped(number) for number in xs]
+    count = len(init)
 
-    start = grown(state_after, start)
+    def carry_after(carry: Sequence[HyperDual]) -> list[HyperDual]:
+        x = jax.tree.map(lambda array: jnp.zeros(array.shape[1:], array.dtype), stacked)
+        return body([*consts, *carry, *x])[:count]
 
-    def step(state: Sequence[Triple], item: Sequence[Triple]) -> tuple[Any, Any]:
-        results = body([*consts, *state, *item])
-        after = [conform(t, like) for t, like in zip(results[:count], start, strict=True)]
+    init = carry_fixpoint(carry_after, init)
+
+    def step(carry: Sequence[HyperDual], x: Sequence[HyperDual]) -> tuple[Any, Any]:
+        results = body([*consts, *carry, *x])
+        after = [
+            instantiate_zeros(number, shape)
+            for number, shape in zip(results[:count], init, strict=True)
+        ]
         return after, results[count:]
 
-    final, made = lax.scan(step, start, turns, **options)
-    return final, [_swapped(triple) for triple in made]
+    carry, ys = lax.scan(step, init, stacked, **options)
+    return carry, [_swapped(number) for number in ys]
 
 
-def _swapped(triple: Triple) -> Triple:
+def _swapped(number: HyperDual) -> HyperDual:
     """Exchange the axis of the loop and that of the directions, in J and D."""
-    value, jacobian, hessian_diag = triple
-    return value, *(
-        None if array is None else jnp.swapaxes(array, 0, 1) for array in (jacobian, hessian_diag)
+    value, *derivatives = number
+    return HyperDual(
+        value, *(None if array is None else jnp.swapaxes(array, 0, 1) for array in derivatives)
     )
 
 
-class _Turn:
-    """One turn of the loop in adjoint accumulation; notes how to reverse it while it is traced.
+class _Iteration:
+    """One iteration in adjoint accumulation; notes how to reverse it while it is traced.
 
     Attributes:
-        reverse: (cotangents of the smooth active results) -> (those of the active operands, D).
+        reverse: (cotangents of the inexact active results) -> (those of the active operands, D).
         operands, results: for each operand and result whether it is active.
-        shared: residuals that are the same in every turn, by position; `stacked`: the others.
+        shared: residuals that are the same in every iteration, by position; `stacked`: the others.
     """
 
-    def __init__(self, closed: core.ClosedJaxpr, consts: Sequence[Triple], outer: Accumulation):
+    def __init__(self, closed: core.ClosedJaxpr, consts: Sequence[HyperDual], outer: Accumulation):
         self.closed, self.outer = closed, outer
-        self.fixed = [value for value, _, _ in consts] + list(closed.consts)
+        self.fixed = [const.value for const in consts] + list(closed.consts)
 
-    def __call__(self, given: Sequence[Triple]) -> list[Triple]:
+    def __call__(self, numbers: Sequence[HyperDual]) -> list[HyperDual]:
         inner = Accumulation(self.outer.outputs, 0, self.outer.laplacian)
-        operands = [from_triple(triple) for triple in given]
+        operands = [from_hyperdual(number) for number in numbers]
         for operand in operands:
             if isinstance(operand, Active):
-                operand.node.curved = True  # by the turn before, if not by this one
+                operand.node.curved = True  # by the iteration before, if not by this one
         results = interpret(self.closed.jaxpr, self.closed.consts, operands, inner)
         nodes = [r.as_node(inner) if isinstance(r, Active) else None for r in results]
         self.operands = [isinstance(operand, Active) for operand in operands]
         self.results = [node is not None for node in nodes]
         self._trace_reverse(operands, [node for node in nodes if node is not None], inner)
-        return [as_triple(result, inner) for result in results] + [
-            (residual, None, None) for residual in self._residuals
+        return [as_hyperdual(result, inner) for result in results] + [
+            HyperDual(residual) for residual in self._residuals
         ]
 
     def _trace_reverse(
@@ -127,15 +154,15 @@ class _Turn:
         columns = 1 if inner.laplacian else inputs[0].jacobian.data.shape[0]
 
         def backward(cotangents: list[jax.Array]) -> tuple[list[jax.Array], jax.Array]:
-            reached, found = inner.reverse(list(zip(results, cotangents, strict=True)))
+            reached, hessian_diag = inner.reverse(list(zip(results, cotangents, strict=True)))
             passed = [
                 reached.get(id(node), jnp.zeros((m, *node.value.shape), node.value.dtype))
                 for node in inputs
             ]
-            if found is None:
+            if hessian_diag is None:
                 real = jnp.finfo(inputs[0].value.dtype).dtype
-                found = jnp.zeros((m, columns), real)
-            return passed, found
+                hessian_diag = jnp.zeros((m, columns), real)
+            return passed, hessian_diag
 
         shapes = [
             jax.ShapeDtypeStruct((m, *node.value.shape), node.value.dtype) for node in results
@@ -153,61 +180,66 @@ class _Turn:
     def back(
         self, residuals: Sequence[jax.Array], cotangents: Sequence[jax.Array]
     ) -> tuple[list[jax.Array], jax.Array]:
-        """Reverse one turn."""
+        """Reverse one iteration."""
         consts = dict(self.shared) | dict(zip(self.stacked, residuals, strict=True))
         closed = core.ClosedJaxpr(self.reverse, [consts[at] for at in sorted(consts)])
         return jax.tree.unflatten(self.tree, core.jaxpr_as_fun(closed)(*cotangents))
 
 
 def _reversed(
-    site: Site, turn: _Turn, residuals: Sequence[jax.Array], options: dict[str, Any]
+    equation: Equation,
+    iteration: _Iteration,
+    residuals: Sequence[jax.Array],
+    options: dict[str, Any],
 ) -> Pull:
     """Return the reverse of the whole loop."""
-    params, m = site.params, site.accumulation.outputs
+    params, m = equation.params, equation.accumulation.outputs
     n_consts, n_carry = params["num_consts"], params["num_carry"]
-    active = [at for at, is_active in enumerate(turn.operands) if is_active]
+    active = [at for at, is_active in enumerate(iteration.operands) if is_active]
     consts = [at for at in active if at < n_consts]
     carry = [at - n_consts for at in active if n_consts <= at < n_consts + n_carry]
-    # A turn may make a state inactive again: then nothing passes back through it.
-    passing = [at for at in carry if turn.results[at]]
+    # An iteration may make a carry inactive again: then nothing passes back through it.
+    passing = [at for at in carry if iteration.results[at]]
 
     def zeros(variable: Any) -> jax.Array:
         return jnp.zeros((m, *variable.aval.shape), variable.aval.dtype)
 
-    def pull(given: list[Any]) -> tuple[list[Any], jax.Array]:
-        arrived = iter(given)
+    def pull(arriving: list[Any]) -> tuple[list[Any], jax.Array]:
+        remaining = iter(arriving)
         cotangents = []
-        for variable, kind in zip(site.equation.outvars, site.smooth, strict=True):
-            cotangent = next(arrived) if kind else None
+        for variable, inexact in zip(equation.eqn.outvars, equation.inexact, strict=True):
+            cotangent = next(remaining) if inexact else None
             cotangents.append(zeros(variable) if cotangent is None else cotangent)
-        items = [
+        of_ys = [
             jnp.swapaxes(cotangents[at], 0, 1)
-            for at in range(n_carry, len(turn.results))
-            if turn.results[at]
+            for at in range(n_carry, len(iteration.results))
+            if iteration.results[at]
         ]
 
         def step(running: Any, item: Any) -> tuple[Any, Any]:
-            totals, state, found = running
-            made, kept = item
-            passed, born = turn.back(kept, [*(state[at] for at in passing), *made])
+            of_consts, of_carry, hessian_diag = running
+            of_y, kept = item
+            passed, inside = iteration.back(kept, [*(of_carry[at] for at in passing), *of_y])
             by_operand = dict(zip(active, passed, strict=True))
-            totals = {at: totals[at] + by_operand[at] for at in consts}
-            state = {at: by_operand[n_consts + at] for at in carry}
-            rest = {at: ct for at, ct in by_operand.items() if at >= n_consts + n_carry}
-            return (totals, state, found + born), rest
+            of_consts = {at: of_consts[at] + by_operand[at] for at in consts}
+            of_carry = {at: by_operand[n_consts + at] for at in carry}
+            of_x = {at: ct for at, ct in by_operand.items() if at >= n_consts + n_carry}
+            return (of_consts, of_carry, hessian_diag + inside), of_x
 
-        totals = {at: zeros(site.equation.invars[at]) for at in consts}
-        state = {at: cotangents[at] for at in carry}
-        born = turn.reverse.outvars[-1].aval
-        (totals, state, found), passed = lax.scan(
+        last = iteration.reverse.outvars[-1].aval
+        (of_consts, of_carry, hessian_diag), of_xs = lax.scan(
             step,
-            (totals, state, jnp.zeros(born.shape, born.dtype)),
-            (items, list(residuals)),
+            (
+                {at: zeros(equation.eqn.invars[at]) for at in consts},
+                {at: cotangents[at] for at in carry},
+                jnp.zeros(last.shape, last.dtype),
+            ),
+            (of_ys, list(residuals)),
             **(options | {"reverse": not options["reverse"]}),
         )
-        every = totals | {n_consts + at: ct for at, ct in state.items()}
-        every |= {at: jnp.swapaxes(ct, 0, 1) for at, ct in passed.items()}
-        # A state that the loop itself makes active has no parent outside.
-        return [every[at] for at in site.active], found
+        by_operand = of_consts | {n_consts + at: ct for at, ct in of_carry.items()}
+        by_operand |= {at: jnp.swapaxes(ct, 0, 1) for at, ct in of_xs.items()}
+        # A carry that the loop itself makes active has no parent outside.
+        return [by_operand[at] for at in equation.active], hessian_diag
 
     return pull

@@ -110,8 +110,8 @@ def _batched(
 
 
 def _mixed(x: jax.Array, small: jax.Array) -> tuple[jax.Array, jax.Array]:
-    here, there = _short(x), _by_xla(x)
-    return jnp.where(small, here[0], there[0]), jnp.where(small, here[1], there[1])
+    short, full = _short(x), _by_xla(x)
+    return jnp.where(small, short[0], full[0]), jnp.where(small, short[1], full[1])
 
 
 def _short(x: jax.Array) -> tuple[jax.Array, jax.Array]:

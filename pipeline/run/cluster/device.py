@@ -1,4 +1,4 @@
-"""JAX and the device that it computes on: threads, platform, and whether it is the one planned."""
+"""JAX and the device that it computes on: threads, platform, memory; whether it is as planned."""
 
 import os
 
@@ -6,6 +6,13 @@ import jax
 
 from hyperdiag.config.schema import Config
 from hyperdiag.messages.errors import HyperdiagError
+
+# A worker computes on one thread: its batches are too small to share, and the number of threads
+# would decide the last bits of a matrix product. To be set before JAX starts.
+SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
+_GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"
+# The part of a worker's share of a GPU that JAX takes: CUDA itself needs some of it.
+_JAX_PART = 0.9
 
 
 def prepare_jax(config: Config) -> None:
@@ -15,9 +22,18 @@ def prepare_jax(config: Config) -> None:
         jax.config.update("jax_platforms", "cpu")
 
 
-# A worker computes on one thread: its batches are too small to share, and the number of threads
-# would decide the last bits of a matrix product. To be set before JAX starts.
-SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
+def worker_environment(gpus: float) -> dict[str, str]:
+    """Return the variables that JAX has to find in a worker's process when it starts there.
+
+    Args:
+        gpus: of the worker. Those that share a GPU share its memory, unless the user's environment
+            says how: JAX takes three quarters of it otherwise, for the first one that comes.
+    """
+    platforms = {"JAX_PLATFORMS": "cuda,cpu" if gpus else "cpu"}
+    memory = {}
+    if 0 < gpus < 1 and _GPU_SHARE not in os.environ:
+        memory = {_GPU_SHARE: f"{_JAX_PART * gpus:.4g}"}
+    return platforms | memory | SINGLE_THREADED
 
 
 def check_device(planned: str) -> None:

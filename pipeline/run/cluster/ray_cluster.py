@@ -1,34 +1,35 @@
-"""The Ray cluster that workers are on: joining it, and what they need there."""
+"""The Ray cluster that workers are on: joining it, starting one, and what workers need there."""
 
 import logging
 import os
-import socket
-import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import ray
-from ray._private import services
-from ray._private import utils as ray_utils
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hyperdiag.config.schema import ClusterConfig
-from hyperdiag.messages.errors import HyperdiagError, UsageError
-from hyperdiag.messages.masking import HIDDEN, masked_errors, masked_text
-from hyperdiag.run.cluster.device import SINGLE_THREADED
+from hyperdiag.messages.errors import HyperdiagError, UsageError, first_line
+from hyperdiag.messages.masking import masked_errors
+
+from .device import worker_environment
+from .ray_workarounds import (
+    check_reachable,
+    loopback_only,
+    masked_entrypoint,
+    one_try,
+    own_signal_handler,
+    temp_dir_in,
+)
 
 log = logging.getLogger("hyperdiag")
 
 _Result = TypeVar("_Result")
 
-_REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
-# Ray's, named after another of its uses: how often `ray.init` asks the head node.
-_TRIES = "RAY_gcs_server_port_wait_time_s"
-_GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # JAX's
 _LOOK_SECONDS = 1.0  # between two looks at whether the cluster has grown
+_OBJECT_STORE_BYTES = 80 << 20  # receipts are small; the least that Ray takes is 75 MiB
 
 
 def on_cluster(
@@ -45,9 +46,11 @@ def on_cluster(
     """
     join(cluster, modules)
     try:
-        check_room(cluster)  # a task that nothing can run would wait for ever
-        task = ray.remote(_quietly).options(**resources(cluster)).remote(function, argument)
-        _wait_for_room(cluster, task)
+        check_capacity(cluster)  # a task that nothing can run would wait for ever
+        task = (
+            ray.remote(_with_masked_errors).options(**resources(cluster)).remote(function, argument)
+        )
+        _wait_for_capacity(cluster, task)
         return ray.get(task)
     except RayTaskError as error:
         raise UsageError(f"on the cluster: {error.cause}") from error
@@ -55,7 +58,7 @@ def on_cluster(
         ray.shutdown()
 
 
-def _quietly(function: Callable[[Any], Any], argument: Any) -> Any:
+def _with_masked_errors(function: Callable[[Any], Any], argument: Any) -> Any:
     with masked_errors():
         return function(argument)
 
@@ -86,20 +89,20 @@ def on_nodes(
         raise HyperdiagError(f"a node of the cluster is lost ({first_line(error)})") from error
 
 
-def room_for(cluster: ClusterConfig) -> int:
+def capacity(cluster: ClusterConfig) -> int:
     """Return how many workers the cluster that this process is connected to has room for."""
-    return min(_rooms(cluster).values())
+    return min(_capacities(cluster).values())
 
 
-def check_room(cluster: ClusterConfig) -> None:
+def check_capacity(cluster: ClusterConfig) -> None:
     """Check that the cluster can begin the run, or will when it has grown.
 
     Raises:
         UsageError: if it has no room for the least number of workers.
     """
-    rooms = _rooms(cluster)
-    kind = min(rooms, key=rooms.__getitem__)  # the scarcest
-    least, room, each = cluster.min_workers or cluster.workers or 1, rooms[kind], _each(cluster)
+    capacities = _capacities(cluster)
+    scarcest = min(capacities, key=capacities.__getitem__)
+    least, room = cluster.min_workers or cluster.workers or 1, capacities[scarcest]
     if cluster.autoscales:
         if cluster.workers is None:
             raise UsageError(
@@ -115,14 +118,15 @@ def check_room(cluster: ClusterConfig) -> None:
     elif least > room:
         name = "cluster.min_workers" if cluster.min_workers else "cluster.workers"
         raise UsageError(
-            f"{name}={least} with {each[kind]:g} {kind} each: the cluster has {kind}s for {room}"
+            f"{name}={least} with {_each(cluster)[scarcest]:g} {scarcest} each: the cluster has "
+            f"{scarcest}s for {room}"
         )
 
 
-def _wait_for_room(cluster: ClusterConfig, task: Any) -> None:
-    """Return when a task has a place, or could have: an autoscaler acts on tasks that wait."""
+def _wait_for_capacity(cluster: ClusterConfig, task: Any) -> None:
+    """Return when a task runs, or could: an autoscaler acts on tasks that wait."""
     deadline = time.monotonic() + cluster.wait_seconds
-    while not room_for(cluster) and not ray.wait([task], timeout=_LOOK_SECONDS)[0]:
+    while not capacity(cluster) and not ray.wait([task], timeout=_LOOK_SECONDS)[0]:
         if time.monotonic() > deadline:
             ray.cancel(task)
             raise HyperdiagError(
@@ -133,30 +137,24 @@ def _wait_for_room(cluster: ClusterConfig, task: Any) -> None:
 
 
 def _each(cluster: ClusterConfig) -> dict[str, float]:
-    """Return what a worker needs: the first is what there is usually less of."""
+    """Return what a worker needs of each resource: the first is usually the scarcer one."""
     gpus = cluster.gpus_per_worker
     return {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
 
 
-def _rooms(cluster: ClusterConfig) -> dict[str, int]:
-    """Return for how many workers there is enough of each thing that they need."""
-    there = ray.cluster_resources()
+def _capacities(cluster: ClusterConfig) -> dict[str, int]:
+    """Return for how many workers there is enough of each resource that they need."""
+    total = ray.cluster_resources()
     # Ray counts in ten-thousandths; 1 // 0.1 is 9.
-    return {kind: int(round(there.get(kind, 0) / each, 4)) for kind, each in _each(cluster).items()}
+    return {kind: int(round(total.get(kind, 0) / each, 4)) for kind, each in _each(cluster).items()}
 
 
 def resources(cluster: ClusterConfig) -> dict[str, Any]:
-    """Return what a worker needs, and the environment that JAX starts in."""
-    each = cluster.gpus_per_worker
-    platforms = {"JAX_PLATFORMS": "cuda,cpu" if each else "cpu"}
-    memory = {}
-    if 0 < each < 1 and _GPU_SHARE not in os.environ:
-        # JAX takes three quarters of a GPU otherwise, for the first worker that comes.
-        memory = {_GPU_SHARE: f"{0.9 * each:.4g}"}
+    """Return what a worker needs, and the environment that JAX starts in, as options for Ray."""
     return {
         "num_cpus": 1,
-        "num_gpus": each,
-        "runtime_env": {"env_vars": platforms | memory | SINGLE_THREADED},
+        "num_gpus": cluster.gpus_per_worker,
+        "runtime_env": {"env_vars": worker_environment(cluster.gpus_per_worker)},
     }
 
 
@@ -168,8 +166,8 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
-        _check_reachable(address)
-        with _masked_entrypoint(), _one_try():
+        check_reachable(address)
+        with own_signal_handler(), masked_entrypoint(), one_try():
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
@@ -184,43 +182,22 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
         ) from error
 
 
-@contextmanager
-def _masked_entrypoint() -> Iterator[None]:
-    """Mask the command line that Ray shows, on its dashboard, of a driver that joins here."""
-    original = ray_utils.get_entrypoint_name
-    words = [
-        f"{word.partition('=')[0]}={HIDDEN}" if word.startswith("notify.") else masked_text(word)
-        for word in sys.orig_argv
-    ]
-    ray_utils.get_entrypoint_name = lambda: " ".join(words)
-    try:
-        yield
-    finally:
-        ray_utils.get_entrypoint_name = original
+def start(cluster: ClusterConfig, folder: str) -> None:
+    """Start a Ray of our own on this machine, which nobody else can talk to, and connect to it.
 
-
-@contextmanager
-def _one_try() -> Iterator[None]:
-    """Let Ray ask a head node once, for half a minute, not twenty times, unless told otherwise."""
-    if _TRIES in os.environ:
-        yield
-        return
-    os.environ[_TRIES] = "1"
-    try:
-        yield
-    finally:
-        del os.environ[_TRIES]
-
-
-def _check_reachable(address: str) -> None:
-    """Raise OSError where nobody listens: Ray itself would go on trying for a while."""
-    if "://" not in address:  # Ray has its own ideas of `auto` and of 127.0.0.1
-        address = services.canonicalize_bootstrap_address(address) or address
-    host, colon, port = address.rpartition("://")[2].rpartition(":")
-    if colon and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's message, or its type."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    Args:
+        cluster: how many workers there shall be, and whether they have GPUs.
+        folder: for Ray's files, see `temp_dir_in`.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with own_signal_handler(), loopback_only():
+        ray.init(
+            address="local",
+            num_cpus=max(len(os.sched_getaffinity(0)), cluster.workers or 0),
+            num_gpus=None if cluster.gpus_per_worker else 0,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _temp_dir=temp_dir_in(folder),
+        )

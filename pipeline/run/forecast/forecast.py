@@ -2,33 +2,45 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from shutil import disk_usage
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hyperdiag.config.schema import Config, ParquetConfig
 from hyperdiag.data.filesystem import nearest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import by_code
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import is_locked
-from hyperdiag.run.output.manifest import bad_files
-from hyperdiag.run.output.preconditions import before_the_start
+from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.plan.planner import Planned, make_plan
 
 from .probe import Probe, Shards, WrittenFile, busiest_rows, probe
+from .result import (
+    FINISHED,
+    LOCKED,
+    OVERWRITE,
+    REFUSED,
+    RESUME,
+    START,
+    UPDATE,
+    Estimate,
+    Forecast,
+    Input,
+    Kernel,
+    Measurement,
+    Output,
+    Overhead,
+    Workload,
+)
 
-START, RESUME, UPDATE, OVERWRITE = "start", "resume", "update", "overwrite"
-FINISHED, LOCKED, REFUSED = "finished", "locked", "refused"
 # Beside the configured number of workers.
 _WORKERS = (1, 2, 8, 32)
 # Nobody sees his own end: a process that took 1.9 s of a core to launch took 0.7 s to exit.
 _EXIT_SHARE = 0.4
-_NOTHING = dict.fromkeys(
-    ("shards", "rows", "bytes_in", "rows_derived", "rows_quarantined", "bytes_out"), 0
-)
 
 
 class Price(NamedTuple):
@@ -43,11 +55,10 @@ class Price(NamedTuple):
     currency: str
 
 
-def forecast(config: Config, price: Price, launch_seconds: float) -> dict[str, Any]:
+def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
     """Return what `derive` would do with a configuration, having done none of it.
 
-    Rows are derived by the run's own workers for some seconds, into a temporary folder. The keys
-    are always the same; None stands where there is nothing to measure.
+    Rows are derived by the run's own workers for some seconds, into a temporary folder.
 
     Args:
         config: of the run.
@@ -60,174 +71,159 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> dict[str, A
         RunIncomplete: if none of the rows that were tried could be derived.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Stoppable("nothing was written") as stoppable:
+    with StopSignals("nothing was written") as signals:
         prepare_jax(config)
         began = time.monotonic()
         planned = make_plan(config)
         plan = planned.plan
         ledger = Ledger(config.output.path, plan)
         output = _output(config, planned, ledger)
-        seconds = {
-            "launch": launch_seconds,
-            "planning": time.monotonic() - began - planned.tuning_seconds,
-        }
-        work, measured = _NOTHING, None
-        times: list[dict[str, Any]] = []
+        planning = time.monotonic() - began - planned.tuning_seconds
+        overhead = Overhead(None, None, None, launch_seconds, planning)
+        work, measurement = Workload(), None
+        times: list[Estimate] = []
         notes: list[str] = []
-        if output["state"] in (START, RESUME, UPDATE, OVERWRITE):
+        if output.state in (START, RESUME, UPDATE, OVERWRITE):
             shards = Shards(plan, ledger.inventory)
-            work = work | _work(planned, ledger, shards)
+            work = _work(planned, ledger, shards)
             if shards.total:
-                found = probe(config, plan, shards, stoppable)
-                seconds |= {"start": found.start_seconds, "end": found.end_seconds}
-                seconds["exit"] = _EXIT_SHARE * launch_seconds
-                work = work | _result(found, shards)
-                measured = _measured(found)
-                times = _times(config, found, shards, sum(seconds.values()), price)
-                notes = _notes(config, ledger, found, work["bytes_out"])
+                probed = probe(config, plan, shards, signals)
+                overhead = replace(
+                    overhead,
+                    start=probed.start_seconds,
+                    end=probed.end_seconds,
+                    exit=_EXIT_SHARE * launch_seconds,
+                )
+                work = _with_results(work, probed)
+                measurement = _measurement(probed)
+                times = _times(config, probed, shards, overhead.total, price)
+                notes = _notes(config, ledger, probed, work.bytes_out)
     kernel = plan.kernel
-    return {
-        "plan": plan.digest,
-        "network": plan.network.name,
-        "method": {
-            key: getattr(kernel, key) for key in ("method", "tile", "batch", "dtype", "device")
-        },
-        "input": _input(config, planned),
-        "output": output,
-        "work": work,
-        "probe": measured,
-        "seconds": {**dict.fromkeys(("start", "end", "exit")), **seconds},
-        "times": times,
-        "currency": price.currency,
-        "notes": notes,
-    }
+    return Forecast(
+        plan=plan.digest,
+        network=plan.network.name,
+        method=Kernel(kernel.method, kernel.tile, kernel.batch, kernel.dtype, kernel.device),
+        input=_input(config, planned),
+        output=output,
+        work=work,
+        probe=measurement,
+        seconds=overhead,
+        times=times,
+        currency=price.currency,
+        notes=notes,
+    )
 
 
-def _output(config: Config, planned: Planned, ledger: Ledger) -> dict[str, Any]:
+def _output(config: Config, planned: Planned, ledger: Ledger) -> Output:
     """Return what would become of the output folder, and why."""
-    found: dict[str, Any] = {
-        "path": masked(ledger.path),
-        "state": START,
-        "problems": [],
-        "changes": [],
-        "shards_done": 0,
-        "rows_done": 0,
-    }
-    held = ledger.holds_a_plan()
+    path = masked(ledger.path)
+    had_plan = ledger.holds_a_plan()
     try:
-        with before_the_start(config):
-            found["changes"] = ledger.look(config.output.mode)
+        with as_usage_error(config):
+            changes = ledger.look(config.output.mode)
     except UsageError as error:
         state = LOCKED if is_locked(ledger.output) else REFUSED
-        return found | {"state": state, "problems": list(error.problems)}
-    inventory = ledger.inventory
-    found |= {"shards_done": inventory.count, "rows_done": inventory.tally.read}
-    if config.output.mode == "overwrite":
+        return Output(path, state, list(error.problems), [], 0, 0)
+    if not had_plan:
+        state = START
+    elif config.output.mode == "overwrite":
         state = OVERWRITE
-    elif ledger.up_to_date(bad_files(planned)) is not None:
+    elif ledger.up_to_date(planned.bad_files) is not None:
         state = FINISHED
     else:
-        state = UPDATE if found["changes"] else RESUME
-    return found | {"state": state if held else START}
+        state = UPDATE if changes else RESUME
+    inventory = ledger.inventory
+    return Output(path, state, [], changes, inventory.count, inventory.tally.read)
 
 
-def _input(config: Config, planned: Planned) -> dict[str, Any]:
+def _input(config: Config, planned: Planned) -> Input:
     dataset, files = config.dataset, planned.plan.files
-    return {
-        "path": masked(dataset.location) if isinstance(dataset, ParquetConfig) else None,
-        "files": len(files),
-        "bytes": sum(file.size for file in files),
-        "rows": planned.rows,
-        "columns": planned.plan.source.schema.names,
-        "bad_files": bad_files(planned),
-    }
+    return Input(
+        path=masked(dataset.location) if isinstance(dataset, ParquetConfig) else None,
+        files=len(files),
+        bytes=sum(file.size for file in files),
+        rows=planned.rows,
+        columns=planned.plan.source.schema.names,
+        bad_files=planned.bad_files,
+    )
 
 
-def _work(planned: Planned, ledger: Ledger, shards: Shards) -> dict[str, Any]:
+def _work(planned: Planned, ledger: Ledger, shards: Shards) -> Workload:
     """Return what is to be done; all columns of a file are read, so that bytes follow from rows."""
     row_bytes = {
         file.path: file.size / max(sum(file.row_group_rows), 1) for file in planned.plan.files
     }
     missing = ledger.inventory.missing(planned.plan)
     read = sum(row_bytes[shard.file.path] * shard.rows for shard in missing if shard.file)
-    return {"shards": int(shards.rows.size), "rows": shards.total, "bytes_in": round(read)}
+    return Workload(shards=int(shards.rows.size), rows=shards.total, bytes_in=round(read))
 
 
-def _result(found: Probe, shards: Shards) -> dict[str, int]:
-    """Return what would be written, from what was: rows by their number, the rest by files."""
-    share = shards.total / found.tally.read
-    derived, bad = found.tally.derived * share, found.tally.bad * share
-    around = sum(file.bytes - file.row_bytes for file in found.data) / len(found.data)
-    size = derived * _row_bytes(found.data) + around * shards.rows.size
-    if found.quarantine:
+def _with_results(work: Workload, probed: Probe) -> Workload:
+    """Return the workload with what would be written, scaled up from what the probe wrote."""
+    share = work.rows / probed.tally.read
+    derived, bad = probed.tally.derived * share, probed.tally.bad * share
+    around = sum(file.bytes - file.row_bytes for file in probed.data) / len(probed.data)
+    size = derived * _row_bytes(probed.data) + around * work.shards
+    if probed.quarantine:
         size += (
             bad
-            * sum(file.bytes for file in found.quarantine)
-            / sum(file.rows for file in found.quarantine)
+            * sum(file.bytes for file in probed.quarantine)
+            / sum(file.rows for file in probed.quarantine)
         )
-    return {
-        "rows_derived": round(derived),
-        "rows_quarantined": round(bad),
-        "bytes_out": round(size),
-    }
+    return replace(
+        work, rows_derived=round(derived), rows_quarantined=round(bad), bytes_out=round(size)
+    )
 
 
 def _row_bytes(files: Sequence[WrittenFile]) -> float:
     return sum(file.row_bytes for file in files) / max(sum(file.rows for file in files), 1)
 
 
-def _measured(found: Probe) -> dict[str, Any]:
-    return {
-        "rows": found.rows,
-        "seconds": found.seconds,
-        "workers": found.workers,
-        "rows_per_s": found.rows / found.seconds,
-        "rows_per_s_per_worker": found.rows_per_s,
-        "worker_bytes": found.worker_bytes,
-        "quarantined": dict(sorted(found.tally.quarantined.items())),
-        "failures": found.failures,
-    }
+def _measurement(probed: Probe) -> Measurement:
+    return Measurement(
+        rows=probed.rows,
+        seconds=probed.seconds,
+        workers=probed.workers,
+        rows_per_s=probed.rows / probed.seconds,
+        rows_per_s_per_worker=probed.rows_per_s,
+        worker_bytes=probed.worker_bytes,
+        quarantined=dict(sorted(probed.tally.quarantined.items())),
+        failures=probed.failures,
+    )
 
 
 def _times(
-    config: Config, found: Probe, shards: Shards, around: float, price: Price
-) -> list[dict[str, Any]]:
+    config: Config, probed: Probe, shards: Shards, overhead: float, price: Price
+) -> list[Estimate]:
     """Return the time of the run for the workers that it has, and for other numbers of them.
 
-    `around` are the seconds before and after the work on shards.
+    `overhead` are the seconds before and after the work on shards.
     """
-    numbers = {found.workers}
+    numbers = {probed.workers}
     if config.cluster.name != "inline":
-        numbers |= {*_WORKERS, config.cluster.workers or found.workers}
+        numbers |= {*_WORKERS, config.cluster.workers or probed.workers}
     times = []
     for workers in sorted(numbers):
-        total = around + busiest_rows(shards.rows, workers) / found.rows_per_s
+        total = overhead + busiest_rows(shards.rows, workers) / probed.rows_per_s
         hours = workers * total / 3600
-        times.append(
-            {
-                "workers": workers,
-                "configured": workers == found.workers,
-                "seconds": total,
-                "worker_hours": hours,
-                "cost": price.per_worker_hour and hours * price.per_worker_hour,
-            }
-        )
+        cost = price.per_worker_hour and hours * price.per_worker_hour
+        times.append(Estimate(workers, workers == probed.workers, total, hours, cost))
     return times
 
 
-def _notes(config: Config, ledger: Ledger, found: Probe, bytes_out: int) -> list[str]:
+def _notes(config: Config, ledger: Ledger, probed: Probe, bytes_out: int) -> list[str]:
     notes = []
-    tally, most = found.tally, config.limits.max_bad_fraction
+    tally, most = probed.tally, config.limits.max_bad_fraction
     if tally.bad_fraction > most:
         notes.append(
             f"{tally.bad:,} of the {tally.tried:,} rows of the probe are bad "
             f"({by_code(tally.quarantined)}): a run with as many would end incomplete "
             f"(limits.max_bad_fraction={most:g})"
         )
-    if found.failures:
+    if probed.failures:
         notes.append(
-            f"{len(found.failures)} parts of the probe failed, as the run's shards may: "
-            f"{found.failures[0]}"
+            f"{len(probed.failures)} parts of the probe failed, as the run's shards may: "
+            f"{probed.failures[0]}"
         )
     if ledger.output.is_local:
         free = disk_usage(nearest(ledger.output)).free

@@ -20,7 +20,7 @@ from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.output_folder import DATA, QUARANTINE, prepare_folders, shard_of
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import RunIncomplete
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.process.temporary_folder import TemporaryFolder
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.receipt import Failed, Receipt, Tally
@@ -34,7 +34,7 @@ _ENOUGH = 3.0  # but for the first pass, in which much is slow that is done for 
 _MOST_GROWTH = 16.0  # from one pass to the next
 _PARTS_PER_WORKER = 3  # at least, so that they read, compute and write at a time, as in the run
 
-_PATIENCE_SECONDS = 60.0  # for workers that a run would begin without
+_WAIT_SECONDS = 60.0  # for workers that a run would begin without
 
 
 class WrittenFile(NamedTuple):
@@ -131,7 +131,7 @@ def busiest_rows(rows: Sequence[int] | np.ndarray, workers: int) -> int:
     return max(loads)
 
 
-def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> Probe:
+def probe(config: Config, plan: Plan, shards: Shards, signals: StopSignals) -> Probe:
     """Start the workers of a run, and let them derive some of its rows.
 
     They write to a temporary folder of the machine that each is on. What takes them no more than
@@ -141,7 +141,7 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
         config: of the run.
         plan: of the run.
         shards: that it would derive, one at least.
-        stoppable: of this process.
+        signals: of this process.
 
     Raises:
         UsageError: if there is no such cluster, or it lacks what the workers need.
@@ -150,39 +150,39 @@ def probe(config: Config, plan: Plan, shards: Shards, stoppable: Stoppable) -> P
     # What fails here is reported, and not tried again.
     limits = config.limits.model_copy(update={"max_attempts": 1})
     config = config.model_copy(update={"limits": limits})
-    found = Probe()
+    result = Probe()
     folder = TemporaryFolder()
     try:
         target = f"{folder.path}/output"
         began = time.monotonic()
         pool = open_pool(config, plan, target)
         try:
-            stoppable.listen()  # Ray has put a handler of its own in the place of ours
-            pool.start(_PATIENCE_SECONDS)
-            found.start_seconds = time.monotonic() - began
-            _measure(found, pool, shards, target, stoppable)
+            signals.check()  # of a signal that came while Ray started
+            pool.start(_WAIT_SECONDS)
+            result.start_seconds = time.monotonic() - began
+            _measure(result, pool, shards, target, signals)
         finally:
             ending = time.monotonic()
             pool.close()
-            found.end_seconds = time.monotonic() - ending
+            result.end_seconds = time.monotonic() - ending
     finally:
         folder.remove()
-    return found
+    return result
 
 
-def _measure(found: Probe, pool: Pool, shards: Shards, target: str, stoppable: Stoppable) -> None:
-    pool.everywhere(_prepare, target)
+def _measure(result: Probe, pool: Pool, shards: Shards, target: str, signals: StopSignals) -> None:
+    pool.on_each_node(_prepare, target)
     try:
-        first = _work_steadily(found, pool, shards, stoppable)
-        for written in pool.everywhere(_written, target):
-            found.data += (file for file in written[DATA] if file.shard >= first)
-            found.quarantine += (file for file in written[QUARANTINE] if file.shard >= first)
-        found.worker_bytes = pool.peak_bytes()
+        first = _work_steadily(result, pool, shards, signals)
+        for written in pool.on_each_node(_written, target):
+            result.data += (file for file in written[DATA] if file.shard >= first)
+            result.quarantine += (file for file in written[QUARANTINE] if file.shard >= first)
+        result.worker_bytes = pool.peak_bytes()
     finally:
-        pool.everywhere(_remove, target)
+        pool.on_each_node(_remove, target)
 
 
-def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppable) -> int:
+def _work_steadily(result: Probe, pool: Pool, shards: Shards, signals: StopSignals) -> int:
     """Derive more and more rows, until a pass takes long enough to tell the rate.
 
     Returns:
@@ -192,32 +192,32 @@ def _work_steadily(found: Probe, pool: Pool, shards: Shards, stoppable: Stoppabl
     number = pool.workers
     wanted = shards.batch * number
     while True:
-        found.workers = pool.workers
+        result.workers = pool.workers
         parts = [part._replace(id=next(ids)) for part in shards.parts(wanted, number)]
         planned = sum(part.rows for part in parts)
         began = time.monotonic()
-        found.tally = done = Tally()
+        result.tally = done = Tally()
         for outcome in pool.outcomes(parts):
-            stoppable.check()
+            signals.check()
             if isinstance(outcome, Receipt):
                 done.add(outcome.tally)
             elif isinstance(outcome, Failed):
-                found.failures.append(outcome.cause)
-        found.seconds, found.rows = time.monotonic() - began, done.read
+                result.failures.append(outcome.cause)
+        result.seconds, result.rows = time.monotonic() - began, done.read
         if not done.read:
-            raise RunIncomplete(f"no row of the probe could be derived: {found.failures[0]}")
-        busiest = busiest_rows([part.rows for part in parts], found.workers)
-        found.rows_per_s = busiest / found.seconds * done.read / planned
+            raise RunIncomplete(f"no row of the probe could be derived: {result.failures[0]}")
+        busiest = busiest_rows([part.rows for part in parts], result.workers)
+        result.rows_per_s = busiest / result.seconds * done.read / planned
         first = parts[0].id
         # All there is to derive tells the rate, cold or not: so will the run.
-        if found.seconds >= (_ENOUGH if first else _SECONDS) or planned == shards.total:
+        if result.seconds >= (_ENOUGH if first else _SECONDS) or planned == shards.total:
             return first
-        growth = min(_SECONDS / found.seconds, _MOST_GROWTH)
+        growth = min(_SECONDS / result.seconds, _MOST_GROWTH)
         wanted = math.ceil(planned * growth)
         whole = math.ceil(wanted * shards.rows.size / shards.total)
         number = min(whole, math.ceil(len(parts) * growth))
-        number = max(number, _PARTS_PER_WORKER * found.workers)
-        number = -(-number // found.workers) * found.workers
+        number = max(number, _PARTS_PER_WORKER * result.workers)
+        number = -(-number // result.workers) * result.workers
 
 
 def _prepare(path: str) -> None:

@@ -1,6 +1,5 @@
 """Reading an output back: is it what its manifest says, and what its inputs give?"""
 
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,9 +16,9 @@ from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
 from hyperdiag.messages.wording import counted
-from hyperdiag.process.signals import Stoppable
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.output.inventory import Inventory
-from hyperdiag.run.output.manifest import facts
+from hyperdiag.run.output.manifest import facts_of, load_manifest
 from hyperdiag.run.output.receipt import Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
@@ -70,21 +69,21 @@ def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
         UsageError: if there is no run at the path.
         Stopped: if SIGTERM or SIGINT came.
     """
-    with Stoppable("nothing was written") as stoppable:
+    with StopSignals("nothing was written") as signals:
         try:
             plan = plan_at(path)
         except ValueError as error:
             return Audit([f"{PLAN} cannot be read: {error}"], [])
         if location is not None:
             plan = replace(plan, location=location)
-        return _Auditor(resolve(path), plan, stoppable).run(shards, rows)
+        return _Auditor(resolve(path), plan, signals).run(shards, rows)
 
 
 class _Auditor:
     """Checks the output of a plan."""
 
-    def __init__(self, output: Place, plan: Plan, stoppable: Stoppable):
-        self._output, self._plan, self._stoppable = output, plan, stoppable
+    def __init__(self, output: Place, plan: Plan, signals: StopSignals):
+        self._output, self._plan, self._signals = output, plan, signals
         self._inventory = Inventory(output, plan)
         self._findings: list[str] = []
         self._notes: list[str] = []
@@ -123,7 +122,7 @@ class _Auditor:
 
     def _check_manifest(self, total: Tally) -> None:
         """Check what was published against the plan, and against what the data files add up to."""
-        success, name = self._output / SUCCESS, MANIFEST
+        success = self._output / SUCCESS
         if not success.exists():
             self._findings.append(f"there is no {SUCCESS}: the run was not published")
             return
@@ -133,15 +132,15 @@ class _Auditor:
                 f"{SUCCESS} is of plan {signed!r}, {PLAN} of {self._plan.digest!r}"
             )
         try:
-            said = json.loads((self._output / name).read_bytes())
-            found = _flat(said)
-        except (UsageError, ValueError, AttributeError) as error:
-            self._findings.append(f"{name} cannot be read: {error}")
+            published = _flat(load_manifest(self._output).to_json())
+        except (UsageError, ValueError) as error:
+            self._findings.append(f"{MANIFEST} cannot be read: {error}")
             return
-        for key, right in _flat(facts(self._plan, self._inventory.shards, total)).items():
-            if found.get(key) != right:
+        facts = facts_of(self._plan, self._inventory.shards, total)
+        for key, right in _flat(facts.to_json()).items():
+            if published.get(key) != right:
                 self._findings.append(
-                    f"{name}: {key} is {found.get(key)!s:.60}; plan and data files make it "
+                    f"{MANIFEST}: {key} is {published.get(key)!s:.60}; plan and data files make it "
                     f"{right!s:.60}"
                 )
 
@@ -162,7 +161,7 @@ class _Auditor:
             while some := list(islice(present, _SHARDS_AT_ONCE)):
                 results = readers.map(self._read_back, some)
                 for shard, (receipt, findings) in zip(some, results, strict=True):
-                    self._stoppable.check()
+                    self._signals.check()
                     self._findings += findings
                     if receipt is not None:
                         total.add(receipt.tally)
@@ -191,12 +190,12 @@ class _Auditor:
             )
         findings += self._pages(name, tally.derived, self._plan.layout.schema)
         name = f"{QUARANTINE}/{shard.file_name}"
-        there = self._inventory.files.quarantine[shard.id]
-        if tally.bad and not there:
+        has_quarantine = self._inventory.files.quarantine[shard.id]
+        if tally.bad and not has_quarantine:
             findings.append(f"{name} is missing: {counted(tally.bad, 'row')} should be in it")
         elif tally.bad:
             findings += self._pages(name, tally.bad, _PLACE)
-        elif there:
+        elif has_quarantine:
             findings.append(f"{name} should not be there: the shard has no bad rows")
         return receipt, findings
 
@@ -226,7 +225,7 @@ class _Auditor:
 
     def _compare(self, comparison: Comparison, shard: Shard, receipt: Receipt) -> bool:
         """Compare a shard with its input; tell whether that could be done."""
-        self._stoppable.check()
+        self._signals.check()
         try:
             comparison.compare(shard, receipt)
         except (InputError, UsageError) as error:
@@ -241,9 +240,9 @@ def _has(schema: pa.Schema, field: pa.Field) -> bool:
     """Tell whether a schema has a column; if a computed one, with its type and metadata."""
     if field.name not in schema.names:
         return False
-    found = schema.field(field.name)
+    present = schema.field(field.name)
     computed = b"digest" in (field.metadata or {})
-    return not computed or (found.type, found.metadata) == (field.type, field.metadata)
+    return not computed or (present.type, present.metadata) == (field.type, field.metadata)
 
 
 def _flat(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -82,38 +82,38 @@ class Comparison:
         for rows in self._plan.source.read(shard, _BATCH_ROWS):
             places = self._places(shard, rows)
             good = pa.array([place not in left_out for place in places], pa.bool_())
-            wanted = rows.table.filter(good)
-            if wanted.num_rows == 0:
+            table = rows.table.filter(good)
+            if table.num_rows == 0:
                 continue
-            found = output.next(wanted.num_rows)
-            for name, column in self._passed(shard, wanted, rows.index.filter(good)).items():
-                if not _same(found[name], column):
+            written = output.next(table.num_rows)
+            for name, column in self._passed(shard, table, rows.index.filter(good)).items():
+                if not _same(written[name], column):
                     first, last = rows.index[0], rows.index[-1]
                     raise HyperdiagError(
                         f"column '{name}' is not the input's (rows {first} to {last})"
                     )
-            at = np.unique(picked[(picked >= seen) & (picked < seen + wanted.num_rows)]) - seen
-            samples.append((wanted.take(pa.array(at)), found.take(pa.array(at))))
-            seen += wanted.num_rows
+            at = np.unique(picked[(picked >= seen) & (picked < seen + table.num_rows)]) - seen
+            samples.append((table.take(pa.array(at)), written.take(pa.array(at))))
+            seen += table.num_rows
         output.end()
         if seen and self._verifier:
             self._derive_again(self._verifier, samples, receipt)
 
     def _derive_again(self, verifier: Verifier, samples: list[Any], receipt: Receipt) -> None:
-        wanted, found = (pa.concat_tables(parts) for parts in zip(*samples, strict=True))
-        points, faults = self._plan.points.read(wanted, self._plan.kernel.dtype)
+        table, written = (pa.concat_tables(parts) for parts in zip(*samples, strict=True))
+        points, faults = self._plan.points.read(table, self._plan.kernel.dtype)
         if faults.bad.any():
             raise HyperdiagError("it has derivatives of a row whose input is bad")
         tally = Tally(ranges=receipt.tally.ranges)
-        verifier.verify(points, self._plan.layout.arrays(found), tally)
+        verifier.verify(points, self._plan.layout.arrays(written), tally)
         self.again.add(Tally(verified=tally.verified, largest_error=tally.largest_error))
 
     def _quarantined(self, shard: Shard) -> set[Any]:
         """Return the places of the rows in a shard's quarantine file."""
-        found: set[Any] = set()
+        places: set[Any] = set()
         for table in tables(self._output / QUARANTINE / shard.file_name):
-            found.update(_pairs(table))
-        return found
+            places.update(_pairs(table))
+        return places
 
     def _places(self, shard: Shard, rows: Rows) -> list[Any]:
         """Return where each row comes from, as a quarantine file would say it."""
@@ -147,8 +147,8 @@ class _Stream:
             if more is None:
                 raise HyperdiagError("it ends before its input does")
             self._held = more if self._held is None else pa.concat_tables([self._held, more])
-        found, self._held = self._held.slice(0, rows), self._held.slice(rows)
-        return found
+        taken, self._held = self._held.slice(0, rows), self._held.slice(rows)
+        return taken
 
     def end(self) -> None:
         if (self._held is not None and self._held.num_rows) or next(self._parts, None):
@@ -160,8 +160,8 @@ def _pairs(table: pa.Table) -> list[Any]:
     return list(zip(*places, strict=True))
 
 
-def _same(found: pa.ChunkedArray, wanted: pa.ChunkedArray) -> bool:
-    if found.equals(wanted):
+def _same(written: pa.ChunkedArray, passed: pa.ChunkedArray) -> bool:
+    if written.equals(passed):
         return True
     # Arrow takes no NaN for another, and no dictionary in another order; as text they are the same.
-    return repr(found.to_pylist()) == repr(wanted.to_pylist())
+    return repr(written.to_pylist()) == repr(passed.to_pylist())

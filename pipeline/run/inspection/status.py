@@ -1,36 +1,134 @@
 """What an output folder says of its run, whether that goes on, ended or was killed."""
 
-from collections.abc import Callable
-from typing import Any
-
-from rich.markup import escape
-from rich.table import Table
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import PLAN, STAGED
-from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
-from hyperdiag.messages.wording import counted, duration
-from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, STOPPED, read_heartbeat
-from hyperdiag.run.output.inventory import published_manifest, scan_output
+from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, read_heartbeat
+from hyperdiag.run.output.inventory import scan_output
 from hyperdiag.run.output.lock import is_locked
+from hyperdiag.run.output.manifest import Manifest, published_manifest
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
-from hyperdiag.run.summary import print_summary
 
 PUBLISHED, KILLED = "published", "killed"
-_FAILED_SHOWN = 10
 # While an update is published, some is seen as it was and some as it is: it is looked at again.
 _LOOKS = 4
-_RATE = ("rows_done", "rows_per_s", "workers", "updated")
-_WORDS = {
-    RUNNING: "a run is at work",
-    STOPPED: "the last run was stopped; the same command goes on",
-    KILLED: "the last run died; the same command goes on",
-    INCOMPLETE: "the last run ended incomplete; the same command does what is missing",
-    PUBLISHED: "published",
-}
+
+
+@dataclass(frozen=True)
+class ShardCounts:
+    """Shards of a plan.
+
+    Attributes:
+        planned: all of them.
+        done: whose files are in the output.
+    """
+
+    planned: int
+    done: int
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows of a plan.
+
+    Attributes:
+        planned: all of them.
+        read: in the shards that are done, as all that follow.
+        derived: in data files.
+        filtered: that the row filter left out.
+        quarantined: in quarantine, by code, in alphabetical order.
+    """
+
+    planned: int
+    read: int
+    derived: int
+    filtered: int
+    quarantined: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much of a plan is done.
+
+    Attributes:
+        plan: its digest.
+        network: the name of the network.
+        shards, rows: that are planned and done.
+    """
+
+    plan: str
+    network: str
+    shards: ShardCounts
+    rows: RowCounts
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How fast a run is that is at work, as its last heartbeat said; None before its workers began.
+
+    Attributes:
+        rows_done: rows read, of the whole run.
+        rows_per_s: rows read in a second.
+        workers: that are ready.
+        updated: when this was written, as ISO 8601.
+    """
+
+    rows_done: int | None
+    rows_per_s: int | None
+    workers: int | None
+    updated: str | None
+
+
+class FailedShard(NamedTuple):
+    """A shard that was given up: its id, and what happened the last time."""
+
+    shard: int
+    cause: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What an output folder says of its run.
+
+    Attributes:
+        output: the folder.
+        state: RUNNING, STOPPED, INCOMPLETE, PUBLISHED or KILLED.
+        counts: of the plan that is in the folder.
+        rate: None unless a run is at work.
+        failed: shards that the last run gave up; none once the run is published.
+        cause: why the last run ended incomplete; None where it did not, or was killed.
+        update: counts of the plan that an update will put in the place of the other; None unless
+            an update is under way, or was interrupted.
+        manifest: None unless the run was published.
+    """
+
+    output: str
+    state: str
+    counts: Counts
+    rate: Rate | None
+    failed: tuple[FailedShard, ...]
+    cause: str | None
+    update: Counts | None
+    manifest: Manifest | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them; the keys are always the same."""
+        return {
+            "output": self.output,
+            "state": self.state,
+            **asdict(self.counts),
+            "rate": self.rate and asdict(self.rate),
+            "failed": [list(failed) for failed in self.failed],
+            "cause": self.cause,
+            "update": self.update and asdict(self.update),
+            "manifest": self.manifest and self.manifest.to_json(),
+        }
 
 
 def load_plan(path: str) -> Plan:
@@ -45,11 +143,8 @@ def load_plan(path: str) -> Plan:
         raise UsageError(f"output.path {masked(path)}: its plan cannot be read: {error}") from error
 
 
-def status(path: str) -> dict[str, Any]:
-    """Return what is planned, done, failed, under way and quarantined.
-
-    The keys are always the same. None stands in `rate` unless a run is at work, in `update` unless
-    one is under way or was interrupted, and in `manifest` unless the run was published.
+def status(path: str) -> Status:
+    """Return what is planned, done, failed, under way and quarantined in an output folder.
 
     Raises:
         UsageError: if there is no run at the path, or it cannot be read for now.
@@ -58,13 +153,13 @@ def status(path: str) -> dict[str, Any]:
     for _ in range(_LOOKS - 1):
         before = _plans(output)
         try:
-            found = _look(path, output)
+            seen = _look(path, output)
         except UsageError:
             if _plans(output) == before:
                 raise
         else:
             if _plans(output) == before:
-                return found
+                return seen
     return _look(path, output)
 
 
@@ -74,92 +169,57 @@ def _plans(output: Place) -> list[tuple[int | None, int | None]]:
     return [(info.size, info.mtime_ns) for info in infos]
 
 
-def _look(path: str, output: Place) -> dict[str, Any]:
+def _look(path: str, output: Place) -> Status:
     plan = load_plan(path)
-    pulse = read_heartbeat(output)
+    heartbeat = read_heartbeat(output)
     manifest = published_manifest(output)
     updating = (output / STAGED / PLAN).exists()
-    state = _state(output, pulse, manifest is not None and not updating)
-    beat = pulse if pulse is not None and pulse["state"] == state == RUNNING else None
-    return {
-        "output": masked(absolute(path)),
-        "state": state,
-        **_counts(output, plan),
-        "rate": beat and {key: beat.get(key) for key in _RATE},
-        "failed": [] if pulse is None or state == PUBLISHED else pulse.get("failed", []),
-        "cause": None if pulse is None or state == PUBLISHED else pulse.get("cause"),
-        "update": _counts(output, load_plan(below(path, STAGED)), update=True)
-        if updating
-        else None,
-        "manifest": manifest,
-    }
+    state = _state(output, heartbeat, manifest is not None and not updating)
+    last = heartbeat if heartbeat is not None and state != PUBLISHED else {}
+    failed = last.get("failed", [])
+    return Status(
+        output=masked(absolute(path)),
+        state=state,
+        counts=_counts(output, plan),
+        rate=_rate(last) if last.get("state") == state == RUNNING else None,
+        failed=tuple(FailedShard(shard, cause) for shard, cause in failed),
+        cause=last.get("cause"),
+        update=_counts(output, load_plan(below(path, STAGED)), update=True) if updating else None,
+        manifest=manifest,
+    )
 
 
-def _state(output: Place, pulse: dict[str, Any] | None, published: bool) -> str:
+def _state(output: Place, heartbeat: Mapping[str, Any] | None, published: bool) -> str:
     if is_locked(output):
         return RUNNING
     if published:
         return PUBLISHED
-    if pulse is None or pulse["state"] == RUNNING:
+    if heartbeat is None or heartbeat["state"] == RUNNING:
         return KILLED
-    return INCOMPLETE if pulse["state"] == DONE else pulse["state"]
+    return INCOMPLETE if heartbeat["state"] == DONE else heartbeat["state"]
 
 
-def _counts(output: Place, plan: Plan, update: bool = False) -> dict[str, Any]:
+def _rate(heartbeat: Mapping[str, Any]) -> Rate:
+    return Rate(
+        heartbeat.get("rows_done"),
+        heartbeat.get("rows_per_s"),
+        heartbeat.get("workers"),
+        heartbeat.get("updated"),
+    )
+
+
+def _counts(output: Place, plan: Plan, update: bool = False) -> Counts:
     inventory = scan_output(output, plan, update)
     tally = inventory.tally
-    return {
-        "plan": plan.digest,
-        "network": plan.network.name,
-        "shards": {"planned": inventory.shards, "done": inventory.count},
-        "rows": {
-            "planned": sum(shard.rows for shard in plan.shards()),
-            "read": tally.read,
-            "derived": tally.derived,
-            "filtered": tally.filtered,
-            "quarantined": dict(sorted(tally.quarantined.items())),
-        },
-    }
-
-
-def print_status(found: dict[str, Any]) -> None:
-    """Print it for people, on standard output."""
-    shards, rows = found["shards"], found["rows"]
-    if found["state"] == PUBLISHED and shards["done"] == shards["planned"]:
-        print_summary(found["manifest"])
-        return
-    console = plain_console()
-    table = Table("", "", box=None, pad_edge=False, show_header=False)
-
-    def line(name: str, text: str) -> None:
-        table.add_row(name, escape(text))
-
-    line("output", found["output"])
-    line("network", f"{found['network']}, plan {found['plan']}")
-    line("state", _WORDS[found["state"]])
-    if found["cause"]:
-        line("", found["cause"])
-    _add_counts(line, found)
-    if found["state"] == PUBLISHED:
-        line("", "files of the run are gone or damaged; the same command derives them again")
-    rate = found["rate"]
-    if rate and rate["rows_per_s"]:
-        left = max(rows["planned"] - rate["rows_done"], 0) / rate["rows_per_s"]
-        workers = counted(rate["workers"], "worker")
-        line("rate", f"{rate['rows_per_s']:,} rows/s with {workers}; {duration(left)} left")
-    for shard, cause in found["failed"][:_FAILED_SHOWN]:
-        line("failed", f"shard {shard}: {cause}")
-    if len(found["failed"]) > _FAILED_SHOWN:
-        line("", f"and {len(found['failed']) - _FAILED_SHOWN} more")
-    if found["update"]:
-        line("update", "not published yet")
-        _add_counts(line, found["update"])
-    console.print(table)
-
-
-def _add_counts(line: Callable[[str, str], None], counts: dict[str, Any]) -> None:
-    shards, rows = counts["shards"], counts["rows"]
-    line("shards", f"{shards['done']:,} of {shards['planned']:,} done")
-    line("rows", f"{rows['read']:,} of {rows['planned']:,} read, {rows['derived']:,} derived")
-    for code, count in rows["quarantined"].items():
-        line("quarantined", f"{count:,} {code}")
+    return Counts(
+        plan=plan.digest,
+        network=plan.network.name,
+        shards=ShardCounts(inventory.shards, inventory.count),
+        rows=RowCounts(
+            planned=sum(shard.rows for shard in plan.shards()),
+            read=tally.read,
+            derived=tally.derived,
+            filtered=tally.filtered,
+            quarantined=dict(sorted(tally.quarantined.items())),
+        ),
+    )

@@ -3,9 +3,7 @@
 All is kept in arrays by shard id, so that a million shards are some tens of megabytes.
 """
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from pyarrow import fs
@@ -14,18 +12,15 @@ from hyperdiag.data.filesystem import Place, files_in
 from hyperdiag.data.output_folder import (
     DATA,
     JOURNAL,
-    MANIFEST,
     QUARANTINE,
     SCRATCH,
     STAGED,
-    SUCCESS,
     file_name,
     shard_of,
 )
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
 from hyperdiag.data.threads import each
-from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.plan.plan import Plan
 
 from .journal import Journal, Segment
@@ -72,26 +67,6 @@ class Files:
                 yield shard, info
             elif not staged:
                 self.unknown_files.append(f"{folder.path.rpartition('/')[2]}/{info.base_name}")
-
-
-def published_manifest(output: Place) -> dict[str, Any] | None:
-    """Return the manifest of a published run; None if none was, or its manifest is gone or damaged.
-
-    Raises:
-        UsageError: if it is there and cannot be read for now.
-    """
-    if not (output / SUCCESS).exists():
-        return None
-    try:
-        manifest = json.loads((output / MANIFEST).read_bytes())
-    except ValueError:
-        return None
-    except UsageError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
-    whole = isinstance(manifest, dict) and manifest.keys() >= {"plan", "rows", "bad_files"}
-    return manifest if whole else None
 
 
 class Inventory:
@@ -194,14 +169,14 @@ class Inventory:
             that is counted, but is gone or, a data file, has another size.
         """
         wanted = self.done if name == DATA else self.bad
-        there, stale = np.zeros_like(wanted), []
+        present, stale = np.zeros_like(wanted), []
         for info in files_in(folder):
             shard = shard_of(info.base_name)
             if shard >= wanted.size or (shard >= 0 and not wanted[shard]):
                 stale.append(folder / info.base_name)
             elif shard >= 0:
-                there[shard] = name == QUARANTINE or info.size == self.files.size[shard]
-        return stale, [f"{name}/{file_name(i)}" for i in np.flatnonzero(wanted & ~there).tolist()]
+                present[shard] = name == QUARANTINE or info.size == self.files.size[shard]
+        return stale, [f"{name}/{file_name(i)}" for i in np.flatnonzero(wanted & ~present).tolist()]
 
     def place(self, shard: int, folder: str = DATA) -> Place:
         """Return where a shard's file is (or would be, published)."""

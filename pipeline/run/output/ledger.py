@@ -3,12 +3,12 @@
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from hyperdiag.data.filesystem import Place, absolute, below, resolve, write_whole
+from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import (
     CONFIG,
     DATA,
@@ -16,44 +16,44 @@ from hyperdiag.data.output_folder import (
     MANIFEST,
     PLAN,
     QUARANTINE,
-    RUN,
     SCRATCH,
     STAGED,
     SUCCESS,
     file_name,
     prepare_folders,
+    write_file,
 )
+from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import load_digest, save_plan
 
-from .inventory import Inventory, published_manifest, scan_output
+from .inventory import Inventory, scan_output
 from .journal import Journal
 from .lock import Lock, check_unlocked
+from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable
 from .receipt import Receipt
 
-_Rest = ParamSpec("_Rest")
-_Result = TypeVar("_Result")
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-def _touching_the_output(
-    method: Callable[Concatenate["Ledger", _Rest], _Result],
-) -> Callable[Concatenate["Ledger", _Rest], _Result]:
-    """Let a method say which output it was when a filesystem complains."""
+def _naming_the_output(*kinds: type[Exception]) -> Callable[[_Method], _Method]:
+    """Let errors of these kinds, from a method of the ledger, be an `OutputError` that names it."""
 
-    @functools.wraps(method)
-    def saying(ledger: "Ledger", *args: _Rest.args, **kwargs: _Rest.kwargs) -> _Result:
-        try:
-            return method(ledger, *args, **kwargs)
-        except (OSError, UsageError) as error:
-            if isinstance(error, UsageError) and method.__name__ in ("open", "look"):
-                raise  # nothing has begun: there it is the user's fault
-            raise OutputError(f"cannot use {masked(ledger.path)}: {error}") from error
+    def decorated(method: Callable[..., Any]) -> Any:
+        @functools.wraps(method)
+        def naming(ledger: "Ledger", *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(ledger, *args, **kwargs)
+            except kinds as error:
+                raise OutputError(f"cannot use {masked(ledger.path)}: {error}") from error
 
-    return saying
+        return naming
+
+    return decorated
 
 
 class Ledger:
@@ -86,9 +86,9 @@ class Ledger:
         """Where workers write: the output folder, or what is staged for it."""
         return below(self.path, STAGED) if self._staging else self.path
 
-    @_touching_the_output
+    @_naming_the_output(OSError)
     def open(self, mode: str, config_yaml: str) -> None:
-        """Take the folder for this run: make it, lock it, freeze the plan in it, take stock.
+        """Take the folder for this run: make it, lock it, freeze the plan, count what is done.
 
         Args:
             mode: "resume" goes on with the same plan and refuses another; "update" takes over
@@ -115,13 +115,13 @@ class Ledger:
         staged = self._stage(mode)
         if not self._staging:
             self._freeze(self.output)
-        self._take_stock()
+        self._count_done()
         if staged and (not self._staging or self.up_to_date()):
             self._remove_staged()  # an update that nobody wants any longer
 
-    @_touching_the_output
+    @_naming_the_output(OSError)
     def look(self, mode: str) -> list[str]:
-        """Take stock as `open` would, without taking the folder: nothing is written.
+        """Count what is done as `open` would, without taking the folder: nothing is written.
 
         Args:
             mode: as for `open`.
@@ -160,7 +160,7 @@ class Ledger:
         finally:
             self._lock.release()
 
-    def _take_stock(self) -> None:
+    def _count_done(self) -> None:
         self.output.filesystem.create_dir((self.output / JOURNAL).path, recursive=True)
         self.inventory = Inventory(self.output, self.plan, self._staging)
         stale = self.inventory.take(self._journal)
@@ -187,7 +187,7 @@ class Ledger:
         """Return whether there is a plan in the folder, this one or another."""
         return (self.output / PLAN).exists()
 
-    def up_to_date(self, bad_files: list[dict[str, str]] | None = None) -> dict[str, Any] | None:
+    def up_to_date(self, bad_files: Sequence[BadFile] | None = None) -> Manifest | None:
         """Return the manifest if just this plan was published here, and all of it is there.
 
         Args:
@@ -197,11 +197,11 @@ class Ledger:
         inventory = self.inventory
         whole = inventory.count == inventory.shards
         whole &= not (inventory.files.staged & inventory.done).any()
-        if manifest is None or not whole or manifest["plan"] != self.plan.digest:
+        if manifest is None or not whole or manifest.plan != self.plan.digest:
             return None
-        return manifest if bad_files in (None, manifest["bad_files"]) else None
+        return manifest if bad_files in (None, manifest.bad_files) else None
 
-    @_touching_the_output
+    @_naming_the_output(OSError, UsageError)
     def begin(self) -> None:
         """Say that something is missing (again), unless that shows only when it is published."""
         if self._staging:
@@ -212,8 +212,8 @@ class Ledger:
         else:
             self._withdraw()
 
-    @_touching_the_output
-    def publish(self, manifest: Mapping[str, Any]) -> None:
+    @_naming_the_output(OSError, UsageError)
+    def publish(self, manifest: Manifest) -> None:
         """Show what is done: data and quarantine files, the plan, the manifest, then `_SUCCESS`.
 
         Each step can be done again: a run that dies in between is completed by the next.
@@ -221,7 +221,7 @@ class Ledger:
         Raises:
             OutputError: if it cannot be written.
         """
-        self._refuse_if_replaced()
+        self._check_not_replaced()
         self._withdraw()
         if self._staging:
             self._move_staged()
@@ -229,11 +229,11 @@ class Ledger:
         if self._staging:
             self._freeze(self.output)
             self._remove_staged()
-        self._write("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False))
-        scratch = self.output / SCRATCH / SUCCESS
-        write_whole(self.output / SUCCESS, f"{self.plan.digest}\n".encode(), scratch)
+        text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
+        write_file(self.output, MANIFEST, text.encode())
+        write_file(self.output, SUCCESS, f"{self.plan.digest}\n".encode())
 
-    def _refuse_if_replaced(self) -> None:
+    def _check_not_replaced(self) -> None:
         """Where there are no locks, see that no other run has put its plan in the place of ours."""
         if self.output.is_local or (self._staging and not (self.output / STAGED).exists()):
             return
@@ -277,10 +277,7 @@ class Ledger:
 
     def _freeze(self, root: Place) -> None:
         save_plan(self.plan, root)
-        write_whole(root / CONFIG, self._config_yaml.encode(), root / SCRATCH / "yaml")
-
-    def _write(self, name: str, text: str) -> None:
-        write_whole(self.output / RUN / name, text.encode(), self.output / SCRATCH / name)
+        write_file(root, CONFIG, self._config_yaml.encode())
 
     def sign_lock(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""

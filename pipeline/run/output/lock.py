@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hyperdiag.data.filesystem import Place
-from hyperdiag.data.output_folder import RUN
+from hyperdiag.data.output_folder import LOCK
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.file_lock import FileLock, holder_of
 
@@ -27,10 +27,10 @@ def check_unlocked(output: Place, name: str) -> None:
     """
     holder = _holder(output)
     if holder is not None:
-        raise _refusal(name, holder)
+        raise _locked(name, holder)
 
 
-def _refusal(name: str, holder: str) -> UsageError:
+def _locked(name: str, holder: str) -> UsageError:
     return UsageError(
         f"another run is at work in output.path {name} ({holder}): "
         "wait for it, or give another output.path"
@@ -41,21 +41,21 @@ def _holder(output: Place) -> str | None:
     """Return who is at work on an output; None if nobody is."""
     if output.is_local:
         return holder_of(_lock_path(output))
-    pulse = read_heartbeat(output)
-    if pulse is None or not is_alive(pulse):
+    heartbeat = read_heartbeat(output)
+    if heartbeat is None or not is_alive(heartbeat):
         return None
-    return "process {process} on {host}, since {started}".format_map(pulse)
+    return "process {process} on {host}, since {started}".format_map(heartbeat)
 
 
 def _lock_path(output: Place) -> Path:
-    return Path((output / RUN / "lock").path)
+    return Path((output / LOCK).path)
 
 
 class Lock:
     """A lock on an output folder.
 
     On this machine the kernel drops it when this process ends, however it ends. Object stores have
-    no locks: there a run is refused while another's pulse beats. The pulse begins with the work,
+    no locks: there a run is refused while another writes its heartbeat. That begins with the work,
     so two runs can start at once; with one plan they write the same bytes, and with two the one
     whose plan was replaced is not published (see `Ledger.publish`).
 
@@ -77,7 +77,7 @@ class Lock:
         if not self._output.is_local:
             check_unlocked(self._output, self._name)
         elif not self._lock.take():
-            raise _refusal(self._name, self._lock.signature())
+            raise _locked(self._name, self._lock.signature())
 
     def sign(self, holder: str) -> None:
         """Say in the lock who holds it, for the run that will be refused."""

@@ -1,26 +1,156 @@
-"""The manifest: what a whole run has to say of itself, with a word on what people overlook."""
+"""The manifest: what a whole run has to say of itself, in `run/manifest.json`."""
 
 import datetime
-import logging
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from hyperdiag.data.filesystem import absolute
+from pydantic import Field, TypeAdapter
+
+from hyperdiag.data.filesystem import Place, absolute
+from hyperdiag.data.output_folder import MANIFEST, SUCCESS
+from hyperdiag.data.parquet_listing import BadFile
+from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
-from hyperdiag.run.output.receipt import STAGES, Failed
+from hyperdiag.messages.validation import validated
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import Planned
 
+from .cautions import cautions
 from .inventory import Inventory
-from .receipt import Receipt, Tally
+from .receipt import STAGES, Receipt, Tally
 
-# The part of rows from which on an output without curvature on them is worth a word.
-_MANY_FLAT_ROWS = 0.1
-_BAD_FILES_SHOWN = 8
 
-log = logging.getLogger("hyperdiag")
+@dataclass(frozen=True)
+class NetworkFacts:
+    """The network that was derived: its name, its digest, the names of its inputs and outputs."""
+
+    name: str
+    digest: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The part of a manifest that follows from the plan and the data files alone.
+
+    Attributes:
+        plan: its digest.
+        network: that was derived.
+        method: that derived it.
+        dtype: "float32" or "float64".
+        directions: names of the inputs that were differentiated with respect to.
+        quantities: that were computed, in this order.
+        layout: "wide" or "tensor".
+        shards: how many there are.
+        rows: counts and ranges over all rows.
+        tolerance: how much verified rows may differ from the reference.
+        versions: of the packages that decide the bits.
+    """
+
+    plan: str
+    network: NetworkFacts
+    method: str
+    dtype: str
+    directions: tuple[str, ...]
+    quantities: Annotated[tuple[str, ...], Field(alias="outputs")]
+    layout: str
+    shards: int
+    rows: Tally
+    tolerance: float
+    versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return _FACTS.dump_python(self, mode="json", by_alias=True) | {"rows": self.rows.to_dict()}
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long a command took, which may have done but a part of the run.
+
+    Attributes:
+        start: until its workers were ready.
+        work: after that.
+        rows: that were read in this time.
+        stages: the seconds of each stage, over all workers.
+    """
+
+    start: float
+    work: float
+    rows: int
+    stages: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Manifest(Facts):
+    """What a whole run has to say of itself.
+
+    Attributes:
+        output: the output folder.
+        bad_files: files that were left out.
+        warnings: a sentence on each thing that people overlook.
+        workers: of the command that published the run; 0 if there was nothing to derive.
+        seconds: likewise.
+        finished: when that was, an ISO time.
+    """
+
+    output: str
+    bad_files: tuple[BadFile, ...]
+    warnings: tuple[str, ...]
+    workers: int
+    seconds: Seconds
+    finished: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return _MANIFEST.dump_python(self, mode="json", by_alias=True) | {
+            "rows": self.rows.to_dict(),
+            "bad_files": [file._asdict() for file in self.bad_files],
+        }
+
+    @staticmethod
+    def from_json(values: Any) -> "Manifest":
+        """Return the manifest that plain values say; a later release's may say more.
+
+        Raises:
+            ValueError: naming every key that is missing, and every unusable value.
+        """
+        return validated(_MANIFEST, values)
+
+
+_FACTS, _MANIFEST = TypeAdapter(Facts), TypeAdapter(Manifest)
+
+
+def load_manifest(output: Place) -> Manifest:
+    """Return the manifest in an output.
+
+    Raises:
+        UsageError: if it is not there, or cannot be read for now.
+        ValueError: if it is damaged.
+    """
+    return Manifest.from_json(json.loads((output / MANIFEST).read_bytes()))
+
+
+def published_manifest(output: Place) -> Manifest | None:
+    """Return the manifest of a published run; None if none was, or its manifest is gone or damaged.
+
+    Raises:
+        UsageError: if it is there and cannot be read for now.
+    """
+    if not (output / SUCCESS).exists():
+        return None
+    try:
+        return load_manifest(output)
+    except ValueError:
+        return None
+    except UsageError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
 
 
 @dataclass
@@ -34,7 +164,6 @@ class Work:
         rows: read in these.
         stages: seconds by stage, over all workers.
         batch: the fewest rows that were computed at once; 0 if none were.
-        failures: shards that were given up.
     """
 
     workers: int = 0
@@ -43,7 +172,6 @@ class Work:
     rows: int = 0
     stages: Counter[str] = field(default_factory=Counter)
     batch: int = 0
-    failures: list[Failed] = field(default_factory=list)
 
     def add(self, receipt: Receipt) -> None:
         """Take in a shard that was done."""
@@ -52,9 +180,31 @@ class Work:
         self.batch = min(self.batch or receipt.batch, receipt.batch)
 
 
-def make_manifest(
-    planned: Planned, inventory: Inventory, work: Work, output: str
-) -> dict[str, Any]:
+def facts_of(plan: Plan, shards: int, tally: Tally) -> Facts:
+    """Return the part of a manifest that follows from the plan and the data files alone.
+
+    Args:
+        plan: of the run.
+        shards: how many it has.
+        tally: of them all.
+    """
+    network, kernel = plan.network, plan.kernel
+    return Facts(
+        plan=plan.digest,
+        network=NetworkFacts(network.name, network.digest, network.inputs, network.outputs),
+        method=kernel.method,
+        dtype=kernel.dtype,
+        directions=kernel.directions,
+        quantities=kernel.quantities,
+        layout=plan.output.layout,
+        shards=shards,
+        rows=tally,
+        tolerance=kernel.tolerance,
+        versions=plan.versions,
+    )
+
+
+def make_manifest(planned: Planned, inventory: Inventory, work: Work, output: str) -> Manifest:
     """Return the manifest of a run that is whole.
 
     Args:
@@ -63,102 +213,14 @@ def make_manifest(
         work: what this command did of it.
         output: the output folder.
     """
-    tally, plan = inventory.tally, planned.plan
-    outputs, batch = plan.network.outputs, plan.kernel.batch
-    return facts(planned.plan, inventory.shards, tally) | {
-        "output": masked(absolute(output)),
-        "bad_files": bad_files(planned),
-        "warnings": [*_warnings(outputs, tally, planned), *_of_work(work, batch)],
-        "workers": work.workers,
-        "seconds": {
-            "start": work.start_seconds,
-            "work": work.seconds,
-            "rows": work.rows,
-            "stages": {stage: round(work.stages[stage], 3) for stage in STAGES},
-        },
-        "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def bad_files(planned: Planned) -> list[dict[str, str]]:
-    """Return path and reason of each file that was left out."""
-    return [file._asdict() for file in planned.bad_files]
-
-
-def _left_out(planned: Planned) -> list[str]:
-    return [f"left out: {file.path}: {file.reason}" for file in planned.bad_files]
-
-
-def warn_of_bad_files(planned: Planned) -> None:
-    """Log the first of the files that were left out."""
-    for line in _left_out(planned)[:_BAD_FILES_SHOWN]:
-        log.warning("%s", line)
-    more = len(planned.bad_files) - _BAD_FILES_SHOWN
-    if more > 0:
-        log.warning("left out: %d more, which run/manifest.json names", more)
-
-
-def facts(plan: Plan, shards: int, tally: Tally) -> dict[str, Any]:
-    """Return the part of a manifest that follows from the plan and the data files alone."""
-    network, kernel = plan.network, plan.kernel
-    return {
-        "plan": plan.digest,
-        "network": {
-            "name": network.name,
-            "digest": network.digest,
-            "inputs": list(network.inputs),
-            "outputs": list(network.outputs),
-        },
-        "method": kernel.method,
-        "dtype": kernel.dtype,
-        "directions": list(kernel.directions),
-        "outputs": list(kernel.quantities),
-        "layout": plan.output.layout,
-        "shards": shards,
-        "rows": tally.to_dict(),
-        "tolerance": kernel.tolerance,
-        "versions": dict(plan.versions),
-    }
-
-
-def _warnings(outputs: Sequence[str], tally: Tally, planned: Planned) -> list[str]:
-    warnings = []
-    shares = {
-        name: count / tally.derived
-        for name, count in zip(outputs, tally.flat, strict=False)
-        if count and tally.derived
-    }
-    flat = [name for name, share in shares.items() if share == 1]
-    if flat:
-        warnings.append(
-            f"the Hessian diagonal of {', '.join(flat)} is zero everywhere: such outputs are "
-            "piecewise linear (ReLU, clipping), and these zeros are no curvature of what they model"
-        )
-    plateaus = [f"{n} ({s:.0%})" for n, s in shares.items() if _MANY_FLAT_ROWS <= s < 1]
-    if plateaus:
-        warnings.append(
-            f"the Hessian diagonal is zero for every input on many rows of {', '.join(plateaus)}: "
-            "plateaus, where the network is clipped or saturated"
-        )
-    if tally.at_kinks:
-        warnings.append(
-            f"{tally.at_kinks:,} of {tally.verified:,} verified rows lie where derivatives jump "
-            "within rounding of the point: there the network is not differentiable, and what is "
-            "written is the derivative on one side"
-        )
-    if tally.largest_error > planned.plan.kernel.tolerance / 10:
-        warnings.append(
-            f"the largest rounding error of verified rows is {tally.largest_error:.1e} of the "
-            "largest there (saturated activations, cancelling terms): take "
-            "derivatives.dtype=float64 for more digits"
-        )
-    return warnings + _left_out(planned)
-
-
-def _of_work(work: Work, batch: int) -> list[str]:
-    if not 0 < work.batch < batch:
-        return []
-    return [
-        f"a device had no memory for {batch:,} rows at once: down to {work.batch:,} were computed "
-        f"instead, with the same bits; derivatives.batch={work.batch} from the start is faster"
-    ]
+    facts = facts_of(planned.plan, inventory.shards, inventory.tally)
+    stages = {stage: round(work.stages[stage], 3) for stage in STAGES}
+    return Manifest(
+        **vars(facts),
+        output=masked(absolute(output)),
+        bad_files=planned.bad_files,
+        warnings=tuple(cautions(planned, inventory.tally, work.batch)),
+        workers=work.workers,
+        seconds=Seconds(work.start_seconds, work.seconds, work.rows, stages),
+        finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )

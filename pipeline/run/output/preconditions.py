@@ -36,8 +36,7 @@ def check_unknown_files(output: Place, name: str) -> None:
     if (output / PLAN).exists():
         return
     # Folders that happen to be called like ours count as other files, unless they are empty.
-    found = output.filesystem.get_file_info(fs.FileSelector(output.path))
-    names = {item.base_name for item in found if item.base_name not in _OURS}
+    names = {info.base_name for info in files_in(output)} - set(_OURS)
     for folder in (DATA, QUARANTINE):
         if files_in(output / folder):
             names.add(folder)
@@ -109,8 +108,11 @@ def check_same_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | N
 
 
 @contextmanager
-def before_the_start(config: Config) -> Iterator[None]:
-    """Let what is wrong with the output be the configuration's fault, unless it passes."""
+def as_usage_error(config: Config) -> Iterator[None]:
+    """Let an `OutputError` before the start be a `UsageError`: the output is as configured.
+
+    Not one that may be over in a while.
+    """
     try:
         yield
     except OutputError as error:

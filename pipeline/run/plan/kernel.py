@@ -7,7 +7,7 @@ import numpy as np
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.layout import row_bytes
-from hyperdiag.hyperdual import AUTO, MethodError, RuleError, derivatives, reference
+from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, derivatives, reference
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.networks import Network, build_network
 
@@ -33,7 +33,7 @@ def check_kernel(config: Config, network: Network) -> None:
         if count > 1:
             raise UsageError(f"derivatives.outputs names '{name}' twice")
     # Any tile will do: it is not run.
-    method = "hyperdual" if configured.method == AUTO else configured.method
+    method = DEFAULT_METHOD if configured.method == AUTO else configured.method
     try:
         kernel = derivatives(
             network.function,

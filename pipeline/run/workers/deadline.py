@@ -15,12 +15,12 @@ class Deadline:
 
     Args:
         fixed: seconds in which every shard must be done instead; None follows the rate.
-        patience: seconds for which a store may keep a worker waiting, which then says so itself.
+        store_seconds: for which a store may keep a worker waiting, which then says so itself.
     """
 
-    def __init__(self, fixed: float | None, patience: float = 0.0):
+    def __init__(self, fixed: float | None, store_seconds: float = 0.0):
         self._fixed = fixed
-        self._least = _LEAST_SECONDS + patience
+        self._least = _LEAST_SECONDS + store_seconds
         self._slowest = 0.0  # seconds for a row
 
     def observe(self, rows: int, seconds: float) -> None:

@@ -38,7 +38,7 @@ class InlinePool:
         """How many attempts at shards failed so far and were put back."""
         return self._queue.retries if self._queue else 0
 
-    def start(self, patience: float = 0.0) -> None:
+    def start(self, wait_seconds: float = 0.0) -> None:
         """Compile the kernel."""
         self._worker.warm_up()
 
@@ -72,7 +72,7 @@ class InlinePool:
         """Return the most memory that this process had at a time."""
         return peak_bytes()
 
-    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+    def on_each_node(self, step: Callable[[str], Result], path: str) -> list[Result]:
         """Return what a step does with a path here."""
         return [step(path)]
 

@@ -20,11 +20,11 @@ class Pool(Protocol):
     def retries(self) -> int:
         """How many attempts at shards failed so far and were put back."""
 
-    def start(self, patience: float = 0.0) -> None:
+    def start(self, wait_seconds: float = 0.0) -> None:
         """Return when as many workers as the run needs have compiled their kernels.
 
         Args:
-            patience: seconds after that to wait for others that there is room for.
+            wait_seconds: to wait after that for others that there is room for.
         """
 
     def rows_under_way(self) -> int:
@@ -43,7 +43,7 @@ class Pool(Protocol):
     def peak_bytes(self) -> int:
         """Return the most memory that any worker's process had at a time."""
 
-    def everywhere(self, step: Callable[[str], Result], path: str) -> list[Result]:
+    def on_each_node(self, step: Callable[[str], Result], path: str) -> list[Result]:
         """Return what a step does with a path on each machine that has workers."""
 
     def close(self) -> None:

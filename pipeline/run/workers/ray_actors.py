@@ -1,4 +1,4 @@
-"""The workers on a Ray cluster: started, replaced when they die, joined by others when it grows."""
+"""Workers as Ray actors: started, replaced when they die, joined by others when a cluster grows."""
 
 import contextlib
 import gc
@@ -16,11 +16,11 @@ from ray.exceptions import RayError, RayTaskError
 
 from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import HyperdiagError
+from hyperdiag.messages.errors import HyperdiagError, first_line
 from hyperdiag.messages.log import about, mask_others
 from hyperdiag.messages.masking import masked_errors
-from hyperdiag.process.proc import began, peak_bytes
-from hyperdiag.run.cluster.ray_cluster import first_line, resources, room_for
+from hyperdiag.process.proc import peak_bytes, start_ticks
+from hyperdiag.run.cluster.ray_cluster import capacity, resources
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 
@@ -29,15 +29,15 @@ from .worker import Worker
 log = logging.getLogger("hyperdiag")
 
 _START_SECONDS = 3600.0  # to build the network and compile
-_LOOK_SECONDS = 5.0  # between two looks at how large the cluster is
+_SIZE_CHECK_SECONDS = 5.0  # between two looks at how large the cluster is
 
 
 class Address(NamedTuple):
-    """Where a worker is: its node's id, its process id there, and when that process began."""
+    """Where a worker is: its node's id, its process id there, and the `start_ticks` of that."""
 
     node: str
     process: int
-    began: str
+    ticks: str
 
 
 @ray.remote(concurrency_groups={"control": 1})
@@ -53,7 +53,7 @@ class WorkerActor:
     def address(self) -> Address:
         """Return where this worker is."""
         node = ray.get_runtime_context().get_node_id()
-        return Address(node, os.getpid(), began(os.getpid()))
+        return Address(node, os.getpid(), start_ticks(os.getpid()))
 
     def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
         """Pin this process to a core, if told to, and compile the kernel.
@@ -96,29 +96,42 @@ class WorkerActor:
 
 @dataclass(eq=False)
 class WorkerHandle:
-    """What the driver knows of one worker."""
+    """What the driver knows of one worker.
+
+    Attributes:
+        actor: Ray's handle of it.
+        address: where it is; None until Ray has found a place for it.
+        placed: when that was, on the monotonic clock.
+        slot: its number among the workers on its node.
+        ready: whether it has compiled its kernel.
+        in_flight: shards that it was given, and has not answered for.
+        under_way: {shard id: rows read so far}, as last heard of.
+    """
 
     actor: Any
     address: Address | None = None
-    placed: float = 0.0  # when it had got its place
+    placed: float = 0.0
     slot: int = 0
     ready: bool = False
-    busy_with: list[Shard] = field(default_factory=list)
+    in_flight: list[Shard] = field(default_factory=list)
     under_way: dict[int, int] = field(default_factory=dict)
 
     @property
-    def where(self) -> dict[str, str | int]:
+    def log_fields(self) -> dict[str, str | int]:
         """Its node and process, for the log."""
         return {"node": self.address.node, "process": self.address.process} if self.address else {}
 
     def kill(self) -> None:
-        """End the worker's process, even if it does not listen."""
+        """End the worker's process, even if that does not react.
+
+        `ray.kill` asks the process to end itself; one on this machine is killed by the kernel, too.
+        """
         ray.kill(self.actor)
         here = ray.get_runtime_context().get_node_id()
         if self.address and self.address.node == here:
             with contextlib.suppress(OSError):  # it is dead already
                 # The number of a process that died may be another's by now.
-                if began(self.address.process) == self.address.began:
+                if start_ticks(self.address.process) == self.address.ticks:
                     os.kill(self.address.process, signal.SIGKILL)
 
 
@@ -130,137 +143,146 @@ class WorkerGroup:
         plan: of the run, without its list of files.
         output_path: where they write.
         max_attempts: times this, per worker, may die at their start before the run is given up.
+
+    Attributes:
+        handles: of all workers that are alive, as far as is known.
+        starting: those that start, by the reference of the call that they are to answer.
     """
 
     def __init__(self, cluster: ClusterConfig, plan: Plan, output_path: str, max_attempts: int):
         self._cluster, self._output_path, self._max_attempts = cluster, output_path, max_attempts
         self._plan = ray.put(plan)
-        self.members: list[WorkerHandle] = []
-        self.starting: dict[Any, WorkerHandle] = {}  # by the reference of what they are to answer
-        self._asked: dict[Any, WorkerHandle] = {}
+        self.handles: list[WorkerHandle] = []
+        self.starting: dict[Any, WorkerHandle] = {}
+        self._polls: dict[Any, WorkerHandle] = {}
         self._failures_at_start = 0
-        self._looked = self._enough = time.monotonic()
-        for _ in range(cluster.workers or room_for(cluster)):
+        self._size_checked = self._last_enough = time.monotonic()
+        for _ in range(cluster.workers or capacity(cluster)):
             self._add()
 
     @property
     def ready(self) -> list[WorkerHandle]:
         """Those that have compiled their kernel."""
-        return [member for member in self.members if member.ready]
+        return [handle for handle in self.handles if handle.ready]
 
     @property
     def least(self) -> int:
         """How many the run does not begin without."""
-        return min(self._cluster.min_workers or len(self.members), len(self.members))
+        return min(self._cluster.min_workers or len(self.handles), len(self.handles))
 
     def _add(self) -> None:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
             max_concurrency=self._cluster.shards_in_flight, **resources(self._cluster)
         ).remote(str(Path.cwd()))
-        member = WorkerHandle(actor)
-        self.members.append(member)
-        self.starting[actor.address.remote()] = member
+        handle = WorkerHandle(actor)
+        self.handles.append(handle)
+        self.starting[actor.address.remote()] = handle
 
-    def go_on_starting(self, ref: Any) -> None:
-        """Take a worker from placed to pinned and compiled, or from there to ready.
+    def advance_start(self, ref: Any) -> None:
+        """Take a worker from placed to pinned and compiling, or from there to ready.
+
+        Args:
+            ref: of a call in `starting` that is answered.
 
         Raises:
             HyperdiagError: if it cannot start, or workers die again and again at their start.
         """
-        member = self.starting.pop(ref)
+        handle = self.starting.pop(ref)
         try:
-            answer = ray.get(ref)
+            address = ray.get(ref)
         except RayTaskError as error:
-            self._failed_at_start(member, f"a worker cannot start: {error.cause}", lasting=True)
+            self._failed_at_start(handle, f"a worker cannot start: {error.cause}", lasting=True)
             return
         except RayError as error:
-            self._failed_at_start(member, f"workers die at their start: {first_line(error)}")
+            self._failed_at_start(handle, f"workers die at their start: {first_line(error)}")
             return
-        if member.address is not None:
-            member.ready = True
+        if handle.address is not None:
+            handle.ready = True
             self._failures_at_start = 0
             return
-        taken = {m.slot for m in self.members if m.address and m.address.node == answer.node}
-        member.address, member.placed = answer, time.monotonic()
-        member.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+        taken = {h.slot for h in self.handles if h.address and h.address.node == address.node}
+        handle.address, handle.placed = address, time.monotonic()
+        handle.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         pinned = self._cluster.pin and not self._cluster.gpus_per_worker
-        step = member.actor.start.remote(
-            self._plan, self._output_path, member.slot if pinned else None
+        call = handle.actor.start.remote(
+            self._plan, self._output_path, handle.slot if pinned else None
         )
-        self.starting[step] = member
+        self.starting[call] = handle
 
-    def _failed_at_start(self, member: WorkerHandle, cause: str, lasting: bool = False) -> None:
+    def _failed_at_start(self, handle: WorkerHandle, cause: str, lasting: bool = False) -> None:
         """Try another in its place; but not for ever, and the run goes on with the others."""
         self._failures_at_start += 1
-        member.kill()
-        if not self.ready and (lasting or self._failures_at_start >= self._patience):
+        handle.kill()
+        if not self.ready and (lasting or self._failures_at_start >= self._most_failures):
             raise HyperdiagError(cause)
-        log.warning("%s", cause, extra=about(**member.where))
-        if self._failures_at_start < self._patience:
-            self.replace(member)
-        elif member in self.members:
-            self.members.remove(member)
+        log.warning("%s", cause, extra=about(**handle.log_fields))
+        if self._failures_at_start < self._most_failures:
+            self.replace(handle)
+        elif handle in self.handles:
+            self.handles.remove(handle)
 
     @property
-    def _patience(self) -> int:
-        return self._max_attempts * len(self.members)
+    def _most_failures(self) -> int:
+        return self._max_attempts * len(self.handles)
 
-    def replace(self, member: WorkerHandle) -> None:
+    def replace(self, handle: WorkerHandle) -> None:
         """Start another worker for a dead one, once, whichever of its calls tells first."""
-        if member in self.members:
-            self.members.remove(member)
+        if handle in self.handles:
+            self.handles.remove(handle)
             self._add()
 
-    def look_after(self) -> None:
-        """Let workers join where the cluster has grown; to be called now and then.
+    def reconcile(self) -> None:
+        """Replace a worker that hangs at its start, and add workers where the cluster has grown.
+
+        To be called now and then.
 
         Raises:
             HyperdiagError: if there have been too few workers for too long.
         """
         now = time.monotonic()
-        for member in self.members:
-            if not member.ready and member.address and now - member.placed > _START_SECONDS:
-                self.starting = {r: m for r, m in self.starting.items() if m is not member}
+        for handle in self.handles:
+            if not handle.ready and handle.address and now - handle.placed > _START_SECONDS:
+                self.starting = {r: h for r, h in self.starting.items() if h is not handle}
                 cause = f"a worker was not ready after {_START_SECONDS:g} s"
-                self._failed_at_start(member, cause)
+                self._failed_at_start(handle, cause)
                 break
-        # Those that compile are there, however long it takes.
-        placed = sum(member.address is not None for member in self.members)
+        # Those that compile have their place, however long it takes.
+        placed = sum(handle.address is not None for handle in self.handles)
         if placed >= self.least:
-            self._enough = now
-        elif now - self._enough > self._cluster.wait_seconds:
+            self._last_enough = now
+        elif now - self._last_enough > self._cluster.wait_seconds:
             raise HyperdiagError(
                 f"{placed} workers, fewer than the {self.least} of cluster.min_workers, for "
                 f"{self._cluster.wait_seconds:g} s (cluster.wait_seconds): the cluster has room "
-                f"for {room_for(self._cluster)}; what is finished is kept, and the same command "
+                f"for {capacity(self._cluster)}; what is finished is kept, and the same command "
                 "goes on from there"
             )
-        if self._cluster.workers is None and now - self._looked > _LOOK_SECONDS:
-            self._looked = now
-            for _ in range(room_for(self._cluster) - len(self.members)):
+        if self._cluster.workers is None and now - self._size_checked > _SIZE_CHECK_SECONDS:
+            self._size_checked = now
+            for _ in range(capacity(self._cluster) - len(self.handles)):
                 log.info("the cluster has grown: one more worker")
                 self._add()
 
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
-        return sum(sum(member.under_way.values()) for member in self.members)
+        return sum(sum(handle.under_way.values()) for handle in self.handles)
 
-    def ask_what_is_under_way(self) -> None:
-        """Collect the answers that are there, and ask those who have answered again."""
-        if self._asked:
-            answered, _ = ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+    def poll_progress(self) -> None:
+        """Take in how far workers say they are, without waiting, and ask again those who said."""
+        if self._polls:
+            answered, _ = ray.wait(list(self._polls), num_returns=len(self._polls), timeout=0)
             for ref in answered:
-                member = self._asked.pop(ref)
+                handle = self._polls.pop(ref)
                 try:
-                    member.under_way = ray.get(ref)
+                    handle.under_way = ray.get(ref)
                 except RayError:
-                    member.under_way = {}  # the results of its shards will tell
-        busy = {id(member) for member in self._asked.values()}
-        for member in self.ready:
-            if id(member) not in busy:
-                self._asked[member.actor.under_way.remote()] = member
+                    handle.under_way = {}  # the results of its shards will tell
+        polled = {id(handle) for handle in self._polls.values()}
+        for handle in self.ready:
+            if id(handle) not in polled:
+                self._polls[handle.actor.under_way.remote()] = handle
 
-    def dismiss(self) -> None:
-        """Stop all workers at once."""
-        for member in self.members:
-            member.kill()
+    def kill(self) -> None:
+        """Kill all workers."""
+        for handle in self.handles:
+            handle.kill()

@@ -22,7 +22,7 @@ class ShardQueue:
     """Shards to do.
 
     A shard that was under way when its worker died is a suspect: it is tried alone from then on,
-    so that one which kills its worker takes no other with it.
+    so that one which kills its worker takes no other shard with it.
 
     Args:
         shards: to do, in order; taken one by one.
@@ -35,8 +35,8 @@ class ShardQueue:
 
     def __init__(self, shards: Iterable[Shard], max_attempts: int, pause: float = 0.0):
         self.retries = 0
-        self._fresh = iter(shards)
-        self._next = next(self._fresh, None)
+        self._untried = iter(shards)
+        self._next = next(self._untried, None)
         # Failed ones, with the time from which on they may be tried again.
         self._waiting: deque[tuple[float, Shard]] = deque()
         self._suspects: deque[tuple[float, Shard]] = deque()
@@ -50,19 +50,23 @@ class ShardQueue:
         """Whether no shard is left to be taken, now or later."""
         return self._next is None and not self._waiting and not self._suspects
 
-    def take(self, busy_with: Collection[Shard]) -> Shard | None:
-        """Return the next shard for a worker, given what it has under way; None for none now."""
-        if any(shard.id in self._alone for shard in busy_with):
+    def take(self, in_flight: Collection[Shard]) -> Shard | None:
+        """Return the next shard for a worker; None where it gets none now.
+
+        Args:
+            in_flight: shards that the worker has under way.
+        """
+        if any(shard.id in self._alone for shard in in_flight):
             return None
         if _due(self._suspects):  # workers run dry until one is free for the suspect
-            return None if busy_with else self._suspects.popleft()[1]
+            return None if in_flight else self._suspects.popleft()[1]
         if _due(self._waiting):
             return self._waiting.popleft()[1]
         if self._waiting and self._failures_in_a_row >= _MANY_FAILURES:
             return None
         shard = self._next
         if shard is not None:
-            self._next = next(self._fresh, None)
+            self._next = next(self._untried, None)
         return shard
 
     def succeeded(self, shard: Shard) -> None:
@@ -71,7 +75,7 @@ class ShardQueue:
         self._attempts.pop(shard.id, None)
 
     def failed(
-        self, shard: Shard, cause: str, worker_died: bool, **where: str | int
+        self, shard: Shard, cause: str, worker_died: bool, **log_fields: str | int
     ) -> Failed | None:
         """Put a failed shard back; return that it is given up where it was tried enough.
 
@@ -79,7 +83,7 @@ class ShardQueue:
             shard: which.
             cause: what happened.
             worker_died: whether the worker is no more.
-            where: it was tried, for the log.
+            log_fields: what else the log shall say, such as the worker's node.
         """
         cause = masked_text(cause)  # it may be a user's function that speaks
         self._attempts[shard.id] += 1
@@ -88,7 +92,7 @@ class ShardQueue:
         log.warning(
             "shard %d failed (attempt %d): %s",
             *(shard.id, attempts, cause),
-            extra=about(shard=shard.id, attempt=attempts, worker_died=worker_died, **where),
+            extra=about(shard=shard.id, attempt=attempts, worker_died=worker_died, **log_fields),
         )
         if attempts >= self._max_attempts:
             return Failed(shard, attempts, cause)

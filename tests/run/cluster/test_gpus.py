@@ -7,7 +7,7 @@ import ray
 
 from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.run.cluster.ray_cluster import check_room, resources, room_for
+from hyperdiag.run.cluster.ray_cluster import capacity, check_capacity, resources
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def _cluster(**options):
 
 
 def test_room_is_what_cores_and_gpus_both_allow(joined):
-    rooms = {gpus: room_for(_cluster(gpus_per_worker=gpus)) for gpus in (0, 0.1, 0.5, 1, 2)}
+    rooms = {gpus: capacity(_cluster(gpus_per_worker=gpus)) for gpus in (0, 0.1, 0.5, 1, 2)}
     assert rooms == {0: 2, 0.1: 2, 0.5: 2, 1: 1, 2: 0}
     with pytest.raises(UsageError, match=r"=3 with 1 CPU each: the cluster has CPUs for 2"):
-        check_room(_cluster(gpus_per_worker=0.1, workers=3))
+        check_capacity(_cluster(gpus_per_worker=0.1, workers=3))
     with pytest.raises(UsageError, match=r"=2 with 1 GPU each: the cluster has GPUs for 1"):
-        check_room(_cluster(gpus_per_worker=1, workers=2))
+        check_capacity(_cluster(gpus_per_worker=1, workers=2))
 
 
 def test_workers_that_share_a_gpu_share_its_memory_unless_told_otherwise(joined, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.forecast import probe as forecast_probe
 from hyperdiag.run.forecast.forecast import Price, forecast
+from hyperdiag.run.forecast.result import Kernel
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.plan.planner import make_plan
 from tests.run.book import Book
@@ -53,7 +55,8 @@ def foretell(tmp_path, monkeypatch):
         finally:
             assert _listing(tmp_path) == before
             assert list(scratch.iterdir()) == []
-        assert json.loads(json.dumps(found)) == found
+        values = found.to_json()
+        assert json.loads(json.dumps(values)) == values
         return found
 
     return told
@@ -75,32 +78,30 @@ def tiny(configure, tmp_path):
 def test_forecast_of_a_new_run_is_what_the_run_then_does(foretell, tiny, tmp_path):
     found = foretell(tiny())
     manifest = derive(*tiny())
-    assert found["plan"] == manifest["plan"]
-    assert found["method"] | {"name": "chain"} == {
-        **{"method": "hyperdual", "tile": 8, "batch": 64, "dtype": "float32"},
-        **{"device": "cpu", "name": "chain"},
-    }
-    assert (found["output"]["state"], found["output"]["path"]) == ("start", f"{tmp_path}/out")
-    work = found["work"]
-    assert (work["shards"], work["rows"], work["rows_derived"]) == (10, 1000, 1000)
-    assert work["bytes_out"] == pytest.approx(_bytes(tmp_path / "out"), rel=0.02)
-    assert found["probe"]["rows"] == 1000  # all: it takes no time
-    assert 50e6 < found["probe"]["worker_bytes"] < 20e9
+    assert found.plan == manifest.plan
+    assert found.network == "chain"
+    assert found.method == Kernel("hyperdual", tile=8, batch=64, dtype="float32", device="cpu")
+    assert (found.output.state, found.output.path) == ("start", f"{tmp_path}/out")
+    work = found.work
+    assert (work.shards, work.rows, work.rows_derived) == (10, 1000, 1000)
+    assert work.bytes_out == pytest.approx(_bytes(tmp_path / "out"), rel=0.02)
+    assert found.probe.rows == 1000  # all: it takes no time
+    assert 50e6 < found.probe.worker_bytes < 20e9
 
 
 def test_times_and_costs_follow_from_the_rate(foretell, tiny):
     found = foretell(tiny(), Price(36.0, "EUR"))
-    (time,) = found["times"]  # inline has one worker
-    around = sum(found["seconds"].values())
-    assert found["seconds"]["launch"] == 1.5
-    assert time["seconds"] == pytest.approx(around + found["probe"]["seconds"])
-    assert time["worker_hours"] == pytest.approx(time["seconds"] / 3600)
-    assert time["cost"] == pytest.approx(time["seconds"] / 100)
-    assert (time["workers"], time["configured"], found["currency"]) == (1, True, "EUR")
+    (time,) = found.times  # inline has one worker
+    around = sum(asdict(found.seconds).values())
+    assert found.seconds.launch == 1.5
+    assert time.seconds == pytest.approx(around + found.probe.seconds)
+    assert time.worker_hours == pytest.approx(time.seconds / 3600)
+    assert time.cost == pytest.approx(time.seconds / 100)
+    assert (time.workers, time.configured, found.currency) == (1, True, "EUR")
 
 
 def test_without_a_price_there_is_no_cost(foretell, tiny):
-    assert [time["cost"] for time in foretell(tiny())["times"]] == [None]
+    assert [time.cost for time in foretell(tiny()).times] == [None]
 
 
 def test_interrupted_run_would_be_resumed(foretell, tiny, tmp_path):
@@ -108,24 +109,24 @@ def test_interrupted_run_would_be_resumed(foretell, tiny, tmp_path):
     for number in (2, 3, 7):
         (tmp_path / f"out/data/part-{number:07}.parquet").unlink()
     found = foretell(tiny())
-    output, work = found["output"], found["work"]
-    assert (output["state"], output["shards_done"], output["rows_done"]) == ("resume", 7, 700)
-    assert (work["shards"], work["rows"], found["probe"]["rows"]) == (3, 300, 300)
+    output, work = found.output, found.work
+    assert (output.state, output.shards_done, output.rows_done) == ("resume", 7, 700)
+    assert (work.shards, work.rows, found.probe.rows) == (3, 300, 300)
 
 
 def test_finished_run_would_be_left_alone(foretell, tiny):
     derive(*tiny())
     found = foretell(tiny())
-    assert found["output"]["state"] == "finished"
-    assert (found["work"]["shards"], found["probe"], found["times"]) == (0, None, [])
-    assert found["seconds"]["start"] is None
+    assert found.output.state == "finished"
+    assert (found.work.shards, found.probe, found.times) == (0, None, [])
+    assert found.seconds.start is None
 
 
 def test_overwriting_does_all_again(foretell, tiny):
     derive(*tiny())
     found = foretell(tiny("output.mode=overwrite", "dataset.seed=1"))
-    assert (found["output"]["state"], found["output"]["shards_done"]) == ("overwrite", 0)
-    assert found["work"]["rows"] == 1000
+    assert (found.output.state, found.output.shards_done) == ("overwrite", 0)
+    assert found.work.rows == 1000
 
 
 def _refused(foretell, configured):
@@ -133,9 +134,9 @@ def _refused(foretell, configured):
     found = foretell(configured)
     with pytest.raises(UsageError) as refusal:
         derive(*configured)
-    assert found["output"]["problems"] == list(refusal.value.problems)
-    assert (found["probe"], found["times"]) == (None, [])
-    return found["output"]["state"], str(refusal.value)
+    assert found.output.problems == list(refusal.value.problems)
+    assert (found.probe, found.times) == (None, [])
+    return found.output.state, str(refusal.value)
 
 
 def test_other_plan_would_be_refused_as_it_is(foretell, tiny):
@@ -184,14 +185,14 @@ def test_update_would_do_what_came_and_changed(foretell, configure, tmp_path):
     assert state == "refused"
     assert "take over the changed files with output.mode=update" in why
     found = foretell(book.configured("output.mode=update"))
-    assert found["output"]["state"] == "update"
-    assert [change.rpartition(" ")[2] for change in found["output"]["changes"]] == [
+    assert found.output.state == "update"
+    assert [change.rpartition(" ")[2] for change in found.output.changes] == [
         *("added", "removed", "changed")
     ]
-    assert found["output"]["shards_done"] == 3
-    assert (found["work"]["shards"], found["work"]["rows"]) == (3, 6)
+    assert found.output.shards_done == 3
+    assert (found.work.shards, found.work.rows) == (3, 6)
     book.update()
-    assert foretell(book.configured("output.mode=update"))["output"]["state"] == "finished"
+    assert foretell(book.configured("output.mode=update")).output.state == "finished"
 
 
 def test_bad_files_are_all_named(foretell, configure, tmp_path):
@@ -205,10 +206,10 @@ def test_bad_files_are_all_named(foretell, configure, tmp_path):
         "b",
         "c",
     ]
-    given = foretell(book.configured("dataset.on_bad_file=skip"))["input"]
-    assert [file["path"][-9:] for file in given["bad_files"]] == ["b.parquet", "c.parquet"]
-    assert all("magic" in file["reason"].lower() for file in given["bad_files"])
-    assert (given["files"], given["rows"], given["columns"]) == (1, 6, ["number", "a", "b"])
+    given = foretell(book.configured("dataset.on_bad_file=skip")).input
+    assert [file.path[-9:] for file in given.bad_files] == ["b.parquet", "c.parquet"]
+    assert all("magic" in file.reason.lower() for file in given.bad_files)
+    assert (given.files, given.rows, given.columns) == (1, 6, ["number", "a", "b"])
 
 
 @pytest.mark.parametrize(("kept", "most"), [(20, 0.2), (12, 0.4)], ids=["all", "filtered"])
@@ -218,13 +219,13 @@ def test_bad_rows_are_foretold_with_what_they_lead_to(kept, most, foretell, conf
     book.write("a", rows=20, bad=6)
     limit = (f"limits.max_bad_fraction={most}", f"dataset.filter='number < {kept}'")
     found = foretell(book.configured(*limit))
-    assert (found["work"]["rows_derived"], found["work"]["rows_quarantined"]) == (kept - 6, 6)
-    assert found["probe"]["quarantined"] == {"null": 6}
-    (note,) = found["notes"]
+    assert (found.work.rows_derived, found.work.rows_quarantined) == (kept - 6, 6)
+    assert found.probe.quarantined == {"null": 6}
+    (note,) = found.notes
     assert f"6 of the {kept} rows of the probe are bad (6 null)" in note
     with pytest.raises(RunIncomplete, match=f"6 of {kept} rows are bad"):
         book.derive(*limit)
-    assert found["work"]["bytes_out"] == pytest.approx(_bytes(book.out), rel=0.02)
+    assert found.work.bytes_out == pytest.approx(_bytes(book.out), rel=0.02)
 
 
 def test_what_is_read_of_files_follows_the_limit(foretell, configure, tmp_path):
@@ -233,8 +234,8 @@ def test_what_is_read_of_files_follows_the_limit(foretell, configure, tmp_path):
     book.write("b", rows=10)
     found = foretell(book.configured("dataset.limit=15"))
     a, b = ((book.folder / f"{name}.parquet").stat().st_size for name in "ab")
-    assert (found["input"]["files"], found["input"]["bytes"]) == (2, a + b)
-    assert found["work"]["bytes_in"] == pytest.approx(a / 2, abs=1)
+    assert (found.input.files, found.input.bytes) == (2, a + b)
+    assert found.work.bytes_in == pytest.approx(a / 2, abs=1)
 
 
 def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp_path, monkeypatch):
@@ -255,12 +256,12 @@ def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp
     ticks = iter([0.0, 0.0, 0.0, 0.5, 0.5, 6.5, 6.5, 6.5])
     monkeypatch.setattr(forecast_probe, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     found = foretell(configured)
-    probe = found["probe"]
-    assert 4 * 3072 <= probe["rows"] == 6 * probe["rows_per_s"] < rows / 2
-    rows = derive(*configured)["rows"]
-    assert found["work"]["bytes_out"] == pytest.approx(_bytes(tmp_path / "out"), rel=0.25)
-    assert found["work"]["rows_derived"] == pytest.approx(rows["derived"], rel=0.05)
-    assert found["work"]["rows_quarantined"] == pytest.approx(rows["quarantined"]["nan"], rel=0.2)
+    probe = found.probe
+    assert 4 * 3072 <= probe.rows == 6 * probe.rows_per_s < rows / 2
+    rows = derive(*configured).rows
+    assert found.work.bytes_out == pytest.approx(_bytes(tmp_path / "out"), rel=0.25)
+    assert found.work.rows_derived == pytest.approx(rows.derived, rel=0.05)
+    assert found.work.rows_quarantined == pytest.approx(rows.quarantined["nan"], rel=0.2)
 
 
 def test_probe_of_which_nothing_can_be_derived_says_why(foretell, configure, tmp_path):

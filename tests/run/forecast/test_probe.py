@@ -84,14 +84,14 @@ def test_probe_on_a_running_cluster_writes_to_its_nodes_and_clears_them(
     found = forecast(config, Price(0.5, "EUR"), 0.0)
     assert list(scratch.iterdir()) == []
     assert not (tmp_path / "out").exists()
-    assert found["work"]["rows_derived"] == 40_000
-    assert found["work"]["bytes_out"] == pytest.approx(33 * 4 * 40_000, rel=0.4)
+    assert found.work.rows_derived == 40_000
+    assert found.work.bytes_out == pytest.approx(33 * 4 * 40_000, rel=0.4)
     # Of another process than this one, which has Ray, JAX and the network too.
-    assert 50e6 < found["probe"]["worker_bytes"] < 20e9
-    assert [time["workers"] for time in found["times"]] == [1, 2, 8, 32]
-    assert [time["configured"] for time in found["times"]] == [False, True, False, False]
-    seconds = [time["seconds"] for time in found["times"]]
+    assert 50e6 < found.probe.worker_bytes < 20e9
+    assert [time.workers for time in found.times] == [1, 2, 8, 32]
+    assert [time.configured for time in found.times] == [False, True, False, False]
+    seconds = [time.seconds for time in found.times]
     assert seconds == sorted(seconds, reverse=True)
-    around = sum(found["seconds"].values())
+    around = found.seconds.total
     # Twenty shards: with more workers than that each has one.
     assert (seconds[0] - around) / (seconds[3] - around) == pytest.approx(20)

@@ -47,8 +47,8 @@ def test_right_output_of_any_kind_passes(name, tmp_path, configure):
     manifest = derive_rows(tmp_path, configure, *VARIANTS[name])
     found = audit_of(tmp_path, rows=5)
     assert (found.findings, found.notes) == ([], [])
-    assert found.rows == manifest["rows"]["derived"] > 0
-    assert found.compared == manifest["shards"]
+    assert found.rows == manifest.rows.derived > 0
+    assert found.compared == manifest.shards
     assert found.derived_again > 0
 
 

@@ -16,7 +16,8 @@ from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.process.signals import Stopped
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection import status as status_module
-from hyperdiag.run.inspection.status import print_status, status
+from hyperdiag.run.inspection.status import ShardCounts, status
+from hyperdiag.run.inspection.status_table import print_status
 from hyperdiag.run.output.heartbeat import Heartbeat
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import Lock
@@ -24,9 +25,14 @@ from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers import worker as worker_module
 from hyperdiag.run.workers.inline_pool import InlinePool
 
+# The keys of the JSON, in this order.
+COUNTS = ["plan", "network", "shards", "rows"]
 KEYS = {
-    *("output", "state", "plan", "network", "shards", "rows"),
-    *("rate", "failed", "cause", "update", "manifest"),
+    "": ["output", "state", *COUNTS, "rate", "failed", "cause", "update", "manifest"],
+    "shards": ["planned", "done"],
+    "rows": ["planned", "read", "derived", "filtered", "quarantined"],
+    "rate": ["rows_done", "rows_per_s", "workers", "updated"],
+    "update": COUNTS,
 }
 
 
@@ -75,8 +81,13 @@ def _status(folder):
     before = _state(folder)
     found = status(str(folder / "out"))
     assert _state(folder) == before
-    assert found.keys() == KEYS
-    assert json.loads(json.dumps(found)) == found
+    values = found.to_json()
+    assert json.loads(json.dumps(values)) == values
+    for part in (values, values["update"] or {}):
+        for key, keys in KEYS.items():
+            if part.get(key):
+                assert list(part[key]) == keys
+    assert list(values) == KEYS[""]
     return found
 
 
@@ -95,12 +106,12 @@ def _printed(found, capsys):
 def test_published_run_shows_its_manifest(run, tmp_path, capsys):
     manifest = run()
     found = _status(tmp_path)
-    assert found["state"] == "published"
-    assert found["shards"] == {"planned": 4, "done": 4}
-    assert found["rows"]["read"] == found["rows"]["planned"] == 400
-    assert found["rows"]["quarantined"] == {"nan": 9}
-    assert found["manifest"] == manifest
-    assert (found["failed"], found["rate"], found["update"]) == ([], None, None)
+    assert found.state == "published"
+    assert found.counts.shards == ShardCounts(planned=4, done=4)
+    assert found.counts.rows.read == found.counts.rows.planned == 400
+    assert found.counts.rows.quarantined == {"nan": 9}
+    assert found.manifest == manifest
+    assert (found.failed, found.rate, found.update) == ((), None, None)
     assert "400 rows read: 391 derived, 9 quarantined (9 nan)" in _printed(found, capsys)
 
 
@@ -117,9 +128,9 @@ def test_planned_run_that_has_not_begun_has_nothing_done(run, tmp_path, configur
     ledger = Ledger(f"{tmp_path}/out", make_plan(configure(*_overrides(tmp_path))[0]).plan)
     ledger.open("resume", "")
     found = _status(tmp_path)
-    assert (found["state"], found["shards"]["done"]) == ("running", 0)
+    assert (found.state, found.counts.shards.done) == ("running", 0)
     ledger.close()
-    assert _status(tmp_path)["state"] == "killed"
+    assert _status(tmp_path).state == "killed"
 
 
 def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeypatch):
@@ -128,23 +139,23 @@ def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeyp
         with pytest.raises(RunIncomplete):
             run()
     found = _status(tmp_path)
-    assert (found["state"], found["manifest"]) == ("incomplete", None)
-    assert found["shards"] == {"planned": 4, "done": 2}
-    assert [shard for shard, _ in found["failed"]] == [1, 3]
+    assert (found.state, found.manifest) == ("incomplete", None)
+    assert found.counts.shards == ShardCounts(planned=4, done=2)
+    assert [shard for shard, _ in found.failed] == [1, 3]
     text = _printed(found, capsys)
     assert "the last run ended incomplete; the same command does what is missing" in text
     assert "2 of 4 done" in text
     assert "shard 3: " in text
     assert "[red]disk[/red] on fire" in text
     run()
-    assert (_status(tmp_path)["state"], _status(tmp_path)["failed"]) == ("published", [])
+    assert (_status(tmp_path).state, _status(tmp_path).failed) == ("published", ())
 
 
 def test_run_with_too_many_bad_rows_says_so(run, tmp_path, capsys):
     with pytest.raises(RunIncomplete):
         run("limits.max_bad_fraction=0.01")
     found = _status(tmp_path)
-    assert (found["state"], found["shards"]["done"]) == ("incomplete", 4)
+    assert (found.state, found.counts.shards.done) == ("incomplete", 4)
     text = _printed(found, capsys)
     assert "9 of 400 rows are bad (9 nan), more than" in text
     assert "quarantined  9 nan" in text
@@ -155,7 +166,7 @@ def test_stopped_run_says_so(run, tmp_path, capsys, monkeypatch):
     with pytest.raises(Stopped):
         run()
     found = _status(tmp_path)
-    assert (found["state"], found["shards"]["done"]) == ("stopped", 2)
+    assert (found.state, found.counts.shards.done) == ("stopped", 2)
     assert "the last run was stopped; the same command goes on" in _printed(found, capsys)
 
 
@@ -173,7 +184,7 @@ def test_run_of_whose_signal_ray_made_an_error_was_stopped_without_a_cause(
     with pytest.raises(Stopped):
         run()
     found = _status(tmp_path)
-    assert (found["state"], found["cause"]) == ("stopped", None)
+    assert (found.state, found.cause) == ("stopped", None)
 
 
 def test_killed_run_keeps_what_is_done_so_far(run, tmp_path, capsys, monkeypatch):
@@ -183,7 +194,7 @@ def test_killed_run_keeps_what_is_done_so_far(run, tmp_path, capsys, monkeypatch
     with pytest.raises(Stopped):
         run()
     found = _status(tmp_path)
-    assert (found["state"], found["shards"]["done"], found["rate"]) == ("killed", 2, None)
+    assert (found.state, found.counts.shards.done, found.rate) == ("killed", 2, None)
     assert "the last run died; the same command goes on" in _printed(found, capsys)
 
 
@@ -192,7 +203,7 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
     (tmp_path / "out/_SUCCESS").unlink()
     place = resolve(f"{tmp_path}/out")
     pulse = Heartbeat(place)
-    pulse.tell(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
+    pulse.update(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
     pulse.start()
     lock = Lock(place, "out")
     lock.take()
@@ -201,8 +212,8 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
     finally:
         pulse.stop("stopped")
         lock.release()
-    assert found["state"] == "running"
-    assert found["rate"].keys() == {"rows_done", "rows_per_s", "workers", "updated"}
+    assert found.state == "running"
+    assert (found.rate.rows_done, found.rate.rows_per_s, found.rate.workers) == (200, 50, 2)
     text = _printed(found, capsys)
     assert "a run is at work" in text
     assert "50 rows/s with 2 workers; 4.0 s left" in text
@@ -213,7 +224,7 @@ def test_published_run_with_a_file_gone_is_not_called_whole(run, tmp_path, capsy
     run()
     (tmp_path / "out/data/part-0000002.parquet").unlink()
     found = _status(tmp_path)
-    assert found["shards"]["done"] == 3
+    assert found.counts.shards.done == 3
     assert "files of the run are gone or damaged" in _printed(found, capsys)
 
 
@@ -221,7 +232,7 @@ def test_published_run_whose_manifest_is_damaged_can_still_be_looked_at(run, tmp
     run()
     (tmp_path / "out/run/manifest.json").write_text("{")
     found = _status(tmp_path)
-    assert (found["state"], found["manifest"]) == ("incomplete", None)
+    assert (found.state, found.manifest) == ("incomplete", None)
 
 
 def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, capsys, monkeypatch):
@@ -233,11 +244,11 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
         with pytest.raises(Stopped):
             run("output.mode=update")
     found = _status(tmp_path)
-    assert found["state"] == "stopped"
-    assert found["shards"] == {"planned": 4, "done": 3}
-    assert found["update"]["shards"] == {"planned": 7, "done": 5}
-    assert found["update"]["rows"]["read"] == 500
-    assert found["manifest"]["rows"]["read"] == 400
+    assert found.state == "stopped"
+    assert found.counts.shards == ShardCounts(planned=4, done=3)
+    assert found.update.shards == ShardCounts(planned=7, done=5)
+    assert found.update.rows.read == 500
+    assert found.manifest.rows.read == 400
     text = _printed(found, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text
@@ -253,8 +264,8 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
         patch.setattr(status_module, "scan_output", published_meanwhile)
         found = status(str(tmp_path / "out"))
     assert found == _status(tmp_path)
-    assert (found["state"], found["update"]) == ("published", None)
-    assert found["shards"] == {"planned": 7, "done": 7}
+    assert (found.state, found.update) == ("published", None)
+    assert found.counts.shards == ShardCounts(planned=7, done=7)
 
 
 def test_run_begins_while_somebody_asks_how_far_it_is(run, tmp_path):

@@ -11,8 +11,9 @@ import pytest
 from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.status import status
-from hyperdiag.run.output.inventory import Inventory, published_manifest
+from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.output.manifest import published_manifest
 from hyperdiag.run.plan.planner import make_plan
 from tests.run.book import stamps
 
@@ -43,7 +44,7 @@ def test_receipts_of_a_finished_run_are_those_of_its_manifest(run):
     receipts = list(inventory.from_footers())
     assert [receipt.shard for receipt in receipts] == list(range(10))
     assert sum(receipt.tally.derived for receipt in receipts) == 1000
-    assert published_manifest(ledger.output)["plan"] == manifest["plan"] == ledger.plan.digest
+    assert published_manifest(ledger.output).plan == manifest.plan == ledger.plan.digest
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "empty", "of another shard"])
@@ -128,7 +129,7 @@ def test_run_whose_files_go_while_it_works_is_not_published(book, monkeypatch):
             with pytest.raises(OutputError, match=f"{re.escape(name)}; the same command"):
                 book.derive(f"output.mode={mode}")
         assert not (book.out / "_SUCCESS").exists()
-        assert book.update()["rows"]["read"] == 9 + 3 * (mode == "update")
+        assert book.update().rows.read == 9 + 3 * (mode == "update")
         book.check()
 
 

@@ -26,10 +26,10 @@ def test_bad_file_is_refused_by_name_or_skipped_with_a_record(configure, tree, t
     with pytest.raises(UsageError, match=r"in/bad\.parquet: .*dataset\.on_bad_file=skip"):
         make_plan(configure(*tree)[0])
     manifest = derive(*configure(*tree, "dataset.on_bad_file=skip"))
-    assert manifest["rows"]["derived"] == 30
-    (bad,) = manifest["bad_files"]
-    assert bad["path"] == f"{tmp_path}/in/bad.parquet"
-    assert any("left out" in warning for warning in manifest["warnings"])
+    assert manifest.rows.derived == 30
+    (bad,) = manifest.bad_files
+    assert bad.path == f"{tmp_path}/in/bad.parquet"
+    assert any("left out" in warning for warning in manifest.warnings)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
     # So a run goes on with others.
     derive(*planned("AKZQ:SECRET", "zqTOKENzq"))
     (tmp_path / "out/data/part-0000001.parquet").unlink()
-    assert derive(*planned("ALZQ:OTHER", "zqNEWzq"))["plan"] == plan.digest
+    assert derive(*planned("ALZQ:OTHER", "zqNEWzq")).plan == plan.digest
     text = "".join(path.read_text() for path in (tmp_path / "out/run").glob("*.[jy]*"))
     assert not any(secret in text for secret in ("AKZQ", "ALZQ", "zqTOKENzq", "zqNEWzq"))
 
@@ -137,7 +137,7 @@ def test_files_that_differ_in_nullability_are_one_dataset(configure, tmp_path):
             *("cluster=inline", f"output.path={tmp_path}/out"),
         )
     )
-    assert manifest["rows"]["derived"] == 2
+    assert manifest.rows.derived == 2
     assert pq.read_table(tmp_path / "out/data")["tag"].to_pylist() == ["x", None]
 
 

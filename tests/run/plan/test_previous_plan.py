@@ -73,13 +73,13 @@ def test_files_of_the_release_before_are_read_with_their_shards():
 
 def test_output_of_the_release_before_is_gone_on_with(run, output, same_versions):
     published = json.loads((output / "run/manifest.json").read_text())
-    assert run()["finished"] == published["finished"]  # everything is done
+    assert run().finished == published["finished"]  # everything is done
     kept, missing = (output / f"data/part-000000{n}.parquet" for n in (0, 1))
     before = kept.stat().st_mtime_ns
     missing.unlink()
     manifest = run()
-    assert manifest["plan"] == DIGESTS["design"]
-    assert (manifest["rows"]["derived"], manifest["seconds"]["rows"]) == (24, 8)
+    assert manifest.plan == DIGESTS["design"]
+    assert (manifest.rows.derived, manifest.seconds.rows) == (24, 8)
     assert kept.stat().st_mtime_ns == before
     found = audit(str(output), None, shards=2, rows=8)
     assert (found.findings, found.notes) == ([], [])

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from hyperdiag.hyperdual import METHODS
-from hyperdiag.hyperdual import _tuner as tuner
+from hyperdiag.hyperdual import _choice as choice_module
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.plan import tuning
@@ -24,7 +24,7 @@ def _overrides(tmp_path, *more):
 def forgetful(tmp_path, monkeypatch):
     """No memory of timings, from before or from one run to the next."""
     monkeypatch.setenv("HYPERDIAG_CACHE", "")
-    monkeypatch.setattr(tuner, "_outcomes", {})
+    monkeypatch.setattr(choice_module, "_choices", {})
 
 
 def _frozen(config):
@@ -39,7 +39,7 @@ def test_resumed_run_keeps_method_and_tile_whatever_timing_would_say(
     first = derive(*configure(*_overrides(tmp_path, *named)))
     monkeypatch.setattr(tuning, "choose", lambda *_: pytest.fail("timed again"))
     again = derive(*configure(*_overrides(tmp_path, "cluster=inline")))
-    assert again["plan"] == first["plan"]
+    assert again.plan == first.plan
 
 
 @pytest.mark.parametrize(

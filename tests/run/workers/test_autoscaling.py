@@ -85,7 +85,7 @@ def test_run_on_a_cluster_without_nodes_waits_for_the_one_that_its_autoscaler_ad
         derive(*configure(*overrides, "cluster.autoscales=true"))
     both = ("cluster.workers=2", "cluster.min_workers=2", "cluster.autoscales=true")
     manifest = derive(*configure(*overrides, *both, "cluster.wait_seconds=60"))
-    assert manifest["rows"]["derived"] == 400
+    assert manifest.rows.derived == 400
     table = pq.read_table(tmp_path / "out/data")
     assert np.isfinite(table.column("d2_y1_d_x12").to_numpy()).all()
     ray.init(address, logging_level="ERROR", log_to_driver=False)

@@ -27,7 +27,7 @@ def test_short_shards_have_a_minute():
 
 
 def test_short_shards_have_a_minute_more_than_a_store_may_take():
-    deadline = Deadline(None, patience=226)
+    deadline = Deadline(None, store_seconds=226)
     deadline.observe(1000, 0.1)
     assert deadline.quiet_seconds(_shard(10)) == 286
 

@@ -1,5 +1,6 @@
 """Real workers on a real cluster, really killed."""
 
+import signal
 import socket
 import tempfile
 import time
@@ -13,6 +14,7 @@ import ray
 from ray._private.services import resolve_ip_for_localhost
 
 from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.derive import derive
 from hyperdiag.run.workers.ray_pool import RayPool
 
@@ -60,7 +62,7 @@ def test_shard_that_kills_its_worker_once_is_done_by_another(
         )
     )
     assert marker.exists()
-    assert manifest["rows"]["derived"] == 400
+    assert manifest.rows.derived == 400
     np.testing.assert_allclose(_read(tmp_path)["y1"], np.tanh(x1), rtol=0, atol=1e-6)
 
 
@@ -101,14 +103,15 @@ def short_path():
         yield Path(folder)
 
 
-def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(
+def test_ray_of_our_own_has_a_closed_folder_and_leaves_signals_alone(
     configure, rows, short_path, monkeypatch
 ):
     monkeypatch.setattr("tempfile.tempdir", str(short_path))
-    seen = []
+    seen, handlers = [], []
     start = RayPool.start
 
     def looking(pool, *arguments):
+        handlers.append(signal.getsignal(signal.SIGTERM))
         seen.extend((path, path.stat().st_mode & 0o777) for path in short_path.glob("hd-*"))
         seen.extend(short_path.rglob("sockets/*"))
         return start(pool, *arguments)
@@ -116,6 +119,8 @@ def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(
     monkeypatch.setattr(RayPool, "start", looking)
     overrides = [*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"]
     derive(*configure(*overrides, "cluster=local", "cluster.workers=1", *SIMPLE))
+    (handler,) = handlers
+    assert isinstance(handler.__self__, StopSignals)  # Ray has started, and left ours alone
     (folder, mode), *sockets = seen
     assert mode == 0o700
     assert sockets

@@ -40,18 +40,18 @@ def test_verified_rows_are_counted_and_their_error_kept(method, tmp_path, config
     _rows(tmp_path / "in")
     overrides = _overrides(tmp_path, "wavy", f"derivatives.method={method}")
     manifest = derive(*configure(*overrides))
-    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
-    assert 0 < manifest["rows"]["largest_error"] < 1e-5
+    assert manifest.rows.verified == 4 * manifest.shards
+    assert 0 < manifest.rows.largest_error < 1e-5
     footer = pq.read_metadata(next((tmp_path / "out/data").iterdir())).metadata
     receipt = json.loads(footer[RECEIPT])
     assert receipt["rows"]["verified"] == 4
-    assert receipt["rows"]["largest_error"] <= manifest["rows"]["largest_error"]
+    assert receipt["rows"]["largest_error"] <= manifest.rows.largest_error
 
 
 def test_verify_rows_zero_verifies_nothing(tmp_path, configure):
     _rows(tmp_path / "in")
     overrides = _overrides(tmp_path, "wavy", "derivatives.verify_rows=0")
-    assert derive(*configure(*overrides))["rows"]["verified"] == 0
+    assert derive(*configure(*overrides)).rows.verified == 0
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_asked_tolerance_below_float32_is_refused_and_met_by_float64(tmp_path, c
         derive(*configure(*tight))
     double = [*tight, "derivatives.dtype=float64", "output.mode=overwrite"]
     manifest = derive(*configure(*double))
-    assert manifest["rows"]["largest_error"] < 1e-13
+    assert manifest.rows.largest_error < 1e-13
 
 
 def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
@@ -93,19 +93,19 @@ def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
     pq.write_table(pa.table({"a": zero, "b": some, "c": some}), tmp_path / "in/x.parquet")
     overrides = _overrides(tmp_path, "kinked", "derivatives.method=hyperdual")
     manifest = derive(*configure(*overrides))
-    assert manifest["rows"]["at_kinks"] == 4
-    assert any("derivatives jump" in warning for warning in manifest["warnings"])
+    assert manifest.rows.at_kinks == 4
+    assert any("derivatives jump" in warning for warning in manifest.warnings)
 
 
 def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     _rows(tmp_path / "in")
     manifest = derive(*configure(*_overrides(tmp_path, "flat_in_part")))
-    first, second = manifest["warnings"]
+    first, second = manifest.warnings
     assert "of y2 is zero everywhere" in first
     assert "on many rows of y1" in second
-    assert manifest["rows"]["flat"][1] == 200
-    assert 20 < manifest["rows"]["flat"][0] < 180
-    assert manifest["rows"]["flat"][2] == 0
+    assert manifest.rows.flat[1] == 200
+    assert 20 < manifest.rows.flat[0] < 180
+    assert manifest.rows.flat[2] == 0
 
 
 @pytest.mark.parametrize("layout", ["wide", "tensor"])
@@ -122,9 +122,9 @@ def test_outputs_asked_for_are_the_columns_written(layout, tmp_path, configure):
         "derivatives.wrt=[a,c]",
     )
     manifest = derive(*configure(*overrides))
-    assert usual["outputs"] == ["value", "jacobian", "hessian_diag"]
-    assert manifest["outputs"] == ["laplacian", "value", "hessian"]
-    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
+    assert usual.quantities == ("value", "jacobian", "hessian_diag")
+    assert manifest.quantities == ("laplacian", "value", "hessian")
+    assert manifest.rows.verified == 4 * manifest.shards
     table = pq.read_table(tmp_path / "out/data")
     diagonal = np.array(full["hessian_diag"].to_pylist())
     if layout == "tensor":
@@ -163,9 +163,9 @@ def test_steep_network_is_not_taken_for_one_with_kinks(tmp_path, configure):
     _rows(tmp_path / "in")
     overrides = _overrides(tmp_path, "steep", "derivatives.method=hyperdual")
     manifest = derive(*configure(*overrides))
-    assert manifest["rows"]["at_kinks"] == 0
-    assert manifest["rows"]["largest_error"] > manifest["tolerance"]
-    assert any("rounding error" in warning for warning in manifest["warnings"])
+    assert manifest.rows.at_kinks == 0
+    assert manifest.rows.largest_error > manifest.tolerance
+    assert any("rounding error" in warning for warning in manifest.warnings)
     asked = ["derivatives.tolerance=0.01", "output.mode=overwrite", "limits.max_attempts=1"]
     with pytest.raises(RunIncomplete, match="verification"):
         derive(*configure(*overrides, *asked))
@@ -183,7 +183,7 @@ def test_saturated_activation_is_rounding_and_no_wrong_derivative(tmp_path, conf
                 "output.mode=overwrite",
             )
         )
-        assert manifest["rows"]["derived"] == 100
+        assert manifest.rows.derived == 100
 
 
 @pytest.mark.parametrize("wrong", [np.nan, 3.0])
@@ -224,7 +224,7 @@ def test_network_that_nothing_can_check_is_refused_with_the_mend(tmp_path, confi
     manifest = derive(
         *configure(*_overrides(tmp_path, "unverifiable", "derivatives.verify_rows=0"))
     )
-    assert manifest["rows"]["derived"] == 200
+    assert manifest.rows.derived == 200
 
 
 def test_rows_are_verified_even_where_most_are_bad(tmp_path, configure):
@@ -234,7 +234,7 @@ def test_rows_are_verified_even_where_most_are_bad(tmp_path, configure):
     table = pa.table({name: x[:, i] for i, name in enumerate("abc")})
     pq.write_table(table, tmp_path / "in/x.parquet")
     overrides = _overrides(tmp_path, "wavy", "dataset.shard_rows=400", "limits.max_bad_fraction=1")
-    assert derive(*configure(*overrides))["rows"]["verified"] == 4
+    assert derive(*configure(*overrides)).rows.verified == 4
 
 
 def test_rule_that_contradicts_its_function_is_refused_with_the_mend(tmp_path, configure):
@@ -244,11 +244,11 @@ def test_rule_that_contradicts_its_function_is_refused_with_the_mend(tmp_path, c
     with pytest.raises(RunIncomplete, match=r"derivatives\.method=double_forward"):
         derive(*configure(*overrides))
     mended = [*overrides, "derivatives.method=double_forward", "output.mode=overwrite"]
-    assert derive(*configure(*mended))["rows"]["derived"] == 200
+    assert derive(*configure(*mended)).rows.derived == 200
 
 
 def test_network_with_a_custom_vjp_is_derived_and_verified(tmp_path, configure):
     _rows(tmp_path / "in")
     manifest = derive(*configure(*_overrides(tmp_path, "only_backwards")))
-    assert manifest["rows"]["verified"] == 4 * manifest["shards"]
-    assert manifest["rows"]["largest_error"] < 1e-5
+    assert manifest.rows.verified == 4 * manifest.shards
+    assert manifest.rows.largest_error < 1e-5

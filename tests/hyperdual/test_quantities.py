@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperdiag.hyperdual import METHODS, OUTPUTS, OWN_METHODS, derivatives
-from hyperdiag.hyperdual import _outputs as outputs_module
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, derivatives
+from hyperdiag.hyperdual import _quantities as quantities_module
 
 from .programs._check import QUICK
 
@@ -44,7 +44,7 @@ def wanted():
         ("laplacian", "hessian_diag"),
         ("hessian", "value", "laplacian"),
         ("hvp", "jacobian"),
-        OUTPUTS,
+        QUANTITIES,
     ],
 )
 def test_outputs_asked_for_come_in_their_order_and_are_exact(names, wanted):
@@ -104,7 +104,7 @@ def test_outputs_that_do_not_exist_are_refused(names):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_directions_in_chunks_give_the_same_numbers(method, monkeypatch, wanted):
-    monkeypatch.setattr(outputs_module, "_CHUNK_BYTES", 3 * 5 * 8)  # three directions of five
+    monkeypatch.setattr(quantities_module, "_CHUNK_BYTES", 3 * 5 * 8)  # three directions of five
     found = derivatives(_net, 4, method, dtype="float64", tile=2)(POINTS)
     for name, array in zip(found._fields, found, strict=True):
         np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-11)

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hyperdiag.run.derive import derive
-from hyperdiag.run.metrics import COUNTERS, GAUGES
+from hyperdiag.run.monitoring.metrics import COUNTERS, GAUGES
 from tests.ray_head import free_port, ray_head
 
 
@@ -108,16 +108,16 @@ def test_metrics_scraped_during_a_run_and_after_it_add_up_to_the_manifest(run, c
     assert during[-1]["rows_planned", ""] == 400
     assert 1 <= during[-1]["workers", ""] <= 2
     assert 0 < during[-1]["kernel_share", ""] <= 1
-    found = settled(cluster[1], first["plan"], shards=8)
-    rows = first["rows"]
-    assert found["rows_read_total", ""] == rows["read"] == 400
-    assert found["rows_derived_total", ""] == rows["derived"] == 396
+    found = settled(cluster[1], first.plan, shards=8)
+    rows = first.rows
+    assert found["rows_read_total", ""] == rows.read == 400
+    assert found["rows_derived_total", ""] == rows.derived == 396
     codes = {tag: value for (name, tag), value in found.items() if name.startswith("rows_quar")}
-    assert codes == rows["quarantined"] == {"nan": 3, "infinite": 1}
+    assert codes == rows.quarantined == {"nan": 3, "infinite": 1}
     assert found["shards_done_total", ""] == 8
     # The worker that died took with it what else it had under way.
     assert 1 <= found["retries_total", ""] <= 3
-    for stage, seconds in first["seconds"]["stages"].items():
+    for stage, seconds in first.seconds.stages.items():
         assert found["stage_seconds_total", stage] == pytest.approx(seconds, abs=2e-3)
     known = {f"{name}_total" for name in COUNTERS} | set(GAUGES)
     assert {f"hyperdiag_{name}" for name, _ in found} <= known

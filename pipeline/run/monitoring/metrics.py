@@ -15,9 +15,9 @@ from typing import Any
 
 from ray.util.metrics import Counter, Gauge
 
-from hyperdiag.run.output.receipt import Failed
+from hyperdiag.run.output.receipt import Failed, Receipt
 
-from .output.receipt import Receipt
+from .monitor import Listener, Snapshot
 
 _TAGS = ("run", "network")
 
@@ -43,10 +43,8 @@ GAUGES: Mapping[str, str] = {
 }
 
 
-class Metrics:
+class Metrics(Listener):
     """What one command does of a run, in Ray's metrics.
-
-    To be made in a process that is connected to a cluster.
 
     Args:
         run: digest of its plan.
@@ -54,61 +52,57 @@ class Metrics:
     """
 
     def __init__(self, run: str, network: str):
-        tags = {"run": run, "network": network}
+        self._tags = {"run": run, "network": network}
         self._counters: dict[str, Any] = {}
+        self._gauges: dict[str, Any] = {}
+        self._retries = 0
+        self._seconds = self._worker_seconds = self._kernel_seconds = 0.0
+
+    def started(self, snapshot: Snapshot) -> None:
+        """Register the metrics, now that this process is connected to a cluster."""
         for name, (description, more) in COUNTERS.items():
             self._counters[name] = Counter(name, description, (*_TAGS, *more))
-        self._gauges = {
-            name: Gauge(name, description, _TAGS) for name, description in GAUGES.items()
-        }
+        for name, description in GAUGES.items():
+            self._gauges[name] = Gauge(name, description, _TAGS)
         for metric in (*self._counters.values(), *self._gauges.values()):
-            metric.set_default_tags(tags)
-        self._whole: dict[str, float] = {}
-        self._retries = 0
+            metric.set_default_tags(self._tags)
 
-    def begin(self, rows: int, rows_before: int, shards: int, shards_before: int) -> None:
-        """Say how much there is to do, and how much of it was done before."""
-        self._whole = {
-            "rows_planned": rows,
-            "rows_before": rows_before,
-            "shards_planned": shards,
-            "shards_before": shards_before,
-        }
-
-    def add(self, outcome: Receipt | Failed) -> None:
-        """Count a shard that was done, or given up."""
-        if isinstance(outcome, Failed):
-            self._count("shards_failed", 1)
-            return
-        tally = outcome.tally
+    def done(self, receipt: Receipt) -> None:
+        """Count a shard, its rows and the seconds that they took."""
+        tally = receipt.tally
         self._count("shards_done", 1)
         self._count("rows_read", tally.read)
         self._count("rows_derived", tally.derived)
         self._count("rows_filtered", tally.filtered)
         for code, rows in tally.quarantined.items():
             self._count("rows_quarantined", rows, code=code)
-        for stage, seconds in outcome.seconds.items():
+        for stage, seconds in receipt.seconds.items():
             self._count("stage_seconds", seconds, stage=stage)
+        self._kernel_seconds += receipt.seconds["compute"]
 
-    def observe(self, rows_done: int, workers: int, retries: int, kernel_share: float) -> None:
-        """Say how things stand; to be called now and then, or the gauges are forgotten.
+    def failed(self, failed: Failed) -> None:
+        """Count a shard that was given up."""
+        self._count("shards_failed", 1)
 
-        Args:
-            rows_done: of the whole run.
-            workers: that are ready.
-            retries: attempts that failed so far and were put back.
-            kernel_share: seconds of the kernels over those of the workers.
-        """
+    def tick(self, snapshot: Snapshot) -> None:
+        """Set the gauges, which Ray forgets otherwise, and count retries."""
+        self._worker_seconds += snapshot.workers * (snapshot.seconds - self._seconds)
+        self._seconds = snapshot.seconds
         gauges = {
-            **self._whole,
-            "rows_done": rows_done,
-            "workers": workers,
-            "kernel_share": kernel_share,
+            "rows_planned": snapshot.rows,
+            "rows_before": snapshot.rows_before,
+            "shards_planned": snapshot.shards,
+            "shards_before": snapshot.shards_before,
+            "rows_done": snapshot.rows_done,
+            "workers": snapshot.workers,
+            "kernel_share": (
+                self._kernel_seconds / self._worker_seconds if self._worker_seconds else 0.0
+            ),
         }
         for name, value in gauges.items():
             self._gauges[f"hyperdiag_{name}"].set(value)
-        self._count("retries", retries - self._retries)
-        self._retries = retries
+        self._count("retries", snapshot.retries - self._retries)
+        self._retries = snapshot.retries
 
     def _count(self, name: str, amount: float, **tags: str) -> None:
         if amount > 0:  # Ray takes no zero

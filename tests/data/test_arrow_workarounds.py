@@ -4,9 +4,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from hyperdiag.data.arrow_workarounds import cast_views, unsliced, without_views
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.data.points import PointColumns
-from hyperdiag.data.workarounds import cast_views, unsliced, without_views
 
 from .test_damaged_input import _read, _source
 

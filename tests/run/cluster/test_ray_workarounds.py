@@ -1,11 +1,34 @@
-"""What a run on this machine listens on."""
+"""What is worked round in Ray: signal handlers, command lines, and what it listens on."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 
 import psutil
+from ray._private import utils as ray_utils
+
+from hyperdiag.process.signals import StopSignals
+from hyperdiag.run.cluster.ray_workarounds import masked_entrypoint, own_signal_handler
+
+
+def test_handler_that_ray_would_replace_stays():
+    with StopSignals():
+        ours = signal.getsignal(signal.SIGTERM)
+        with own_signal_handler():
+            ray_utils.set_sigterm_handler(lambda number, frame: sys.exit(number))
+        assert signal.getsignal(signal.SIGTERM) == ours
+        ray_utils.set_sigterm_handler(signal.SIG_IGN)  # as before, outside of the block
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+
+
+def test_command_line_that_ray_shows_is_masked(monkeypatch):
+    monkeypatch.setattr(sys, "orig_argv", ["hyperdiag", "notify.url=http://x/y", "a_token=zq1zq"])
+    original = ray_utils.get_entrypoint_name
+    with masked_entrypoint():
+        assert ray_utils.get_entrypoint_name() == "hyperdiag notify.url=*** a_token=***"
+    assert ray_utils.get_entrypoint_name is original
 
 
 def test_local_run_listens_on_loopback_alone(tmp_path):

@@ -1,38 +1,24 @@
-"""The methods: each gives (y, J, D) of a function at one point.
+"""The methods that the field uses, made of JAX's own transforms.
 
-A method takes `fn`, which maps (k,) to (m,), and a point `z` of shape (k,), and returns the
-value (m,), the Jacobian (m, k) and the Hessian diagonal (m, k). `OWN_METHODS` are this package's.
-The methods below are the ones that the field uses; they share no step with one another beyond JAX
-itself, so that each checks the rest. Costs are in passes through the network for one point with k
-inputs and m outputs.
+They share no step with one another, or with this package's methods, beyond JAX itself, so that each
+checks the rest. Costs are in passes through the network for one point with k inputs and m outputs.
 """
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import jet
 
-from . import _rules  # noqa: F401  (enters the rules)
-from ._interpret import hyperdual, hyperdual_adjoint, hyperdual_columns
-from ._jaxpr import custom_rule_names
-
-Function = Callable[[jax.Array], jax.Array]
-Triple = tuple[jax.Array, jax.Array, jax.Array]
-Method = Callable[[Function, jax.Array], Triple]
+from .._jaxpr import custom_rule_names
+from .method import Function, MethodError, PointDerivatives
 
 
-class MethodError(Exception):
-    """A method cannot differentiate this function; the message says what stopped it."""
-
-
-def double_forward(fn: Function, z: jax.Array) -> Triple:
+def double_forward(fn: Function, z: jax.Array) -> PointDerivatives:
     """Forward over forward: the jvp of a jvp, once for each direction (1 + 2k passes).
 
     Along e_i, d/dt f(z + t e_i) = J[:, i] and d2/dt2 f(z + t e_i) = D[:, i].
     """
 
-    def along(direction: jax.Array) -> Triple:
+    def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         def first(point: jax.Array) -> tuple[jax.Array, jax.Array]:
             return jax.jvp(fn, (point,), (direction,))
 
@@ -42,7 +28,7 @@ def double_forward(fn: Function, z: jax.Array) -> Triple:
     return jax.vmap(along, out_axes=(None, -1, -1))(jnp.eye(z.size, dtype=z.dtype))
 
 
-def taylor(fn: Function, z: jax.Array) -> Triple:
+def taylor(fn: Function, z: jax.Array) -> PointDerivatives:
     """Second-order Taylor series along each direction, by `jax.experimental.jet`.
 
     Cannot: functions with custom derivative rules (`jax.custom_jvp`, `jax.custom_vjp`: jet would
@@ -57,7 +43,7 @@ def taylor(fn: Function, z: jax.Array) -> Triple:
             "ignores custom derivative rules; use method 'double_forward'"
         )
 
-    def along(direction: jax.Array) -> Triple:
+    def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         value, (slope, curvature) = jet.jet(fn, (z,), ((direction, jnp.zeros_like(z)),))
         return value, slope, curvature
 
@@ -67,15 +53,15 @@ def taylor(fn: Function, z: jax.Array) -> Triple:
             jnp.eye(z.size, dtype=z.dtype)
         )
     except Exception as error:  # the function itself traces well: what fails here is jet
-        what = (str(error).splitlines() or [""])[0]
+        reason = (str(error).splitlines() or [""])[0]
         raise MethodError(
             f"method 'taylor': jax.experimental.jet cannot differentiate this network "
-            f"({type(error).__name__}: {what}); use method 'double_forward'"
+            f"({type(error).__name__}: {reason}); use method 'double_forward'"
         ) from error
     return value[0], jacobian, hessian_diag
 
 
-def forward_over_reverse(fn: Function, z: jax.Array) -> Triple:
+def forward_over_reverse(fn: Function, z: jax.Array) -> PointDerivatives:
     """The jvp, along each direction, of the Jacobian by backpropagation (about 2mk passes)."""
 
     def value_and_jacobian(point: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -83,20 +69,20 @@ def forward_over_reverse(fn: Function, z: jax.Array) -> Triple:
         (jacobian,) = jax.vmap(pullback)(jnp.eye(value.size, dtype=value.dtype))
         return value, jacobian
 
-    def along(direction: jax.Array) -> Triple:
+    def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         (value, jacobian), (_, tangent) = jax.jvp(value_and_jacobian, (z,), (direction,))
         return value, jacobian, jnp.sum(tangent * direction, axis=-1)
 
     return jax.vmap(along, out_axes=(None, None, -1))(jnp.eye(z.size, dtype=z.dtype))
 
 
-def reverse_over_forward(fn: Function, z: jax.Array) -> Triple:
+def reverse_over_forward(fn: Function, z: jax.Array) -> PointDerivatives:
     """Backpropagation through dual numbers: the gradient of each J[j, i] (about 2mk passes).
 
     D[j, i] is the component along e_i of the gradient of J[j, i].
     """
 
-    def along(direction: jax.Array) -> Triple:
+    def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         def dual(point: jax.Array) -> tuple[jax.Array, jax.Array]:
             return jax.jvp(fn, (point,), (direction,))
 
@@ -108,20 +94,7 @@ def reverse_over_forward(fn: Function, z: jax.Array) -> Triple:
     return jax.vmap(along, out_axes=(None, -1, -1))(jnp.eye(z.size, dtype=z.dtype))
 
 
-def dense_hessian(fn: Function, z: jax.Array) -> Triple:
+def dense_hessian(fn: Function, z: jax.Array) -> PointDerivatives:
     """The whole Hessian by `jax.hessian`, of which the diagonal is kept: the slow reference."""
     hessian = jax.hessian(fn)(z)
     return fn(z), jax.jacfwd(fn)(z), jnp.diagonal(hessian, axis1=-2, axis2=-1)
-
-
-OWN_METHODS = ("hyperdual", "hyperdual_adjoint", "hyperdual_columns")
-METHODS: dict[str, Method] = {
-    "hyperdual": hyperdual,
-    "hyperdual_adjoint": hyperdual_adjoint,
-    "hyperdual_columns": hyperdual_columns,
-    "double_forward": double_forward,
-    "taylor": taylor,
-    "forward_over_reverse": forward_over_reverse,
-    "reverse_over_forward": reverse_over_forward,
-    "dense_hessian": dense_hessian,
-}

@@ -1,0 +1,92 @@
+"""This package's methods: one walk over the traced function, by forward or adjoint accumulation."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from .. import _rules  # noqa: F401  (enters the rules)
+from .._accumulation import Accumulation, Irreversible, Node
+from .._active import Active, as_active
+from .._interpret import interpret
+from .._tangent import flatten, identity
+from .method import Function, PointDerivatives
+
+
+def hyperdual(fn: Function, z: jax.Array) -> PointDerivatives:
+    """Forward accumulation: value, J and D carried together (1 + 2k passes).
+
+    Structure that is known is not computed: no D before the first nonlinearity, no J beyond the
+    directions that an intermediate depends on.
+    """
+    return _accumulated(fn, z, math.inf)
+
+
+def hyperdual_adjoint(fn: Function, z: jax.Array) -> PointDerivatives:
+    """Adjoint accumulation: one sweep with J, one reverse sweep for each output (1 + k + m passes).
+
+    A step without reverse mode (`while`) is passed in forward accumulation, with all before it.
+    """
+    return _accumulated(fn, z, 0)
+
+
+def hyperdual_columns(fn: Function, z: jax.Array) -> PointDerivatives:
+    """Forward accumulation in which a dense layer is one product, W^T [value, J, D].
+
+    For a batch with the rows as the last axis of every intermediate (see `_rows_last`): these
+    columns are then as many as fill vector registers, whatever the width of the layer.
+    """
+    return _accumulated(fn, z, math.inf, columns=True)
+
+
+def laplacian(fn: Function, z: jax.Array) -> PointDerivatives:
+    """Forward accumulation of sum_i D[j, i], (m,), without the single D[j, i] (2 + k passes).
+
+    The forward Laplacian of Li et al., Nature Machine Intelligence 6, 2024.
+    """
+    return _traced(*_accumulated(fn, z, math.inf, laplacian=True))
+
+
+def laplacian_adjoint(fn: Function, z: jax.Array) -> PointDerivatives:
+    """Adjoint accumulation of sum_i D[j, i]: each source is summed before it is contracted."""
+    return _traced(*_accumulated(fn, z, 0, laplacian=True))
+
+
+def laplacian_columns(fn: Function, z: jax.Array) -> PointDerivatives:
+    """As `laplacian`, with a dense layer as one product."""
+    return _traced(*_accumulated(fn, z, math.inf, laplacian=True, columns=True))
+
+
+def _traced(value: jax.Array, jacobian: jax.Array, trace: jax.Array) -> PointDerivatives:
+    return value, jacobian, trace[:, 0]
+
+
+def _accumulated(
+    fn: Function, z: jax.Array, cut: float, laplacian: bool = False, columns: bool = False
+) -> PointDerivatives:
+    """Return value, J and D, the last of shape (m, 1) if it is summed over the directions."""
+    closed = jax.make_jaxpr(fn)(z)
+    m = closed.out_avals[0].shape[0]
+    while True:
+        accumulation = Accumulation(m, cut, laplacian, columns)
+        try:
+            start = as_active(Node(z, identity(z)))
+            (result,) = interpret(closed.jaxpr, closed.consts, [start], accumulation)
+            if not isinstance(result, Active):
+                zeros = jnp.zeros((m, z.size), result.dtype)
+                return result, zeros, zeros[:, :1] if laplacian else zeros
+            return _finished(result.as_node(accumulation), accumulation, z.size)
+        except Irreversible as stop:
+            cut = stop.step + 1
+
+
+def _finished(node: Node, accumulation: Accumulation, directions: int) -> PointDerivatives:
+    m, dtype = accumulation.outputs, node.value.dtype
+    jacobian = flatten(node.jacobian).T
+    if accumulation.forward:
+        hessian_diag = None if node.hessian_diag is None else flatten(node.hessian_diag).T
+    else:
+        _, hessian_diag = accumulation.reverse([(node, jnp.eye(m, dtype=dtype))])
+    if hessian_diag is None:
+        hessian_diag = jnp.zeros((m, 1 if accumulation.laplacian else directions), dtype)
+    return node.value, jacobian, hessian_diag

@@ -1,0 +1,96 @@
+"""The quantities that can be asked for at one point, each at its own price."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from ._jaxpr import equations, widest
+from ._methods import AtPoint, Function, Method, PointDerivatives
+
+QUANTITIES = ("value", "jacobian", "hessian_diag", "laplacian", "hvp", "hessian")
+
+# Of J of the largest intermediate at one row: more, and directions are taken in chunks.
+_CHUNK_BYTES = 1 << 28
+
+
+def at_point(
+    fn: Function,
+    z: jax.Array,
+    method: Method,
+    quantities: Sequence[str],
+    direction: jax.Array | None,
+) -> list[jax.Array]:
+    """Return the quantities asked for, in their order.
+
+    Costs in passes: value 1; with jacobian 1 + min(k, m); hessian_diag as the method says;
+    laplacian alone 2 + k forward and 1 + k + m adjoint, but with the contractions of one direction;
+    hvp 2 min(k, m) more; hessian 2 k min(k, m) more.
+
+    Raises:
+        ValueError: if "hvp" is asked for without a direction, or a direction without "hvp".
+    """
+    if ("hvp" in quantities) != (direction is not None):
+        raise ValueError("'hvp', and it alone of the outputs, needs a direction with each call")
+    arrays: dict[str, jax.Array] = {}
+    if "hessian_diag" in quantities:
+        names = ("value", "jacobian", "hessian_diag")
+        arrays |= zip(names, _in_chunks(method.function, fn, z), strict=True)
+        arrays["laplacian"] = arrays["hessian_diag"].sum(axis=-1)
+    elif "laplacian" in quantities:
+        names = ("value", "jacobian", "laplacian")
+        arrays |= zip(names, _laplacian(method, fn, z), strict=True)
+    if "value" not in arrays:
+        arrays["value"] = fn(z)
+    if "jacobian" in quantities and "jacobian" not in arrays:
+        arrays["jacobian"] = _jacobian(fn, z)(z)
+    if direction is not None:
+        arrays["hvp"] = jax.jvp(_jacobian(fn, z), (z,), (direction,))[1]
+    if "hessian" in quantities:
+        arrays["hessian"] = jax.jacfwd(_jacobian(fn, z))(z)
+    return [arrays[name] for name in quantities]
+
+
+def _laplacian(method: Method, fn: Function, z: jax.Array) -> PointDerivatives:
+    if method.laplacian is not None:
+        return method.laplacian(fn, z)
+    value, jacobian, hessian_diag = method.function(fn, z)
+    return value, jacobian, hessian_diag.sum(axis=-1)
+
+
+def _jacobian(fn: Function, z: jax.Array) -> Callable[[jax.Array], jax.Array]:
+    """Return the Jacobian (m, k) as a function, by the cheaper direction that exists."""
+    traced = jax.make_jaxpr(fn)(z)
+    (output,) = traced.out_avals
+    names = {eqn.primitive.name for eqn in equations(traced)}
+    if "custom_vjp_call" in names:
+        return jax.jacrev(fn)
+    return jax.jacfwd(fn) if "while" in names or output.size > z.size else jax.jacrev(fn)
+
+
+def _in_chunks(function: AtPoint, fn: Function, z: jax.Array) -> PointDerivatives:
+    """Run a method's function on so many directions at a time that J of one row fits."""
+    chunk = max(_CHUNK_BYTES // max(widest(jax.make_jaxpr(fn)(z)) * z.dtype.itemsize, 1), 1)
+    if z.size <= chunk:
+        return function(fn, z)
+    count = -(-z.size // chunk)
+
+    def of_chunk(number: jax.Array) -> PointDerivatives:
+        # Directions past the last are zero: they give zeros, cut off below.
+        rows = number * chunk + jnp.arange(chunk)
+        seeds = (rows[:, None] == jnp.arange(z.size)).astype(z.dtype)
+        return function(partial(displaced, fn, z, seeds), jnp.zeros(chunk, z.dtype))
+
+    value, jacobian, hessian_diag = jax.lax.map(of_chunk, jnp.arange(count))
+    m = value.shape[1]
+    jacobian, hessian_diag = (
+        jnp.moveaxis(parts, 0, 1).reshape(m, count * chunk)[:, : z.size]
+        for parts in (jacobian, hessian_diag)
+    )
+    return value[0], jacobian, hessian_diag
+
+
+def displaced(fn: Function, x: jax.Array, seeds: jax.Array, z: jax.Array) -> jax.Array:
+    """Return fn at x moved by z, (k,), along the rows of `seeds`, (k, n)."""
+    return fn(x + z @ seeds)

@@ -1,0 +1,128 @@
+"""What is worked round in Ray, all seen in Ray 2.60.0: each function says the reason.
+
+Two things are worked round where they happen. Compiled code of Ray's swallows an exception that a
+signal handler raises, or makes another one of it: `StopSignals.check` and the end of its block
+(`process/signals.py`) raise it again. And `ray.kill` asks a process to end itself, which one that
+hangs does not: `WorkerHandle.kill` (`workers/ray_actors.py`) has the kernel end it.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ray._private import ray_constants, services
+from ray._private import utils as ray_utils
+
+from hyperdiag.messages.masking import HIDDEN, masked_text
+
+_REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
+_LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
+_TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
+
+
+@contextmanager
+def loopback_only() -> Iterator[None]:
+    """Let a Ray that is started in the block listen on 127.0.0.1 alone, with all its processes.
+
+    On Linux, Ray listens on every interface, and turns a `_node_ip_address` of 127.0.0.1 into the
+    machine's address. On macOS and Windows it listens on loopback alone, unless a variable says
+    otherwise: the variable is set for Ray's processes, and for this one, which read it when it
+    imported Ray, the constant that Ray made of it.
+    """
+    variable, constant = (
+        os.environ.get(_LOOPBACK_VARIABLE),
+        getattr(ray_constants, _LOOPBACK_CONSTANT),
+    )
+    os.environ[_LOOPBACK_VARIABLE] = "0"
+    setattr(ray_constants, _LOOPBACK_CONSTANT, False)
+    try:
+        yield
+    finally:
+        setattr(ray_constants, _LOOPBACK_CONSTANT, constant)
+        os.environ.pop(_LOOPBACK_VARIABLE)
+        if variable is not None:
+            os.environ[_LOOPBACK_VARIABLE] = variable
+
+
+def temp_dir_in(folder: str) -> str:
+    """Return where Ray shall keep its files, for `_temp_dir`, so that nobody else can enter.
+
+    Ray opens the folder that it is given to everybody (mode 0777). One below it that it makes
+    itself is as closed as what it is in.
+
+    Args:
+        folder: a folder that this user alone can enter. Its path must be short, since sockets are
+            in it.
+    """
+    return f"{folder}/r"
+
+
+@contextmanager
+def own_signal_handler() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM over a `ray.init` in the block.
+
+    `ray.init` puts one in its place that raises SystemExit, and does not always end of it: a
+    signal that came in the wrong moment while Ray started was lost.
+    """
+    original = ray_utils.set_sigterm_handler
+    ray_utils.set_sigterm_handler = lambda handler: None
+    try:
+        yield
+    finally:
+        ray_utils.set_sigterm_handler = original
+
+
+@contextmanager
+def masked_entrypoint() -> Iterator[None]:
+    """Mask the command line of a driver that joins a cluster in the block.
+
+    Ray's dashboard shows the whole command line of each driver to everybody, with any credentials
+    among its arguments.
+    """
+    original = ray_utils.get_entrypoint_name
+    words = [
+        f"{word.partition('=')[0]}={HIDDEN}" if word.startswith("notify.") else masked_text(word)
+        for word in sys.orig_argv
+    ]
+    ray_utils.get_entrypoint_name = lambda: " ".join(words)
+    try:
+        yield
+    finally:
+        ray_utils.get_entrypoint_name = original
+
+
+@contextmanager
+def one_try() -> Iterator[None]:
+    """Let a `ray.init` in the block ask a head node once, for half a minute.
+
+    Ray asks twenty times. How often is set by a variable that is named after another of its uses;
+    a value that the user has set stays as it is.
+    """
+    if _TRIES_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_TRIES_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_TRIES_VARIABLE]
+
+
+def check_reachable(address: str) -> None:
+    """Check that somebody listens at an address that `ray.init` would join.
+
+    Where nobody does, `ray.init` goes on trying for half a minute at least.
+
+    Args:
+        address: as `ray.init` takes it; Ray turns `auto` and 127.0.0.1 into other addresses.
+
+    Raises:
+        OSError: if nobody listens.
+    """
+    if "://" not in address:
+        address = services.canonicalize_bootstrap_address(address) or address
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()

@@ -1,0 +1,1 @@
+"""What listens while a run is at work: progress, metrics, heartbeat, totals, failures."""

@@ -1,0 +1,89 @@
+"""What people overlook in a result, a sentence each: for the manifest, and for the log."""
+
+import logging
+from collections.abc import Iterator
+
+from hyperdiag.data.output_folder import MANIFEST
+from hyperdiag.run.plan.planner import Planned
+
+from .receipt import Tally
+
+# The part of rows from which on an output without curvature on them is worth a word.
+_MANY_FLAT_ROWS = 0.1
+_BAD_FILES_SHOWN = 8
+
+log = logging.getLogger("hyperdiag")
+
+
+def cautions(planned: Planned, tally: Tally, smallest_batch: int) -> list[str]:
+    """Return sentences on what people overlook in the result of a run.
+
+    Args:
+        planned: its plan.
+        tally: of all its rows.
+        smallest_batch: the fewest rows that were computed at once; 0 if none were.
+    """
+    plan = planned.plan
+    return [
+        *_flat_outputs(plan.network.outputs, tally),
+        *_verified_rows(tally, plan.kernel.tolerance),
+        *_left_out(planned),
+        *_smaller_batches(smallest_batch, plan.kernel.batch),
+    ]
+
+
+def warn_of_bad_files(planned: Planned) -> None:
+    """Log the first of the files that were left out."""
+    for line in _left_out(planned)[:_BAD_FILES_SHOWN]:
+        log.warning("%s", line)
+    more = len(planned.bad_files) - _BAD_FILES_SHOWN
+    if more > 0:
+        log.warning("left out: %d more, which %s names", more, MANIFEST)
+
+
+def _flat_outputs(outputs: tuple[str, ...], tally: Tally) -> Iterator[str]:
+    shares = {
+        name: count / tally.derived
+        for name, count in zip(outputs, tally.flat, strict=False)
+        if count and tally.derived
+    }
+    everywhere = [name for name, share in shares.items() if share == 1]
+    if everywhere:
+        yield (
+            f"the Hessian diagonal of {', '.join(everywhere)} is zero everywhere: such outputs are "
+            "piecewise linear (ReLU, clipping), and these zeros are no curvature of what they model"
+        )
+    plateaus = [f"{n} ({s:.0%})" for n, s in shares.items() if _MANY_FLAT_ROWS <= s < 1]
+    if plateaus:
+        yield (
+            f"the Hessian diagonal is zero for every input on many rows of {', '.join(plateaus)}: "
+            "plateaus, where the network is clipped or saturated"
+        )
+
+
+def _verified_rows(tally: Tally, tolerance: float) -> Iterator[str]:
+    if tally.at_kinks:
+        yield (
+            f"{tally.at_kinks:,} of {tally.verified:,} verified rows lie where derivatives jump "
+            "within rounding of the point: there the network is not differentiable, and what is "
+            "written is the derivative on one side"
+        )
+    if tally.largest_error > tolerance / 10:
+        yield (
+            f"the largest rounding error of verified rows is {tally.largest_error:.1e} of the "
+            "largest there (saturated activations, cancelling terms): take "
+            "derivatives.dtype=float64 for more digits"
+        )
+
+
+def _left_out(planned: Planned) -> list[str]:
+    return [f"left out: {file.path}: {file.reason}" for file in planned.bad_files]
+
+
+def _smaller_batches(smallest: int, planned: int) -> Iterator[str]:
+    if 0 < smallest < planned:
+        yield (
+            f"a device had no memory for {planned:,} rows at once: down to {smallest:,} were "
+            f"computed instead, with the same bits; derivatives.batch={smallest} from the start is "
+            "faster"
+        )

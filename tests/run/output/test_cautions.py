@@ -1,0 +1,54 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.parquet_listing import BadFile
+from hyperdiag.run.output.cautions import cautions, warn_of_bad_files
+from hyperdiag.run.output.receipt import Tally
+from hyperdiag.run.plan.plan_file import load_plan
+from hyperdiag.run.plan.planner import Planned
+
+RELEASE = Path(__file__).parents[1] / "plan/release_0_1_0/design"
+
+
+@pytest.fixture
+def planned():
+    """A plan with outputs u and v, a tolerance of 0.01 and a batch of 16 rows."""
+    plan = load_plan(resolve(str(RELEASE)))
+    return Planned(replace(plan, network=replace(plan.network, outputs=("u", "v"))), 100, (), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("tally", "batch", "sentences"),
+    [
+        (Tally(derived=100, flat=[0, 9], largest_error=1e-3), 16, []),
+        (Tally(), 0, []),
+        (Tally(derived=100, flat=[100, 0]), 16, ["diagonal of u is zero everywhere"]),
+        (Tally(derived=100, flat=[0, 10]), 16, [r"on many rows of v \(10%\): plateaus"]),
+        (
+            Tally(derived=100, flat=[100, 99], verified=8, at_kinks=2),
+            16,
+            ["of u is zero everywhere", r"of v \(99%\)", "2 of 8 verified rows lie where"],
+        ),
+        (Tally(derived=100, largest_error=1.1e-3), 16, ["rounding error of .* is 1.1e-03 of"]),
+        (Tally(derived=100), 8, [r"no memory for 16 rows at once: down to 8 .*batch=8 from"]),
+    ],
+)
+def test_cautions_say_what_people_overlook(tally, batch, sentences, planned):
+    found = cautions(planned, tally, batch)
+    assert len(found) == len(sentences)
+    for sentence, wanted in zip(found, sentences, strict=True):
+        assert re.search(wanted, sentence), sentence
+
+
+def test_files_left_out_are_all_in_the_cautions_and_the_first_in_the_log(planned, caplog):
+    files = tuple(BadFile(f"f{number}", "is damaged") for number in range(10))
+    planned = planned._replace(bad_files=files)
+    lines = [f"left out: f{number}: is damaged" for number in range(10)]
+    assert cautions(planned, Tally(), 0) == lines
+    warn_of_bad_files(planned)
+    more = "left out: 2 more, which run/manifest.json names"
+    assert [record.getMessage() for record in caplog.records] == [*lines[:8], more]
