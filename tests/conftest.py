@@ -61,7 +61,8 @@ def hyperdiag(tmp_path):
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, "COLUMNS": "200"},
+            # With the tests' own networks, wherever it is run.
+            env={**os.environ, "COLUMNS": "200", "PYTHONPATH": os.pathsep.join(sys.path)},
             check=False,
         )
 
