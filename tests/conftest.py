@@ -6,8 +6,11 @@ os.environ |= {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABL
 # Ray's clusters ask for a token; one of our own leaves the user's alone.
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
+import contextlib
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -15,6 +18,7 @@ from hydra import compose, initialize_config_dir
 
 from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import load_config
+from hyperdiag.jobs.__main__ import main
 from hyperdiag.jobs._command import CONFIG_DIR
 from tests.chaos.cluster import Cluster
 from tests.jobs.cluster_site import Site
@@ -26,7 +30,10 @@ jax.config.update("jax_platforms", "cpu")
 @pytest.fixture(scope="session", autouse=True)
 def _timings(tmp_path_factory):
     """Keep the tuner's outcomes for this session, not with those of the machine."""
-    os.environ["HYPERDIAG_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # whose folders lie in that of the session
+        folder = folder.parent
+    os.environ["HYPERDIAG_CACHE"] = str(folder / "cache")
     yield
     del os.environ["HYPERDIAG_CACHE"]
 
@@ -54,11 +61,54 @@ def hyperdiag(tmp_path):
             capture_output=True,
             text=True,
             timeout=timeout,
-            env={**os.environ, "COLUMNS": "200"},
+            # With the tests' own networks, wherever it is run.
+            env={**os.environ, "COLUMNS": "200", "PYTHONPATH": os.pathsep.join(sys.path)},
             check=False,
         )
 
     return run
+
+
+@pytest.fixture
+def invoke(tmp_path, monkeypatch, capfd):
+    """Run the command in this process, which has imported all that it needs.
+
+    Otherwise as `hyperdiag`, which is for what a process has of its own: signals, memory, threads.
+    """
+
+    def run(*arguments, cwd=tmp_path):
+        capfd.readouterr()
+        with monkeypatch.context() as patch, _as_found(tmp_path):
+            patch.chdir(cwd)
+            patch.setenv("COLUMNS", "200")
+            patch.setattr("sys.argv", ["hyperdiag", *map(str, arguments)])
+            with pytest.raises(SystemExit) as stopped:
+                main()
+        code = stopped.value.code or 0
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
+
+    return run
+
+
+@contextlib.contextmanager
+def _as_found(folder):
+    """Leave signals, environment, search path and the folder's modules as they were.
+
+    The next test's modules may have the same names.
+    """
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    environment, path = dict(os.environ), [*sys.path]
+    try:
+        yield
+    finally:
+        for number, handler in signals.items():
+            signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:] = path
+        for name, module in [*sys.modules.items()]:
+            if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
+                del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

@@ -37,9 +37,9 @@ def file_name(shard: int) -> str:
 
 def shard_of(name: str) -> int:
     """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
-    found = _DATA_FILE.fullmatch(name)
-    shard = int(found[1]) if found else -1
-    return shard if found and file_name(shard) == name else -1
+    match = _DATA_FILE.fullmatch(name)
+    shard = int(match[1]) if match else -1
+    return shard if match and file_name(shard) == name else -1
 
 
 def input_files(digest: str) -> str:

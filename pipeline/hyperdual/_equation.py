@@ -183,7 +183,13 @@ class Equation:
 def general(equation: Equation) -> list[Any]:
     """Differentiate any primitive through JAX's own derivatives of it: the jvp of its jvp.
 
-    J_u[i] = phi'(v) J_v[i] and s_u[i] = phi''(v)[J_v[i], J_v[i]], for dense tangents.
+    J_u[i] = phi'(v) J_v[i] and s_u[i] = phi''(v)[J_v[i], J_v[i]], for dense tangents. Here the
+    largest two entries, squared before:
+
+    >>> derive(lambda x: lax.top_k(x**2, 2)[0], [1, 3, 2])
+    value (2,)    [9, 4]
+    J     (2, 3)  [[0, 6, 0], [0, 0, 4]]
+    D     (2, 3)  [[0, 2, 0], [0, 0, 2]]
 
     Operands and parameters: of any primitive that has a `jvp` which can be differentiated again.
     https://docs.jax.dev/en/latest/jax-primitives.html

@@ -71,4 +71,4 @@ def register_linear(
             which the primitive treats each position by itself, as `jax.vmap` would map it;
             `no_axis` is always right.
     """
-    RULES[name] = lambda equation: linear_in(equation, operands, mapped)
+    RULES[name] = lambda equation: linear_in(equation, operands, mapped(equation))

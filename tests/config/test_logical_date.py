@@ -62,15 +62,15 @@ def test_date_without_a_zone_is_in_utc():
     assert parse_date("2026-11-23 06:00") == parse_date("2026-11-23T07:00:00+01:00")
 
 
-def test_run_keeps_the_date_that_its_paths_were_made_with(hyperdiag, tmp_path):
-    done = hyperdiag("derive", *_SMALL, "run.date=2025-12-31", "output.path='out/${at:%Y/%j}'")
+def test_run_keeps_the_date_that_its_paths_were_made_with(invoke, tmp_path):
+    done = invoke("derive", *_SMALL, "run.date=2025-12-31", "output.path='out/${at:%Y/%j}'")
     assert done.returncode == 0, done.stderr
     kept = yaml.safe_load((tmp_path / "out/2025/365/run/config.yaml").read_text())
     assert kept["run"] == {"date": "2025-12-31"}
 
 
-def test_wrong_date_is_a_matter_of_usage(hyperdiag):
-    done = hyperdiag("derive", *_SMALL, "run.date=yesterday")
+def test_wrong_date_is_a_matter_of_usage(invoke):
+    done = invoke("derive", *_SMALL, "run.date=yesterday")
     assert done.returncode == 2
     assert "hyperdiag: run.date must be an ISO date or time" in done.stderr
     assert "got yesterday" in done.stderr

@@ -58,7 +58,7 @@ def _those_of(cluster):
     return found
 
 
-def test_local_cluster_derives_and_goes_without_a_trace(cluster, hyperdiag, tmp_path):
+def test_local_cluster_derives_and_goes_without_a_trace(cluster, hyperdiag, invoke, tmp_path):
     # Another's Ray, to all appearances.
     bystander = subprocess.Popen(
         ["bash", "-c", "exec -a 'ray start --head --block' sleep 600"], start_new_session=True
@@ -89,7 +89,7 @@ def test_local_cluster_derives_and_goes_without_a_trace(cluster, hyperdiag, tmp_
     assert cluster("status").returncode == 1
     assert not Path(cluster.settings["HYPERDIAG_CLUSTER_DIR"]).exists()
 
-    done = hyperdiag("derive", *NETWORK, "output.path=here", "cluster=inline")
+    done = invoke("derive", *NETWORK, "output.path=here", "cluster=inline")
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "here/data").iterdir())
     assert len(files) == 4

@@ -246,11 +246,11 @@ def test_task_yaml_is_a_valid_configuration(folder, tmp_path):
     assert config.output.mode == ("update" if folder.startswith("nightly") else "resume")
 
 
-def test_entry_point_derives_what_task_yaml_says(hyperdiag, tmp_path):
+def test_entry_point_derives_what_task_yaml_says(invoke, tmp_path):
     rows = {name: np.linspace(0.1, 1, 20) for name in ("x1", "x2")}
     (tmp_path / "rows").mkdir()
     pq.write_table(pa.table(rows), tmp_path / "rows/a.parquet")
-    done = hyperdiag(
+    done = invoke(
         *(*_entry_point("nightly/run", tmp_path), f"run.date={DAY}"),
         *(f"dataset.path={tmp_path}/rows", "output.path=out/${run.date}", "cluster.name=inline"),
         *("network=chain", "network.layers='Chain(Dense(2,3,tanh), Dense(3,1))'"),

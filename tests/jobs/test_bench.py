@@ -2,8 +2,6 @@ import json
 
 import pytest
 
-from hyperdiag.bench.whole_job_plain import why_no_plain
-
 BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 
 
@@ -42,28 +40,7 @@ def test_bench_of_a_job_measures_plain_ray_data_on_the_same_rows(hyperdiag, tmp_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["bench.json"]
 
 
-@pytest.mark.parametrize(
-    ("overrides", "reason"),
-    [
-        (("dataset=design",), None),
-        (("dataset=parquet", "dataset.path=."), None),
-        (("dataset=parquet", "dataset.path=.", "dataset.filter='q > 1'"), "it derives all rows"),
-        (("dataset=parquet", "dataset.path=s3://bucket/folder"), "it derives all rows"),
-        (("derivatives.wrt=[q]",), "it derives all rows"),
-        (("derivatives.dtype=float64",), "it derives all rows"),
-        (("output.provenance=true",), "it derives all rows"),
-        (("cluster=existing",), "on cores of this machine"),
-        (("cluster.gpus_per_worker=1",), "on cores of this machine"),
-    ],
-)
-def test_plain_ray_data_is_left_out_where_its_work_would_differ(configure, overrides, reason):
-    pytest.importorskip("pandas")
-    config, _ = configure(*overrides)
-    why_not = why_no_plain(config)
-    assert why_not is None if reason is None else reason in why_not
-
-
-def test_bench_of_kernels_races_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
+def test_bench_of_kernels_times_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
     done = hyperdiag(
         *("bench", "bench.networks=[mlp-9-64x3-1,chain-5-3-3]", "bench.rounds=2"),
         *("bench.contestants=[ours,jvp_of_jvp,jacfwd]", "bench.rows_scale=0.001"),
@@ -80,7 +57,7 @@ def test_bench_of_kernels_races_the_named_contestants_on_the_named_networks(hype
     assert report["machine"]["rounds"] == 2
     assert "one core, one thread" in done.stdout
     assert "geometric mean" in done.stdout
-    # The picture, or why there is none.
+    # The plot, or why there is none.
     assert (tmp_path / "out/kernels.png").exists() != ("needs matplotlib" in done.stdout)
 
 
@@ -93,8 +70,8 @@ def test_bench_of_kernels_on_all_cores_says_so(hyperdiag):
     assert "all cores" in done.stdout
 
 
-def test_bench_with_wrong_options_names_all_of_them(hyperdiag, tmp_path):
-    done = hyperdiag(
+def test_bench_with_wrong_options_names_all_of_them(invoke, tmp_path):
+    done = invoke(
         *("bench", "bench.subject=kernel", "bench.rounds=0", "bench.rows_scale=0"),
         *("bench.threads=2", "bench.networks=graph"),
     )
@@ -135,14 +112,14 @@ def test_bench_with_a_wrong_option_says_what_is_wrong(hyperdiag, tmp_path, overr
         (("bench.subject=job", "bench.rounds=2"), ("bench.rounds",)),
     ],
 )
-def test_bench_with_options_of_its_other_subject_refuses(hyperdiag, overrides, ignored):
-    done = hyperdiag("bench", *overrides)
+def test_bench_with_options_of_its_other_subject_refuses(invoke, overrides, ignored):
+    done = invoke("bench", *overrides)
     assert done.returncode == 2
     for key in ignored:
         assert f"{key} would be ignored: " in done.stderr
 
 
-def test_bench_of_kernels_refuses_a_sweep(hyperdiag):
-    done = hyperdiag("bench", "--multirun", "bench.threads=1,all")
+def test_bench_of_kernels_refuses_a_sweep(invoke):
+    done = invoke("bench", "--multirun", "bench.threads=1,all")
     assert done.returncode == 2
     assert "instead of --multirun" in done.stderr

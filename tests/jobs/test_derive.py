@@ -68,31 +68,25 @@ def test_own_function_over_a_hive_tree_with_bad_rows_accounts_for_each(hyperdiag
     )
 
 
-def test_output_is_the_same_bit_for_bit_whoever_does_the_work(hyperdiag, tmp_path):
-    for name, cluster in (
-        ("one", ["cluster.workers=1"]),
-        ("two", ["cluster.workers=2"]),
-        ("here", ["cluster=inline"]),
-    ):
-        done = hyperdiag(
-            "derive",
-            "dataset.rows=12000",
-            "dataset.shard_rows=1600",
-            f"output.path={name}",
-            *cluster,
-        )
-        said(done)
-    one = data_files(tmp_path / "one")
-    assert len(one) == 8
-    assert data_files(tmp_path / "two") == one
-    assert data_files(tmp_path / "here") == one
+def test_output_is_the_same_bit_for_bit_whoever_does_the_work(
+    hyperdiag, invoke, tmp_path, ray_address
+):
+    run = ["derive", "dataset.rows=12000", "dataset.shard_rows=1600"]
+    joined = ["cluster=existing", f"cluster.address={ray_address}", "cluster.workers=1"]
+    said(invoke(*run, "output.path=here", "cluster=inline"))
+    said(hyperdiag(*run, "output.path=one", *joined))
+    said(hyperdiag(*run, "output.path=two", "cluster.workers=2"))
+    here = data_files(tmp_path / "here")
+    assert len(here) == 8
+    assert data_files(tmp_path / "one") == here
+    assert data_files(tmp_path / "two") == here
 
 
-def test_piecewise_linear_network_is_said_to_have_no_curvature(hyperdiag, tmp_path):
+def test_piecewise_linear_network_is_said_to_have_no_curvature(invoke, tmp_path):
     (tmp_path / "rectified.py").write_text(
         "import jax\ndef build():\n    return lambda x: jax.nn.relu(x)\n"
     )
-    done = hyperdiag(
+    done = invoke(
         *("derive", "network=python", "network.target=rectified:build", "network.inputs=[a,b]"),
         *("dataset.ranges={a: [-1, 1], b: [-1, 1]}", "dataset.rows=100", "cluster=inline"),
     )

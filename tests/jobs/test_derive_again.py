@@ -12,28 +12,29 @@ import pyarrow.dataset as ds
 import pytest
 
 from .outcome import data_files, said
+from .slow_network import slow_run, wait_for_data
 
 SMALL = ("dataset.rows=20000", "network=chain", "dataset.shard_rows=2000")
 BOX = "dataset.ranges={x1: [-1, 1], x2: [-1, 1], x3: [-1, 1], x4: [-1, 1], x5: [-1, 1]}"
 
 
-def test_identical_command_finds_everything_done(hyperdiag, tmp_path):
+def test_identical_command_finds_everything_done(invoke, tmp_path):
     command = ("derive", *SMALL, BOX, "cluster=inline", "output.path=out")
-    said(hyperdiag(*command))
+    said(invoke(*command))
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.parquet")}
-    assert "everything is done already" in said(hyperdiag(*command))
+    assert "everything is done already" in said(invoke(*command))
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.parquet")} == before
 
 
-def test_changed_configuration_over_the_same_output_refuses_and_names_it(hyperdiag, tmp_path):
+def test_changed_configuration_over_the_same_output_refuses_and_names_it(invoke, tmp_path):
     command = ("derive", *SMALL, BOX, "cluster=inline", "output.path=out")
-    said(hyperdiag(*command))
+    said(invoke(*command))
     before = data_files(tmp_path / "out")
-    text = said(hyperdiag(*command, "dataset.seed=7"), code=2)
+    text = said(invoke(*command, "dataset.seed=7"), code=2)
     assert "dataset.seed was 0, now is 7" in text
     assert "output.mode=overwrite" in text
     assert data_files(tmp_path / "out") == before
-    said(hyperdiag(*command, "dataset.seed=7", "output.mode=overwrite"))
+    said(invoke(*command, "dataset.seed=7", "output.mode=overwrite"))
     assert data_files(tmp_path / "out") != before
 
 
@@ -41,23 +42,18 @@ def test_changed_configuration_over_the_same_output_refuses_and_names_it(hyperdi
     ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
 def test_command_after_a_kill_does_only_what_is_missing(
-    hyperdiag, tmp_path, monkeypatch, number, code
+    hyperdiag, invoke, tmp_path, monkeypatch, number, code
 ):
     temporary = Path(tempfile.mkdtemp(prefix="k-"))  # short, since Ray keeps sockets in it
     monkeypatch.setenv("TMPDIR", str(temporary))
-    command = ["derive", "dataset.rows=98304", "dataset.shard_rows=4096", "output.path=out"]
+    command = ["derive", *slow_run(tmp_path, shards=24)]
     victim = subprocess.Popen(
         [sys.executable, "-m", "hyperdiag", *command],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
     )
-    data = tmp_path / "out/data"
-    deadline = time.monotonic() + 90
-    while not data.exists() or len(list(data.iterdir())) < 3:
-        assert time.monotonic() < deadline, "no shard was finished"
-        assert victim.poll() is None, victim.stderr.read()
-        time.sleep(0.05)
+    wait_for_data(victim, tmp_path / "out", 3)
     children = psutil.Process(victim.pid).children(recursive=True)
     child_names = {child.pid: child.name() for child in children}
     victim.send_signal(number)
@@ -76,40 +72,38 @@ def test_command_after_a_kill_does_only_what_is_missing(
     left_behind = list(temporary.iterdir())
     assert bool(left_behind) == (number == signal.SIGKILL)
     assert not (tmp_path / "out/_SUCCESS").exists()
+    data = tmp_path / "out/data"
     kept = {path: path.stat().st_mtime_ns for path in data.iterdir()}
     assert 3 <= len(kept) < 24
+    (tmp_path / "marker").unlink()
     # Only a killed run leaves a cluster's files behind, for the next to clear; else, no cluster.
-    again = command if number == signal.SIGKILL else [*command, "cluster=inline"]
-    text = said(hyperdiag(*again))
+    killed = number == signal.SIGKILL
+    text = said(hyperdiag(*command) if killed else invoke(*command, "cluster=inline"))
     assert "of them done before" in text
     assert list(temporary.iterdir()) == []
     temporary.rmdir()
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(list(data.iterdir())) == 24
-    assert ds.dataset(data).count_rows() == 98_304
+    assert ds.dataset(data).count_rows() == 192
     assert (tmp_path / "out/_SUCCESS").exists()
 
 
-def test_second_run_on_one_output_refuses_naming_the_first(hyperdiag, tmp_path):
-    command = ["derive", "dataset.rows=400000", "output.path=out"]
+def test_second_run_on_one_output_refuses_naming_the_first(invoke, tmp_path):
+    command = ["derive", *slow_run(tmp_path, shards=80), "cluster=inline"]
     first = subprocess.Popen(
-        [sys.executable, "-m", "hyperdiag", *command], cwd=tmp_path, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "hyperdiag", *command],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
-        lock = tmp_path / "out/run/lock"
-        deadline = time.monotonic() + 60
-        while not lock.exists() or not lock.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        text = said(hyperdiag(*command), code=2)
+        wait_for_data(first, tmp_path / "out", 1)
+        text = said(invoke(*command), code=2)
         assert (
             f"another run is at work in output.path {tmp_path}/out (process {first.pid} on" in text
         )
-        deadline = time.monotonic() + 60
-        while len(list((tmp_path / "out/data").iterdir())) < 6:  # the first goes on unharmed
-            assert time.monotonic() < deadline
-            assert first.poll() is None
-            time.sleep(0.05)
+        done = len(list((tmp_path / "out/data").iterdir()))
+        wait_for_data(first, tmp_path / "out", done + 2)  # the first goes on unharmed
     finally:
         first.terminate()
-        first.wait(30)
+        first.communicate(timeout=30)

@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 from .outcome import said
 
 
-def test_too_many_bad_rows_fail_the_run_and_keep_what_is_done(hyperdiag, tmp_path):
+def test_too_many_bad_rows_fail_the_run_and_keep_what_is_done(invoke, tmp_path):
     table = pa.table({"x1": [1.0, None, 3.0, 4.0], **{f"x{i}": [1.0] * 4 for i in range(2, 6)}})
     pq.write_table(table, tmp_path / "x.parquet")
     command = ("derive", "network=chain", "dataset=parquet", "dataset.path=x.parquet")
     command += ("cluster=inline", "output.path=out")
-    text = said(hyperdiag(*command), code=1)
+    text = said(invoke(*command), code=1)
     assert "1 of 4 rows are bad (1 null), more than limits.max_bad_fraction=0.1" in text
     assert not (tmp_path / "out/_SUCCESS").exists()
     assert pq.read_table(tmp_path / "out/data").num_rows == 3
-    said(hyperdiag(*command, "limits.max_bad_fraction=0.25"))
+    said(invoke(*command, "limits.max_bad_fraction=0.25"))
     assert (tmp_path / "out/_SUCCESS").exists()
 
 

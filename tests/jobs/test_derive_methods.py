@@ -10,7 +10,7 @@ from hyperdiag.networks.qlknn import golden_rows
 from .outcome import said
 
 
-def test_golden_rows_of_qlknn_come_out_as_shipped(hyperdiag, tmp_path):
+def test_golden_rows_of_qlknn_come_out_as_shipped(invoke, tmp_path):
     from fusion_surrogates.qlknn import qlknn_model
 
     model = qlknn_model.QLKNNModel.load_default_model()
@@ -20,7 +20,7 @@ def test_golden_rows_of_qlknn_come_out_as_shipped(hyperdiag, tmp_path):
     common = ("dataset=parquet", "dataset.path=golden.parquet", "cluster=inline")
     results = {}
     for dtype in ("float64", "float32"):
-        said(hyperdiag("derive", *common, f"derivatives.dtype={dtype}", f"output.path={dtype}"))
+        said(invoke("derive", *common, f"derivatives.dtype={dtype}", f"output.path={dtype}"))
         table = pq.read_table(tmp_path / dtype / "data")
         stack = lambda pattern, t=table: np.array(
             [[t[pattern.format(o, i)].to_numpy() for i in names] for o in model.config.target_names]
@@ -70,7 +70,7 @@ def _by_hand(model, inputs):
         ("Chain(Dense(10, 5, elu), Dense(5, 3))", 10),
     ],
 )
-def test_chains_of_the_thread_by_every_method_give_the_same_numbers(hyperdiag, tmp_path, layers, n):
+def test_chains_of_the_thread_by_every_method_give_the_same_numbers(invoke, tmp_path, layers, n):
     rng = np.random.default_rng(0)
     shapes = [(5 if n == 10 else 3, n), (3, 5 if n == 10 else 3)]
     w = {f"W{k + 1}": rng.standard_normal(shape) for k, shape in enumerate(shapes)}
@@ -91,7 +91,7 @@ def test_chains_of_the_thread_by_every_method_give_the_same_numbers(hyperdiag, t
         *("taylor", "double_forward", "forward_over_reverse", "reverse_over_forward"),
         *("dense_hessian", "auto"),
     )
-    done = hyperdiag(
+    done = invoke(
         *("derive", "--multirun", "network=chain", f"network.layers='{layers}'"),
         *("network.weights=weights.npz", "dataset=parquet", "dataset.path=x.parquet"),
         *("cluster=inline", "derivatives.dtype=float64", f"derivatives.method={','.join(methods)}"),

@@ -3,15 +3,15 @@ import re
 from hyperdiag.networks import network_names
 
 
-def test_networks_lists_all_that_are_registered(hyperdiag):
-    done = hyperdiag("networks")
+def test_networks_lists_all_that_are_registered(invoke):
+    done = invoke("networks")
     assert done.returncode == 0
     for name in network_names():
         assert re.search(rf"^{name} ", done.stdout, re.M)
 
 
-def test_networks_shows_qlknn_whole(hyperdiag):
-    text = hyperdiag("networks", "network=qlknn").stdout
+def test_networks_shows_qlknn_whole(invoke):
+    text = invoke("networks", "network=qlknn").stdout
     assert re.search(r"^digest [0-9a-f]{16}$", text, re.M)
     assert "10 inputs, 8 outputs" in text
     assert "Hessian diagonal: not zero" in text
@@ -19,9 +19,9 @@ def test_networks_shows_qlknn_whole(hyperdiag):
     assert "…" not in text
 
 
-def test_networks_at_a_point_shows_the_derivatives_there(hyperdiag, tmp_path):
+def test_networks_at_a_point_shows_the_derivatives_there(invoke, tmp_path):
     (tmp_path / "cube.py").write_text("def build():\n    return lambda x: x[:1] ** 3 * x[1]\n")
-    text = hyperdiag(
+    text = invoke(
         *("networks", "network=python", "network.target=cube:build"),
         *("network.inputs=[a,b]", "point=[2,5]"),
     ).stdout
@@ -31,14 +31,14 @@ def test_networks_at_a_point_shows_the_derivatives_there(hyperdiag, tmp_path):
     assert re.search(r"^a +60 *\nb +0", hessian_diag, re.M)
 
 
-def test_networks_of_relus_says_that_the_hessian_diagonal_is_zero(hyperdiag):
-    text = hyperdiag(
+def test_networks_of_relus_says_that_the_hessian_diagonal_is_zero(invoke):
+    text = invoke(
         "networks", "network=chain", "network.layers='Chain(Dense(2, 8, relu), Dense(8, 1))'"
     ).stdout
     assert "identically zero" in text
 
 
-def test_networks_at_a_point_of_another_width_refuses(hyperdiag):
-    done = hyperdiag("networks", "network=chain", "point=[1,2]")
+def test_networks_at_a_point_of_another_width_refuses(invoke):
+    done = invoke("networks", "network=chain", "point=[1,2]")
     assert done.returncode == 2
     assert "point must have 5 numbers, for x1, x2, x3, x4, x5" in done.stderr

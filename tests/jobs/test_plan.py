@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_status import BOX as UNIT_BOX
-from .test_status import SLOW
+from .slow_network import slow_run
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"
 RUN = ("network=chain", BOX, "dataset.rows=2000", "dataset.shard_rows=500", "output.path=out")
@@ -105,18 +104,18 @@ def test_plan_with_workers_is_a_table_and_leaves_no_trace(hyperdiag, tmp_path):
     shutil.rmtree(scratch)
 
 
-def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(hyperdiag, tmp_path):
+def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(invoke, tmp_path):
     (tmp_path / "task.yaml").write_text("defaults: [derive, _self_]")
-    assert hyperdiag("derive", *INLINE).returncode == 0
+    assert invoke("derive", *INLINE).returncode == 0
     before = _left(tmp_path)
     other = (*INLINE, "dataset.seed=7")
-    refused, told = hyperdiag("derive", *other), hyperdiag("plan", *other, "format=json")
+    refused, told = invoke("derive", *other), invoke("plan", *other, "format=json")
     assert (told.returncode, told.stderr) == (refused.returncode, refused.stderr)
     assert told.returncode == 2
     output = json.loads(told.stdout)["output"]
     assert output["state"] == "refused"
     assert f"hyperdiag: {output['problems'][0]}\n" == refused.stderr
-    told = hyperdiag("plan", "--config-dir=.", "--config-name=task", *INLINE)
+    told = invoke("plan", "--config-dir=.", "--config-name=task", *INLINE)
     assert (told.returncode, told.stderr) == (0, "")
     assert "is finished already: nothing would be done" in told.stdout
     assert _left(tmp_path) == before
@@ -129,16 +128,16 @@ def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(hyperdiag, tmp_
         ["output.layuot=wide", "cluster.wrokers=2"],
     ],
 )
-def test_plan_of_a_wrong_configuration_complains_as_derive_does(hyperdiag, wrong):
-    refused, told = hyperdiag("derive", *wrong), hyperdiag("plan", *wrong)
+def test_plan_of_a_wrong_configuration_complains_as_derive_does(invoke, wrong):
+    refused, told = invoke("derive", *wrong), invoke("plan", *wrong)
     assert (told.returncode, told.stderr) == (2, refused.stderr)
     assert told.stdout == ""
 
 
-def test_keys_of_plan_are_its_own_and_checked(hyperdiag):
+def test_keys_of_plan_are_its_own_and_checked(invoke):
     for key in ("format=json", "cost.currency=EUR"):
-        assert f"unknown key '{key.partition('=')[0]}'" in hyperdiag("derive", key).stderr
-    done = hyperdiag("plan", "format=yaml", "cost.per_worker_hour=-1")
+        assert f"unknown key '{key.partition('=')[0]}'" in invoke("derive", key).stderr
+    done = invoke("plan", "format=yaml", "cost.per_worker_hour=-1")
     assert done.returncode == 2
     assert "format must be one of text, json" in done.stderr
     assert "cost.per_worker_hour must be greater than or equal to 0" in done.stderr
@@ -148,13 +147,7 @@ def test_plan_that_is_stopped_leaves_no_trace(tmp_path):
     work, scratch = tmp_path / "work", tmp_path / "scratch"
     work.mkdir()
     scratch.mkdir()
-    (work / "slow.py").write_text(SLOW)
-    command = [
-        *("plan", "network=python", "network.target=slow:build", "network.inputs=[a,b]"),
-        *("network.kwargs={seconds: 1}", UNIT_BOX, "dataset.rows=640", "dataset.shard_rows=8"),
-        *("derivatives.verify_rows=0", "derivatives.method=hyperdual", "derivatives.tile=8"),
-        *("derivatives.batch=8", "cluster=inline", "output.path=out"),
-    ]
+    command = ["plan", *slow_run(work, shards=80), "cluster=inline"]
     victim = subprocess.Popen(
         [sys.executable, "-B", "-m", "hyperdiag", *command],
         cwd=work,
@@ -171,5 +164,5 @@ def test_plan_that_is_stopped_leaves_no_trace(tmp_path):
     said = victim.communicate(timeout=30)[1]
     assert victim.returncode == 128 + signal.SIGTERM
     assert "stopped by SIGTERM; nothing was written" in said
-    assert _left(work) == ["slow.py"]
+    assert _left(work) == ["marker", "slow.py"]
     assert list(scratch.iterdir()) == []

@@ -31,13 +31,13 @@ _RUN = ("network=chain", _BOX, "dataset.rows=50")
             ],
         ),
         (
-            ["hydra.searchpath=[file:///nowhere]"],
-            ["configuration from /nowhere does not travel: give its folder with --config-dir"],
+            ["hydra.searchpath=[file:///usr]"],
+            ["configuration from /usr does not travel: give its folder with --config-dir"],
         ),
     ],
 )
-def test_submission_that_cannot_be_is_refused_with_a_sentence(hyperdiag, overrides, complaints):
-    done = hyperdiag("submit", *overrides, *_RUN)
+def test_submission_that_cannot_be_is_refused_with_a_sentence(invoke, overrides, complaints):
+    done = invoke("submit", *overrides, *_RUN)
     assert done.returncode == 2, done.stdout + done.stderr
     for complaint in complaints:
         assert complaint in done.stderr

@@ -43,6 +43,9 @@ _FILES = {
     "conf/settings.py": "SCALE = 3",  # a folder without __init__.py
     "conf/derive.yaml": "not: ours",
     "tests/__init__.py": "OFFSET = 0",
+    # As where a clone of the project lies in the folder.
+    "hyperdiag/pipeline/__init__.py": "raise ImportError",
+    "hyperdiag/jobs/__init__.py": "raise ImportError",
 }
 _NETWORK = ("network=python", "network.target=mine:build", "network.inputs=[a,b]")
 _RUN = (*_NETWORK, "dataset=parquet", "dataset.path=rows.parquet", "output.path=out")
@@ -103,14 +106,21 @@ def _path():
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
-@pytest.mark.parametrize("cluster", ["inline", "local"])
-@pytest.mark.parametrize("python_path", [None, "."])
+@pytest.mark.parametrize(
+    ("cluster", "python_path", "command"),
+    [
+        ("inline", None, ["hyperdiag"]),
+        ("inline", ".", ["hyperdiag"]),
+        ("local", None, [sys.executable, "-m", "hyperdiag"]),  # the folder comes first here too
+        ("local", ".", ["hyperdiag"]),
+    ],
+)
 def test_network_of_modules_named_as_folders_of_the_project_is_derived(
-    derive, folder, cluster, python_path
+    derive, folder, cluster, python_path, command
 ):
     ours = os.environ.get("PYTHONPATH")
     search = {"PYTHONPATH": os.pathsep.join(filter(None, [python_path, ours]))}
-    said(derive(f"cluster={cluster}", "cluster.workers=1", **search))
+    said(derive(f"cluster={cluster}", "cluster.workers=1", command=command, **search))
     _check(folder / "out")
 
 
@@ -133,22 +143,19 @@ def test_modules_named_as_folders_of_the_project_travel_with_a_submitted_run(sit
     ("name", "entry"), [("hyperdiag.py", "hyperdiag.py"), ("hyperdiag/__init__.py", "hyperdiag")]
 )
 def test_module_of_the_programs_own_name_is_refused_where_workers_would_import_it(
-    derive, folder, name, entry
+    invoke, folder, name, entry
 ):
     _write(folder, {name: "raise ImportError"})
-    done = derive("cluster=local")
+    done = invoke("derive", "network=chain", "dataset=parquet", "dataset.path=rows.parquet")
     assert done.returncode == 2
     assert done.stderr == (
         f"hyperdiag: {entry} in the current folder would stand before hyperdiag's own package of "
         "that name in its workers: rename it, or run from another folder\n"
     )
-    assert not (folder / "out").exists()
-    said(derive("cluster=inline"))  # which has no workers
-    _check(folder / "out")
+    assert not (folder / "outputs").exists()
 
 
-def test_folder_that_a_clone_lies_in_is_as_any_other(derive, folder):
-    _write(folder, {"hyperdiag/pipeline/__init__.py": "", "hyperdiag/jobs/__init__.py": ""})
-    command = (sys.executable, "-m", "hyperdiag")  # which looks into the folder first
-    said(derive("cluster=local", "cluster.workers=1", command=command))
+def test_module_of_the_programs_own_name_harms_nothing_where_there_are_no_workers(derive, folder):
+    _write(folder, {"hyperdiag.py": "raise ImportError"})
+    said(derive("cluster=inline"))
     _check(folder / "out")

@@ -10,9 +10,9 @@ BOX = "dataset.ranges={x1: [-1, 1], x2: [-1, 1], x3: [-1, 1], x4: [-1, 1], x5: [
 
 
 @pytest.fixture
-def output(hyperdiag, tmp_path):
+def output(invoke, tmp_path):
     """An output of five shards."""
-    done = hyperdiag(
+    done = invoke(
         *("derive", "network=chain", BOX, "dataset.rows=500", "dataset.shard_rows=100"),
         *("cluster=inline", "output.path=out"),
     )
@@ -21,14 +21,14 @@ def output(hyperdiag, tmp_path):
 
 
 @pytest.fixture
-def verify(monkeypatch, capsys):
+def verify(monkeypatch, capfd):
     """Run the command in this process; return its exit code and what it said where."""
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["hyperdiag verify", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()
-        said = capsys.readouterr()
+        said = capfd.readouterr()
         return stopped.value.code, said.out, said.err
 
     return run

@@ -13,6 +13,8 @@ from hyperdiag.jobs.derive import main as derive
 
 CHAIN = ["network=chain"]
 ROWS = [*CHAIN, "dataset=parquet", "dataset.path=rows.parquet"]
+# What is found once there is a plan, for which nothing need be timed.
+UNTIMED = ["derivatives.method=hyperdual", "derivatives.tile=8"]
 PYTHON = ["network=python", "network.n_inputs=2", "dataset.ranges={x1: [0, 1], x2: [0, 1]}"]
 
 CASES = {
@@ -170,7 +172,7 @@ CASES = {
     "filter that compares text": ([*ROWS, "dataset.filter=\"x1 > 'a'\""], ["dataset.filter"]),
     "output column of none": ([*ROWS, "output.columns=[keyy]"], ["'keyy' (closest: 'key')"]),
     "output columns of one name": (
-        [*CHAIN, "dataset=parquet", "dataset.path=targets.parquet"],
+        [*CHAIN, "dataset=parquet", "dataset.path=targets.parquet", *UNTIMED],
         ["two columns named y1", "output.layout=tensor"],
     ),
     "dataset without rows": (
@@ -181,9 +183,18 @@ CASES = {
         [*CHAIN, "dataset=parquet", "dataset.path=.", "output.path=./out"],
         ["lies inside dataset.path"],
     ),
-    "output that is a file": (["output.path=rows.parquet"], ["is a file; give a folder"]),
-    "output below a file": (["output.path=rows.parquet/out"], ["output.path", "rows.parquet"]),
-    "output of somebody else": (["output.path=mixed"], ["holds other files", "give a new folder"]),
+    "output that is a file": (
+        ["output.path=rows.parquet", *UNTIMED],
+        ["is a file; give a folder"],
+    ),
+    "output below a file": (
+        ["output.path=rows.parquet/out", *UNTIMED],
+        ["output.path", "rows.parquet"],
+    ),
+    "output of somebody else": (
+        ["output.path=mixed", *UNTIMED],
+        ["holds other files", "give a new folder"],
+    ),
     "cluster that is not there": (
         ["cluster=existing", "cluster.address=127.0.0.1:1", "output.path=o"],
         ["no Ray cluster at 127.0.0.1:1"],

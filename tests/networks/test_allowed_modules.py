@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.networks import allowed_modules as site
-from hyperdiag.networks import build_network, network_names, network_summary
+from hyperdiag.networks import allowed_modules, build_network, network_names, network_summary
 
 BUILDER = """
 from pathlib import Path
@@ -122,24 +121,22 @@ def test_both_site_files_must_allow_a_module(module, allow, monkeypatch, tmp_pat
     module("own_net")
     everywhere = tmp_path / "etc.yaml"
     everywhere.write_text("allowed_modules: [mycompany.*]")
-    monkeypatch.setattr(site, "EVERYWHERE", Path(everywhere))
+    monkeypatch.setattr(allowed_modules, "EVERYWHERE", Path(everywhere))
     allow("*")
     with pytest.raises(UsageError, match=r"does not allow the module own_net .*etc\.yaml"):
         _build("own_net:build")
 
 
-def test_command_is_refused_with_exit_code_2_and_no_override_helps(
-    hyperdiag, module, allow, tmp_path
-):
+def test_command_is_refused_with_exit_code_2_and_no_override_helps(invoke, module, allow, tmp_path):
     mark = module("their_job_net")
     allow("mycompany.*")
     run = (
         *("derive", "cluster=inline", "network=python", "network.n_inputs=2"),
         *("network.target=their_job_net:build", "dataset.ranges={x1: [0, 1], x2: [0, 1]}"),
     )
-    done = hyperdiag(*run)
+    done = invoke(*run)
     assert done.returncode == 2
     assert "this site does not allow the module their_job_net" in done.stderr
-    assert hyperdiag(*run, "+site.allowed_modules=[their_job_net]").returncode == 2
+    assert invoke(*run, "+site.allowed_modules=[their_job_net]").returncode == 2
     assert not mark.exists()
     assert not (tmp_path / "outputs").exists()

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -105,6 +106,17 @@ def test_command_that_is_wrong_would_be_found():
     wrong = "```sh\nhyperdiag derive \\\n    ouput.path=x   # three\n```\n"
     ((job, arguments),) = [(job, rest) for _, job, rest in command_lines({"a page": wrong})]
     assert check_overrides(CONFIG_DIR, job, arguments) != []
+
+
+@pytest.mark.parametrize(
+    ("page", "container"),
+    [("CONTRIBUTING.md", "hyperdiag"), ("pipeline/run/README.md", "hyperdiag.run")],
+)
+def test_layers_of_a_page_are_those_that_lint_holds(page, container):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (contract,) = [c for c in settings["contracts"] if c.get("containers") == [container]]
+    layers = [layer for layer in contract["layers"] if layer != "__main__"]
+    assert "\n".join(layers) + "\n" in [block.text for block in blocks(read(page))]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -80,7 +80,14 @@ class Nightly:
     def scheduler(self):
         """Start the scheduler; end it and whatever it left behind."""
         with (self.folder / "scheduler.log").open("ab") as said:
-            process = psutil.Popen(self.command(), stdout=said, stderr=said, cwd=self.folder)
+            process = psutil.Popen(
+                self.command(),
+                stdout=said,
+                stderr=said,
+                cwd=self.folder,
+                # With the tests' own networks.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
         try:
             yield process
         finally:

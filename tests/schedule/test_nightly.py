@@ -7,7 +7,7 @@ import pytest
 
 from .nightly import Nightly, Watch, kill_all, overlaps, wait
 
-EVERY = 3
+EVERY = 2
 
 
 def _gaps(runs):

@@ -23,7 +23,20 @@ from .._tangent import dense
 
 @register("cond")
 def cond(equation: Equation) -> list[Any]:
-    """Take the branch, with its derivatives."""
+    """Run one of several functions, with its derivatives.
+
+    All branches return the same derivatives: one that lacks a J or D which another has returns
+    zeros. (4, 0) takes the first:
+
+    >>> derive(lambda x: lax.cond(x[0] > 1, lambda x: x**2, lambda x: x + 1, x), [4, 0])
+    value (2,)    [16, 0]
+    J     (2, 2)  [[8, 0], [0, 0]]
+    D     (2, 2)  [[2, 0], [0, 2]]
+
+    Operands: the number of the branch, then the functions' operands. Parameters: branches.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.cond.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.switch.html
+    """
     index, *operands = hyperduals(equation)
     branches = [forward(branch, equation) for branch in equation.params["branches"]]
     shapes = [jax.eval_shape(branch, operands) for branch in branches]
@@ -44,7 +57,23 @@ def cond(equation: Equation) -> list[Any]:
 
 @register("while")
 def while_loop(equation: Equation) -> list[Any]:
-    """Repeat the body on values and derivatives; the condition looks at the values."""
+    """Repeat a function of values and derivatives while a condition on the values holds.
+
+    It has no reverse mode: in adjoint accumulation it is passed forward, with all before it. Three
+    squarings, x^8:
+
+    >>> def eighth_power(x):
+    ...     body = lambda state: (state[0] + 1, state[1] ** 2)
+    ...     return lax.while_loop(lambda state: state[0] < 3, body, (0, x))[1]
+    >>> derive(eighth_power, [1])
+    value (1,)    [1]
+    J     (1, 1)  [[8]]
+    D     (1, 1)  [[56]]
+
+    Operands: constants of the condition, constants of the body, then the state. Parameters:
+    cond_jaxpr, cond_nconsts, body_jaxpr, body_nconsts.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.while_loop.html
+    """
     params = equation.params
     operands = hyperduals(equation)
     first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]

@@ -1,11 +1,4 @@
-"""Primitives that act entry by entry: tanh, exp, add, mul, max, select_n, ...
-
-Functions of one node are carried as a scalar series (see `Active`). Where two nodes v, w meet,
-
-    J = f_v J_v + f_w J_w,    D = f_v D_v + f_w D_w + f_vv J_v^2 + 2 f_vw J_v J_w + f_ww J_w^2,
-
-with the partial derivatives of f taken once for each entry, not for each direction.
-"""
+"""Primitives that act entry by entry: tanh, exp, add, mul, max, select_n, ..."""
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
@@ -39,7 +32,40 @@ CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
 
 @register(*LINEAR, *BILINEAR, *CURVED)
 def elementwise(equation: Equation) -> list[Any]:
-    """Differentiate a function that acts entry by entry, of one node or of several."""
+    """Apply a function entry by entry, to one array or to several of one shape.
+
+    A function phi of one node v is carried as a scalar series, phi' and phi'' for each entry (see
+    `Active`): an activation of many primitives costs the directions one step,
+
+        J = phi' J_v,    D = phi' D_v + phi'' J_v^2.
+
+    >>> derive(lambda x: lax.integer_pow(x, 3), [2, 1])
+    value (2,)    [8, 1]
+    J     (2, 2)  [[12, 0], [0, 3]]
+    D     (2, 2)  [[12, 0], [0, 6]]
+
+    Where two nodes v, w meet, the partial derivatives of f are taken once for each entry, not for
+    each direction,
+
+        J = f_v J_v + f_w J_w,    D = f_v D_v + f_w D_w + f_vv J_v^2 + 2 f_vw J_v J_w + f_ww J_w^2.
+
+    >>> derive(lambda x: lax.mul(x[:1] ** 2, x[1:] ** 2), [3, 2])
+    value (1,)    [36]
+    J     (1, 2)  [[24, 36]]
+    D     (1, 2)  [[8, 18]]
+
+    What is piecewise linear has no second derivative of its own; `select_n` and `clamp` select the
+    tangents, too, so that an infinite slope of what is not taken does no harm.
+
+    >>> derive(lambda x: lax.select_n(x > 0, jnp.zeros(2), x**2), [3, -2])
+    value (2,)    [9, 0]
+    J     (2, 2)  [[6, 0], [0, 0]]
+    D     (2, 2)  [[2, 0], [0, 0]]
+
+    Operands: one to three arrays of one shape (bounds of `clamp` may be scalars). Parameters: y,
+    the power, of `integer_pow`; accuracy, of most functions of one operand.
+    https://docs.jax.dev/en/latest/jax.lax.html#operators
+    """
     (shape,) = [result.shape for result in equation.result_types]
     active = [equation.operands[at] for at in equation.active]
     real = all(jnp.issubdtype(operand.value.dtype, jnp.floating) for operand in active)
@@ -49,13 +75,27 @@ def elementwise(equation: Equation) -> list[Any]:
         return [series(equation, active)]
     if equation.name in ("select_n", "clamp"):
         # Selected, not multiplied by one and zero: what is not taken may be infinite.
-        return linear_in(equation, None, all_axes)
+        return linear_in(equation, None, all_axes(equation))
     return _partials(equation)
 
 
 @register(*CONSTANT)
 def constant(equation: Equation) -> list[Any]:
-    """A function whose derivative is zero, or declared to be."""
+    """Apply a function whose derivative is zero, or declared to be.
+
+    >>> derive(lambda x: lax.floor(x) * x**2, [1.5])
+    value (1,)    [2.25]
+    J     (1, 1)  [[3]]
+    D     (1, 1)  [[2]]
+    >>> derive(lambda x: lax.stop_gradient(x) * x**2, [3])
+    value (1,)    [27]
+    J     (1, 1)  [[18]]
+    D     (1, 1)  [[6]]
+
+    Operands: one array. Parameters: rounding_method, of `round`.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.floor.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.stop_gradient.html
+    """
     return equation.apply(*equation.values)
 
 

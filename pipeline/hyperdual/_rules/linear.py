@@ -1,4 +1,4 @@
-"""Primitives that are linear in some of their operands together: reshape, pad, gather, ...
+"""Primitives that are linear in some of their operands together; here those that change the type.
 
 The derivative of such a primitive is itself, with the tangents in place of those operands and
 zero for those that do not depend on the inputs; no source is born. Many act on some axes position
@@ -10,138 +10,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._equation import Equation, general
 from .._registry import register
-from .._tangent import Tangent, push, push_over
+from .._tangent import Tangent, push
 
+# For an equation, {axis of the operands: axis of the results} for the axes along which it treats
+# each position by itself, and all alike, as `jax.vmap` would map it.
 MappedAxes = Callable[[Equation], Mapping[int, int]]
 
 
-def same_axes_but(*names: str) -> MappedAxes:
-    """Every axis stays, but for those that the parameters with these names list."""
+def linear_in(
+    equation: Equation, positions: Sequence[int] | None, mapped: Mapping[int, int]
+) -> list[Any]:
+    """Differentiate a primitive that is linear in the operands at `positions` (None: all).
 
-    def mapped(equation: Equation) -> Mapping[int, int]:
-        touched = set()
-        for name in names:
-            touched |= set(np.atleast_1d(equation.params[name]).tolist())
-        return {axis: axis for axis in range(_rank(equation)) if axis not in touched}
-
-    return mapped
-
-
-def removed(name: str) -> MappedAxes:
-    """The axes that parameter `name` lists go; the others close up."""
-
-    def mapped(equation: Equation) -> Mapping[int, int]:
-        gone = {axis % _rank(equation) for axis in equation.params[name]}
-        kept = [axis for axis in range(_rank(equation)) if axis not in gone]
-        return {axis: at for at, axis in enumerate(kept)}
-
-    return mapped
-
-
-def all_axes(equation: Equation) -> Mapping[int, int]:
-    """Every axis stays."""
-    return {axis: axis for axis in range(_rank(equation))}
-
-
-def broadcast(equation: Equation) -> Mapping[int, int]:
-    """Axis i goes to broadcast_dimensions[i]; one that is stretched is repeated, not kept."""
-    shape = equation.params["shape"]
-    sizes = equation.values[0].shape
-    return {
-        axis: to
-        for axis, to in enumerate(equation.params["broadcast_dimensions"])
-        if sizes[axis] == shape[to]
-    }
-
-
-def transposed(equation: Equation) -> Mapping[int, int]:
-    """Axis permutation[i] goes to i."""
-    return {axis: to for to, axis in enumerate(equation.params["permutation"])}
-
-
-def no_axis(equation: Equation) -> Mapping[int, int]:
-    """Positions mix along every axis."""
-    return {}
-
-
-def whole_slices(equation: Equation) -> Mapping[int, int]:
-    """Axes that are taken whole stay."""
-    (result,) = equation.result_types
-    same = zip(equation.values[0].shape, result.shape, strict=True)
-    return {axis: axis for axis, (before, after) in enumerate(same) if before == after}
-
-
-def unpadded(equation: Equation) -> Mapping[int, int]:
-    """Axes without padding stay."""
-    config = equation.params["padding_config"]
-    return {axis: axis for axis, widths in enumerate(config) if tuple(widths) == (0, 0, 0)}
-
-
-def _rank(equation: Equation) -> int:
-    return len(equation.values[equation.active[0]].shape)
-
-
-# name: (the positions of the linear operands, None for all; the axes that stay by themselves)
-LINEAR: dict[str, tuple[tuple[int, ...] | None, MappedAxes]] = {
-    "broadcast_in_dim": ((0,), broadcast),
-    "complex": (None, all_axes),
-    "concatenate": (None, same_axes_but("dimension")),
-    "conj": (None, all_axes),
-    "convert_element_type": (None, all_axes),
-    "cumsum": (None, same_axes_but("axis")),
-    "dynamic_slice": ((0,), no_axis),
-    "dynamic_update_slice": ((0, 1), no_axis),
-    "fft": (None, no_axis),
-    "gather": ((0,), no_axis),
-    "imag": (None, all_axes),
-    "optimization_barrier": (None, no_axis),
-    "pad": ((0, 1), unpadded),
-    "real": (None, all_axes),
-    "reduce_precision": (None, all_axes),
-    "reduce_window_sum": (None, no_axis),
-    "rev": (None, same_axes_but("dimensions")),
-    "scatter-add": ((0, 2), no_axis),
-    "slice": (None, whole_slices),
-    "split": (None, same_axes_but("axis")),
-    "squeeze": (None, removed("dimensions")),
-    "transpose": (None, transposed),
-}
-
-
-@register("reduce_sum")
-def reduce_sum(equation: Equation) -> list[Any]:
-    """Sum over axes; over one that directions are tied to there is nothing to add up."""
-    axes, mapped = equation.params["axes"], removed("axes")(equation)
-
-    def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        (tangent,) = tangents
-        assert tangent is not None
-        tied = [axis for axis in axes if axis in tangent.ties]
-        others = [axis for axis in axes if axis not in tied]
-
-        def summed(array: jax.Array) -> jax.Array:
-            return jnp.moveaxis(array, tied, range(len(tied))).sum(
-                axis=[len(tied) + axis - sum(t < axis for t in tied) for axis in others]
-            )
-
-        return [push_over(summed, tangent, tied, mapped)]
-
-    return equation.record(apply, lambda jacobians: [[]])
-
-
-@register(*LINEAR)
-def linear(equation: Equation) -> list[Any]:
-    """Apply the primitive to the tangents as it is applied to the values."""
-    positions, mapped = LINEAR[equation.name]
-    return linear_in(equation, positions, mapped)
-
-
-def linear_in(equation: Equation, positions: Sequence[int] | None, mapped: MappedAxes) -> list[Any]:
-    """Differentiate a primitive that is linear in the operands at `positions` (None: all)."""
+    Args:
+        equation: that applies the primitive; where an operand at another position is active, the
+            general rule does it.
+        positions: of the operands that it is linear in, together.
+        mapped: {axis of the operands: axis of the results}; see `MappedAxes`.
+    """
     if positions is None:
         positions = range(len(equation.operands))
     if not set(equation.active) <= set(positions):
@@ -160,6 +49,100 @@ def linear_in(equation: Equation, positions: Sequence[int] | None, mapped: Mappe
             return jax.jvp(equation.apply_active, primals, tuple(directions))[1]
 
         present = [tangent for tangent in tangents if tangent is not None]
-        return list(push(derivative, present, mapped(equation)))
+        return list(push(derivative, present, mapped))
 
     return equation.record(apply, lambda jacobians: [[] for _ in range(sum(equation.inexact))])
+
+
+def rank(equation: Equation) -> int:
+    """Return the number of axes of the first active operand."""
+    return len(equation.values[equation.active[0]].shape)
+
+
+def all_axes(equation: Equation) -> Mapping[int, int]:
+    """Return every axis: each entry is treated by itself."""
+    return {axis: axis for axis in range(rank(equation))}
+
+
+def all_axes_but(equation: Equation, axes: Sequence[int]) -> Mapping[int, int]:
+    """Return every axis that is not among `axes`, as it stays where it is."""
+    return {axis: axis for axis in range(rank(equation)) if axis not in axes}
+
+
+def no_axis(equation: Equation) -> Mapping[int, int]:
+    """Return no axis: positions mix along each of them, or may."""
+    return {}
+
+
+@register("convert_element_type", "reduce_precision")
+def convert(equation: Equation) -> list[Any]:
+    """Round each entry to another type, or to fewer bits of its own.
+
+    J and D are rounded as the value is.
+
+    >>> derive(lambda x: lax.reduce_precision(x**2, 8, 4), [1.5, 0.25])
+    value (2,)    [2.25, 0.0625]
+    J     (2, 2)  [[3, 0], [0, 0.5]]
+    D     (2, 2)  [[2, 0], [0, 2]]
+
+    Operands: the array. Parameters: new_dtype, weak_type, sharding; or exponent_bits,
+    mantissa_bits.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.convert_element_type.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.reduce_precision.html
+    """
+    return linear_in(equation, None, all_axes(equation))
+
+
+@register("complex", "conj", "imag", "real")
+def complex_parts(equation: Equation) -> list[Any]:
+    """Make complex numbers of real and imaginary parts, conjugate them, take them apart.
+
+    Each is linear over the real numbers, and the directions are real. |a + bi|^2 = a^2 + b^2:
+
+    >>> def squared_magnitude(x):
+    ...     z = lax.complex(x[0], x[1])
+    ...     return lax.real(z * lax.conj(z)) + lax.imag(z)
+    >>> derive(squared_magnitude, [3, 2])
+    value (1,)    [15]
+    J     (1, 2)  [[6, 5]]
+    D     (1, 2)  [[2, 2]]
+
+    Operands: the real and the imaginary part; for the others the array. Parameters: of `conj`,
+    input_dtype.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.complex.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.conj.html
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.real.html
+    """
+    return linear_in(equation, None, all_axes(equation))
+
+
+@register("fft")
+def fft(equation: Equation) -> list[Any]:
+    """Transform the last axes to their discrete spectrum, or back; each entry mixes them all.
+
+    Of two entries a and b the spectrum is a + b, a - b:
+
+    >>> derive(lambda x: jnp.fft.fft(x**2).real, [1, 2])
+    value (2,)    [5, -3]
+    J     (2, 2)  [[2, 4], [2, -4]]
+    D     (2, 2)  [[2, 2], [2, -2]]
+
+    Operands: the array. Parameters: fft_type, fft_lengths.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.fft.html
+    """
+    return linear_in(equation, None, no_axis(equation))
+
+
+@register("optimization_barrier")
+def optimization_barrier(equation: Equation) -> list[Any]:
+    """Return all operands as they are, none before all of them are there.
+
+    >>> derive(lambda x: sum(lax.optimization_barrier((x[0] ** 2, x[1] ** 3))), [2, 1])
+    value (1,)    [5]
+    J     (1, 2)  [[4, 3]]
+    D     (1, 2)  [[2, 6]]
+
+    Operands: any number of arrays. No parameters.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.optimization_barrier.html
+    """
+    return linear_in(equation, None, no_axis(equation))

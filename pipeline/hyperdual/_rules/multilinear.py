@@ -4,8 +4,6 @@ B(a, b) with weights in one place is linear, and weights do not depend on the ro
 directions fold into one large matrix product. With both operands active (attention),
 
     J = B(J_a, b) + B(a, J_b),    s[i] = 2 B(J_a[i], J_b[i]).
-
-https://openxla.org/xla/operation_semantics#dotgeneral, #conv_convolution
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +22,28 @@ from .._tangent import Tangent, add, dense, flatten, push, push_over
 
 @register("dot_general")
 def dot_general(equation: Equation) -> list[Any]:
-    """Matrix product with batch axes."""
+    """Multiply and sum over the contracted axes, for each position on the batch axes.
+
+    With weights W, (m, n), J of W v is W J_v and D is W D_v. With W as below and v = x**2:
+
+    >>> derive(lambda x: jnp.array([[1.0, 2.0], [0.0, 3.0]]) @ x**2, [1, 2])
+    value (2,)    [9, 12]
+    J     (2, 2)  [[2, 8], [0, 12]]
+    D     (2, 2)  [[2, 4], [0, 6]]
+
+    With both operands active the products of their J are a source; x . x^2 = x_0^3 + x_1^3:
+
+    >>> derive(lambda x: jnp.dot(x, x**2), [1, 2])
+    value (1,)    [9]
+    J     (1, 2)  [[3, 12]]
+    D     (1, 2)  [[6, 12]]
+
+    Operands: left, right. Parameters: dimension_numbers ((contracted axes of the left, of the
+    right), (batch axes of the left, of the right)), precision, preferred_element_type,
+    out_sharding. The result has the batch axes, then the other axes of the left, then of the right.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.dot_general.html
+    https://openxla.org/xla/operation_semantics#dotgeneral
+    """
     if equation.accumulation.columns and _is_layer(equation):
         return _in_one_product(equation)
     return _bilinear(equation, _dot_with_tangent)
@@ -32,7 +51,23 @@ def dot_general(equation: Equation) -> list[Any]:
 
 @register("conv_general_dilated")
 def convolution(equation: Equation) -> list[Any]:
-    """Convolution of any stride, padding, dilation and grouping."""
+    """Multiply and sum over a window that moves along the spatial axes, for all channels.
+
+    Any stride, padding, dilation and grouping. A difference of neighbours, 3 entries to 2:
+
+    >>> def difference(x):
+    ...     kernel = jnp.array([[[-1.0, 1.0]]])  # (features out, features in, width)
+    ...     return lax.conv_general_dilated(x.reshape(1, 1, 3) ** 2, kernel, (1,), "VALID")[0, 0]
+    >>> derive(difference, [1, 2, 4])
+    value (2,)    [3, 12]
+    J     (2, 3)  [[-2, 4, 0], [0, -4, 8]]
+    D     (2, 3)  [[-2, 2, 0], [0, -2, 2]]
+
+    Operands: image, kernel. Parameters: dimension_numbers, window_strides, padding, lhs_dilation,
+    rhs_dilation, feature_group_count, batch_group_count, precision, preferred_element_type.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_general_dilated.html
+    https://openxla.org/xla/operation_semantics#conv_convolution
+    """
     return _bilinear(
         equation,
         lambda equation, at, tangent: push(

@@ -1,10 +1,4 @@
-"""reshape: the entries stay in order, the axes change.
-
-Axes of S and of the result are matched in groups of equal size: (6, 4, 5) -> (6, 20) has the groups
-6 -> 6 and (4, 5) -> 20. An axis that stays alone keeps its tie. Where all axes of a group are tied,
-to direction axes that follow one another, the directions are factored as the axes now are:
-x, shape (32,), with the identity as its Jacobian, reshaped to (8, 4) has `sizes=(8, 4)`.
-"""
+"""reshape: the entries stay in order, the axes change."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +11,22 @@ from .._tangent import Tangent, untie
 
 @register("reshape")
 def reshape(equation: Equation) -> list[Any]:
-    """Reshape every direction."""
+    """Arrange the entries, in their order, along other axes; linear.
+
+    Axes of the operand and of the result are matched in groups of equal size: (6, 4, 5) -> (6, 20)
+    has the groups 6 -> 6 and (4, 5) -> 20. An axis that stays alone keeps its tie. Where all axes
+    of a group are tied, to direction axes that follow one another, the directions are factored as
+    the axes now are: x, shape (32,), with the identity as its Jacobian, reshaped to (8, 4) has
+    `sizes=(8, 4)` (see `Tangent`). Products of two pairs, (4,) -> (2, 2) -> (2,):
+
+    >>> derive(lambda x: jnp.prod(x.reshape(2, 2) ** 2, axis=1), [1, 2, 1, 3])
+    value (2,)    [4, 9]
+    J     (2, 4)  [[8, 4, 0, 0], [0, 0, 18, 6]]
+    D     (2, 4)  [[8, 2, 0, 0], [0, 0, 18, 2]]
+
+    Operands: the array. Parameters: new_sizes, dimensions, sharding.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.reshape.html
+    """
     shape = tuple(equation.params["new_sizes"])
 
     def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:

@@ -34,7 +34,21 @@ from .control_flow import (
 
 @register("scan")
 def scan(equation: Equation) -> list[Any]:
-    """Run the loop on values and derivatives."""
+    """Run a loop of known length over the first axis of arrays, with a state that is carried on.
+
+    Running products of x, shape (3,), from 1:
+
+    >>> def running_products(x):
+    ...     return lax.scan(lambda state, x_t: (state * x_t, state * x_t), 1.0, x)[1]
+    >>> derive(running_products, [2, 3, 5])
+    value (3,)    [2, 6, 30]
+    J     (3, 3)  [[1, 0, 0], [3, 2, 0], [15, 10, 6]]
+    D     (3, 3)  [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+    Operands: constants of the body, then the carry, then the arrays (`xs`). Parameters: jaxpr, the
+    body; num_consts, num_carry, length, reverse, unroll.
+    https://docs.jax.dev/en/latest/_autosummary/jax.lax.scan.html
+    """
     params = equation.params
     operands = hyperduals(equation)
     first, second = params["num_consts"], params["num_consts"] + params["num_carry"]

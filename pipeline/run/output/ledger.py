@@ -4,7 +4,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -37,25 +37,23 @@ from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable
 from .receipt import Receipt
 
-_Rest = ParamSpec("_Rest")
-_Result = TypeVar("_Result")
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-def _touching_the_output(
-    method: Callable[Concatenate["Ledger", _Rest], _Result],
-) -> Callable[Concatenate["Ledger", _Rest], _Result]:
-    """Let a method say which output it was when a filesystem complains."""
+def _naming_the_output(*kinds: type[Exception]) -> Callable[[_Method], _Method]:
+    """Let errors of these kinds, from a method of the ledger, be an `OutputError` that names it."""
 
-    @functools.wraps(method)
-    def saying(ledger: "Ledger", *args: _Rest.args, **kwargs: _Rest.kwargs) -> _Result:
-        try:
-            return method(ledger, *args, **kwargs)
-        except (OSError, UsageError) as error:
-            if isinstance(error, UsageError) and method.__name__ in ("open", "look"):
-                raise  # nothing has begun: there it is the user's fault
-            raise OutputError(f"cannot use {masked(ledger.path)}: {error}") from error
+    def decorated(method: Callable[..., Any]) -> Any:
+        @functools.wraps(method)
+        def naming(ledger: "Ledger", *args: Any, **kwargs: Any) -> Any:
+            try:
+                return method(ledger, *args, **kwargs)
+            except kinds as error:
+                raise OutputError(f"cannot use {masked(ledger.path)}: {error}") from error
 
-    return saying
+        return naming
+
+    return decorated
 
 
 class Ledger:
@@ -88,9 +86,9 @@ class Ledger:
         """Where workers write: the output folder, or what is staged for it."""
         return below(self.path, STAGED) if self._staging else self.path
 
-    @_touching_the_output
+    @_naming_the_output(OSError)
     def open(self, mode: str, config_yaml: str) -> None:
-        """Take the folder for this run: make it, lock it, freeze the plan in it, take stock.
+        """Take the folder for this run: make it, lock it, freeze the plan, count what is done.
 
         Args:
             mode: "resume" goes on with the same plan and refuses another; "update" takes over
@@ -121,9 +119,9 @@ class Ledger:
         if staged and (not self._staging or self.up_to_date()):
             self._remove_staged()  # an update that nobody wants any longer
 
-    @_touching_the_output
+    @_naming_the_output(OSError)
     def look(self, mode: str) -> list[str]:
-        """Take stock as `open` would, without taking the folder: nothing is written.
+        """Count what is done as `open` would, without taking the folder: nothing is written.
 
         Args:
             mode: as for `open`.
@@ -203,7 +201,7 @@ class Ledger:
             return None
         return manifest if bad_files in (None, manifest.bad_files) else None
 
-    @_touching_the_output
+    @_naming_the_output(OSError, UsageError)
     def begin(self) -> None:
         """Say that something is missing (again), unless that shows only when it is published."""
         if self._staging:
@@ -214,7 +212,7 @@ class Ledger:
         else:
             self._withdraw()
 
-    @_touching_the_output
+    @_naming_the_output(OSError, UsageError)
     def publish(self, manifest: Manifest) -> None:
         """Show what is done: data and quarantine files, the plan, the manifest, then `_SUCCESS`.
 

@@ -65,10 +65,10 @@ def _unless_a_number(text: PointColumns, source: ParquetSource) -> tuple[int, st
     """Return how many values were looked at and what is wrong with the first; 0 if one is right."""
     looked, first = 0, ""
     for table in _some(source):
-        for code, said in _faults(text, table):
+        for code, detail in _faults(text, table):
             if code != Fault.NOT_A_NUMBER:
                 return 0, ""
-            looked, first = looked + 1, first or said
+            looked, first = looked + 1, first or detail
     return looked, first
 
 
