@@ -139,7 +139,7 @@ def test_manifest_that_is_gone_or_damaged_is_written_again_from_the_data_files(b
     harms = (None, path.read_bytes()[:99], b"\xff", b"[]")
     for mode, harm in (*product(["resume"], harms), ("update", b"")):
         path.write_bytes(harm) if harm is not None else path.unlink()
-        assert status(str(book.out))["manifest"] is None
+        assert status(str(book.out)).manifest is None
         book.derive(f"output.mode={mode}")
         found = json.loads(path.read_text())
         for key in whole.keys() - {"finished", "seconds", "workers"}:
