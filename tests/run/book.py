@@ -56,7 +56,7 @@ class Book:
     def __init__(self, folder, configure):
         self.folder, self.out = folder / "in", folder / "out"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._configure = configure
+        self._configure, self._configured = configure, {}
         self._numbers = count()
         self.files, self.bad = {}, set()
 
@@ -82,7 +82,14 @@ class Book:
         os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000))
 
     def configured(self, *overrides):
-        return self._configure(
+        """Return the configuration of a run; composing the same again and again takes its time."""
+        overrides = self.overrides(*overrides)
+        if overrides not in self._configured:
+            self._configured[overrides] = self._configure(*overrides)
+        return self._configured[overrides]
+
+    def overrides(self, *overrides):
+        return (
             *("network=python", "network.target=tests.run.networks:rectified"),
             *("network.inputs=[a,b]", "network.outputs=[u,v]", "cluster=inline"),
             *("dataset=parquet", f"dataset.path={self.folder}", f"dataset.shard_rows={SHARD_ROWS}"),

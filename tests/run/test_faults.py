@@ -85,7 +85,7 @@ def test_worker_that_hangs_is_ended_and_its_shard_done_by_another(
 ):
     marker = tmp_path / "marker"
     kwargs = [f"network.target={NETWORKS}:sleeper", f"network.kwargs={{marker: '{marker}'}}"]
-    manifest = derive(*configure(*rows, *on_cluster, *kwargs, "limits.shard_seconds=10"))
+    manifest = derive(*configure(*rows, *on_cluster, *kwargs, "limits.shard_seconds=3"))
     assert marker.exists()
     assert manifest.rows.derived == 400
     assert any("was ended (limits.shard_seconds)" in record.message for record in caplog.records)
@@ -115,7 +115,7 @@ def test_worker_that_is_stopped_without_dying_is_ended_and_replaced(
 
     monkeypatch.setattr(Monitor, "tick", stop_one)
     target = f"network.target={NETWORKS}:rectified"
-    manifest = derive(*configure(*rows, *on_cluster, target, "limits.shard_seconds=8"))
+    manifest = derive(*configure(*rows, *on_cluster, target, "limits.shard_seconds=3"))
     assert manifest.rows.derived == 400
     assert psutil.wait_procs(stopped, timeout=20)[1] == []
 

@@ -32,10 +32,10 @@ def _schema(kind, payload):
         ("pandas", "inline"),
         ("arrow.py_extension_type", "inline"),
         ("ray.data.arrow_pickled_object", "inline"),
-        ("ray.data.arrow_tensor", "local"),
+        ("ray.data.arrow_tensor", "existing"),  # its type is Ray's, and read by workers of Ray
     ],
 )
-def test_pickles_in_a_dataset_do_not_run(kind, cluster, configure, tmp_path):
+def test_pickles_in_a_dataset_do_not_run(kind, cluster, configure, tmp_path, request):
     mark = tmp_path / "mark"
     payload = pickle.dumps(Payload(mark))
     schema = _schema(kind, payload)
@@ -44,10 +44,13 @@ def test_pickles_in_a_dataset_do_not_run(kind, cluster, configure, tmp_path):
     columns = [pa.array(each, field.type) for each, field in zip(values, schema, strict=True)]
     table = pa.Table.from_arrays(columns, schema=schema)
     pq.write_table(table, tmp_path / "rows.parquet")
+    place = [f"cluster={cluster}"]
+    if cluster == "existing":
+        place.append(f"cluster.address={request.getfixturevalue('ray_address')}")
     derive(
         *configure(
             *("network=python", "network.target=tests.run.networks:rectified"),
-            *("network.inputs=[a,b]", f"cluster={cluster}", "derivatives.method=hyperdual"),
+            *("network.inputs=[a,b]", *place, "derivatives.method=hyperdual"),
             *("derivatives.tile=1", "derivatives.batch=2", "derivatives.verify_rows=0"),
             *("dataset=parquet", f"dataset.path={tmp_path}/rows.parquet"),
             *("cluster.workers=1", f"output.path={tmp_path}/out"),

@@ -96,8 +96,8 @@ def test_hook_is_called_only_for_what_it_asked_for(run, on, heard):
 def test_stopped_run_tells_and_ends_soon_though_nobody_answers(tmp_path):
     marker = tmp_path / "slow"
     marker.touch()
-    x1 = [0.1] * 500
-    pq.write_table(pa.table({"x1": x1, "x2": x1}), tmp_path / "rows.parquet", row_group_size=10)
+    x1 = [0.1] * 100
+    pq.write_table(pa.table({"x1": x1, "x2": x1}), tmp_path / "rows.parquet", row_group_size=2)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the connection, and is mute
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         process = subprocess.Popen(
@@ -105,7 +105,7 @@ def test_stopped_run_tells_and_ends_soon_though_nobody_answers(tmp_path):
                 *(sys.executable, "-m", "hyperdiag", "derive", *RUN, "cluster=local"),
                 *("network.inputs=[x1,x2]", "network.target=tests.run.networks:slow"),
                 *(f"network.kwargs={{marker: '{marker}'}}", "dataset.path=rows.parquet"),
-                *("dataset.shard_rows=10", "cluster.workers=1", f"notify.url={url}"),
+                *("dataset.shard_rows=2", "cluster.workers=1", f"notify.url={url}"),
                 # A shell, that needs next to none of the little time there is.
                 'notify.command=["sh","-c","cat > told.json"]',
             ],

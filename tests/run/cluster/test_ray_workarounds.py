@@ -1,16 +1,101 @@
-"""What is worked round in Ray: signal handlers, command lines, and what it listens on."""
+"""What is worked round in Ray: signal handlers, command lines, its folder, what it listens on."""
 
-import os
 import signal
-import subprocess
 import sys
-import time
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
+import pytest
+from hydra import compose, initialize_config_dir
 from ray._private import utils as ray_utils
 
+from hyperdiag.config.schema import load_config
+from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.ray_workarounds import masked_entrypoint, own_signal_handler
+from hyperdiag.run.derive import derive
+from hyperdiag.run.monitoring.monitor import Monitor
+
+
+@pytest.fixture(scope="module")
+def local_run():
+    """What was seen of a run with a Ray of its own, when its worker had done a shard.
+
+    Attributes:
+        folder: of its temporary files, by now without any.
+        made: (path, mode) of what was in the folder.
+        sockets: all there were.
+        hosts: that its processes listened on, an entry for each port.
+        handler: of SIGTERM.
+    """
+    seen = SimpleNamespace()
+    children, listening = _children(), _listening([psutil.Process()])
+
+    def look(monitor):
+        if not hasattr(seen, "hosts"):
+            seen.made = [(path, path.stat().st_mode & 0o777) for path in seen.folder.iterdir()]
+            seen.sockets = list(seen.folder.rglob("sockets/*"))
+            ours = [child for child in _children() if child not in children]
+            ours += [each for child in ours for each in child.children(recursive=True)]
+            names = [" ".join(process.cmdline()) for process in ours]
+            assert any("WorkerActor" in name for name in names), names
+            seen.hosts = [host for host, _ in _listening([psutil.Process(), *ours]) - listening]
+            seen.handler = signal.getsignal(signal.SIGTERM)
+        tick(monitor)
+
+    tick = Monitor.tick
+    # Short, for sockets, whose paths have 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp") as folder:
+        seen.folder = Path(folder, "t")
+        seen.folder.mkdir()
+        overrides = (
+            *("network=python", "network.n_inputs=2", "network.outputs=[u,v]"),
+            *("network.target=tests.run.networks:rectified", "dataset.rows=40"),
+            *("dataset.shard_rows=10", "dataset.ranges={x1: [0, 1], x2: [0, 1]}"),
+            *("derivatives.method=hyperdual", "derivatives.tile=1", "derivatives.verify_rows=0"),
+            *("cluster=local", "cluster.workers=1", f"output.path={folder}/out"),
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tempfile, "tempdir", str(seen.folder))
+            patch.setattr(Monitor, "tick", look)
+            with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
+                config = load_config(compose("derive", list(overrides)))
+            assert derive(config, "").rows.derived == 40
+        seen.left = list(seen.folder.iterdir())
+        yield seen
+
+
+def _children():
+    return psutil.Process().children()
+
+
+def _listening(processes):
+    """Return (host, port) of all that processes listen on."""
+    return {
+        (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+
+
+def test_local_run_listens_on_loopback_alone(local_run):
+    assert len(local_run.hosts) >= 5  # driver, control store, node, agent, worker
+    assert set(local_run.hosts) == {"127.0.0.1"}
+
+
+def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(local_run):
+    ((path, mode),) = local_run.made
+    assert mode == 0o700
+    assert local_run.sockets
+    assert all(socket.is_relative_to(path) for socket in local_run.sockets)
+    assert local_run.left == []
+
+
+def test_start_of_ray_leaves_the_handler_of_signals_alone(local_run):
+    assert isinstance(local_run.handler.__self__, StopSignals)
 
 
 def test_handler_that_ray_would_replace_stays():
@@ -29,51 +114,3 @@ def test_command_line_that_ray_shows_is_masked(monkeypatch):
     with masked_entrypoint():
         assert ray_utils.get_entrypoint_name() == "hyperdiag notify.url=*** a_token=***"
     assert ray_utils.get_entrypoint_name is original
-
-
-def test_local_run_listens_on_loopback_alone(tmp_path):
-    marker = tmp_path / "slow"
-    marker.touch()
-    run = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "hyperdiag", "derive", "network=python", "network.n_inputs=2"),
-            *("network.target=tests.run.networks:slow", f"network.kwargs={{marker: '{marker}'}}"),
-            *(
-                "dataset.rows=40",
-                "dataset.shard_rows=10",
-                "derivatives.batch=10",
-                "dataset.ranges={x1: [0, 1], x2: [0, 1]}",
-            ),
-            *("derivatives.method=hyperdual", "derivatives.tile=1", "derivatives.verify_rows=0"),
-            *("cluster.workers=1", "output.path=out"),
-        ],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    try:
-        listening = _listening(run)
-        marker.unlink()
-        assert run.wait(120) == 0
-    finally:
-        run.kill()
-    assert len(listening) >= 5  # driver, control store, node, agent, worker
-    assert {host.removeprefix("::ffff:") for host in listening} == {"127.0.0.1"}
-
-
-def _listening(run):
-    """Return the addresses that a run's processes listen on, once a worker is among them."""
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        assert run.poll() is None, "the run ended early"
-        names, found = [], []
-        for process in [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]:
-            try:
-                names.append(" ".join(process.cmdline()))
-                connections = process.net_connections("inet")
-            except psutil.Error:
-                continue
-            found += [one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN]
-        if any("WorkerActor.derive" in name for name in names):
-            return found
-        time.sleep(0.2)
-    raise AssertionError("no worker is at work")

@@ -1,10 +1,7 @@
 """Real workers on a real cluster, really killed."""
 
-import signal
 import socket
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +11,7 @@ import ray
 from ray._private.services import resolve_ip_for_localhost
 
 from hyperdiag.messages.errors import RunIncomplete, UsageError
-from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.derive import derive
-from hyperdiag.run.workers.ray_pool import RayPool
 
 SIMPLE = ["derivatives.method=hyperdual", "derivatives.tile=8"]  # timing them takes its time
 
@@ -42,7 +37,7 @@ def _read(tmp_path):
 def on_cluster(ray_address):
     return [
         *("cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2"),
-        *SIMPLE,
+        *(*SIMPLE, "limits.retry_seconds=0.2"),
     ]
 
 
@@ -94,38 +89,6 @@ def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray
             time.sleep(0.2)
     finally:
         ray.shutdown()
-
-
-@pytest.fixture
-def short_path():
-    """A folder for sockets, whose paths have 107 characters at most."""
-    with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp") as folder:
-        yield Path(folder)
-
-
-def test_ray_of_our_own_has_a_closed_folder_and_leaves_signals_alone(
-    configure, rows, short_path, monkeypatch
-):
-    monkeypatch.setattr("tempfile.tempdir", str(short_path))
-    seen, handlers = [], []
-    start = RayPool.start
-
-    def looking(pool, *arguments):
-        handlers.append(signal.getsignal(signal.SIGTERM))
-        seen.extend((path, path.stat().st_mode & 0o777) for path in short_path.glob("hd-*"))
-        seen.extend(short_path.rglob("sockets/*"))
-        return start(pool, *arguments)
-
-    monkeypatch.setattr(RayPool, "start", looking)
-    overrides = [*rows(np.zeros(3)), "network.target=tests.run.networks:rectified"]
-    derive(*configure(*overrides, "cluster=local", "cluster.workers=1", *SIMPLE))
-    (handler,) = handlers
-    assert isinstance(handler.__self__, StopSignals)  # Ray has started, and left ours alone
-    (folder, mode), *sockets = seen
-    assert mode == 0o700
-    assert sockets
-    assert all(socket.is_relative_to(folder) for socket in sockets)
-    assert not list(short_path.iterdir())
 
 
 def test_more_workers_than_the_run_begins_without_are_refused(configure, rows, ray_address):
