@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 ROOT = Path(__file__).parents[1]
 # Folders of the repository, and where what is in them lies in the installed package.
@@ -22,10 +24,6 @@ def _in_the_package():
 @pytest.fixture
 def files_of():
     """Return the files of a distribution as the build makes it, by their paths there."""
-    pytest.importorskip("hatchling")
-    from hatchling.builders.sdist import SdistBuilder
-    from hatchling.builders.wheel import WheelBuilder
-
     builders = {"wheel": WheelBuilder, "sdist": SdistBuilder}
 
     def listed(kind):

@@ -18,8 +18,8 @@ from pydantic_core import PydanticCustomError
 from hyperdiag.config.logical_date import fill_date
 from hyperdiag.data.design import SAMPLERS
 from hyperdiag.data.filesystem import below
-from hyperdiag.data.layout import QUANTITIES, USUAL
 from hyperdiag.data.output_folder import QUARANTINE
+from hyperdiag.data.quantities import DEFAULT, QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.hyperdual import AUTO, DTYPES, METHODS
 from hyperdiag.messages.errors import Problems, UsageError
@@ -86,7 +86,7 @@ class DerivativesConfig(_Section):
     dtype: Literal[DTYPES] = "float32"  # type: ignore[valid-type]
     tile: PositiveInt | None = None
     batch: PositiveInt | None = None
-    outputs: Annotated[list[Literal[QUANTITIES]], Field(min_length=1)] = list(USUAL)  # type: ignore[valid-type]
+    outputs: Annotated[list[Literal[*QUANTITIES]], Field(min_length=1)] = list(DEFAULT)  # type: ignore[valid-type]
     verify_rows: Annotated[int, Field(ge=0, le=4096)] = 4
     tolerance: PositiveFloat | None = None
 

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -14,55 +13,22 @@ import pyarrow.types as pt
 
 from hyperdiag.messages.errors import UsageError, listed
 
+from .quantities import DEFAULT, QUANTITIES
+
 WIDE_AT_MOST = 256  # derivative columns, beyond which `auto` takes the tensor layout
 SOURCE_FILE, ROW_INDEX = "_source_file", "_row_index"
 
 
-QUANTITIES = ("value", "jacobian", "hessian_diag", "laplacian", "hessian")
-# What a run writes when nothing else is asked for.
-USUAL = QUANTITIES[:3]
-
-
-def quantity_shape(quantity: str, m: int, k: int) -> tuple[int, ...]:
-    """Return the shape that a quantity has in each row, for m outputs and k directions."""
-    return {
-        "value": (m,),
-        "jacobian": (m, k),
-        "hessian_diag": (m, k),
-        "laplacian": (m,),
-        "hessian": (m, k, k),
-    }[quantity]
-
-
-def row_bytes(quantities: Sequence[str], m: int, k: int, dtype: str) -> int:
-    """Return the bytes that the quantities of a row take in memory, m outputs and k directions."""
-    numbers = sum(prod(quantity_shape(quantity, m, k)) for quantity in quantities)
-    return numbers * np.dtype(dtype).itemsize
-
-
-def column_names(quantity: str, outputs: Sequence[str], directions: Sequence[str]) -> list[str]:
-    """Return the wide layout's columns of a quantity, in the order of its entries."""
-    if quantity == "value":
-        return list(outputs)
-    if quantity == "laplacian":
-        return [f"laplacian_{o}" for o in outputs]
-    if quantity == "jacobian":
-        return [f"d_{o}_d_{i}" for o in outputs for i in directions]
-    if quantity == "hessian_diag":
-        return [f"d2_{o}_d_{i}2" for o in outputs for i in directions]
-    return [f"d2_{o}_d_{i}_d_{j}" for o in outputs for i in directions for j in directions]
-
-
 def choose_layout(
-    layout: str, n_outputs: int, n_directions: int, quantities: Sequence[str] = USUAL
+    layout: str, n_outputs: int, n_directions: int, quantities: Sequence[str] = DEFAULT
 ) -> str:
     """Resolve `auto`: wide up to 256 derivative columns, else tensor."""
     if layout != "auto":
         return layout
     derivative_columns = sum(
-        prod(quantity_shape(quantity, n_outputs, n_directions))
-        for quantity in quantities
-        if quantity != "value"
+        prod(QUANTITIES[name].shape(n_outputs, n_directions))
+        for name in quantities
+        if QUANTITIES[name].derivative
     )
     return "wide" if derivative_columns <= WIDE_AT_MOST else "tensor"
 
@@ -80,8 +46,7 @@ class Layout:
         dtype: "float32" or "float64".
         passed: the fields of the dataset's columns that are passed through.
         provenance: whether `_source_file` and `_row_index` are written.
-        quantities: what is written of each row, in this order: value, jacobian, hessian_diag,
-            laplacian, hessian.
+        quantities: what is written of each row, in this order: names of `QUANTITIES`.
     """
 
     kind: str
@@ -92,36 +57,29 @@ class Layout:
     dtype: str
     passed: Sequence[pa.Field]
     provenance: bool
-    quantities: Sequence[str] = USUAL
+    quantities: Sequence[str] = DEFAULT
 
     @cached_property
     def computed(self) -> list[pa.Field]:
         """The fields of the quantities."""
         fields = self._tensors if self.kind == "tensor" else self._columns
-        return [field for quantity in self.quantities for field in fields(quantity)]
+        return [field for name in self.quantities for field in fields(name)]
 
-    def _tensors(self, quantity: str) -> list[pa.Field]:
+    def _tensors(self, name: str) -> list[pa.Field]:
         kind = pa.from_numpy_dtype(np.dtype(self.dtype))
-        shape = quantity_shape(quantity, len(self.outputs), len(self.directions))
+        shape = QUANTITIES[name].shape(len(self.outputs), len(self.directions))
         for size in reversed(shape):
             kind = pa.list_(kind, size)
-        inputs = () if quantity == "value" else None
-        return [self._field(quantity, kind, shape=shape, inputs=inputs)]
+        inputs = None if QUANTITIES[name].derivative else ()
+        return [self._field(name, kind, shape=shape, inputs=inputs)]
 
-    def _columns(self, quantity: str) -> list[pa.Field]:
+    def _columns(self, name: str) -> list[pa.Field]:
         number = pa.from_numpy_dtype(np.dtype(self.dtype))
-        every: list[tuple[str, ...]] = [(direction,) for direction in self.directions]
-        if quantity == "value":
-            every = [()]
-        elif quantity == "laplacian":
-            every = [tuple(self.directions)]
-        elif quantity == "hessian":
-            every = list(product(self.directions, repeat=2))
-        owners = [(output, inputs) for output in self.outputs for inputs in every]
-        names = column_names(quantity, self.outputs, self.directions)
+        quantity = QUANTITIES[name]
         return [
-            self._field(name, number, outputs=[output], inputs=inputs)
-            for name, (output, inputs) in zip(names, owners, strict=True)
+            self._field(quantity.column(output, *inputs), number, outputs=[output], inputs=inputs)
+            for output in self.outputs
+            for inputs in quantity.inputs(self.directions)
         ]
 
     def _field(
@@ -197,19 +155,19 @@ class Layout:
     def arrays(self, table: pa.Table) -> tuple[np.ndarray, ...]:
         """Return the quantities (rows, ...) of rows of this layout: what `assemble` was given."""
         m, k = len(self.outputs), len(self.directions)
-        found = []
-        for quantity in self.quantities:
-            shape = (table.num_rows, *quantity_shape(quantity, m, k))
+        arrays = []
+        for name in self.quantities:
+            quantity = QUANTITIES[name]
             if self.kind == "tensor":
-                column = table[quantity].combine_chunks()
+                column = table[name].combine_chunks()
                 while pt.is_fixed_size_list(column.type):
                     column = column.flatten()
-                found.append(column.to_numpy().reshape(shape))
+                numbers = column.to_numpy()
             else:
-                names = column_names(quantity, self.outputs, self.directions)
-                flat = [table[name].to_numpy() for name in names]
-                found.append(np.stack(flat, axis=1).reshape(shape))
-        return tuple(found)
+                columns = quantity.columns(self.outputs, self.directions)
+                numbers = np.stack([table[column].to_numpy() for column in columns], axis=1)
+            arrays.append(numbers.reshape(table.num_rows, *quantity.shape(m, k)))
+        return tuple(arrays)
 
 
 def float_leaves(schema: pa.Schema) -> list[str]:

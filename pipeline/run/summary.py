@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.data.layout import column_names, quantity_shape
 from hyperdiag.data.output_folder import CONFIG, DATA, MANIFEST, PLAN, RUN
+from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.wording import by_code, counted, duration
 
 from .output.manifest import Manifest
-from .output.receipt import TITLES, Tally
+from .output.receipt import Tally
 
 
 def print_summary(manifest: Manifest) -> None:
@@ -71,12 +71,12 @@ def _rows_line(rows: Tally) -> str:
 
 
 def _listed(quantities: Sequence[str]) -> str:
-    *first, last = (TITLES[quantity] for quantity in quantities)
+    *first, last = (QUANTITIES[quantity].title for quantity in quantities)
     return f"{', '.join(first)} and {last}" if first else last
 
 
 def _ranges(manifest: Manifest) -> Table:
-    titles = (TITLES[quantity] for quantity in manifest.quantities)
+    titles = (QUANTITIES[quantity].title for quantity in manifest.quantities)
     table = Table("output", *titles, box=None, pad_edge=False)
     ranges = manifest.rows.ranges
     for position, output in enumerate(manifest.network.outputs):
@@ -94,13 +94,13 @@ def _ranges(manifest: Manifest) -> Table:
 def _columns_line(manifest: Manifest) -> str:
     outputs, directions = manifest.network.outputs, manifest.directions
     shapes = {
-        quantity: quantity_shape(quantity, len(outputs), len(directions))
+        quantity: QUANTITIES[quantity].shape(len(outputs), len(directions))
         for quantity in manifest.quantities
     }
     if manifest.layout == "tensor":
         columns = (name + "".join(f" [{s}]" for s in shape) for name, shape in shapes.items())
         return f"columns {', '.join(columns)}"
-    examples = (column_names(quantity, outputs, directions)[0] for quantity in shapes)
+    examples = (QUANTITIES[quantity].columns(outputs, directions)[0] for quantity in shapes)
     count = sum(math.prod(shape) for shape in shapes.values())
     return f"{counted(count, 'computed column')} such as {', '.join(examples)}"
 

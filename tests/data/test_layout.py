@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.data.layout import USUAL, Layout, choose_layout, row_bytes
+from hyperdiag.data.layout import Layout, choose_layout
 from hyperdiag.messages.errors import UsageError
 
 OUTPUTS, DIRECTIONS = ["y1", "y2"], ["a", "b", "c"]
@@ -150,13 +150,6 @@ def test_schema_with_a_column_called_as_an_unused_provenance_is_allowed():
 )
 def test_choose_layout_auto_is_wide_up_to_256_derivatives(layout, m, k, chosen):
     assert choose_layout(layout, m, k) == chosen
-
-
-@pytest.mark.parametrize(("m", "k"), [(2, 3), (5, 1)])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_row_bytes_is_the_size_of_the_arrays(m, k, dtype):
-    arrays = _arrays(7, dtype, m, k)
-    assert 7 * row_bytes(USUAL, m, k, dtype) == sum(array.nbytes for array in arrays)
 
 
 @pytest.mark.parametrize("kind", ["wide", "tensor"])

@@ -169,6 +169,8 @@ def test_files_that_a_page_names_are_there(page):
         ("largest error 1.8e-05 of", "largest error 3.0e-06 of", True),
         ("first\n...\nlast", "first\nany\nthing\nlast", True),
         ("first\n...\nlast", "first\nany\nthing", False),
+        ("f, by hyperdual\nlast", "f, by double_forward\nlast", True),
+        ("f, by hyperdual\nlast", "g, by double_forward\nlast", False),
         ("a  b", "a b", True),
         ("a b", "a c", False),
     ],

@@ -19,7 +19,8 @@ def print_audit(audit: Audit) -> None:
         line(f"note: {note}")
     rows = counted(audit.rows, "row")
     line(f"{counted(audit.files, 'data file')} with {rows} read back, every page")
-    line(f"{counted(audit.compared, 'shard')} compared with their input, row by row")
+    whose = "its" if audit.compared == 1 else "their"
+    line(f"{counted(audit.compared, 'shard')} compared with {whose} input, row by row")
     if audit.derived_again:
         line(
             f"{counted(audit.derived_again, 'row')} derived again in float64 by another method: "

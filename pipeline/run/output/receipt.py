@@ -9,15 +9,6 @@ import numpy as np
 
 from hyperdiag.data.shard import Shard
 
-# What people call the quantities.
-TITLES = {
-    "value": "value",
-    "jacobian": "Jacobian",
-    "hessian_diag": "Hessian diagonal",
-    "laplacian": "Laplacian",
-    "hessian": "Hessian",
-}
-
 _AT_ONCE = 64  # rows that are reduced side by side
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from hyperdiag.config.schema import Config
-from hyperdiag.data.layout import row_bytes
+from hyperdiag.data.quantities import row_bytes
 from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, derivatives, reference
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.networks import Network, build_network

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
 from hyperdiag.data.filesystem import absolute
-from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout, row_bytes
+from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
+from hyperdiag.data.quantities import row_bytes
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network

@@ -5,10 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.hyperdual import Bundle, derivatives, reference, relative_error
 from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.networks import build_network
-from hyperdiag.run.output.receipt import TITLES, Tally
+from hyperdiag.run.output.receipt import Tally
 from hyperdiag.run.plan.plan import Plan
 
 # A step in x, relative, that crosses a kink within rounding of the point and of what follows.
@@ -118,8 +119,9 @@ class Verifier:
     def _refusal(self, quantity: str, point: np.ndarray, output: int, errors: np.ndarray) -> str:
         double = self._dtype == "float64"
         other = "" if double else "derivatives.dtype=float64 for more digits, "
+        title = QUANTITIES[quantity].title
         return (
-            f"verification: the {TITLES[quantity]} of '{self._outputs[output]}' differs from a "
+            f"verification: the {title} of '{self._outputs[output]}' differs from a "
             f"float64 reference by {errors.max():.1e} of the largest there, at the point "
             f"{point.tolist()}; derivatives.tolerance is {self._tolerance:g}. Take {other}"
             "derivatives.method=double_forward (what the reference does: a network with "

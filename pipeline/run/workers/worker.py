@@ -15,13 +15,14 @@ import pyarrow as pa
 from hyperdiag.data.faults import Fault, Faults
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.points import count_outside, fill_bad_rows, refuse_outside
+from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.shard import Rows, Shard
 from hyperdiag.data.sink import ShardSink
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.networks import build_network
 from hyperdiag.run.cluster.device import check_device
-from hyperdiag.run.output.receipt import STAGES, TITLES, Receipt, Tally
+from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
 
 from .verification import Verifier
@@ -224,7 +225,9 @@ class Worker:
                 position, *direction = map(int, np.unravel_index(entry, array.shape[1:]))
                 by = "".join(f" by '{self.plan.layout.directions[at]}'" for at in direction)
                 output = self.plan.layout.outputs[position]
-                details[row] = f"{TITLES[quantity]} of '{output}'{by} is {flat[row, entry]}"
+                details[row] = (
+                    f"{QUANTITIES[quantity].title} of '{output}'{by} is {flat[row, entry]}"
+                )
             faults.add(bad, Fault.NON_FINITE_RESULT, details)
 
 
