@@ -124,7 +124,8 @@ class Verifier:
             f"verification: the {title} of '{self._outputs[output]}' differs from a "
             f"float64 reference by {errors.max():.1e} of the largest there, at the point "
             f"{point.tolist()}; derivatives.tolerance is {self._tolerance:g}. Take {other}"
-            "derivatives.method=double_forward (what the reference does: a network with "
+            f"derivatives.method={self._reference.choice.method} (what the reference does: a "
+            "network with "
             "derivative rules of its own may have no other), or a larger tolerance"
         )
 
