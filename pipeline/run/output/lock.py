@@ -44,7 +44,7 @@ def _holder(output: Place) -> str | None:
     heartbeat = read_heartbeat(output)
     if heartbeat is None or not is_alive(heartbeat):
         return None
-    return "process {process} on {host}, since {started}".format_map(heartbeat)
+    return heartbeat.writer
 
 
 def _lock_path(output: Place) -> Path:
