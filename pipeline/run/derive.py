@@ -98,12 +98,12 @@ def _derive_missing(
         pool.start()
         try:
             monitor.started(pool)
-            for outcome in pool.outcomes(ledger.inventory.missing(ledger.plan)):
-                if isinstance(outcome, Receipt):
-                    ledger.record(outcome)
-                    monitor.done(outcome)
-                elif isinstance(outcome, Failed):
-                    monitor.failed(outcome)
+            for result in pool.outcomes(ledger.inventory.missing(ledger.plan)):
+                if isinstance(result, Receipt):
+                    ledger.record(result)
+                    monitor.done(result)
+                elif isinstance(result, Failed):
+                    monitor.failed(result)
                 monitor.tick()
                 signals.check()
                 if failures.all_will_fail():

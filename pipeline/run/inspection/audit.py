@@ -132,12 +132,12 @@ class _Auditor:
                 f"{SUCCESS} is of plan {signed!r}, {PLAN} of {self._plan.digest!r}"
             )
         try:
-            published = _flat(load_manifest(self._output).to_json())
+            published = _entries(load_manifest(self._output).to_json())
         except (UsageError, ValueError) as error:
             self._findings.append(f"{MANIFEST} cannot be read: {error}")
             return
         facts = facts_of(self._plan, self._inventory.shards, total)
-        for key, right in _flat(facts.to_json()).items():
+        for key, right in _entries(facts.to_json()).items():
             if published.get(key) != right:
                 self._findings.append(
                     f"{MANIFEST}: {key} is {published.get(key)!s:.60}; plan and data files make it "
@@ -245,7 +245,7 @@ def _has(schema: pa.Schema, field: pa.Field) -> bool:
     return not computed or (present.type, present.metadata) == (field.type, field.metadata)
 
 
-def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
+def _entries(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest's entries, those of its parts as part.entry."""
     flat: dict[str, Any] = {}
     for key, value in manifest.items():

@@ -137,7 +137,7 @@ class Status:
         }
 
 
-def load_plan(path: str) -> Plan:
+def _readable_plan(path: str) -> Plan:
     """Return the plan that an output folder holds.
 
     Raises:
@@ -176,7 +176,7 @@ def _plans(output: Place) -> list[tuple[int | None, int | None]]:
 
 
 def _look(path: str, output: Place) -> Status:
-    plan = load_plan(path)
+    plan = _readable_plan(path)
     heartbeat = read_heartbeat(output)
     manifest = published_manifest(output)
     updating = (output / STAGED / PLAN).exists()
@@ -189,7 +189,9 @@ def _look(path: str, output: Place) -> Status:
         rate=_rate(last) if last and last.state == state == RUNNING else None,
         failed=tuple(FailedShard(*failed) for failed in last.failed) if last else (),
         cause=last.cause if last else None,
-        update=_counts(output, load_plan(below(path, STAGED)), update=True) if updating else None,
+        update=_counts(output, _readable_plan(below(path, STAGED)), update=True)
+        if updating
+        else None,
         manifest=manifest,
     )
 

@@ -19,8 +19,6 @@ _ROUNDING = 10
 # Of an output's largest entry: errors below the tolerance times this are never looked at.
 _PART = {"float32": 1e-4, "float64": 1e-10}
 
-Arrays = Sequence[np.ndarray]
-
 
 class Verifier:
     """Compares rows with the reference. Several threads may use it.
@@ -48,7 +46,7 @@ class Verifier:
         """Compile the reference."""
         self._derive(np.zeros((1, self._reference.n_inputs)))
 
-    def verify(self, points: np.ndarray, computed: Arrays, tally: Tally) -> None:
+    def verify(self, points: np.ndarray, computed: Sequence[np.ndarray], tally: Tally) -> None:
         """Compare rows of a shard, and note in its tally how large the errors are.
 
         Args:

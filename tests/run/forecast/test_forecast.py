@@ -80,7 +80,7 @@ def test_forecast_of_a_new_run_is_what_the_run_then_does(foretell, tiny, tmp_pat
     manifest = derive(*tiny())
     assert found.plan == manifest.plan
     assert found.network == "chain"
-    assert found.method == Kernel("hyperdual", tile=8, batch=64, dtype="float32", device="cpu")
+    assert found.kernel == Kernel("hyperdual", tile=8, batch=64, dtype="float32", device="cpu")
     assert (found.output.state, found.output.path) == ("start", f"{tmp_path}/out")
     work = found.work
     assert (work.shards, work.rows, work.rows_derived) == (10, 1000, 1000)
