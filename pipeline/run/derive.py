@@ -20,11 +20,11 @@ from .monitoring.monitor import Listener, Monitor
 from .monitoring.progress import ShardLog, progress
 from .monitoring.totals import Totals
 from .outcome import Outcome
-from .output.cautions import warn_of_bad_files
 from .output.ledger import Ledger
 from .output.manifest import Manifest, make_manifest
 from .output.preconditions import as_usage_error
 from .output.receipt import Failed, Receipt
+from .output.warnings import warn_of_bad_files
 from .plan.planner import Planned, make_plan
 from .workers.open_pool import open_pool
 
