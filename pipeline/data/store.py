@@ -41,15 +41,15 @@ def open_s3(uri: str) -> tuple[fs.FileSystem, str]:
     """
     base, _, query = uri.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    given = {name: _positive(name, options.pop(name)) for name in _S3_TRIES if name in options}
+    own_tries = {name: _positive(name, options.pop(name)) for name in _S3_TRIES if name in options}
     fixed = _URI_ONLY.intersection(options)
-    if given and fixed:
-        raise UsageError(f"an s3:// URI takes {min(given)} or {min(fixed)}, not both")
+    if own_tries and fixed:
+        raise UsageError(f"an s3:// URI takes {min(own_tries)} or {min(fixed)}, not both")
     # Files of less than 10 MB go up in one request, and leave nothing behind if that fails.
     options.setdefault("allow_delayed_open", "true")
     filesystem, path = fs.FileSystem.from_uri(f"{base}?{urlencode(options)}")
     if not fixed:
-        tries = {**_S3_TRIES, **given}
+        tries = {**_S3_TRIES, **own_tries}
         # Not the standard strategy: that one ends for good after a hundred retries in all.
         strategy = fs.AwsDefaultS3RetryStrategy(max_attempts=int(tries.pop("max_attempts")))
         _, (arguments,) = filesystem.__reduce__()
