@@ -153,7 +153,8 @@ def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa
 def _contradiction(metadata: pq.FileMetaData) -> str | None:
     """Return how a footer contradicts itself on its rows: a damaged count would lose some.
 
-    What it tells of columns stays unread here: where that is damaged, pyarrow ends the process.
+    What it tells of columns stays unread here: where that is damaged, pyarrow 26.0.1 ends the
+    process.
     """
     groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if sum(groups) == metadata.num_rows and min(groups, default=0) >= 0:

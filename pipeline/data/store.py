@@ -14,15 +14,16 @@ from hyperdiag.messages.errors import UsageError
 # completed. Azure's ("abfs") is none of these: there a stream's file appears when it is opened.
 STORES = ("s3", "gcs")
 
-# What pyarrow takes from a URI ends after six seconds of a busy store, or ninety of a silent one.
-# The waits between attempts double from 50 ms: ten make half a minute.
+# What pyarrow 26.0.1 makes of a URI gives a busy store up after six seconds, and a silent one after
+# ninety. The waits between attempts double from 50 ms: ten make half a minute.
 _S3_TRIES = {"max_attempts": 10, "connect_timeout": 5.0, "request_timeout": 20.0}
-# pyarrow takes these from a URI alone, and from there takes no strategy.
+# pyarrow 26.0.1 takes these from a URI alone, and from there takes no strategy.
 _URI_ONLY = {"tls_ca_dir_path", "tls_verify_certificates", "smart_defaults"}
 
 _PIECE_BYTES = 20 << 20  # two of pyarrow's parts: what an upload holds in memory, twice
 
-# How pyarrow words what may be over in a while, as opposed to what is not there or not allowed.
+# How pyarrow 26.0.1 words what may be over in a while, as opposed to what is not there or not
+# allowed: no attribute of its errors tells.
 _PASSING = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|"
     r"REQUEST_TIMEOUT|UNKNOWN \(HTTP status (429|5\d\d)\))"
@@ -111,8 +112,9 @@ def _upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:
             stream.write(piece)
             stream.flush()  # or all parts of a large file would wait in memory
     except BaseException:
-        # pyarrow has no way to abort an upload, and completes it whenever its stream is closed, by
-        # the garbage collector too: a torn one is never to be collected, not even at the very end.
+        # pyarrow 26.0.1 has no way to abort an upload, and completes it whenever its stream is
+        # closed, by the garbage collector too: a torn one is never to be collected, not even at the
+        # very end.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
         raise
     stream.close()
