@@ -16,7 +16,7 @@ def is_locked(output: Place) -> bool:
 
 
 def check_unlocked(output: Place, name: str) -> None:
-    """Refuse an output that a run is at work on, without locking it.
+    """Check that no run is at work on an output, without locking it.
 
     Args:
         output: the folder.

@@ -1,4 +1,4 @@
-"""Rows of each shard derived once more, in float64 by another method."""
+"""Rows of each shard derived once more, in float64 by the reference's method."""
 
 from collections.abc import Sequence
 from functools import cached_property
