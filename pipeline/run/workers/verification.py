@@ -26,6 +26,9 @@ class Verifier:
     Args:
         plan: the frozen run.
         rows: that are compared at once, at most; None means as many as the plan says of a shard.
+
+    Attributes:
+        method: the reference's, which may be that of the plan.
     """
 
     def __init__(self, plan: Plan, rows: int | None = None):
@@ -35,6 +38,7 @@ class Verifier:
         self._wrt = built.wrt(kernel.directions)
         self._quantities = kernel.quantities
         self._reference = reference(built.function, built.n_inputs, self._wrt, self._quantities)
+        self.method = self._reference.choice.method
         self._strict = kernel.strict
         self._outputs = built.outputs
         self._rows = kernel.verify_rows if rows is None else rows
@@ -93,11 +97,10 @@ class Verifier:
     @cached_property
     def _plain(self) -> Bundle:
         built = build_network(self._network_options, self._dtype)
-        method = self._reference.choice.method
         return derivatives(
             built.function,
             built.n_inputs,
-            method,
+            self.method,
             self._wrt,
             self._dtype,
             outputs=self._quantities,
@@ -122,7 +125,7 @@ class Verifier:
             f"verification: the {title} of '{self._outputs[output]}' differs from a "
             f"float64 reference by {errors.max():.1e} of the largest there, at the point "
             f"{point.tolist()}; derivatives.tolerance is {self._tolerance:g}. Take {other}"
-            f"derivatives.method={self._reference.choice.method} (what the reference does: a "
+            f"derivatives.method={self.method} (what the reference does: a "
             "network with "
             "derivative rules of its own may have no other), or a larger tolerance"
         )
