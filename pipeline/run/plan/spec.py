@@ -216,13 +216,13 @@ class Settings(_Section):
     @cached_property
     def settings_digest(self) -> str:
         """16 hexadecimal digits over the settings."""
-        return digest_of([json.dumps(self.to_json(), sort_keys=True)])
+        return digest_of_texts([json.dumps(self.to_json(), sort_keys=True)])
 
 
 _SETTINGS = TypeAdapter(Settings)
 
 
-def digest_of(parts: Iterable[str]) -> str:
+def digest_of_texts(parts: Iterable[str]) -> str:
     """Return 16 hexadecimal digits over texts."""
     total = hashlib.sha256()
     for part in parts:
