@@ -202,15 +202,15 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
     run()
     (tmp_path / "out/_SUCCESS").unlink()
     place = resolve(f"{tmp_path}/out")
-    pulse = Heartbeat(place)
-    pulse.update(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
-    pulse.start()
+    heartbeat = Heartbeat(place)
+    heartbeat.update(rows_done=200, rows_per_s=50, workers=2, failed=[[3, "odd"]])
+    heartbeat.start()
     lock = Lock(place, "out")
     lock.take()
     try:
         found = _status(tmp_path)
     finally:
-        pulse.stop("stopped")
+        heartbeat.stop("stopped")
         lock.release()
     assert found.state == "running"
     assert (found.rate.rows_done, found.rate.rows_per_s, found.rate.workers) == (200, 50, 2)
@@ -252,13 +252,13 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     text = _printed(found, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text
-    stock, looks = status_module.scan_output, []
+    scan, looks = status_module.scan_output, []
 
     def published_meanwhile(*arguments):
         if not looks:
             run("output.mode=update")
         looks.append(1)
-        return stock(*arguments)
+        return scan(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(status_module, "scan_output", published_meanwhile)
