@@ -76,7 +76,9 @@ def test_what_python_drops_in_a_callback_is_raised_again_and_not_printed(capsys)
 
 def test_what_python_drops_of_others_is_reported_as_before(monkeypatch):
     dropped = []
-    monkeypatch.setattr("sys.unraisablehook", lambda told: dropped.append(str(told.exc_value)))
+    monkeypatch.setattr(
+        "sys.unraisablehook", lambda unraisable: dropped.append(str(unraisable.exc_value))
+    )
 
     class Odd:
         def __del__(self):
@@ -106,17 +108,17 @@ def test_signal_of_which_a_library_makes_something_else_ends_the_block_as_a_sign
 
 
 def test_block_in_another_thread_leaves_the_signals_alone():
-    found = []
+    results = []
 
     def work():
         try:
             with StopSignals() as signals:
                 signals.check()
-            found.append("done")
+            results.append("done")
         except BaseException as error:
-            found.append(error)
+            results.append(error)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert found == ["done"]
+    assert results == ["done"]

@@ -203,9 +203,9 @@ def test_full_disk_stops_the_run_with_the_path_and_a_mend_and_it_goes_on_after(
 def test_disk_that_is_full_from_the_start_is_a_usage_error(configure, small_disk):
     (small_disk / "ballast").write_bytes(bytes((2 << 20) - 4096))
     overrides = ("network=chain", "dataset.rows=10", f"output.path={small_disk}/out")
-    how = ("derivatives.method=hyperdual", "derivatives.tile=8", "cluster=inline")
+    method = ("derivatives.method=hyperdual", "derivatives.tile=8", "cluster=inline")
     with pytest.raises(UsageError, match="cannot write"):
-        derive(*configure(*overrides, BOX, *how))
+        derive(*configure(*overrides, BOX, *method))
 
 
 def test_permission_denied_names_the_place_and_the_run_goes_on_after_the_mend(tmp_path):

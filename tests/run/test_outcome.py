@@ -36,46 +36,46 @@ def run(configure, tmp_path, monkeypatch):
         command = [sys.executable, "-c", KEEP]
         hook = config.notify.model_copy(update={"command": command})
         config = config.model_copy(update={"notify": hook})
-        told = tmp_path / "told.json"
-        told.unlink(missing_ok=True)
+        path = tmp_path / "told.json"
+        path.unlink(missing_ok=True)
         result = None
         if raises:
             with pytest.raises(raises):
                 derive(config, text)
         else:
             result = derive(config, text)
-        return json.loads(told.read_bytes()) if told.exists() else None, result
+        return json.loads(path.read_bytes()) if path.exists() else None, result
 
     return done
 
 
 def test_success_is_told_with_counts_and_the_manifest_s_summary(run, tmp_path):
-    told, manifest = run("limits.max_bad_fraction=1", "run.date=2026-11-23")
-    assert told["state"] == "done"
-    assert (told["exit_code"], told["error"], told["date"]) == (0, None, "2026-11-23")
-    assert told["run"] == manifest.plan
-    assert told["output"] == str(tmp_path / "out")
-    counts = (told["rows_planned"], told["rows_read"], told["rows_derived"])
+    summary, manifest = run("limits.max_bad_fraction=1", "run.date=2026-11-23")
+    assert summary["state"] == "done"
+    assert (summary["exit_code"], summary["error"], summary["date"]) == (0, None, "2026-11-23")
+    assert summary["run"] == manifest.plan
+    assert summary["output"] == str(tmp_path / "out")
+    counts = (summary["rows_planned"], summary["rows_read"], summary["rows_derived"])
     assert counts == (5, 5, 2)
-    assert told["quarantined"] == {"infinite": 1, "nan": 1, "null": 1}
-    assert told["manifest"]["finished"] == manifest.finished
+    assert summary["quarantined"] == {"infinite": 1, "nan": 1, "null": 1}
+    assert summary["manifest"]["finished"] == manifest.finished
     again, _ = run("limits.max_bad_fraction=1", "run.date=2026-11-23")
     assert (again["state"], again["rows_derived"]) == ("done", 2)
 
 
 def test_run_with_too_many_bad_rows_is_told_as_incomplete(run):
-    told, _ = run(raises=RunIncomplete)
-    assert (told["state"], told["exit_code"]) == ("incomplete", 1)
-    assert told["error"].startswith("3 of 5 rows are bad")
-    assert told["quarantined"] == {"infinite": 1, "nan": 1, "null": 1}
-    assert "manifest" not in told
+    summary, _ = run(raises=RunIncomplete)
+    assert (summary["state"], summary["exit_code"]) == ("incomplete", 1)
+    assert summary["error"].startswith("3 of 5 rows are bad")
+    assert summary["quarantined"] == {"infinite": 1, "nan": 1, "null": 1}
+    assert "manifest" not in summary
 
 
 def test_refusal_is_told_with_its_sentence_without_credentials(run):
-    told, _ = run("dataset.path='gopher://AK:SE@b/x'", raises=UsageError)
-    assert (told["state"], told["exit_code"]) == ("refused", 2)
-    assert "gopher://***@b/x" in told["error"]
-    assert "AK:SE" not in json.dumps(told)
+    summary, _ = run("dataset.path='gopher://AK:SE@b/x'", raises=UsageError)
+    assert (summary["state"], summary["exit_code"]) == ("refused", 2)
+    assert "gopher://***@b/x" in summary["error"]
+    assert "AK:SE" not in json.dumps(summary)
 
 
 def test_output_that_cannot_be_written_is_told_as_a_failure(run, monkeypatch):
@@ -83,14 +83,14 @@ def test_output_that_cannot_be_written_is_told_as_a_failure(run, monkeypatch):
         raise OutputError("disk full")
 
     monkeypatch.setattr("hyperdiag.run.output.ledger.Ledger.publish", fail)
-    told, _ = run("limits.max_bad_fraction=1", raises=OutputError)
-    assert (told["state"], told["exit_code"], told["error"]) == ("failed", 1, "disk full")
+    summary, _ = run("limits.max_bad_fraction=1", raises=OutputError)
+    assert (summary["state"], summary["exit_code"], summary["error"]) == ("failed", 1, "disk full")
 
 
 @pytest.mark.parametrize(("on", "heard"), [("success", False), ("failure", True)])
 def test_hook_is_called_only_for_what_it_asked_for(run, on, heard):
-    told, _ = run(f"notify.on=[{on}]", raises=RunIncomplete)
-    assert (told is not None) == heard
+    summary, _ = run(f"notify.on=[{on}]", raises=RunIncomplete)
+    assert (summary is not None) == heard
 
 
 def test_stopped_run_tells_and_ends_soon_though_nobody_answers(tmp_path):
@@ -125,9 +125,9 @@ def test_stopped_run_tells_and_ends_soon_though_nobody_answers(tmp_path):
         took = time.monotonic() - began
     assert process.returncode == 128 + signal.SIGTERM, said
     assert took < 9  # a mute server alone would take ten; Ray grants three, on a quiet machine
-    told = json.loads((tmp_path / "told.json").read_bytes())
-    assert (told["state"], told["exit_code"], told["error"]) == ("stopped", 143, "SIGTERM")
-    assert 0 < told["shards_done"] < told["shards_planned"] == 50
+    summary = json.loads((tmp_path / "told.json").read_bytes())
+    assert (summary["state"], summary["exit_code"], summary["error"]) == ("stopped", 143, "SIGTERM")
+    assert 0 < summary["shards_done"] < summary["shards_planned"] == 50
     assert "stopped by SIGTERM" in said
     assert "no answer from 127.0.0.1" in said
 

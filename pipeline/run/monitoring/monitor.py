@@ -76,7 +76,7 @@ class PoolState(Protocol):
 class Listener:
     """Hears what happens while shards are derived. A method does nothing unless it is overridden.
 
-    `ended` is always called, even where `started` was not reached.
+    After `started`, `ended` is called whatever happens, even where `started` itself failed.
     """
 
     def started(self, snapshot: Snapshot) -> None:

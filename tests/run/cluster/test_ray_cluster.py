@@ -33,9 +33,9 @@ def test_room_is_what_cores_and_gpus_both_allow(joined):
 def test_workers_that_share_a_gpu_share_its_memory_unless_told_otherwise(joined, monkeypatch):
     name = "XLA_PYTHON_CLIENT_MEM_FRACTION"
     monkeypatch.delenv(name, raising=False)
-    told = ray.remote(lambda: os.environ.get(name))
+    variable = ray.remote(lambda: os.environ.get(name))
     half, whole = (
-        told.options(**resources(_cluster(gpus_per_worker=gpus))).remote() for gpus in (0.5, 1)
+        variable.options(**resources(_cluster(gpus_per_worker=gpus))).remote() for gpus in (0.5, 1)
     )
     assert ray.get([half, whole]) == ["0.45", None]
     monkeypatch.setenv(name, "0.2")

@@ -48,18 +48,18 @@ def foretell(tmp_path, monkeypatch):
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
 
-    def told(configured, price=FREE):
+    def forecasted(configured, price=FREE):
         before = _listing(tmp_path)
         try:
-            found = forecast(configured[0], price, 1.5)
+            predicted = forecast(configured[0], price, 1.5)
         finally:
             assert _listing(tmp_path) == before
             assert list(scratch.iterdir()) == []
-        values = found.to_json()
+        values = predicted.to_json()
         assert json.loads(json.dumps(values)) == values
-        return found
+        return predicted
 
-    return told
+    return forecasted
 
 
 @pytest.fixture
@@ -76,28 +76,28 @@ def tiny(configure, tmp_path):
 
 
 def test_forecast_of_a_new_run_is_what_the_run_then_does(foretell, tiny, tmp_path):
-    found = foretell(tiny())
+    predicted = foretell(tiny())
     manifest = derive(*tiny())
-    assert found.plan == manifest.plan
-    assert found.network == "chain"
-    assert found.method == Kernel("hyperdual", tile=8, batch=64, dtype="float32", device="cpu")
-    assert (found.output.state, found.output.path) == ("start", f"{tmp_path}/out")
-    work = found.work
+    assert predicted.plan == manifest.plan
+    assert predicted.network == "chain"
+    assert predicted.method == Kernel("hyperdual", tile=8, batch=64, dtype="float32", device="cpu")
+    assert (predicted.output.state, predicted.output.path) == ("start", f"{tmp_path}/out")
+    work = predicted.work
     assert (work.shards, work.rows, work.rows_derived) == (10, 1000, 1000)
     assert work.bytes_out == pytest.approx(_bytes(tmp_path / "out"), rel=0.02)
-    assert found.probe.rows == 1000  # all: it takes no time
-    assert 50e6 < found.probe.worker_bytes < 20e9
+    assert predicted.probe.rows == 1000  # all: it takes no time
+    assert 50e6 < predicted.probe.worker_bytes < 20e9
 
 
 def test_times_and_costs_follow_from_the_rate(foretell, tiny):
-    found = foretell(tiny(), Price(36.0, "EUR"))
-    (time,) = found.times  # inline has one worker
-    around = sum(asdict(found.seconds).values())
-    assert found.seconds.launch == 1.5
-    assert time.seconds == pytest.approx(around + found.probe.seconds)
+    predicted = foretell(tiny(), Price(36.0, "EUR"))
+    (time,) = predicted.times  # inline has one worker
+    around = sum(asdict(predicted.seconds).values())
+    assert predicted.seconds.launch == 1.5
+    assert time.seconds == pytest.approx(around + predicted.probe.seconds)
     assert time.worker_hours == pytest.approx(time.seconds / 3600)
     assert time.cost == pytest.approx(time.seconds / 100)
-    assert (time.workers, time.configured, found.currency) == (1, True, "EUR")
+    assert (time.workers, time.configured, predicted.currency) == (1, True, "EUR")
 
 
 def test_without_a_price_there_is_no_cost(foretell, tiny):
@@ -108,35 +108,35 @@ def test_interrupted_run_would_be_resumed(foretell, tiny, tmp_path):
     derive(*tiny())
     for number in (2, 3, 7):
         (tmp_path / f"out/data/part-{number:07}.parquet").unlink()
-    found = foretell(tiny())
-    output, work = found.output, found.work
+    predicted = foretell(tiny())
+    output, work = predicted.output, predicted.work
     assert (output.state, output.shards_done, output.rows_done) == ("resume", 7, 700)
-    assert (work.shards, work.rows, found.probe.rows) == (3, 300, 300)
+    assert (work.shards, work.rows, predicted.probe.rows) == (3, 300, 300)
 
 
 def test_finished_run_would_be_left_alone(foretell, tiny):
     derive(*tiny())
-    found = foretell(tiny())
-    assert found.output.state == "finished"
-    assert (found.work.shards, found.probe, found.times) == (0, None, [])
-    assert found.seconds.start is None
+    predicted = foretell(tiny())
+    assert predicted.output.state == "finished"
+    assert (predicted.work.shards, predicted.probe, predicted.times) == (0, None, [])
+    assert predicted.seconds.start is None
 
 
 def test_overwriting_does_all_again(foretell, tiny):
     derive(*tiny())
-    found = foretell(tiny("output.mode=overwrite", "dataset.seed=1"))
-    assert (found.output.state, found.output.shards_done) == ("overwrite", 0)
-    assert found.work.rows == 1000
+    predicted = foretell(tiny("output.mode=overwrite", "dataset.seed=1"))
+    assert (predicted.output.state, predicted.output.shards_done) == ("overwrite", 0)
+    assert predicted.work.rows == 1000
 
 
 def _refused(foretell, configured):
     """Return what a run would be refused with, which is what it is refused with."""
-    found = foretell(configured)
+    predicted = foretell(configured)
     with pytest.raises(UsageError) as refusal:
         derive(*configured)
-    assert found.output.problems == list(refusal.value.problems)
-    assert (found.probe, found.times) == (None, [])
-    return found.output.state, str(refusal.value)
+    assert predicted.output.problems == list(refusal.value.problems)
+    assert (predicted.probe, predicted.times) == (None, [])
+    return predicted.output.state, str(refusal.value)
 
 
 def test_other_plan_would_be_refused_as_it_is(foretell, tiny):
@@ -184,13 +184,13 @@ def test_update_would_do_what_came_and_changed(foretell, configure, tmp_path):
     state, why = _refused(foretell, book.configured())
     assert state == "refused"
     assert "take over the changed files with output.mode=update" in why
-    found = foretell(book.configured("output.mode=update"))
-    assert found.output.state == "update"
-    assert [change.rpartition(" ")[2] for change in found.output.changes] == [
+    predicted = foretell(book.configured("output.mode=update"))
+    assert predicted.output.state == "update"
+    assert [change.rpartition(" ")[2] for change in predicted.output.changes] == [
         *("added", "removed", "changed")
     ]
-    assert found.output.shards_done == 3
-    assert (found.work.shards, found.work.rows) == (3, 6)
+    assert predicted.output.shards_done == 3
+    assert (predicted.work.shards, predicted.work.rows) == (3, 6)
     book.update()
     assert foretell(book.configured("output.mode=update")).output.state == "finished"
 
@@ -206,10 +206,10 @@ def test_bad_files_are_all_named(foretell, configure, tmp_path):
         "b",
         "c",
     ]
-    given = foretell(book.configured("dataset.on_bad_file=skip")).input
-    assert [file.path[-9:] for file in given.bad_files] == ["b.parquet", "c.parquet"]
-    assert all("magic" in file.reason.lower() for file in given.bad_files)
-    assert (given.files, given.rows, given.columns) == (1, 6, ["number", "a", "b"])
+    dataset = foretell(book.configured("dataset.on_bad_file=skip")).input
+    assert [file.path[-9:] for file in dataset.bad_files] == ["b.parquet", "c.parquet"]
+    assert all("magic" in file.reason.lower() for file in dataset.bad_files)
+    assert (dataset.files, dataset.rows, dataset.columns) == (1, 6, ["number", "a", "b"])
 
 
 @pytest.mark.parametrize(("kept", "most"), [(20, 0.2), (12, 0.4)], ids=["all", "filtered"])
@@ -218,24 +218,24 @@ def test_bad_rows_are_foretold_with_what_they_lead_to(kept, most, foretell, conf
     book = Book(tmp_path, configure)
     book.write("a", rows=20, bad=6)
     limit = (f"limits.max_bad_fraction={most}", f"dataset.filter='number < {kept}'")
-    found = foretell(book.configured(*limit))
-    assert (found.work.rows_derived, found.work.rows_quarantined) == (kept - 6, 6)
-    assert found.probe.quarantined == {"null": 6}
-    (note,) = found.notes
+    predicted = foretell(book.configured(*limit))
+    assert (predicted.work.rows_derived, predicted.work.rows_quarantined) == (kept - 6, 6)
+    assert predicted.probe.quarantined == {"null": 6}
+    (note,) = predicted.notes
     assert f"6 of the {kept} rows of the probe are bad (6 null)" in note
     with pytest.raises(RunIncomplete, match=f"6 of {kept} rows are bad"):
         book.derive(*limit)
-    assert found.work.bytes_out == pytest.approx(_bytes(book.out), rel=0.02)
+    assert predicted.work.bytes_out == pytest.approx(_bytes(book.out), rel=0.02)
 
 
 def test_what_is_read_of_files_follows_the_limit(foretell, configure, tmp_path):
     book = Book(tmp_path, configure)
     book.write("a", rows=30)
     book.write("b", rows=10)
-    found = foretell(book.configured("dataset.limit=15"))
+    predicted = foretell(book.configured("dataset.limit=15"))
     a, b = ((book.folder / f"{name}.parquet").stat().st_size for name in "ab")
-    assert (found.input.files, found.input.bytes) == (2, a + b)
-    assert found.work.bytes_in == pytest.approx(a / 2, abs=1)
+    assert (predicted.input.files, predicted.input.bytes) == (2, a + b)
+    assert predicted.work.bytes_in == pytest.approx(a / 2, abs=1)
 
 
 def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp_path, monkeypatch):
@@ -255,13 +255,13 @@ def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp
     # The workers start at once, the first batch takes half a second, and twelve times as much six.
     ticks = iter([0.0, 0.0, 0.0, 0.5, 0.5, 6.5, 6.5, 6.5])
     monkeypatch.setattr(forecast_probe, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    found = foretell(configured)
-    probe = found.probe
+    predicted = foretell(configured)
+    probe = predicted.probe
     assert 4 * 3072 <= probe.rows == 6 * probe.rows_per_s < rows / 2
     rows = derive(*configured).rows
-    assert found.work.bytes_out == pytest.approx(_bytes(tmp_path / "out"), rel=0.25)
-    assert found.work.rows_derived == pytest.approx(rows.derived, rel=0.05)
-    assert found.work.rows_quarantined == pytest.approx(rows.quarantined["nan"], rel=0.2)
+    assert predicted.work.bytes_out == pytest.approx(_bytes(tmp_path / "out"), rel=0.25)
+    assert predicted.work.rows_derived == pytest.approx(rows.derived, rel=0.05)
+    assert predicted.work.rows_quarantined == pytest.approx(rows.quarantined["nan"], rel=0.2)
 
 
 def test_probe_of_which_nothing_can_be_derived_says_why(foretell, configure, tmp_path):

@@ -81,17 +81,17 @@ def test_probe_on_a_running_cluster_writes_to_its_nodes_and_clears_them(
         "dataset.shard_rows=2000",
         "derivatives.batch=1000",
     )
-    found = forecast(config, Price(0.5, "EUR"), 0.0)
+    predicted = forecast(config, Price(0.5, "EUR"), 0.0)
     assert list(scratch.iterdir()) == []
     assert not (tmp_path / "out").exists()
-    assert found.work.rows_derived == 40_000
-    assert found.work.bytes_out == pytest.approx(33 * 4 * 40_000, rel=0.4)
+    assert predicted.work.rows_derived == 40_000
+    assert predicted.work.bytes_out == pytest.approx(33 * 4 * 40_000, rel=0.4)
     # Of another process than this one, which has Ray, JAX and the network too.
-    assert 50e6 < found.probe.worker_bytes < 20e9
-    assert [time.workers for time in found.times] == [1, 2, 8, 32]
-    assert [time.configured for time in found.times] == [False, True, False, False]
-    seconds = [time.seconds for time in found.times]
+    assert 50e6 < predicted.probe.worker_bytes < 20e9
+    assert [time.workers for time in predicted.times] == [1, 2, 8, 32]
+    assert [time.configured for time in predicted.times] == [False, True, False, False]
+    seconds = [time.seconds for time in predicted.times]
     assert seconds == sorted(seconds, reverse=True)
-    around = found.seconds.total
+    around = predicted.seconds.total
     # Twenty shards: with more workers than that each has one.
     assert (seconds[0] - around) / (seconds[3] - around) == pytest.approx(20)

@@ -79,16 +79,16 @@ def _fail(monkeypatch, failure, shards):
 def _status(folder):
     """Return the status of the output, having checked that it is JSON and left no trace."""
     before = _state(folder)
-    found = status(str(folder / "out"))
+    report = status(str(folder / "out"))
     assert _state(folder) == before
-    values = found.to_json()
+    values = report.to_json()
     assert json.loads(json.dumps(values)) == values
     for part in (values, values["update"] or {}):
         for key, keys in KEYS.items():
             if part.get(key):
                 assert list(part[key]) == keys
     assert list(values) == KEYS[""]
-    return found
+    return report
 
 
 def _state(folder):
@@ -98,21 +98,21 @@ def _state(folder):
     }
 
 
-def _printed(found, capsys):
-    print_status(found)
+def _printed(report, capsys):
+    print_status(report)
     return capsys.readouterr().out
 
 
 def test_published_run_shows_its_manifest(run, tmp_path, capsys):
     manifest = run()
-    found = _status(tmp_path)
-    assert found.state == "published"
-    assert found.counts.shards == ShardCounts(planned=4, done=4)
-    assert found.counts.rows.read == found.counts.rows.planned == 400
-    assert found.counts.rows.quarantined == {"nan": 9}
-    assert found.manifest == manifest
-    assert (found.failed, found.rate, found.update) == ((), None, None)
-    assert "400 rows read: 391 derived, 9 quarantined (9 nan)" in _printed(found, capsys)
+    report = _status(tmp_path)
+    assert report.state == "published"
+    assert report.counts.shards == ShardCounts(planned=4, done=4)
+    assert report.counts.rows.read == report.counts.rows.planned == 400
+    assert report.counts.rows.quarantined == {"nan": 9}
+    assert report.manifest == manifest
+    assert (report.failed, report.rate, report.update) == ((), None, None)
+    assert "400 rows read: 391 derived, 9 quarantined (9 nan)" in _printed(report, capsys)
 
 
 def test_status_without_journal_and_in_a_folder_that_cannot_be_written_is_the_same(run, tmp_path):
@@ -127,8 +127,8 @@ def test_status_without_journal_and_in_a_folder_that_cannot_be_written_is_the_sa
 def test_planned_run_that_has_not_begun_has_nothing_done(run, tmp_path, configure):
     ledger = Ledger(f"{tmp_path}/out", make_plan(configure(*_overrides(tmp_path))[0]).plan)
     ledger.open("resume", "")
-    found = _status(tmp_path)
-    assert (found.state, found.counts.shards.done) == ("running", 0)
+    report = _status(tmp_path)
+    assert (report.state, report.counts.shards.done) == ("running", 0)
     ledger.close()
     assert _status(tmp_path).state == "killed"
 
@@ -138,11 +138,11 @@ def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeyp
         _fail(patch, OSError("[red]disk[/red] on fire"), {1, 3})
         with pytest.raises(RunIncomplete):
             run()
-    found = _status(tmp_path)
-    assert (found.state, found.manifest) == ("incomplete", None)
-    assert found.counts.shards == ShardCounts(planned=4, done=2)
-    assert [shard for shard, _ in found.failed] == [1, 3]
-    text = _printed(found, capsys)
+    report = _status(tmp_path)
+    assert (report.state, report.manifest) == ("incomplete", None)
+    assert report.counts.shards == ShardCounts(planned=4, done=2)
+    assert [shard for shard, _ in report.failed] == [1, 3]
+    text = _printed(report, capsys)
     assert "the last run ended incomplete; the same command does what is missing" in text
     assert "2 of 4 done" in text
     assert "shard 3: " in text
@@ -154,9 +154,9 @@ def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeyp
 def test_run_with_too_many_bad_rows_says_so(run, tmp_path, capsys):
     with pytest.raises(RunIncomplete):
         run("limits.max_bad_fraction=0.01")
-    found = _status(tmp_path)
-    assert (found.state, found.counts.shards.done) == ("incomplete", 4)
-    text = _printed(found, capsys)
+    report = _status(tmp_path)
+    assert (report.state, report.counts.shards.done) == ("incomplete", 4)
+    text = _printed(report, capsys)
     assert "9 of 400 rows are bad (9 nan), more than" in text
     assert "quarantined  9 nan" in text
 
@@ -165,9 +165,9 @@ def test_stopped_run_says_so(run, tmp_path, capsys, monkeypatch):
     _fail(monkeypatch, Stopped(15), {2})
     with pytest.raises(Stopped):
         run()
-    found = _status(tmp_path)
-    assert (found.state, found.counts.shards.done) == ("stopped", 2)
-    assert "the last run was stopped; the same command goes on" in _printed(found, capsys)
+    report = _status(tmp_path)
+    assert (report.state, report.counts.shards.done) == ("stopped", 2)
+    assert "the last run was stopped; the same command goes on" in _printed(report, capsys)
 
 
 def test_run_of_whose_signal_ray_made_an_error_was_stopped_without_a_cause(
@@ -183,8 +183,8 @@ def test_run_of_whose_signal_ray_made_an_error_was_stopped_without_a_cause(
     monkeypatch.setattr(InlinePool, "outcomes", outcomes)
     with pytest.raises(Stopped):
         run()
-    found = _status(tmp_path)
-    assert (found.state, found.cause) == ("stopped", None)
+    report = _status(tmp_path)
+    assert (report.state, report.cause) == ("stopped", None)
 
 
 def test_killed_run_keeps_what_is_done_so_far(run, tmp_path, capsys, monkeypatch):
@@ -193,9 +193,9 @@ def test_killed_run_keeps_what_is_done_so_far(run, tmp_path, capsys, monkeypatch
     monkeypatch.setattr(Heartbeat, "stop", lambda self, state, **content: self._end.set())
     with pytest.raises(Stopped):
         run()
-    found = _status(tmp_path)
-    assert (found.state, found.counts.shards.done, found.rate) == ("killed", 2, None)
-    assert "the last run died; the same command goes on" in _printed(found, capsys)
+    report = _status(tmp_path)
+    assert (report.state, report.counts.shards.done, report.rate) == ("killed", 2, None)
+    assert "the last run died; the same command goes on" in _printed(report, capsys)
 
 
 def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
@@ -208,13 +208,13 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
     lock = Lock(place, "out")
     lock.take()
     try:
-        found = _status(tmp_path)
+        report = _status(tmp_path)
     finally:
         heartbeat.stop("stopped")
         lock.release()
-    assert found.state == "running"
-    assert (found.rate.rows_done, found.rate.rows_per_s, found.rate.workers) == (200, 50, 2)
-    text = _printed(found, capsys)
+    assert report.state == "running"
+    assert (report.rate.rows_done, report.rate.rows_per_s, report.rate.workers) == (200, 50, 2)
+    text = _printed(report, capsys)
     assert "a run is at work" in text
     assert "50 rows/s with 2 workers; 4.0 s left" in text
     assert "shard 3: odd" in text
@@ -223,16 +223,16 @@ def test_run_at_work_tells_its_rate(run, tmp_path, capsys):
 def test_published_run_with_a_file_gone_is_not_called_whole(run, tmp_path, capsys):
     run()
     (tmp_path / "out/data/part-0000002.parquet").unlink()
-    found = _status(tmp_path)
-    assert found.counts.shards.done == 3
-    assert "files of the run are gone or damaged" in _printed(found, capsys)
+    report = _status(tmp_path)
+    assert report.counts.shards.done == 3
+    assert "files of the run are gone or damaged" in _printed(report, capsys)
 
 
 def test_published_run_whose_manifest_is_damaged_can_still_be_looked_at(run, tmp_path):
     run()
     (tmp_path / "out/run/manifest.json").write_text("{")
-    found = _status(tmp_path)
-    assert (found.state, found.manifest) == ("incomplete", None)
+    report = _status(tmp_path)
+    assert (report.state, report.manifest) == ("incomplete", None)
 
 
 def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, capsys, monkeypatch):
@@ -243,13 +243,13 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
         _fail(patch, Stopped(15), {5})
         with pytest.raises(Stopped):
             run("output.mode=update")
-    found = _status(tmp_path)
-    assert found.state == "stopped"
-    assert found.counts.shards == ShardCounts(planned=4, done=3)
-    assert found.update.shards == ShardCounts(planned=7, done=5)
-    assert found.update.rows.read == 500
-    assert found.manifest.rows.read == 400
-    text = _printed(found, capsys)
+    report = _status(tmp_path)
+    assert report.state == "stopped"
+    assert report.counts.shards == ShardCounts(planned=4, done=3)
+    assert report.update.shards == ShardCounts(planned=7, done=5)
+    assert report.update.rows.read == 500
+    assert report.manifest.rows.read == 400
+    text = _printed(report, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text
     scan, looks = status_module.scan_output, []
@@ -262,10 +262,10 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
 
     with monkeypatch.context() as patch:
         patch.setattr(status_module, "scan_output", published_meanwhile)
-        found = status(str(tmp_path / "out"))
-    assert found == _status(tmp_path)
-    assert (found.state, found.update) == ("published", None)
-    assert found.counts.shards == ShardCounts(planned=7, done=7)
+        report = status(str(tmp_path / "out"))
+    assert report == _status(tmp_path)
+    assert (report.state, report.update) == ("published", None)
+    assert report.counts.shards == ShardCounts(planned=7, done=7)
 
 
 def test_run_begins_while_somebody_asks_how_far_it_is(run, tmp_path):

@@ -53,24 +53,24 @@ def run(cluster, configure, tmp_path):
 
 def scraped(url, run=None):
     """Return {(name, tags of interest): value}, added up over the commands of a run."""
-    found = Counter()
+    counts = Counter()
     with urlopen(url, timeout=10) as answer:
         text = answer.read().decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if "hyperdiag" in sample.name and run in (None, sample.labels["run"]):
                 tag = sample.labels.get("code") or sample.labels.get("stage") or ""
-                found[sample.name.removeprefix("ray_hyperdiag_"), tag] += sample.value
-    return found
+                counts[sample.name.removeprefix("ray_hyperdiag_"), tag] += sample.value
+    return counts
 
 
 def settled(url, run, shards):
     """Return what is scraped once so many shards are counted: Ray's agent takes it in late."""
     deadline = time.monotonic() + 40
     while True:
-        found = scraped(url, run)
-        if found.get(("shards_done_total", "")) == shards or time.monotonic() > deadline:
-            return found
+        counts = scraped(url, run)
+        if counts.get(("shards_done_total", "")) == shards or time.monotonic() > deadline:
+            return counts
         time.sleep(0.5)
 
 
@@ -103,24 +103,24 @@ def test_metrics_scraped_during_a_run_and_after_it_add_up_to_the_manifest(run, c
         first = run(*killer, "limits.retry_seconds=4")
     finally:
         watching.stop()
-    during = [found for found in watching.seen if 0 < found["rows_derived_total", ""] < 396]
+    during = [counts for counts in watching.seen if 0 < counts["rows_derived_total", ""] < 396]
     assert during, "nothing was seen of the run while it was at work"
     assert during[-1]["rows_planned", ""] == 400
     assert 1 <= during[-1]["workers", ""] <= 2
     assert 0 < during[-1]["kernel_share", ""] <= 1
-    found = settled(cluster[1], first.plan, shards=8)
+    counts = settled(cluster[1], first.plan, shards=8)
     rows = first.rows
-    assert found["rows_read_total", ""] == rows.read == 400
-    assert found["rows_derived_total", ""] == rows.derived == 396
-    codes = {tag: value for (name, tag), value in found.items() if name.startswith("rows_quar")}
+    assert counts["rows_read_total", ""] == rows.read == 400
+    assert counts["rows_derived_total", ""] == rows.derived == 396
+    codes = {tag: value for (name, tag), value in counts.items() if name.startswith("rows_quar")}
     assert codes == rows.quarantined == {"nan": 3, "infinite": 1}
-    assert found["shards_done_total", ""] == 8
+    assert counts["shards_done_total", ""] == 8
     # The worker that died took with it what else it had under way.
-    assert 1 <= found["retries_total", ""] <= 3
+    assert 1 <= counts["retries_total", ""] <= 3
     for stage, seconds in first.seconds.stages.items():
-        assert found["stage_seconds_total", stage] == pytest.approx(seconds, abs=2e-3)
+        assert counts["stage_seconds_total", stage] == pytest.approx(seconds, abs=2e-3)
     known = {f"{name}_total" for name in COUNTERS} | set(GAUGES)
-    assert {f"hyperdiag_{name}" for name, _ in found} <= known
+    assert {f"hyperdiag_{name}" for name, _ in counts} <= known
 
 
 @pytest.mark.chaos
@@ -130,8 +130,8 @@ def test_metrics_of_a_second_command_count_what_it_did_alone(run, cluster, hyper
         done = hyperdiag("derive", *run.overrides, network)
         assert done.returncode == 0, done.stderr
         manifest = json.loads((tmp_path / "out/run/manifest.json").read_text())
-        found = settled(cluster[1], manifest["plan"], shards)
-        assert found["shards_done_total", ""] == shards
-        assert found["rows_derived_total", ""] == 396 + 50 * (shards - 8)
+        counts = settled(cluster[1], manifest["plan"], shards)
+        assert counts["shards_done_total", ""] == shards
+        assert counts["rows_derived_total", ""] == 396 + 50 * (shards - 8)
         for shard in (3, 4):  # what is lost is done again, and nothing else counted twice
             (tmp_path / f"out/data/part-{shard:07d}.parquet").unlink()
