@@ -7,8 +7,8 @@ from hyperdiag.hyperdual import METHODS, OWN_METHODS, Method, MethodError, deriv
 from hyperdiag.hyperdual._jaxpr import ProgramShape
 from hyperdiag.hyperdual._tuner import candidates
 
+from .networks import NETWORKS
 from .programs._check import QUICK
-from .zoo import ZOO
 
 ROWS = 6
 
@@ -36,8 +36,8 @@ def _dense(fn, x):
 
 
 def _found(name, methods, wrt=None):
-    """What each method finds for a network of the zoo, after the reference: compiled as one."""
-    fn, n = ZOO[name]
+    """What each method finds for one of the networks, after the reference: compiled as one."""
+    fn, n = NETWORKS[name]
     bundles = [derivatives(fn, n, m, wrt, dtype="float64", tile=ROWS) for m in methods]
     together = lambda x: [_dense(fn, x), *(bundle(x) for bundle in bundles)]
     with jax.enable_x64(True):
@@ -53,11 +53,11 @@ def _is_refused(fn, n):
     return False
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_methods_on_the_zoo_agree_to_1e_10(name):
     """The field's methods; our own have `test_exactness.py`."""
     methods = [method for method in METHODS if method not in OWN_METHODS]
-    if _is_refused(*ZOO[name]):
+    if _is_refused(*NETWORKS[name]):
         methods.remove("taylor")
     wanted, *all_found = _found(name, methods)
     for found in all_found:
@@ -65,7 +65,7 @@ def test_methods_on_the_zoo_agree_to_1e_10(name):
 
 
 def test_taylor_with_a_custom_rule_refuses_by_name():
-    fn, n = ZOO["mlp-relu"]
+    fn, n = NETWORKS["mlp-relu"]
     with pytest.raises(MethodError, match=r"'relu' \(custom_jvp\)"):
         derivatives(fn, n, method="taylor")(_points(n))
 
@@ -77,7 +77,7 @@ def test_taylor_with_a_primitive_without_series_refuses_by_name():
 
 
 def test_taylor_refuses_few_of_the_zoo():
-    assert sum(_is_refused(fn, n) for fn, n in ZOO.values()) <= len(ZOO) // 3
+    assert sum(_is_refused(fn, n) for fn, n in NETWORKS.values()) <= len(NETWORKS) // 3
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -64,7 +64,8 @@ def convolution(equation: Equation) -> list[Any]:
     D     (2, 3)  [[-2, 2, 0], [0, -2, 2]]
 
     Operands: image, kernel. Parameters: dimension_numbers, window_strides, padding, lhs_dilation,
-    rhs_dilation, feature_group_count, batch_group_count, precision, preferred_element_type.
+    rhs_dilation, feature_group_count, batch_group_count, precision, preferred_element_type,
+    out_sharding.
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_general_dilated.html
     https://openxla.org/xla/operation_semantics#conv_convolution
     """

@@ -135,8 +135,8 @@ class KernelSpec(_Section):
         tile: rows that go through the network at a time; None where the method has no tiles.
         dtype: "float32" or "float64".
         directions: names of the inputs that are differentiated with respect to.
-        quantities: what is computed, in this order: value, jacobian, hessian_diag, laplacian,
-            hessian.
+        quantities: what is computed, in this order: names from
+            `hyperdiag.data.quantities.QUANTITIES`.
         device: the kind that computes, "cpu" or "gpu".
         verify_rows: of each shard, how many rows are compared with a reference.
         tolerance: how much these may differ, relative to an output's largest entry.

@@ -252,13 +252,13 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     text = _printed(report, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text
-    stock, looks = status_module.scan_output, []
+    scan, looks = status_module.scan_output, []
 
     def published_meanwhile(*arguments):
         if not looks:
             run("output.mode=update")
         looks.append(1)
-        return stock(*arguments)
+        return scan(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(status_module, "scan_output", published_meanwhile)
