@@ -177,18 +177,12 @@ def test_shard_of_is_the_inverse_of_its_file_name(name, shard):
     assert shard_of(name) == shard
 
 
-def test_resume_after_a_kill_reads_only_footers_that_the_journal_lacks(
-    tmp_path, configure, monkeypatch, reads
-):
+def test_resume_after_a_kill_reads_only_footers_that_the_journal_lacks(tmp_path, configure, reads):
     book = Book(tmp_path, configure)
     book.write("a", 12)
-    overrides = []
-    with monkeypatch.context() as patch:
-        patch.setattr(book, "_configure", lambda *given: overrides.extend(given))
-        book.configured()
     small = "from hyperdiag.run.output import journal; journal._SEGMENT_SHARDS = 2\n"
     killed = subprocess.run(
-        [sys.executable, "-c", small + KILLED, "work:5", *overrides],
+        [sys.executable, "-c", small + KILLED, "work:5", *book.overrides()],
         cwd=Path(__file__).parents[3],
         capture_output=True,
         timeout=240,
