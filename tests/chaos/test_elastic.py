@@ -64,7 +64,7 @@ def test_workers_join_when_a_node_comes_and_leave_with_their_node(
 
     monkeypatch.setattr(HeartbeatListener, "tick", watch)
     manifest = slow_run(f"cluster.workers={workers}")
-    assert manifest["rows"]["derived"] == 800
+    assert manifest.rows.derived == 800
     assert seen[0] == 1
     assert max(seen) == 2
     assert 1 in after_loss
@@ -88,4 +88,4 @@ def test_run_without_enough_workers_for_too_long_stops_and_goes_on_when_there_ar
             slow_run("cluster.wait_seconds=30")
     assert 0 < len(list((tmp_path / "out/data").iterdir())) < 200
     one_node.restore()
-    assert slow_run()["rows"]["derived"] == 800
+    assert slow_run().rows.derived == 800
