@@ -19,13 +19,13 @@ def entry_problems(entry: Entry) -> list[str]:
     To be called while Hydra is initialised, as in a job's task.
     """
     overrides = list(entry.settings.overrides)
-    problems = find_problems(entry.job, overrides)
+    problems = find_problems(entry.command, overrides)
     if not problems:
         try:
             composed = compose(
-                entry.job, [*overrides, f"run.date={entry.date_of(datetime.now(UTC))}"]
+                entry.command, [*overrides, f"run.date={entry.date_of(datetime.now(UTC))}"]
             )
-            if entry.job == "submit":
+            if entry.command == "submit":
                 with open_dict(composed):
                     load_section(SubmitConfig, composed.pop("submit"), "submit.")
             load_config(composed)

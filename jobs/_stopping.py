@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from hyperdiag.process.exit_codes import exit_code
+from hyperdiag.process.exit_codes import exit_code, of_process
 from hyperdiag.process.signals import Stopped, StopSignals
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -28,7 +28,7 @@ def _end(number: int, frame: FrameType | None) -> None:
         sys.stdout.flush()
     with contextlib.suppress(OSError):
         os.write(2, f"hyperdiag: stopped by {signal.Signals(number).name}\n".encode())
-    os._exit(128 + number)
+    os._exit(of_process(-number))
 
 
 @contextlib.contextmanager

@@ -42,14 +42,14 @@ def task(composed: DictConfig) -> None:
     """Check an output; complain of all that is wrong with it at once."""
     options = load_section(VerifyConfig, composed)
     jax.config.update("jax_platforms", "cpu")  # few rows, in float64
-    found = audit(options.output.path, options.dataset.path, options.shards, options.rows)
+    report = audit(options.output.path, options.dataset.path, options.shards, options.rows)
     if options.format == "json":
-        print(json.dumps(found._asdict(), indent=1, ensure_ascii=False))
+        print(json.dumps(report._asdict(), indent=1, ensure_ascii=False))
     else:
-        print_audit(found)
-    if found.findings:
+        print_audit(report)
+    if report.findings:
         raise RunIncomplete(
-            f"{masked(options.output.path)}: {counted(len(found.findings), 'finding')}"
+            f"{masked(options.output.path)}: {counted(len(report.findings), 'finding')}"
         )
 
 

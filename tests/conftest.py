@@ -7,6 +7,7 @@ os.environ |= {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABL
 os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 import contextlib
+import logging
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs.__main__ import main
 from hyperdiag.jobs._command import CONFIG_DIR
+from hyperdiag.messages import log
 from tests.chaos.cluster import Cluster
 from tests.jobs.cluster_site import Site
 from tests.ray_head import ray_head
@@ -78,7 +80,7 @@ def invoke(tmp_path, monkeypatch, capfd):
 
     def run(*arguments, cwd=tmp_path):
         capfd.readouterr()
-        with monkeypatch.context() as patch, _as_found(tmp_path):
+        with monkeypatch.context() as patch, _as_found(tmp_path), _log_as_found():
             patch.chdir(cwd)
             patch.setenv("COLUMNS", "200")
             patch.setattr("sys.argv", ["hyperdiag", *map(str, arguments)])
@@ -109,6 +111,22 @@ def _as_found(folder):
         for name, module in [*sys.modules.items()]:
             if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
                 del sys.modules[name]
+
+
+@contextlib.contextmanager
+def _log_as_found():
+    """Leave the log as it was: the command's handler writes to a stream that is closed later."""
+    logger = logging.getLogger("hyperdiag")
+    handlers, level, propagate = [*logger.handlers], logger.level, logger.propagate
+    run = dict(log._run)
+    try:
+        yield
+    finally:
+        logger.handlers = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
+        log._run.clear()
+        log._run.update(run)
 
 
 @pytest.fixture(scope="session")

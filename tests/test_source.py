@@ -49,6 +49,29 @@ def faults(source):
     return found
 
 
+# They say nothing of what they hold.
+EMPTY_NAMES = {"how", "found", "told", "there", "given", "one"}
+
+
+def empty_names(source):
+    """Return the variables and arguments of a source that have such a name, with the line."""
+    for node in ast.walk(ast.parse(source)):
+        stored = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        name = node.id if stored else node.arg if isinstance(node, ast.arg) else None
+        if name in EMPTY_NAMES:
+            yield node.lineno, name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_variables_are_named_for_what_they_hold(path):
+    assert list(empty_names(path.read_text(encoding="utf-8"))) == []
+
+
+def test_empty_names_are_found_wherever_a_name_is_bound():
+    source = "how = 1\nfor one, x in y:\n  z = lambda found: [given for given in told]\n"
+    assert [name for _, name in empty_names(source)] == ["how", "one", "found", "given"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_source_runs_no_shell_and_unpickles_nothing(path):
     assert faults(path.read_text(encoding="utf-8")) == []

@@ -19,7 +19,7 @@ from .contestants import jvp_of_jvp
 # Of 256 to 2048 the one with the least processor time for each row, all told, on QLKNN: what is
 # between its layers stays in cache, and what Ray Data does for each batch is still small.
 BATCH = 256
-# Ray 2.60 reads up to 128 MiB as one block, which keeps one actor busy, however many blocks
+# Ray 2.60.0 reads up to 128 MiB as one block, which keeps one actor busy, however many blocks
 # `read_parquet` is asked for.
 _BLOCK_ROWS = 16_384
 Columns = dict[str, np.ndarray]

@@ -60,12 +60,12 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
 
 
 def _pick(
-    base: Place, is_data: Callable[[str], bool], found: Iterable[_Found]
+    base: Place, is_data: Callable[[str], bool], entries: Iterable[_Found]
 ) -> list[fs.FileInfo]:
     infos: list[fs.FileInfo] = []
     linked: list[tuple[str, str, fs.FileInfo]] = []
     passed_over: list[str] = []
-    for info, real in found:
+    for info, real in entries:
         if _hidden(info.path, base.path) or not is_data(info.path):
             if is_data is _is_parquet or is_data(info.path):  # a glob means to leave some out
                 passed_over.append(info.path)
@@ -92,7 +92,7 @@ def _add_linked(
     root = os.path.realpath(base).rstrip("/")
     seen = {f"{root}/{info.path.removeprefix(base).lstrip('/')}" for info in infos}
     again = []
-    for path, real, info in sorted(linked, key=lambda one: one[:2]):
+    for path, real, info in sorted(linked, key=lambda link: link[:2]):
         if real in seen:
             again.append(path)
         else:

@@ -112,9 +112,9 @@ def real_places(places: Iterable[Place]) -> Iterator[Place]:
     for place in places:
         parent, _, name = place.path.rpartition("/")
         if place.is_local:
-            found = folder(parent or "/") / name
-            real = place._replace(path=str(found))
-            yield real.real() if found.is_symlink() else real
+            path = folder(parent or "/") / name
+            real = place._replace(path=str(path))
+            yield real.real() if path.is_symlink() else real
         else:
             yield place
 
@@ -185,4 +185,4 @@ def files_in(folder: Place) -> list[fs.FileInfo]:
 def nearest(output: Place) -> Path:
     """Return the folder at a local place, or the nearest above it that is there."""
     path = Path(output.path)
-    return next(one for one in (path, *path.parents) if one.exists())
+    return next(folder for folder in (path, *path.parents) if folder.exists())

@@ -35,6 +35,16 @@ def file_name(shard: int) -> str:
     return f"part-{shard:07d}.parquet"
 
 
+def data_file(shard: int) -> str:
+    """Return where in an output a shard's data file is, by the shard's id."""
+    return f"{DATA}/{file_name(shard)}"
+
+
+def quarantine_file(shard: int) -> str:
+    """Return where in an output a shard's quarantine file is, by the shard's id."""
+    return f"{QUARANTINE}/{file_name(shard)}"
+
+
 def shard_of(name: str) -> int:
     """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
     match = _DATA_FILE.fullmatch(name)

@@ -162,8 +162,8 @@ def _check_unchanged(filesystem: fs.FileSystem, file: InputFile) -> None:
     with _reading(file.path):
         info = filesystem.get_file_info(file.path)
     if (info.size, info.mtime_ns or 0) != (file.size, file.modified_ns):
-        how = "is gone" if info.type == fs.FileType.NotFound else "has changed"
-        raise InputError(f"{file.path} {how} since the run was planned")
+        change = "is gone" if info.type == fs.FileType.NotFound else "has changed"
+        raise InputError(f"{file.path} {change} since the run was planned")
 
 
 @contextmanager

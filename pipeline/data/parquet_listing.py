@@ -64,12 +64,12 @@ def list_parquet(path: str) -> Listing:
     kinds: list[_Kind] = []  # of each file
     bad: list[BadFile] = []
     distinct: dict[bytes, _Kind] = {}
-    for file, found in _footers(place, infos):
-        if isinstance(found, str):
-            bad.append(BadFile(file, found))
+    for file, footer in _footers(place, infos):
+        if isinstance(footer, str):
+            bad.append(BadFile(file, footer))
             continue
-        files.append(found[0])
-        schema = found[1].remove_metadata()
+        files.append(footer[0])
+        schema = footer[1].remove_metadata()
         kind = distinct.setdefault(schema.serialize().to_pybytes(), _Kind(schema, file))
         kind.files += 1
         kinds.append(kind)
@@ -153,7 +153,8 @@ def _footer(filesystem: fs.FileSystem, info: fs.FileInfo) -> tuple[InputFile, pa
 def _contradiction(metadata: pq.FileMetaData) -> str | None:
     """Return how a footer contradicts itself on its rows: a damaged count would lose some.
 
-    What it tells of columns stays unread here: where that is damaged, pyarrow ends the process.
+    What it tells of columns stays unread here: where that is damaged, pyarrow 26.0.1 ends the
+    process.
     """
     groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
     if sum(groups) == metadata.num_rows and min(groups, default=0) >= 0:
@@ -192,11 +193,12 @@ def _columns_of(schema: pa.Schema) -> frozenset[tuple[str, str]]:
 
 
 def _difference(schema: pa.Schema, reference: pa.Schema) -> str | None:
-    found, wanted = ({field.name: field.type for field in one} for one in (schema, reference))
+    types = {field.name: field.type for field in schema}
+    wanted = {field.name: field.type for field in reference}
     for name, kind in wanted.items():
-        if name not in found:
+        if name not in types:
             return f"has no column '{name}'"
-        if found[name] != kind:
-            return f"column '{name}' is {found[name]}, not {kind}"
-    extra = [name for name in found if name not in wanted]
+        if types[name] != kind:
+            return f"column '{name}' is {types[name]}, not {kind}"
+    extra = [name for name in types if name not in wanted]
     return f"has an extra column '{extra[0]}'" if extra else None

@@ -58,7 +58,7 @@ class PointColumns:
         else:
             pairs = zip(self.inputs, self.columns, strict=True)
             parts = [PointColumns([name], [column], False) for name, column in pairs]
-        return [one for one in parts if _is_text(_element(schema.field(one.columns[0]).type))]
+        return [part for part in parts if _is_text(_element(schema.field(part.columns[0]).type))]
 
     def _read_vector(self, array: pa.Array, dtype: str, faults: Faults) -> np.ndarray:
         (column,) = self.columns

@@ -82,8 +82,8 @@ def _comparison(
         case (ast.IsNot(), ast.Constant(value=None)):
             return subject.is_valid()
         case (ast.In() | ast.NotIn(), ast.Tuple(elts=items) | ast.List(elts=items)):
-            found = _in_list(subject, [_constant(item, text) for item in items])
-            return ~found if isinstance(op, ast.NotIn) else found
+            is_in = _in_list(subject, [_constant(item, text) for item in items])
+            return ~is_in if isinstance(op, ast.NotIn) else is_in
     if type(op) not in _COMPARISONS:
         raise _refused(right, text)
     return _COMPARISONS[type(op)](subject, _value(right, schema, text))
@@ -125,7 +125,7 @@ def _held(value: Any) -> Any:
 
 def _column(name: str, schema: pa.Schema, text: str) -> pc.Expression:
     # Python reads identifiers in their compatibility form (NFKC), in which a column may not be.
-    same = [one for one in schema.names if unicodedata.normalize("NFKC", one) == name]
+    same = [column for column in schema.names if unicodedata.normalize("NFKC", column) == name]
     if name not in schema.names and len(same) == 1:
         name = same[0]
     if name not in schema.names:

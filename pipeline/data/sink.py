@@ -122,13 +122,13 @@ class ShardSink:
 
 def _beside(names: Sequence[str], taken: Container[str]) -> list[str]:
     """Return names in which those that are taken have got an ending that makes them new."""
-    found = []
+    new_names = []
     for name in names:
         new = name
         while new in taken or (new != name and new in names):
             new += "_input"
-        found.append(new)
-    return found
+        new_names.append(new)
+    return new_names
 
 
 class _Scratch:

@@ -14,15 +14,16 @@ from hyperdiag.messages.errors import UsageError
 # completed. Azure's ("abfs") is none of these: there a stream's file appears when it is opened.
 STORES = ("s3", "gcs")
 
-# What pyarrow takes from a URI ends after six seconds of a busy store, or ninety of a silent one.
-# The waits between attempts double from 50 ms: ten make half a minute.
+# What pyarrow 26.0.1 makes of a URI gives a busy store up after six seconds, and a silent one after
+# ninety. The waits between attempts double from 50 ms: ten make half a minute.
 _S3_TRIES = {"max_attempts": 10, "connect_timeout": 5.0, "request_timeout": 20.0}
-# pyarrow takes these from a URI alone, and from there takes no strategy.
+# pyarrow 26.0.1 takes these from a URI alone, and from there takes no strategy.
 _URI_ONLY = {"tls_ca_dir_path", "tls_verify_certificates", "smart_defaults"}
 
 _PIECE_BYTES = 20 << 20  # two of pyarrow's parts: what an upload holds in memory, twice
 
-# How pyarrow words what may be over in a while, as opposed to what is not there or not allowed.
+# How pyarrow 26.0.1 words what may be over in a while, as opposed to what is not there or not
+# allowed: no attribute of its errors tells.
 _PASSING = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|"
     r"REQUEST_TIMEOUT|UNKNOWN \(HTTP status (429|5\d\d)\))"
@@ -41,15 +42,15 @@ def open_s3(uri: str) -> tuple[fs.FileSystem, str]:
     """
     base, _, query = uri.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
-    given = {name: _positive(name, options.pop(name)) for name in _S3_TRIES if name in options}
+    own_tries = {name: _positive(name, options.pop(name)) for name in _S3_TRIES if name in options}
     fixed = _URI_ONLY.intersection(options)
-    if given and fixed:
-        raise UsageError(f"an s3:// URI takes {min(given)} or {min(fixed)}, not both")
+    if own_tries and fixed:
+        raise UsageError(f"an s3:// URI takes {min(own_tries)} or {min(fixed)}, not both")
     # Files of less than 10 MB go up in one request, and leave nothing behind if that fails.
     options.setdefault("allow_delayed_open", "true")
     filesystem, path = fs.FileSystem.from_uri(f"{base}?{urlencode(options)}")
     if not fixed:
-        tries = {**_S3_TRIES, **given}
+        tries = {**_S3_TRIES, **own_tries}
         # Not the standard strategy: that one ends for good after a hundred retries in all.
         strategy = fs.AwsDefaultS3RetryStrategy(max_attempts=int(tries.pop("max_attempts")))
         _, (arguments,) = filesystem.__reduce__()
@@ -111,8 +112,9 @@ def _upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:
             stream.write(piece)
             stream.flush()  # or all parts of a large file would wait in memory
     except BaseException:
-        # pyarrow has no way to abort an upload, and completes it whenever its stream is closed, by
-        # the garbage collector too: a torn one is never to be collected, not even at the very end.
+        # pyarrow 26.0.1 has no way to abort an upload, and completes it whenever its stream is
+        # closed, by the garbage collector too: a torn one is never to be collected, not even at the
+        # very end.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
         raise
     stream.close()

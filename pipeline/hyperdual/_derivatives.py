@@ -88,7 +88,7 @@ def derivatives(
             that JAX can trace. A function of a batch must be written for one point instead.
         n_inputs: n.
         method: a name from `METHODS`, or "auto" for the fastest on this device, found by timing
-            the sensible ones (and kept: see `_tuner`).
+            the sensible ones (and kept: see `_choice`).
         wrt: indices of the inputs to differentiate with respect to; None means all. Only these
             directions are computed.
         dtype: "float32" or "float64": of the arithmetic and of the results. Matrix products use

@@ -1,1 +1,1 @@
-"""The run: plan, ledger, worker, pools, progress. The room that knows Ray."""
+"""A run: planned, forecast, derived by workers into an output folder, watched and inspected."""

@@ -20,11 +20,11 @@ from .monitoring.monitor import Listener, Monitor
 from .monitoring.progress import ShardLog, progress
 from .monitoring.totals import Totals
 from .outcome import Outcome
-from .output.cautions import warn_of_bad_files
 from .output.ledger import Ledger
 from .output.manifest import Manifest, make_manifest
 from .output.preconditions import as_usage_error
 from .output.receipt import Failed, Receipt
+from .output.warnings import warn_of_bad_files
 from .plan.planner import Planned, make_plan
 from .workers.open_pool import open_pool
 
@@ -98,12 +98,12 @@ def _derive_missing(
         pool.start()
         try:
             monitor.started(pool)
-            for outcome in pool.outcomes(ledger.inventory.missing(ledger.plan)):
-                if isinstance(outcome, Receipt):
-                    ledger.record(outcome)
-                    monitor.done(outcome)
-                elif isinstance(outcome, Failed):
-                    monitor.failed(outcome)
+            for result in pool.outcomes(ledger.inventory.missing(ledger.plan)):
+                if isinstance(result, Receipt):
+                    ledger.record(result)
+                    monitor.done(result)
+                elif isinstance(result, Failed):
+                    monitor.failed(result)
                 monitor.tick()
                 signals.check()
                 if failures.all_will_fail():

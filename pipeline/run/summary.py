@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.data.output_folder import CONFIG, DATA, MANIFEST, PLAN, RUN
+from hyperdiag.data.output_folder import CONFIG, DATA, MANIFEST, PLAN, QUARANTINE, RUN
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.messages.console import plain_console
@@ -46,16 +46,21 @@ def print_summary(manifest: Manifest) -> None:
     console.print(f"\nOutput: [bold]{escape(manifest.output)}[/]", soft_wrap=True)
     if rows.bad:
         console.print(
-            f"  quarantine/  {counted(rows.bad, 'row')} with {ERROR_CODE} and {ERROR_DETAIL}"
+            f"{_folder(QUARANTINE)}{counted(rows.bad, 'row')} with {ERROR_CODE} and {ERROR_DETAIL}"
         )
     names = ", ".join(name.removeprefix(f"{RUN}/") for name in (PLAN, CONFIG, MANIFEST))
-    console.print(f"  run/         {names}")
+    console.print(f"{_folder(RUN)}{names}")
     console.print(
-        f"  data/        {counted(manifest.shards, 'file')}, {_columns_line(manifest)}",
+        f"{_folder(DATA)}{counted(manifest.shards, 'file')}, {_columns_line(manifest)}",
         markup=False,
     )
     for line in _how_to_read(manifest.output):
         console.print(f"    {line}", soft_wrap=True, markup=False)
+
+
+def _folder(name: str) -> str:
+    """Return the name of a folder of the output as the start of a line, in a column of its own."""
+    return f"  {name + '/':13}"
 
 
 def _rows_line(rows: Tally) -> str:

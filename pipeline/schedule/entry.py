@@ -73,7 +73,7 @@ class Entry:
         )
 
     @property
-    def job(self) -> str:
+    def command(self) -> str:
         """Which command serves it: `derive`, or `submit` to a job server."""
         return "submit" if self.settings.address else "derive"
 

@@ -16,8 +16,9 @@ from .server import LIVE, Server, ServerUnavailable
 
 log = logging.getLogger("hyperdiag")
 
-# Ray's own tail of a log ends whenever a connection does, and begins again from the start of the
-# file: asking for all of it now and then is the surer way, and logs of runs are short.
+# Worked round in Ray 2.60.0: its own tail of a log ends whenever a connection does, and begins
+# again from the start of the file. Asking for all of it now and then is the surer way, and logs of
+# runs are short.
 _LEAST_SECONDS = 0.5
 _MOST_SECONDS = 10.0
 # The share of time that is spent on asking, where logs are long or the server is slow.
@@ -25,7 +26,7 @@ _SHARE = 0.1
 _UNAVAILABLE_SECONDS = 600.0  # a head node that is replaced
 _LOG_TRIES = 5  # of an ended job's log: its node may be gone
 _PENDING_SECONDS = 15.0  # before a person is told what a job waits for
-# Lines with which Ray opens each log, and which tell nobody anything.
+# Lines with which Ray 2.60.0 opens each log, and which tell nobody anything.
 _RAYS_OWN = ("Runtime env is setting up.", "Running entrypoint for job ")
 
 

@@ -13,8 +13,8 @@ from .environment import is_wheel
 from .options import SubmitConfig
 from .package import BOOTSTRAP, JOB_SPEC
 
-# Ray's job server refuses a request of more than 100 MiB (413), long before the 512 MiB that Ray's
-# own store takes.
+# The job server of Ray 2.60.0 refuses a request of more than 100 MiB (413), long before the
+# 512 MiB that Ray's own store takes.
 MOST_BYTES = 99 << 20
 
 # Where folders given with --config-dir lie in the package.

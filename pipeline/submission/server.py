@@ -19,7 +19,7 @@ LIVE = ("PENDING", "RUNNING")
 
 _LOCAL = "http://127.0.0.1:8265"
 _ADDRESS = "RAY_API_SERVER_ADDRESS"
-# Ray's client waits for ever. An upload of a package may take its time.
+# Worked round in Ray 2.60.0: its client waits for ever. An upload of a package may take its time.
 _ANSWER_SECONDS = 30.0
 _UPLOAD_SECONDS = 600.0
 
@@ -33,7 +33,7 @@ class JobExists(HyperdiagError):
 
 
 class _Client(JobSubmissionClient):
-    """Ray's client, with an end to its patience."""
+    """Ray's client, with an end to its patience: Ray 2.60.0 has none, and no option for it."""
 
     def _do_request(self, method: str, endpoint: str, **kwargs: Any) -> requests.Response:
         patience = _UPLOAD_SECONDS if method == "PUT" else _ANSWER_SECONDS
@@ -171,7 +171,10 @@ def state(address: str | None, submission_id: str) -> str | None:
 
 
 def _status(error: RuntimeError) -> int:
-    """Return the HTTP status that Ray's client tells of in words; 500 where it does not."""
+    """Return the HTTP status of an error; 500 where it does not tell.
+
+    Ray 2.60.0's client raises a RuntimeError for every status, which is in its message alone.
+    """
     match = re.search(r"status code (\d+)", str(error))
     return int(match.group(1)) if match else 500
 
@@ -183,7 +186,10 @@ def _first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _without(*names: str) -> Iterator[None]:
-    """Take variables out of the environment: Ray would prefer them to the address it is given."""
+    """Take variables out of the environment.
+
+    Ray 2.60.0's client would prefer them to the address that it is given.
+    """
     kept = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield

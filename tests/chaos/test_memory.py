@@ -65,11 +65,11 @@ def test_memory_and_rates_are_level_over_twenty_gigabytes(tmp_path, capsys):
     while driver.poll() is None:
         try:
             own, workers = _resident(watched)
-            pulse = json.loads((output / "run/progress.json").read_text())
+            heartbeat = json.loads((output / "run/progress.json").read_text())
         except (psutil.NoSuchProcess, OSError, ValueError):
-            pulse, own, workers = {}, 0, []
-        if len(workers) == 2 and pulse.get("rows_done"):
-            curve.append((time.monotonic() - began, own, workers, pulse["rows_done"]))
+            heartbeat, own, workers = {}, 0, []
+        if len(workers) == 2 and heartbeat.get("rows_done"):
+            curve.append((time.monotonic() - began, own, workers, heartbeat["rows_done"]))
         time.sleep(_SECONDS)
     assert driver.returncode == 0
     manifest = json.loads((output / "run/manifest.json").read_text())

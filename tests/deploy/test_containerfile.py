@@ -6,7 +6,7 @@ Its steps are carried out in `make chaos`.
 import shutil
 from pathlib import Path
 
-import pytest
+from hatchling.builders.wheel import WheelBuilder
 
 from tests.chaos.container import instructions, may_be_copied
 
@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_what_is_copied_makes_the_whole_package(tmp_path):
-    builder = pytest.importorskip("hatchling.builders.wheel").WheelBuilder
     text = (ROOT / "deploy/Containerfile").read_text()
     for word, rest in instructions(text):
         if word == "COPY" and not rest.startswith("--from="):
@@ -26,7 +25,7 @@ def test_what_is_copied_makes_the_whole_package(tmp_path):
                 else:
                     shutil.copy(ROOT / source, tmp_path / target)
     built, expected = (
-        {file.distribution_path for file in builder(str(folder)).recurse_included_files()}
+        {file.distribution_path for file in WheelBuilder(str(folder)).recurse_included_files()}
         for folder in (tmp_path, ROOT)
     )
     assert built == expected

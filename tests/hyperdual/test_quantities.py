@@ -1,5 +1,7 @@
 """What can be asked for, against the Hessian of all of it."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,6 +102,11 @@ def test_hvp_without_a_direction_is_refused():
 def test_outputs_that_do_not_exist_are_refused(names):
     with pytest.raises(ValueError, match="outputs"):
         derivatives(_net, 4, outputs=names)
+
+
+def test_docstring_of_derivatives_names_every_quantity_and_no_other():
+    (listed,) = re.findall(r"^ +outputs: (.*?)^ +\w+: ", derivatives.__doc__, re.M | re.S)
+    assert re.findall(r'"(\w+)"', listed) == [*QUANTITIES]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -1,4 +1,4 @@
-"""The command `hyperdiag schedule`, as a stranger uses it."""
+"""The command `hyperdiag schedule`, as a user types it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The command `hyperdiag verify`, as a stranger uses it."""
+"""The command `hyperdiag verify`, as a user types it."""
 
 import json
 

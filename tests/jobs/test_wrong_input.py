@@ -104,6 +104,10 @@ CASES = {
         [*PYTHON, "network.target=mine:build", "derivatives.method=taylor"],
         ["method 'taylor' cannot differentiate 'relu' (custom_jvp)", "double_forward"],
     ),
+    "method that JAX has no rule for": (
+        [*PYTHON, "network.target=mine:backwards", "derivatives.method=double_forward"],
+        ["network 'python': method 'double_forward' fails on it: "],
+    ),
     "options of other types": (
         ["network=chain", "network.seed=abc", "network.inputs=5", "network.ranges=7"],
         ["3 problems", 'network.seed must be an integer; got "abc"', "network.inputs", "7"],
@@ -238,6 +242,10 @@ def folder(tmp_path_factory):
         "    import numpy\n"
         "    w = numpy.random.default_rng().normal(size=2)\n"
         "    return lambda x: w * x\n"
+        "@jax.custom_vjp\n"
+        "def _sine(x):\n    return jax.numpy.sin(x)\n"
+        "_sine.defvjp(lambda x: (jax.numpy.sin(x), x), lambda x, ct: (ct * jax.numpy.cos(x),))\n"
+        "def backwards():\n    return _sine\n"
         "def whole():\n"
         "    from hyperdiag.networks import Network\n"
         "    return Network('n', lambda x: x, ('a',), ('b',), 'd', {})\n"

@@ -37,8 +37,10 @@ def call(equation: Equation) -> list[Any]:
     J     (1, 1)  [[1]]
     D     (1, 1)  [[3]]
 
-    Operands: the function's. Parameters: jaxpr (or call_jaxpr), the function; and what says how it
-    is to be compiled or kept.
+    Operands: the function's. Parameters: jaxpr (or call_jaxpr), the function. What says how it is
+    compiled changes no result: name, inline, keep_unused, donated_invars, in_shardings,
+    out_shardings, in_layouts, out_layouts, ctx_mesh, compiler_options_kvs; and of a checkpoint
+    policy, prevent_cse, differentiated.
     https://docs.jax.dev/en/latest/_autosummary/jax.jit.html
     https://docs.jax.dev/en/latest/_autosummary/jax.checkpoint.html
     """

@@ -63,7 +63,7 @@ def elementwise(equation: Equation) -> list[Any]:
     D     (2, 2)  [[2, 0], [0, 0]]
 
     Operands: one to three arrays of one shape (bounds of `clamp` may be scalars). Parameters: y,
-    the power, of `integer_pow`; accuracy, of most functions of one operand.
+    the power, of `integer_pow`; out_dtype, of `mul`; accuracy, of most functions of one operand.
     https://docs.jax.dev/en/latest/jax.lax.html#operators
     """
     (shape,) = [result.shape for result in equation.result_types]

@@ -6,6 +6,7 @@ directions fold into one large matrix product. With both operands active (attent
     J = B(J_a, b) + B(a, J_b),    s[i] = 2 B(J_a[i], J_b[i]).
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -64,7 +65,8 @@ def convolution(equation: Equation) -> list[Any]:
     D     (2, 3)  [[-2, 2, 0], [0, -2, 2]]
 
     Operands: image, kernel. Parameters: dimension_numbers, window_strides, padding, lhs_dilation,
-    rhs_dilation, feature_group_count, batch_group_count, precision, preferred_element_type.
+    rhs_dilation, feature_group_count, batch_group_count, precision, preferred_element_type,
+    out_sharding.
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_general_dilated.html
     https://openxla.org/xla/operation_semantics#conv_convolution
     """
@@ -112,7 +114,7 @@ def _in_one_product(equation: Equation) -> list[Any]:
     free = [tangent for tangent in tangents if tangent.free == len(tangent.sizes)]
     # Each is turned before they are joined: XLA would turn the joined array entry by entry.
     blocks = [node.value[:, None]]
-    blocks += [tangent.data.reshape(-1, node.value.size).T for tangent in free]
+    blocks += [t.data.reshape(math.prod(t.sizes), node.value.size).T for t in free]
     product = lax.dot_general(
         equation.values[1 - at],
         jnp.concatenate(blocks, axis=1),

@@ -1,9 +1,18 @@
 """What is worked round in Ray, all seen in Ray 2.60.0: each function says the reason.
 
-Two things are worked round where they happen. Compiled code of Ray's swallows an exception that a
-signal handler raises, or makes another one of it: `StopSignals.check` and the end of its block
-(`process/signals.py`) raise it again. And `ray.kill` asks a process to end itself, which one that
-hangs does not: `WorkerHandle.kill` (`workers/ray_actors.py`) has the kernel end it.
+Other things are worked round where they happen:
+
+- `submission/server.py`: the job server's client waits for ever, tells an HTTP status in words
+  alone, and prefers variables of the environment to the address that it is given;
+- `submission/follow.py`: the client's tail of a job's log ends with any connection;
+- `submission/payload.py`: the job server takes smaller requests than Ray's client sends;
+- `run/monitoring/metrics.py`: a gauge that is not set again is forgotten, a counter takes no zero,
+  and of a histogram no sum is passed on;
+- `bench/plain_ray_data.py`: Ray Data reads a dataset as few large blocks;
+- `process/signals.py`: compiled code of Ray's swallows an exception that a signal handler raises,
+  or makes another one of it; `StopSignals.check` and the end of its block raise it again;
+- `run/workers/ray_actors.py`: `ray.kill` asks a process to end itself, which one that hangs does
+  not; `WorkerHandle.kill` has the kernel end it.
 """
 
 import os

@@ -102,7 +102,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
     return Forecast(
         plan=plan.digest,
         network=plan.network.name,
-        method=Kernel(kernel.method, kernel.tile, kernel.batch, kernel.dtype, kernel.device),
+        kernel=Kernel(kernel.method, kernel.tile, kernel.batch, kernel.dtype, kernel.device),
         input=_input(config, planned),
         output=output,
         work=work,
@@ -185,7 +185,7 @@ def _measurement(probed: Probe) -> Measurement:
         seconds=probed.seconds,
         workers=probed.workers,
         rows_per_s=probed.rows / probed.seconds,
-        rows_per_s_per_worker=probed.rows_per_s,
+        rows_per_s_per_worker=probed.rows_per_s_per_worker,
         worker_bytes=probed.worker_bytes,
         quarantined=dict(sorted(probed.tally.quarantined.items())),
         failures=probed.failures,
@@ -204,7 +204,7 @@ def _times(
         numbers |= {*_WORKERS, config.cluster.workers or probed.workers}
     times = []
     for workers in sorted(numbers):
-        total = overhead + busiest_rows(shards.rows, workers) / probed.rows_per_s
+        total = overhead + busiest_rows(shards.rows, workers) / probed.rows_per_s_per_worker
         hours = workers * total / 3600
         cost = price.per_worker_hour and hours * price.per_worker_hour
         times.append(Estimate(workers, workers == probed.workers, total, hours, cost))

@@ -63,7 +63,7 @@ class Probe:
         end_seconds: to let them go.
         seconds: of the last pass.
         rows: read in that pass.
-        rows_per_s: of one worker, among the others.
+        rows_per_s_per_worker: of the one that had most to do.
         worker_bytes: the most memory that the process of a worker had.
         tally: of these rows.
         data, quarantine: the files written of them.
@@ -75,7 +75,7 @@ class Probe:
     end_seconds: float = 0.0
     seconds: float = 0.0
     rows: int = 0
-    rows_per_s: float = 0.0
+    rows_per_s_per_worker: float = 0.0
     worker_bytes: int = 0
     tally: Tally = field(default_factory=Tally)
     data: list[WrittenFile] = field(default_factory=list)
@@ -207,7 +207,7 @@ def _work_steadily(result: Probe, pool: Pool, shards: Shards, signals: StopSigna
         if not done.read:
             raise RunIncomplete(f"no row of the probe could be derived: {result.failures[0]}")
         busiest = busiest_rows([part.rows for part in parts], result.workers)
-        result.rows_per_s = busiest / result.seconds * done.read / planned
+        result.rows_per_s_per_worker = busiest / result.seconds * done.read / planned
         first = parts[0].id
         # All there is to derive tells the rate, cold or not: so will the run.
         if result.seconds >= (_ENOUGH if first else _SECONDS) or planned == shards.total:

@@ -167,7 +167,7 @@ class Forecast:
     Attributes:
         plan: its digest.
         network: the name of the network.
-        method: how rows would be derived.
+        kernel: how rows would be derived.
         input: what would be read.
         output: what would become of the output folder.
         work: what is to be done; nothing where the run would be refused, or is finished.
@@ -180,7 +180,7 @@ class Forecast:
 
     plan: str
     network: str
-    method: Kernel
+    kernel: Kernel
     input: Input
     output: Output
     work: Workload
@@ -192,6 +192,9 @@ class Forecast:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as JSON has them; the keys are always the same."""
-        values = asdict(self)
+        # The key "method" is older than the name of the field.
+        values = {
+            "method" if name == "kernel" else name: value for name, value in asdict(self).items()
+        }
         values["input"]["bad_files"] = [file._asdict() for file in self.input.bad_files]
         return values

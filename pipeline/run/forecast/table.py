@@ -38,7 +38,7 @@ def print_forecast(forecast: Forecast) -> None:
     def line(name: str, text: str) -> None:
         table.add_row(name, escape(text))
 
-    kernel, dataset, output, work = forecast.method, forecast.input, forecast.output, forecast.work
+    kernel, dataset, output, work = forecast.kernel, forecast.input, forecast.output, forecast.work
     line("network", f"{forecast.network}, plan {forecast.plan}")
     tiles = f" in tiles of {counted(kernel.tile, 'row')}" if kernel.tile else ""
     line("method", f"{kernel.method}{tiles}, batches of {kernel.batch:,}, {kernel.dtype}")

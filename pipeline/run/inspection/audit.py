@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
-from hyperdiag.data.output_folder import DATA, MANIFEST, PLAN, QUARANTINE, SUCCESS, file_name
+from hyperdiag.data.output_folder import MANIFEST, PLAN, SUCCESS, data_file, quarantine_file
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
@@ -43,8 +43,9 @@ class Audit(NamedTuple):
         files: data files that were read back, page by page.
         rows: in them.
         compared: shards whose rows were compared with the input's.
-        derived_again: rows whose quantities were compared with an independent method's.
+        derived_again: rows whose quantities were compared with a float64 reference's.
         largest_error: of these.
+        by_another_method: whether that method is not the run's own.
     """
 
     findings: list[str]
@@ -54,6 +55,7 @@ class Audit(NamedTuple):
     compared: int = 0
     derived_again: int = 0
     largest_error: float = 0.0
+    by_another_method: bool = True
 
 
 def audit(path: str, location: str | None, shards: int, rows: int) -> Audit:
@@ -95,7 +97,8 @@ class _Auditor:
         places = np.linspace(0, present.size - 1, min(shards, present.size)).round().astype(int)
         total, good = self._read_all(set(present[places].tolist()))
         self._check_manifest(total)
-        comparison = Comparison(self._plan, self._output, self._verifier(rows), rows)
+        verifier = self._verifier(rows)
+        comparison = Comparison(self._plan, self._output, verifier, rows)
         compared = sum(self._compare(comparison, shard, receipt) for shard, receipt in good)
         return Audit(
             self._findings,
@@ -105,20 +108,21 @@ class _Auditor:
             compared,
             comparison.again.verified,
             comparison.again.largest_error,
+            verifier is None or verifier.method != self._plan.kernel.method,
         )
 
     def _check_names(self) -> None:
         """Check that all files are there, and no others."""
         files = self._inventory.files
-        missing = [DATA + "/" + shard.file_name for shard in self._plan.shards()
-                   if files.size[shard.id] < 0]  # fmt: skip
+        ids = (shard.id for shard in self._plan.shards())
+        missing = [data_file(shard) for shard in ids if files.size[shard] < 0]
         if missing:
             verb = "is" if len(missing) == 1 else "are"
             self._findings.append(f"{listed(missing)} {verb} missing")
         for name in files.unknown_files:
             self._findings.append(f"{name} is no file of this run")
         for shard in np.flatnonzero(files.quarantine & (files.size < 0)).tolist():
-            self._findings.append(f"{QUARANTINE}/{file_name(shard)} has no data file")
+            self._findings.append(f"{quarantine_file(shard)} has no data file")
 
     def _check_manifest(self, total: Tally) -> None:
         """Check what was published against the plan, and against what the data files add up to."""
@@ -132,12 +136,12 @@ class _Auditor:
                 f"{SUCCESS} is of plan {signed!r}, {PLAN} of {self._plan.digest!r}"
             )
         try:
-            published = _flat(load_manifest(self._output).to_json())
+            published = _entries(load_manifest(self._output).to_json())
         except (UsageError, ValueError) as error:
             self._findings.append(f"{MANIFEST} cannot be read: {error}")
             return
         facts = facts_of(self._plan, self._inventory.shards, total)
-        for key, right in _flat(facts.to_json()).items():
+        for key, right in _entries(facts.to_json()).items():
             if published.get(key) != right:
                 self._findings.append(
                     f"{MANIFEST}: {key} is {published.get(key)!s:.60}; plan and data files make it "
@@ -173,8 +177,8 @@ class _Auditor:
 
     def _read_back(self, shard: Shard) -> tuple[Receipt | None, list[str]]:
         """Read a shard's files; return its receipt, if they have one, and what is wrong."""
-        name = f"{DATA}/{shard.file_name}"
-        footer = read_receipt(self._output / DATA / shard.file_name)
+        name = data_file(shard.id)
+        footer = read_receipt(self._output / name)
         if footer is None:
             return None, [f"{name} is damaged, or no data file: its footer holds no receipt"]
         if (footer["shard"], footer["key"]) != (shard.id, self._inventory.key(shard.id)):
@@ -189,7 +193,7 @@ class _Auditor:
                 f"{name}: its counts do not add up to the {counted(shard.rows, 'row')} of its input"
             )
         findings += self._pages(name, tally.derived, self._plan.layout.schema)
-        name = f"{QUARANTINE}/{shard.file_name}"
+        name = quarantine_file(shard.id)
         has_quarantine = self._inventory.files.quarantine[shard.id]
         if tally.bad and not has_quarantine:
             findings.append(f"{name} is missing: {counted(tally.bad, 'row')} should be in it")
@@ -232,7 +236,7 @@ class _Auditor:
             self._notes.append(f"shard {shard.id} was not compared with its input: {error}")
             return False
         except HyperdiagError as error:
-            self._findings.append(f"{DATA}/{shard.file_name}: {error}")
+            self._findings.append(f"{data_file(shard.id)}: {error}")
         return True
 
 
@@ -245,7 +249,7 @@ def _has(schema: pa.Schema, field: pa.Field) -> bool:
     return not computed or (present.type, present.metadata) == (field.type, field.metadata)
 
 
-def _flat(manifest: dict[str, Any]) -> dict[str, Any]:
+def _entries(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return a manifest's entries, those of its parts as part.entry."""
     flat: dict[str, Any] = {}
     for key, value in manifest.items():

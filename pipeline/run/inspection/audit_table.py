@@ -22,8 +22,9 @@ def print_audit(audit: Audit) -> None:
     whose = "its" if audit.compared == 1 else "their"
     line(f"{counted(audit.compared, 'shard')} compared with {whose} input, row by row")
     if audit.derived_again:
+        by = " by another method" if audit.by_another_method else ""
         line(
-            f"{counted(audit.derived_again, 'row')} derived again in float64 by another method: "
+            f"{counted(audit.derived_again, 'row')} derived again in float64{by}: "
             f"largest error {audit.largest_error:.1e} of an output's largest entry"
         )
     if not audit.findings:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
-from hyperdiag.data.output_folder import DATA, QUARANTINE
+from hyperdiag.data.output_folder import data_file, quarantine_file
 from hyperdiag.data.shard import Rows, Shard
 from hyperdiag.data.sink import quarantined_before
 from hyperdiag.hyperdual import MethodError
@@ -77,7 +77,7 @@ class Comparison:
         """
         left_out = self._quarantined(shard) if receipt.tally.bad else set()
         picked = np.linspace(0, receipt.tally.derived - 1, self._rows).round().astype(int)
-        output = _Stream(tables(self._output / DATA / shard.file_name))
+        output = _Stream(tables(self._output / data_file(shard.id)))
         samples, seen = [], 0
         for rows in self._plan.source.read(shard, _BATCH_ROWS):
             places = self._places(shard, rows)
@@ -111,7 +111,7 @@ class Comparison:
     def _quarantined(self, shard: Shard) -> set[Any]:
         """Return the places of the rows in a shard's quarantine file."""
         places: set[Any] = set()
-        for table in tables(self._output / QUARANTINE / shard.file_name):
+        for table in tables(self._output / quarantine_file(shard.id)):
             places.update(_pairs(table))
         return places
 

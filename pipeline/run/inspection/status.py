@@ -8,7 +8,13 @@ from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import PLAN, STAGED
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
-from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, RUNNING, read_heartbeat
+from hyperdiag.run.output.heartbeat import (
+    DONE,
+    INCOMPLETE,
+    RUNNING,
+    HeartbeatRecord,
+    read_heartbeat,
+)
 from hyperdiag.run.output.inventory import scan_output
 from hyperdiag.run.output.lock import is_locked
 from hyperdiag.run.output.manifest import Manifest, published_manifest
@@ -70,11 +76,11 @@ class Counts:
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a run is that is at work, as its last heartbeat said; None before its workers began.
+    """How fast a run is that is at work, as its last heartbeat said.
 
     Attributes:
-        rows_done: rows read, of the whole run.
-        rows_per_s: rows read in a second.
+        rows_done: rows read, of the whole run; None before its workers began, as the next two.
+        rows_per_s: rows read in a second, by all workers together.
         workers: that are ready.
         updated: when this was written, as ISO 8601.
     """
@@ -82,7 +88,7 @@ class Rate:
     rows_done: int | None
     rows_per_s: int | None
     workers: int | None
-    updated: str | None
+    updated: str
 
 
 class FailedShard(NamedTuple):
@@ -131,7 +137,7 @@ class Status:
         }
 
 
-def load_plan(path: str) -> Plan:
+def _readable_plan(path: str) -> Plan:
     """Return the plan that an output folder holds.
 
     Raises:
@@ -170,41 +176,42 @@ def _plans(output: Place) -> list[tuple[int | None, int | None]]:
 
 
 def _look(path: str, output: Place) -> Status:
-    plan = load_plan(path)
+    plan = _readable_plan(path)
     heartbeat = read_heartbeat(output)
     manifest = published_manifest(output)
     updating = (output / STAGED / PLAN).exists()
     state = _state(output, heartbeat, manifest is not None and not updating)
-    last = heartbeat if heartbeat is not None and state != PUBLISHED else {}
-    failed = last.get("failed", [])
+    last = None if state == PUBLISHED else heartbeat
     return Status(
         output=masked(absolute(path)),
         state=state,
         counts=_counts(output, plan),
-        rate=_rate(last) if last.get("state") == state == RUNNING else None,
-        failed=tuple(FailedShard(shard, cause) for shard, cause in failed),
-        cause=last.get("cause"),
-        update=_counts(output, load_plan(below(path, STAGED)), update=True) if updating else None,
+        rate=_rate(last) if last and last.state == state == RUNNING else None,
+        failed=tuple(FailedShard(*failed) for failed in last.failed) if last else (),
+        cause=last.cause if last else None,
+        update=_counts(output, _readable_plan(below(path, STAGED)), update=True)
+        if updating
+        else None,
         manifest=manifest,
     )
 
 
-def _state(output: Place, heartbeat: Mapping[str, Any] | None, published: bool) -> str:
+def _state(output: Place, heartbeat: HeartbeatRecord | None, published: bool) -> str:
     if is_locked(output):
         return RUNNING
     if published:
         return PUBLISHED
-    if heartbeat is None or heartbeat["state"] == RUNNING:
+    if heartbeat is None or heartbeat.state == RUNNING:
         return KILLED
-    return INCOMPLETE if heartbeat["state"] == DONE else heartbeat["state"]
+    return INCOMPLETE if heartbeat.state == DONE else heartbeat.state
 
 
-def _rate(heartbeat: Mapping[str, Any]) -> Rate:
+def _rate(heartbeat: HeartbeatRecord) -> Rate:
     return Rate(
-        heartbeat.get("rows_done"),
-        heartbeat.get("rows_per_s"),
-        heartbeat.get("workers"),
-        heartbeat.get("updated"),
+        heartbeat.rows_done,
+        heartbeat.rows_per_s,
+        heartbeat.workers,
+        heartbeat.updated.isoformat(),
     )
 
 

@@ -25,7 +25,7 @@ class HeartbeatListener(Listener):
     def __init__(self, output: Place, inventory: Inventory, rows: int, signals: StopSignals):
         self._heartbeat = Heartbeat(output)
         self._inventory, self._rows, self._signals = inventory, rows, signals
-        self._failed: list[list[int | str]] = []
+        self._failed: list[tuple[int, str]] = []
 
     def __enter__(self) -> "HeartbeatListener":
         self._heartbeat.update(
@@ -36,7 +36,7 @@ class HeartbeatListener(Listener):
 
     def failed(self, failed: Failed) -> None:
         """Keep a shard that was given up, with its cause."""
-        self._failed.append([failed.shard.id, failed.cause])
+        self._failed.append((failed.shard.id, failed.cause))
 
     def tick(self, snapshot: Snapshot) -> None:
         """Say how far the run is, in the next beat."""
@@ -46,7 +46,7 @@ class HeartbeatListener(Listener):
             rows_per_s=round(snapshot.rows_per_s),
             workers=snapshot.workers,
             quarantined=dict(snapshot.quarantined),
-            failed=list(self._failed),
+            failed=tuple(self._failed),
         )
 
     def __exit__(
@@ -57,7 +57,7 @@ class HeartbeatListener(Listener):
     ) -> None:
         state, cause = self._end(error)
         self._heartbeat.stop(
-            state, shards_done=self._inventory.count, failed=list(self._failed), cause=cause
+            state, shards_done=self._inventory.count, failed=tuple(self._failed), cause=cause
         )
 
     def _end(self, error: BaseException | None) -> tuple[str, str | None]:

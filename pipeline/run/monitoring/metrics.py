@@ -4,10 +4,10 @@ The driver alone emits: it has each shard's receipt once, however often the shar
 is counted is what was written. Ray sends on what is new every ten seconds and when the driver
 leaves the cluster; counters stay with the agent after that, gauges for another twenty seconds. So
 the counters of all commands that worked on a run add up to its manifest, each in a process of
-its own: Ray may report twice what the second run of one process counts.
+its own: Ray 2.60.0 may report twice what the second run of one process counts.
 
-Of how long things take there are seconds in counters, by stage, and no histogram: Ray passes on a
-histogram's buckets alone, from which its sum comes back as a guess.
+Of how long things take there are seconds in counters, by stage, and no histogram: Ray 2.60.0 passes
+on a histogram's buckets alone, from which its sum comes back as a guess.
 """
 
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ class Metrics(Listener):
         self._count("shards_failed", 1)
 
     def tick(self, snapshot: Snapshot) -> None:
-        """Set the gauges, which Ray forgets otherwise, and count retries."""
+        """Set the gauges, which Ray 2.60.0 forgets if nobody does, and count retries."""
         self._worker_seconds += snapshot.workers * (snapshot.seconds - self._seconds)
         self._seconds = snapshot.seconds
         gauges = {
@@ -105,5 +105,5 @@ class Metrics(Listener):
         self._retries = snapshot.retries
 
     def _count(self, name: str, amount: float, **tags: str) -> None:
-        if amount > 0:  # Ray takes no zero
+        if amount > 0:  # Ray 2.60.0 refuses to add zero
             self._counters[f"hyperdiag_{name}"].inc(amount, tags)

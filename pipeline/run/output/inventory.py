@@ -157,17 +157,17 @@ class Inventory:
         candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
         yield from filter(None, each(self.receipt, candidates))
 
-    def compare(self, folder: Place, name: str) -> tuple[list[Place], list[str]]:
+    def compare(self, name: str) -> tuple[list[Place], list[str]]:
         """Hold what is in a published folder against what is counted.
 
         Args:
-            folder: of data files, or of quarantine files.
-            name: which of them: DATA or QUARANTINE.
+            name: of the folder: DATA or QUARANTINE.
 
         Returns:
             The files of shards that are not done, or have no bad rows; and "name/file" of each file
             that is counted, but is gone or, a data file, has another size.
         """
+        folder = self._output / name
         wanted = self.done if name == DATA else self.bad
         present, stale = np.zeros_like(wanted), []
         for info in files_in(folder):

@@ -261,7 +261,7 @@ class Ledger:
         """Delete files of shards that the plan does not have (any longer); see the others there."""
         gone: list[str] = []
         for folder in (DATA, QUARANTINE):
-            stale, missing = self.inventory.compare(self.output / folder, folder)
+            stale, missing = self.inventory.compare(folder)
             _do(_delete, stale)
             gone += missing
         if gone:

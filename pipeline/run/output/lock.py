@@ -16,7 +16,7 @@ def is_locked(output: Place) -> bool:
 
 
 def check_unlocked(output: Place, name: str) -> None:
-    """Refuse an output that a run is at work on, without locking it.
+    """Check that no run is at work on an output, without locking it.
 
     Args:
         output: the folder.
@@ -44,7 +44,7 @@ def _holder(output: Place) -> str | None:
     heartbeat = read_heartbeat(output)
     if heartbeat is None or not is_alive(heartbeat):
         return None
-    return "process {process} on {host}, since {started}".format_map(heartbeat)
+    return heartbeat.writer
 
 
 def _lock_path(output: Place) -> Path:

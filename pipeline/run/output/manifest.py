@@ -18,9 +18,9 @@ from hyperdiag.messages.validation import validated
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import Planned
 
-from .cautions import cautions
 from .inventory import Inventory
 from .receipt import STAGES, Receipt, Tally
+from .warnings import make_warnings
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def make_manifest(planned: Planned, inventory: Inventory, work: Work, output: st
         **vars(facts),
         output=masked(absolute(output)),
         bad_files=planned.bad_files,
-        warnings=tuple(cautions(planned, inventory.tally, work.batch)),
+        warnings=tuple(make_warnings(planned, inventory.tally, work.batch)),
         workers=work.workers,
         seconds=Seconds(work.start_seconds, work.seconds, work.rows, stages),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

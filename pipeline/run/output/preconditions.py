@@ -19,7 +19,7 @@ _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
 
 
 def check_unknown_files(output: Place, name: str) -> None:
-    """Refuse an output that is no folder, or holds what is no run's.
+    """Check that an output is a folder, or can become one, and holds nothing but a run's files.
 
     Args:
         output: the folder, which need not be there.
@@ -48,7 +48,7 @@ def check_unknown_files(output: Place, name: str) -> None:
 
 
 def check_writable(output: Place, name: str) -> None:
-    """Refuse an output on this machine that this user cannot make or write to.
+    """Check that this user can make an output on this machine, or write to it.
 
     Args:
         output: the folder, which need not be there.
@@ -70,7 +70,7 @@ def check_writable(output: Place, name: str) -> None:
 
 
 def check_same_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | None:
-    """Refuse an output that holds another plan, unless the mode takes its changes over.
+    """Check that an output holds no other plan, unless the mode takes its changes over.
 
     Args:
         output: the folder.

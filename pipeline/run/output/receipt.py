@@ -43,7 +43,7 @@ class Tally:
     def add_ranges(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take in the quantities (rows, m, ...) of good rows, by name."""
         if "hessian_diag" in arrays:
-            self._add_flat(_flat(arrays["hessian_diag"]).tolist())
+            self._add_flat(_flat_rows(arrays["hessian_diag"]).tolist())
         for quantity, array in arrays.items():
             if array.shape[0]:
                 low = _over_rows(np.minimum, array).min(axis=1)
@@ -111,7 +111,7 @@ class Tally:
         return Tally(**{**values, "quarantined": Counter(values["quarantined"])})
 
 
-def _flat(hessian_diag: np.ndarray) -> np.ndarray:
+def _flat_rows(hessian_diag: np.ndarray) -> np.ndarray:
     """Return for each output the number of rows whose second derivatives are all zero."""
     zero = hessian_diag == 0
     if not zero.any():  # a twentieth of the time, and so it is with smooth networks

@@ -8,7 +8,7 @@ import numpy as np
 from hyperdiag.config.schema import Config
 from hyperdiag.data.quantities import row_bytes
 from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, derivatives, reference
-from hyperdiag.messages.errors import Problems, UsageError, closest, listed
+from hyperdiag.messages.errors import Problems, UsageError, closest, first_line, listed
 from hyperdiag.networks import Network, build_network
 
 from .spec import KernelSpec, Settings
@@ -45,8 +45,12 @@ def check_kernel(config: Config, network: Network) -> None:
             ["value", *(name for name in configured.outputs if name != "value")],
         )
         shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
-    except (MethodError, RuleError, ValueError, TypeError) as error:
+    except (MethodError, RuleError) as error:
         raise UsageError(f"network '{network.name}': {error}") from error
+    except Exception as error:  # the user's function and JAX raise what they like
+        raise UsageError(
+            f"network '{network.name}': method '{method}' fails on it: {first_line(error)}"
+        ) from error
     if configured.verify_rows:
         _check_reference(config, network, directions)
     if shapes.value.shape[1] != network.n_outputs:
@@ -61,9 +65,9 @@ def _check_reference(config: Config, network: Network, directions: list[int] | N
     double = build_network(config.network.model_dump(), "float64")
     try:
         reference(double.function, double.n_inputs, directions, config.derivatives.outputs)
-    except MethodError as error:
+    except Exception as error:  # as above
         raise UsageError(
-            f"network '{network.name}': {error}; derivatives.verify_rows=0 does without"
+            f"network '{network.name}': {first_line(error)}; derivatives.verify_rows=0 does without"
         ) from error
 
 

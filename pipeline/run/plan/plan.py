@@ -12,7 +12,7 @@ from hyperdiag.data.layout import Layout
 from hyperdiag.data.points import PointColumns
 from hyperdiag.data.shard import InputFile, Shard, Source
 
-from .spec import DatasetSpec, DesignSpec, Settings, digest_of
+from .spec import DatasetSpec, DesignSpec, Settings, digest_of_texts
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,13 @@ class Plan(Settings):
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits over settings and files."""
-        return digest_of([self.settings_digest, *map(repr, map(tuple, self.files))])
+        return digest_of_texts([self.settings_digest, *map(repr, map(tuple, self.files))])
 
     def key(self, shard: Shard) -> str:
         """Return 16 hexadecimal digits over all that decides the bits of a shard's output."""
-        return digest_of([self.settings_digest, repr(tuple(shard.file or ())), repr(shard[2:])])
+        return digest_of_texts(
+            [self.settings_digest, repr(tuple(shard.file or ())), repr(shard[2:])]
+        )
 
     def for_workers(self) -> "Plan":
         """Return the plan without the list of files: a shard brings its own."""
@@ -47,7 +49,7 @@ class Plan(Settings):
 
     def differences(self, other: "Plan") -> list[str]:
         """Return sentences on what differs from this plan in another, newer one."""
-        mine, theirs = _flat(self.to_json()), _flat(other.to_json())
+        mine, theirs = _dotted(self.to_json()), _dotted(other.to_json())
         changed = [
             f"{key} was {_short(mine.get(key))}, now is {_short(theirs.get(key))}"
             for key in sorted(mine.keys() | theirs.keys())
@@ -121,12 +123,13 @@ def rows_source(
     return dataset.source(files, location)
 
 
-def _flat(settings: Any, prefix: str = "") -> dict[str, Any]:
+def _dotted(settings: Any, prefix: str = "") -> dict[str, Any]:
+    """Return settings as one level: those of a part as part.setting."""
     if not isinstance(settings, Mapping):
         return {prefix: settings}
     flat: dict[str, Any] = {}
     for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+        flat |= _dotted(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
 
 

@@ -109,7 +109,7 @@ def make_plan(config: Config) -> Planned:
         rows += shard.rows
         most_rows = max(most_rows, shard.rows)
     if rows == 0:
-        raise UsageError(f"the dataset has no rows: {_place(config)}")
+        raise UsageError(f"the dataset has no rows: {_dataset_name(config)}")
     began = time.perf_counter()
     kernel = plan_kernel(config, network, most_rows, previous)
     tuning_seconds = time.perf_counter() - began
@@ -130,7 +130,7 @@ def make_plan(config: Config) -> Planned:
     return Planned(plan, rows, listing.bad_files if listing else (), tuning_seconds)
 
 
-def _place(config: Config) -> str:
+def _dataset_name(config: Config) -> str:
     return (
         masked(config.dataset.location) if isinstance(config.dataset, ParquetConfig) else "design"
     )

@@ -135,8 +135,8 @@ class KernelSpec(_Section):
         tile: rows that go through the network at a time; None where the method has no tiles.
         dtype: "float32" or "float64".
         directions: names of the inputs that are differentiated with respect to.
-        quantities: what is computed, in this order: value, jacobian, hessian_diag, laplacian,
-            hessian.
+        quantities: what is computed, in this order: names from
+            `hyperdiag.data.quantities.QUANTITIES`.
         device: the kind that computes, "cpu" or "gpu".
         verify_rows: of each shard, how many rows are compared with a reference.
         tolerance: how much these may differ, relative to an output's largest entry.
@@ -216,13 +216,13 @@ class Settings(_Section):
     @cached_property
     def settings_digest(self) -> str:
         """16 hexadecimal digits over the settings."""
-        return digest_of([json.dumps(self.to_json(), sort_keys=True)])
+        return digest_of_texts([json.dumps(self.to_json(), sort_keys=True)])
 
 
 _SETTINGS = TypeAdapter(Settings)
 
 
-def digest_of(parts: Iterable[str]) -> str:
+def digest_of_texts(parts: Iterable[str]) -> str:
     """Return 16 hexadecimal digits over texts."""
     total = hashlib.sha256()
     for part in parts:

@@ -1,4 +1,4 @@
-"""What a pool of workers offers, and the one that needs no Ray."""
+"""The pool that needs no Ray: one worker, in this process."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence

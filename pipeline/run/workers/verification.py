@@ -1,4 +1,4 @@
-"""Rows of each shard derived once more, in float64 by another method."""
+"""Rows of each shard derived once more, in float64 by the reference's method."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,8 +19,6 @@ _ROUNDING = 10
 # Of an output's largest entry: errors below the tolerance times this are never looked at.
 _PART = {"float32": 1e-4, "float64": 1e-10}
 
-Arrays = Sequence[np.ndarray]
-
 
 class Verifier:
     """Compares rows with the reference. Several threads may use it.
@@ -28,6 +26,9 @@ class Verifier:
     Args:
         plan: the frozen run.
         rows: that are compared at once, at most; None means as many as the plan says of a shard.
+
+    Attributes:
+        method: the reference's, which may be that of the plan.
     """
 
     def __init__(self, plan: Plan, rows: int | None = None):
@@ -37,6 +38,7 @@ class Verifier:
         self._wrt = built.wrt(kernel.directions)
         self._quantities = kernel.quantities
         self._reference = reference(built.function, built.n_inputs, self._wrt, self._quantities)
+        self.method = self._reference.choice.method
         self._strict = kernel.strict
         self._outputs = built.outputs
         self._rows = kernel.verify_rows if rows is None else rows
@@ -48,7 +50,7 @@ class Verifier:
         """Compile the reference."""
         self._derive(np.zeros((1, self._reference.n_inputs)))
 
-    def verify(self, points: np.ndarray, computed: Arrays, tally: Tally) -> None:
+    def verify(self, points: np.ndarray, computed: Sequence[np.ndarray], tally: Tally) -> None:
         """Compare rows of a shard, and note in its tally how large the errors are.
 
         Args:
@@ -95,11 +97,10 @@ class Verifier:
     @cached_property
     def _plain(self) -> Bundle:
         built = build_network(self._network_options, self._dtype)
-        method = self._reference.choice.method
         return derivatives(
             built.function,
             built.n_inputs,
-            method,
+            self.method,
             self._wrt,
             self._dtype,
             outputs=self._quantities,
@@ -124,7 +125,8 @@ class Verifier:
             f"verification: the {title} of '{self._outputs[output]}' differs from a "
             f"float64 reference by {errors.max():.1e} of the largest there, at the point "
             f"{point.tolist()}; derivatives.tolerance is {self._tolerance:g}. Take {other}"
-            "derivatives.method=double_forward (what the reference does: a network with "
+            f"derivatives.method={self.method} (what the reference does: a "
+            "network with "
             "derivative rules of its own may have no other), or a larger tolerance"
         )
 

@@ -7,7 +7,11 @@ import numpy as np
 # A program runs once: what counts is the time that XLA takes to compile it. Compiled like this, a
 # number can be computed twice and a * b + c be rounded differently; derivatives of a maximum ask
 # whether two numbers are equal, so here maxima are of inputs and of products, never of such sums.
-QUICK = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+QUICK = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 # The two ways through a program. `hyperdual_columns` goes the first of them, in another batch.
 WALKS = ("hyperdual", "hyperdual_adjoint")

@@ -73,6 +73,13 @@ def contraction_of_length_zero(x):
     return (a @ b).sum(0) + jnp.cos(x) * x[0]
 
 
+@program(3)
+def dense_layers_from_and_to_nothing(x):
+    from_nothing = jnp.zeros((2, 0), x.dtype) @ jnp.sin(x[3:])
+    to_nothing = jnp.zeros((0, 3), x.dtype) @ jnp.sin(x)
+    return from_nothing + x[:2] ** 2 + to_nothing.sum()
+
+
 @program(4)
 def scan_of_length_zero(x):
     empty = x[:0].reshape(0, 2) ** 2

@@ -9,6 +9,7 @@ import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
+from hyperdiag.run.inspection.audit_table import print_audit
 
 from .audited import audit_of, derive_rows, rewrite, set_entry, table_of, write_rows
 
@@ -50,6 +51,15 @@ def test_right_output_of_any_kind_passes(name, tmp_path, configure):
     assert found.rows == manifest.rows.derived > 0
     assert found.compared == manifest.shards
     assert found.derived_again > 0
+
+
+def test_audit_says_another_method_only_where_it_is_another(published, tmp_path, configure, capsys):
+    print_audit(audit_of(published))
+    assert "64 rows derived again in float64 by another method: largest" in capsys.readouterr().out
+    write_rows(tmp_path)
+    derive_rows(tmp_path, configure, "derivatives.method=double_forward")
+    print_audit(audit_of(tmp_path))
+    assert "64 rows derived again in float64: largest" in capsys.readouterr().out
 
 
 def test_hive_tree_of_vectors_passes(tmp_path, configure):

@@ -18,7 +18,7 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection import status as status_module
 from hyperdiag.run.inspection.status import ShardCounts, status
 from hyperdiag.run.inspection.status_table import print_status
-from hyperdiag.run.output.heartbeat import Heartbeat
+from hyperdiag.run.output.heartbeat import Heartbeat, HeartbeatRecord, read_heartbeat
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import Lock
 from hyperdiag.run.plan.planner import make_plan
@@ -252,13 +252,13 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     text = _printed(report, capsys)
     assert "not published yet" in text
     assert "5 of 7 done" in text
-    stock, looks = status_module.scan_output, []
+    scan, looks = status_module.scan_output, []
 
     def published_meanwhile(*arguments):
         if not looks:
             run("output.mode=update")
         looks.append(1)
-        return stock(*arguments)
+        return scan(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(status_module, "scan_output", published_meanwhile)
@@ -276,6 +276,37 @@ def test_run_begins_while_somebody_asks_how_far_it_is(run, tmp_path):
         lock = Lock(resolve(f"{tmp_path}/out"), "out")
         lock.take()
     lock.release()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"[1]", b"\xff", b'{"state": "running", "updated": "soon"}'],
+    ids=["empty", "without keys", "list", "no text", "no time"],
+)
+def test_damaged_heartbeat_counts_as_none(content, run, tmp_path):
+    run()
+    (tmp_path / "out/_SUCCESS").unlink()
+    (tmp_path / "out/run/progress.json").write_bytes(content)
+    found = _status(tmp_path)
+    assert (found.state, found.failed, found.cause) == ("killed", (), None)
+
+
+def test_heartbeat_is_read_as_it_was_written_and_without_what_an_early_one_lacked(tmp_path):
+    place = resolve(str(tmp_path))
+    (tmp_path / "run/scratch").mkdir(parents=True)
+    pulse = Heartbeat(place)
+    pulse.update(shards=4, rows=400, shards_done=1)
+    pulse.start()
+    pulse.stop("incomplete", failed=((3, "odd"),), cause="a disk")
+    content = json.loads((tmp_path / "run/progress.json").read_text())
+    assert content["failed"] == [[3, "odd"]]
+    record = read_heartbeat(place)
+    assert (record.state, record.failed, record.cause) == ("incomplete", ((3, "odd"),), "a disk")
+    assert record.to_json() == HeartbeatRecord.from_json(content).to_json()
+    # What release 0.1.0 writes before its workers begin.
+    early = ["state", "host", "process", "started", "interval_seconds", "updated"]
+    record = HeartbeatRecord.from_json({key: content[key] for key in early})
+    assert (record.rows_done, record.workers, record.failed) == (None, None, ())
 
 
 @pytest.mark.parametrize("harm", ["nothing there", "damaged"])

@@ -142,7 +142,7 @@ def test_shard_in_two_segments_counts_once(book, reads):
     assert list(inventory.from_footers()) == []
 
 
-def test_files_of_no_shard_are_strangers(book):
+def test_files_of_no_shard_are_unknown(book):
     whole = _data(book, 0).read_bytes()
     for name in ("part-0000006.parquet", "part-00000001.parquet", "part-x.parquet"):
         (book.out / "data" / name).write_bytes(whole)
@@ -156,7 +156,7 @@ def test_files_of_no_shard_are_strangers(book):
     ]
 
 
-def test_file_of_a_shard_that_is_no_longer_planned_is_a_stranger(book):
+def test_file_of_a_shard_that_is_no_longer_planned_is_unknown(book):
     old = _data(book, 2).read_bytes()
     book.write("b")
     book.update()

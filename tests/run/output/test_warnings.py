@@ -6,8 +6,8 @@ import pytest
 
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.parquet_listing import BadFile
-from hyperdiag.run.output.cautions import cautions, warn_of_bad_files
 from hyperdiag.run.output.receipt import Tally
+from hyperdiag.run.output.warnings import make_warnings, warn_of_bad_files
 from hyperdiag.run.plan.plan_file import load_plan
 from hyperdiag.run.plan.planner import Planned
 
@@ -37,18 +37,18 @@ def planned():
         (Tally(derived=100), 8, [r"no memory for 16 rows at once: down to 8 .*batch=8 from"]),
     ],
 )
-def test_cautions_say_what_people_overlook(tally, batch, sentences, planned):
-    found = cautions(planned, tally, batch)
+def test_warnings_say_what_people_overlook(tally, batch, sentences, planned):
+    found = make_warnings(planned, tally, batch)
     assert len(found) == len(sentences)
     for sentence, wanted in zip(found, sentences, strict=True):
         assert re.search(wanted, sentence), sentence
 
 
-def test_files_left_out_are_all_in_the_cautions_and_the_first_in_the_log(planned, caplog):
+def test_files_left_out_are_all_in_the_warnings_and_the_first_in_the_log(planned, caplog):
     files = tuple(BadFile(f"f{number}", "is damaged") for number in range(10))
     planned = planned._replace(bad_files=files)
     lines = [f"left out: f{number}: is damaged" for number in range(10)]
-    assert cautions(planned, Tally(), 0) == lines
+    assert make_warnings(planned, Tally(), 0) == lines
     warn_of_bad_files(planned)
     more = "left out: 2 more, which run/manifest.json names"
     assert [record.getMessage() for record in caplog.records] == [*lines[:8], more]

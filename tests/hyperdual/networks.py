@@ -60,7 +60,7 @@ def _scan(x):
     return state
 
 
-ZOO = {
+NETWORKS = {
     **{f"mlp-{name}": (partial(_mlp, name), 5) for name in ACTIVATIONS},
     "chain-5-3-elu-3": (build("Chain(Dense(5,3,elu), Dense(3,3))").function, 5),
     "chain-10-5-elu-3": (build("Chain(Dense(10,5,elu), Dense(5,3))").function, 10),

@@ -15,7 +15,7 @@ _BAD_FILES_SHOWN = 8
 log = logging.getLogger("hyperdiag")
 
 
-def cautions(planned: Planned, tally: Tally, smallest_batch: int) -> list[str]:
+def make_warnings(planned: Planned, tally: Tally, smallest_batch: int) -> list[str]:
     """Return sentences on what people overlook in the result of a run.
 
     Args:
