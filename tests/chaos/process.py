@@ -91,7 +91,7 @@ def run(case: Case) -> Outcome:
 
     jax.config.update("jax_platforms", "cpu")
     try:
-        return Outcome(DONE, manifest=derive(Config.model_validate(case.config), ""))
+        return Outcome(DONE, manifest=derive(Config.model_validate(case.config), "").to_json())
     except UsageError as error:
         return Outcome(REFUSED, PROBLEM.join(error.problems))
     except RunIncomplete as error:
