@@ -11,6 +11,20 @@ from hyperdiag.run.derive import derive
 from tests.networks.test_no_pickle import Payload
 
 
+@pytest.fixture(autouse=True)
+def _without_types_of_ray():
+    """Take from Arrow the types of Ray that another test of this process brought; put them back."""
+    name = "ray.data.arrow_tensor"
+    schema = pa.schema([_field("c", pa.list_(pa.int64()), name, b"[2]")])
+    kind = pa.ipc.read_schema(schema.serialize()).field("c").type
+    known = isinstance(kind, pa.ExtensionType)
+    if known:
+        pa.unregister_extension_type(name)
+    yield
+    if known:
+        pa.register_extension_type(kind)
+
+
 def _field(name, kind, extension, payload):
     metadata = {"ARROW:extension:name": extension, "ARROW:extension:metadata": payload}
     return pa.field(name, kind, metadata=metadata)
