@@ -32,6 +32,15 @@ def equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:
             yield from equations(inside)
 
 
+def scan_counts(eqn: core.JaxprEqn) -> tuple[int, int]:
+    """Return how many of a scan's operands are constants of its body, and how many its carry."""
+    params = eqn.params
+    if "ft_in" in params:  # JAX 0.12: a tree of three branches, with a place for each operand
+        consts, carry, _ = params["ft_in"].update(range(len(eqn.invars))).unpack()
+        return len(list(consts)), len(list(carry))
+    return params["num_consts"], params["num_carry"]
+
+
 def widest(traced: core.ClosedJaxpr) -> int:
     """Return the number of entries of the largest intermediate."""
     return max(

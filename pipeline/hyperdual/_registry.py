@@ -1,6 +1,6 @@
 """Which rule a primitive has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from jax.extend import core
@@ -13,14 +13,26 @@ from ._equation import Equation, RuleError, general
 Rule = Callable[[Equation], list[Any]]
 
 RULES: dict[str, Rule] = {}
+# Of a primitive's rule: the parameters that it takes into account. Not listed: all that there are.
+PARAMETERS: dict[str, frozenset[str]] = {}
 
 
-def register(*names: str) -> Callable[[Rule], Rule]:
-    """Return a decorator that makes a function the rule of the primitives with these names."""
+def register(*names: str, parameters: Collection[str] | None = None) -> Callable[[Rule], Rule]:
+    """Return a decorator that makes a function the rule of the primitives with these names.
+
+    Args:
+        names: of the primitives.
+        parameters: all those that the rule takes into account; where an equation has another, such
+            as one that a later JAX adds, the general rule does it. Left out, the rule is taken to
+            know every parameter that there may be.
+    """
 
     def enter(rule: Rule) -> Rule:
         for name in names:
             RULES[name] = rule
+            PARAMETERS.pop(name, None)
+            if parameters is not None:
+                PARAMETERS[name] = frozenset(parameters)
         return rule
 
     return enter
@@ -36,7 +48,10 @@ def apply_rule(eqn: core.JaxprEqn, operands: list[Any], accumulation: Accumulati
     if not any(isinstance(operand, Active) for operand in operands) or not any(equation.inexact):
         return equation.apply(*equation.values)
     accumulation.step += 1
-    rule = RULES.get(eqn.primitive.name, general)
+    name = eqn.primitive.name
+    rule = RULES.get(name, general)
+    if name in PARAMETERS and not PARAMETERS[name].issuperset(eqn.params):
+        rule = general
     try:
         return rule(equation)
     except (RuleError, Irreversible):

@@ -17,7 +17,7 @@ import jax
 
 from ._accumulation import Source
 from ._equation import Equation, RuleError, differentiated, general
-from ._registry import RULES, register
+from ._registry import register
 from ._rules.elementwise import elementwise
 from ._rules.linear import MappedAxes, all_axes, linear_in, no_axis
 from ._rules.transcendental import JETS
@@ -56,7 +56,7 @@ def register_elementwise(
     """
     if jet is not None:
         JETS[name] = jet
-    RULES[name] = elementwise
+    register(name)(elementwise)
 
 
 def register_linear(
@@ -71,4 +71,4 @@ def register_linear(
             which the primitive treats each position by itself, as `jax.vmap` would map it;
             `no_axis` is always right.
     """
-    RULES[name] = lambda equation: linear_in(equation, operands, mapped(equation))
+    register(name)(lambda equation: linear_in(equation, operands, mapped(equation)))

@@ -21,7 +21,7 @@ from .._registry import register
 from .._tangent import dense
 
 
-@register("cond")
+@register("cond", parameters=("branches", "branches_platforms"))
 def cond(equation: Equation) -> list[Any]:
     """Run one of several functions, with its derivatives.
 
@@ -33,7 +33,8 @@ def cond(equation: Equation) -> list[Any]:
     J     (2, 2)  [[8, 0], [0, 0]]
     D     (2, 2)  [[2, 0], [0, 2]]
 
-    Operands: the number of the branch, then the functions' operands. Parameters: branches.
+    Operands: the number of the branch, then the functions' operands. Parameters: branches;
+    branches_platforms, for which platforms each is, which the number of the branch follows.
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.cond.html
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.switch.html
     """
@@ -55,7 +56,7 @@ def cond(equation: Equation) -> list[Any]:
     return record_hyperduals(equation, results, reversible=True)
 
 
-@register("while")
+@register("while", parameters=("cond_jaxpr", "cond_nconsts", "body_jaxpr", "body_nconsts"))
 def while_loop(equation: Equation) -> list[Any]:
     """Repeat a function of values and derivatives while a condition on the values holds.
 

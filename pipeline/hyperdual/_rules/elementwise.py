@@ -30,7 +30,7 @@ CURVED = (
 CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
 
 
-@register(*LINEAR, *BILINEAR, *CURVED)
+@register(*LINEAR, *BILINEAR, *CURVED, parameters=("accuracy", "out_dtype", "y"))
 def elementwise(equation: Equation) -> list[Any]:
     """Apply a function entry by entry, to one array or to several of one shape.
 

@@ -10,7 +10,7 @@ from .._registry import register
 from .linear import linear_in, no_axis
 
 
-@register("slice")
+@register("slice", parameters=("start_indices", "limit_indices", "strides"))
 def slice_(equation: Equation) -> list[Any]:
     """Take a block, or every few entries of one; an axis that is taken whole keeps its ties.
 

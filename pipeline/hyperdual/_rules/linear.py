@@ -74,7 +74,11 @@ def no_axis(equation: Equation) -> Mapping[int, int]:
     return {}
 
 
-@register("convert_element_type", "reduce_precision")
+@register(
+    "convert_element_type",
+    "reduce_precision",
+    parameters=("new_dtype", "weak_type", "sharding", "exponent_bits", "mantissa_bits"),
+)
 def convert(equation: Equation) -> list[Any]:
     """Round each entry to another type, or to fewer bits of its own.
 
@@ -93,7 +97,7 @@ def convert(equation: Equation) -> list[Any]:
     return linear_in(equation, None, all_axes(equation))
 
 
-@register("complex", "conj", "imag", "real")
+@register("complex", "conj", "imag", "real", parameters=("input_dtype",))
 def complex_parts(equation: Equation) -> list[Any]:
     """Make complex numbers of real and imaginary parts, conjugate them, take them apart.
 

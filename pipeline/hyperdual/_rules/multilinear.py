@@ -21,7 +21,10 @@ from .._registry import register
 from .._tangent import Tangent, add, dense, flatten, push, push_over
 
 
-@register("dot_general")
+@register(
+    "dot_general",
+    parameters=("dimension_numbers", "precision", "preferred_element_type", "out_sharding"),
+)
 def dot_general(equation: Equation) -> list[Any]:
     """Multiply and sum over the contracted axes, for each position on the batch axes.
 
@@ -50,7 +53,21 @@ def dot_general(equation: Equation) -> list[Any]:
     return _bilinear(equation, _dot_with_tangent)
 
 
-@register("conv_general_dilated")
+@register(
+    "conv_general_dilated",
+    parameters=(
+        "window_strides",
+        "padding",
+        "lhs_dilation",
+        "rhs_dilation",
+        "dimension_numbers",
+        "feature_group_count",
+        "batch_group_count",
+        "precision",
+        "preferred_element_type",
+        "out_sharding",
+    ),
+)
 def convolution(equation: Equation) -> list[Any]:
     """Multiply and sum over a window that moves along the spatial axes, for all channels.
 

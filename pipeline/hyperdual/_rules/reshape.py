@@ -7,9 +7,10 @@ from typing import Any
 from .._equation import Equation
 from .._registry import register
 from .._tangent import Tangent, untie
+from .linear import linear_in, no_axis
 
 
-@register("reshape")
+@register("reshape", parameters=("new_sizes", "dimensions", "sharding"))
 def reshape(equation: Equation) -> list[Any]:
     """Arrange the entries, in their order, along other axes; linear.
 
@@ -17,7 +18,8 @@ def reshape(equation: Equation) -> list[Any]:
     has the groups 6 -> 6 and (4, 5) -> 20. An axis that stays alone keeps its tie. Where all axes
     of a group are tied, to direction axes that follow one another, the directions are factored as
     the axes now are: x, shape (32,), with the identity as its Jacobian, reshaped to (8, 4) has
-    `sizes=(8, 4)` (see `Tangent`). Products of two pairs, (4,) -> (2, 2) -> (2,):
+    `sizes=(8, 4)` (see `Tangent`). With `dimensions` the axes are reordered first, and no direction
+    stays tied. Products of two pairs, (4,) -> (2, 2) -> (2,):
 
     >>> derive(lambda x: jnp.prod(x.reshape(2, 2) ** 2, axis=1), [1, 2, 1, 3])
     value (2,)    [4, 9]
@@ -27,6 +29,8 @@ def reshape(equation: Equation) -> list[Any]:
     Operands: the array. Parameters: new_sizes, dimensions, sharding.
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.reshape.html
     """
+    if equation.params.get("dimensions") is not None:
+        return linear_in(equation, None, no_axis(equation))
     shape = tuple(equation.params["new_sizes"])
 
     def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:

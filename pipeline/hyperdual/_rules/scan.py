@@ -21,6 +21,7 @@ from .._accumulation import Accumulation, Irreversible, Node, Pull
 from .._active import Active
 from .._equation import Equation
 from .._interpret import HyperDual, as_hyperdual, from_hyperdual, interpret
+from .._jaxpr import scan_counts
 from .._registry import register
 from .._tangent import dense
 from .control_flow import (
@@ -32,7 +33,12 @@ from .control_flow import (
 )
 
 
-@register("scan")
+@register(
+    "scan",
+    parameters=(
+        "jaxpr", "num_consts", "num_carry", "ft_in", "ft_out", "length", "reverse", "unroll",
+    ),
+)  # fmt: skip
 def scan(equation: Equation) -> list[Any]:
     """Run a loop of known length over the first axis of arrays, with a state that is carried on.
 
@@ -46,13 +52,18 @@ def scan(equation: Equation) -> list[Any]:
     D     (3, 3)  [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
 
     Operands: constants of the body, then the carry, then the arrays (`xs`). Parameters: jaxpr, the
-    body; num_consts, num_carry, length, reverse, unroll.
+    body; num_consts, num_carry, length, reverse, unroll; since JAX 0.12 ft_in and ft_out, trees of
+    the operands and results, in place of the numbers.
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.scan.html
     """
     params = equation.params
     operands = hyperduals(equation)
-    first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
-    consts, init, xs = operands[:first], operands[first:second], operands[second:]
+    n_consts, n_carry = scan_counts(equation.eqn)
+    consts, init, xs = (
+        operands[:n_consts],
+        operands[n_consts : n_consts + n_carry],
+        operands[n_consts + n_carry :],
+    )
     options = {name: params[name] for name in ("length", "reverse", "unroll")}
     if equation.accumulation.forward:
         carry, ys = _loop(forward(params["jaxpr"], equation), consts, init, xs, options)
@@ -193,8 +204,8 @@ def _reversed(
     options: dict[str, Any],
 ) -> Pull:
     """Return the reverse of the whole loop."""
-    params, m = equation.params, equation.accumulation.outputs
-    n_consts, n_carry = params["num_consts"], params["num_carry"]
+    m = equation.accumulation.outputs
+    n_consts, n_carry = scan_counts(equation.eqn)
     active = [at for at, is_active in enumerate(iteration.operands) if is_active]
     consts = [at for at in active if at < n_consts]
     carry = [at - n_consts for at in active if n_consts <= at < n_consts + n_carry]

@@ -7,7 +7,7 @@ from .._registry import register
 from .linear import all_axes_but, linear_in, rank
 
 
-@register("broadcast_in_dim")
+@register("broadcast_in_dim", parameters=("shape", "broadcast_dimensions", "sharding"))
 def broadcast_in_dim(equation: Equation) -> list[Any]:
     """Repeat along new axes, and along axes of size one.
 
@@ -28,7 +28,7 @@ def broadcast_in_dim(equation: Equation) -> list[Any]:
     return linear_in(equation, (0,), mapped)
 
 
-@register("squeeze")
+@register("squeeze", parameters=("dimensions",))
 def squeeze(equation: Equation) -> list[Any]:
     """Drop axes of size one.
 
@@ -45,7 +45,7 @@ def squeeze(equation: Equation) -> list[Any]:
     return linear_in(equation, None, {axis: to for to, axis in enumerate(kept)})
 
 
-@register("transpose")
+@register("transpose", parameters=("permutation",))
 def transpose(equation: Equation) -> list[Any]:
     """Reorder the axes: axis permutation[i] of the operand is axis i of the result.
 
@@ -61,7 +61,7 @@ def transpose(equation: Equation) -> list[Any]:
     return linear_in(equation, None, mapped)
 
 
-@register("rev")
+@register("rev", parameters=("dimensions",))
 def rev(equation: Equation) -> list[Any]:
     """Turn axes round, last position first.
 
@@ -76,7 +76,7 @@ def rev(equation: Equation) -> list[Any]:
     return linear_in(equation, None, all_axes_but(equation, equation.params["dimensions"]))
 
 
-@register("concatenate")
+@register("concatenate", parameters=("dimension",))
 def concatenate(equation: Equation) -> list[Any]:
     """Join arrays one after the other along an axis; what does not depend on x has J = D = 0.
 
@@ -91,7 +91,7 @@ def concatenate(equation: Equation) -> list[Any]:
     return linear_in(equation, None, all_axes_but(equation, [equation.params["dimension"]]))
 
 
-@register("split")
+@register("split", parameters=("sizes", "axis"))
 def split(equation: Equation) -> list[Any]:
     """Cut into consecutive parts along an axis: several results.
 
@@ -109,7 +109,7 @@ def split(equation: Equation) -> list[Any]:
     return linear_in(equation, None, all_axes_but(equation, [equation.params["axis"]]))
 
 
-@register("pad")
+@register("pad", parameters=("padding_config",))
 def pad(equation: Equation) -> list[Any]:
     """Put a value before, after and between the entries of an axis; negative widths cut.
 

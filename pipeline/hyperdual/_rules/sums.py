@@ -12,7 +12,7 @@ from .._tangent import Tangent, push_over
 from .linear import all_axes_but, linear_in, no_axis, rank
 
 
-@register("reduce_sum")
+@register("reduce_sum", parameters=("axes", "out_sharding"))
 def reduce_sum(equation: Equation) -> list[Any]:
     """Sum over the axes that are listed.
 
@@ -47,7 +47,7 @@ def reduce_sum(equation: Equation) -> list[Any]:
     return equation.record(apply, lambda jacobians: [[]])
 
 
-@register("cumsum")
+@register("cumsum", parameters=("axis", "reverse"))
 def cumsum(equation: Equation) -> list[Any]:
     """Running sum along one axis, from its start or from its end.
 

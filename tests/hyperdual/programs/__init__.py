@@ -9,6 +9,7 @@ from . import (
     indexing,
     linear_algebra,
     networks,
+    parameters,
     reductions,
     rules,
     shapes,
@@ -27,6 +28,7 @@ FAMILIES = (
     linear_algebra,
     complex_numbers,
     shapes,
+    parameters,
 )
 
 PROGRAMS: dict[str, Program] = {}
