@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ._tangent import Tangent, add, contract, product, scale, total
 
@@ -32,15 +33,35 @@ Pull = Callable[[list[jax.Array | None]], tuple[Sequence[jax.Array | None], jax.
 
 
 class Source(NamedTuple):
-    """coefficient * left * right, entry by entry; a factor that is None is one."""
+    """coefficient * left * right, entry by entry; a factor that is None is one.
+
+    Attributes:
+        coefficient: shape S.
+        left, right: tangents.
+        same_for_rows: whether the tangents are the same for all rows of a batch. Their product is
+            then formed once. Otherwise the coefficient, which is large where a tangent is small,
+            is multiplied with one of them first, as JAX's nested jvp does: the square of a tangent
+            leaves the range of float32 where the tangent is below 1e-19 or above 1e19.
+    """
 
     coefficient: jax.Array | None
     left: Tangent
     right: Tangent | None = None
+    same_for_rows: bool = False
 
-    def tangent(self) -> Tangent:
-        """Return the product of left and right, without the coefficient."""
-        return self.left if self.right is None else product(self.left, self.right)
+    def held(self) -> "Source":
+        """Return this with its first product formed as it stands, whatever a compiler prefers."""
+        if self.right is None:
+            return self
+        return Source(None, _as_it_is(scale(self.left, self.coefficient)), self.right)
+
+    def parts(self) -> tuple[jax.Array | None, Tangent]:
+        """Return a coefficient (None: one) and a tangent whose product is this source."""
+        if self.right is None:
+            return self.coefficient, self.left
+        if self.same_for_rows:
+            return self.coefficient, product(self.left, self.right)
+        return None, product(scale(self.left, self.coefficient), self.right)
 
 
 @dataclass(eq=False)
@@ -87,15 +108,21 @@ class Accumulation:
         cut: the first step of adjoint accumulation: 0 is all adjoint, infinity all forward.
         laplacian: whether sources are summed over the directions where they are born.
         columns: whether a dense layer takes value, J and D in one product, each as columns.
+        stepwise: whether each elementwise primitive is recorded by itself (see `_factors`).
     """
 
     outputs: int
     cut: float
     laplacian: bool = False
     columns: bool = False
+    stepwise: bool = False
     step: int = 0
     steps: list[_Step] = field(default_factory=list)
     leaves: list[Node] = field(default_factory=list)
+
+    def inside(self, cut: float) -> "Accumulation":
+        """Return the accumulation of a program within this one, such as the body of a loop."""
+        return Accumulation(self.outputs, cut, self.laplacian, stepwise=self.stepwise)
 
     @property
     def forward(self) -> bool:
@@ -132,6 +159,8 @@ class Accumulation:
             if jacobian is None:
                 nodes.append(None)
                 continue
+            if self.stepwise:
+                jacobian = _as_it_is(jacobian)
             node = Node(value, jacobian, curved=upstream or curved or bool(own_sources))
             if self.forward:
                 terms = [] if carried is None else [carried]
@@ -151,8 +180,8 @@ class Accumulation:
         return nodes
 
     def _as_tangent(self, source: Source) -> Tangent:
-        tangent = source.tangent()
-        return scale(total(tangent) if self.laplacian else tangent, source.coefficient)
+        coefficient, tangent = (source.held() if self.stepwise else source).parts()
+        return scale(total(tangent) if self.laplacian else tangent, coefficient)
 
     def reverse(
         self, results: Sequence[tuple[Node, jax.Array]]
@@ -197,11 +226,20 @@ class Accumulation:
         return cotangents, functools.reduce(jnp.add, map(jnp.real, terms))
 
     def _contracted(self, cotangent: jax.Array, source: Source) -> jax.Array:
-        tangent = total(source.tangent()) if self.laplacian else source.tangent()
         if source.coefficient is not None:
+            # What does not matter may be infinite.
+            unused = jnp.all(cotangent == 0, axis=0)
+            source = source._replace(coefficient=jnp.where(unused, 0, source.coefficient))
+        coefficient, tangent = source.parts()
+        if coefficient is not None:
             # The factor that varies from row to row goes to the smaller operand.
-            cotangent = masked_product(cotangent, source.coefficient)
-        return contract(cotangent, tangent)
+            cotangent = cotangent * coefficient
+        return contract(cotangent, total(tangent) if self.laplacian else tangent)
+
+
+def _as_it_is(tangent: Tangent) -> Tangent:
+    """Keep XLA from multiplying constant factors with one another first, which may overflow."""
+    return Tangent(lax.optimization_barrier(tangent.data), tangent.sizes, tangent.ties)
 
 
 def masked_product(cotangent: jax.Array, factor: jax.Array) -> jax.Array:

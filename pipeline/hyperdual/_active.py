@@ -7,6 +7,10 @@ entry. Only when something other than an elementwise function asks is it made a 
     J = phi'(v) J_v,    D = phi'(v) D_v + phi''(v) J_v^2,
 
 so that an activation of ten primitives costs the k directions one step, not ten.
+
+Of a power or a logarithm, phi''(v) = r(v) phi'(v) can leave the range of the numbers where both
+derivatives are ordinary: at |x| = 1e-15, the second derivative of sqrt at |x|^2 is 1e45. So r is
+kept, and r phi' J_v^2 is formed as (r J_v) J.
 """
 
 from dataclasses import dataclass
@@ -25,14 +29,24 @@ class Active:
         node: the argument of phi.
         value: phi, shape S.
         slope: phi', shape S; None: one.
-        curvature: phi'', shape S; None: zero.
+        bend: a part of phi'', shape S; None: zero.
+        ratio: r, shape S, for a further part r phi'; None: zero.
     """
 
     node: Node
     value: jax.Array
     slope: jax.Array | None = None
-    curvature: jax.Array | None = None
+    bend: jax.Array | None = None
+    ratio: jax.Array | None = None
     _own_node: Node | None = None
+
+    @property
+    def curvature(self) -> jax.Array | None:
+        """phi'' = bend + r phi', shape S; None: zero."""
+        if self.ratio is None:
+            return self.bend
+        further = self.ratio if self.slope is None else self.ratio * self.slope
+        return further if self.bend is None else self.bend + further
 
     def as_node(self, accumulation: Accumulation) -> Node:
         """Return this array as a node of its own, recorded once."""
@@ -45,12 +59,17 @@ class Active:
     def _record(self, accumulation: Accumulation) -> Node:
         parent, slope = self.node, self.slope
         carried = parent.hessian_diag
+        jacobian = scale(parent.jacobian, slope)
         sources = []
-        if self.curvature is not None:
-            sources.append(Source(self.curvature, parent.jacobian, parent.jacobian))
+        if self.bend is not None:
+            sources.append(
+                Source(self.bend, parent.jacobian, parent.jacobian, same_for_rows=not parent.curved)
+            )
+        if self.ratio is not None:
+            sources.append(Source(self.ratio, parent.jacobian, jacobian))
         (node,) = accumulation.record(
             [self.value],
-            [scale(parent.jacobian, slope)],
+            [jacobian],
             [None if carried is None else scale(carried, slope)],
             [sources],
             [parent],

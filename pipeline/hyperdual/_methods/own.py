@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from .. import _rules  # noqa: F401  (enters the rules)
 from .._accumulation import Accumulation, Irreversible, Node
 from .._active import Active, as_active
+from .._factors import leave_range
 from .._interpret import interpret
 from .._tangent import flatten, identity
 from .method import Function, PointDerivatives
@@ -67,8 +68,11 @@ def _accumulated(
     """Return value, J and D, the last of shape (m, 1) if it is summed over the directions."""
     closed = jax.make_jaxpr(fn)(z)
     m = closed.out_avals[0].shape[0]
+    stepwise = leave_range(closed, z.dtype)
+    if stepwise:
+        cut = math.inf
     while True:
-        accumulation = Accumulation(m, cut, laplacian, columns)
+        accumulation = Accumulation(m, cut, laplacian, columns, stepwise)
         try:
             start = as_active(Node(z, identity(z)))
             (result,) = interpret(closed.jaxpr, closed.consts, [start], accumulation)

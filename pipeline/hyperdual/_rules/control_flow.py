@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from .._accumulation import Accumulation, Source
+from .._accumulation import Source
 from .._equation import Equation
 from .._interpret import HyperDual, as_hyperdual, from_hyperdual, interpret
 from .._registry import register
@@ -106,7 +106,7 @@ def forward(
     outer = equation.accumulation
 
     def run(numbers: Sequence[HyperDual]) -> list[HyperDual]:
-        inner = Accumulation(outer.outputs, math.inf, outer.laplacian)
+        inner = outer.inside(math.inf)
         operands = [from_hyperdual(number) for number in numbers]
         results = interpret(closed.jaxpr, closed.consts, operands, inner)
         return [as_hyperdual(result, inner) for result in results]

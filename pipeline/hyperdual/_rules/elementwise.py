@@ -7,13 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from .._accumulation import Source
-from .._active import Active
+from .._accumulation import Source, masked_product
+from .._active import Active, as_active
 from .._equation import Equation, general
 from .._registry import register
 from .._tangent import Tangent, add, scale
 from .linear import all_axes, linear_in
-from .transcendental import JETS
+from .transcendental import JETS, RATIOS, Ratio
 
 # No second derivative, pure or mixed.
 LINEAR = (
@@ -71,6 +71,9 @@ def elementwise(equation: Equation) -> list[Any]:
     real = all(jnp.issubdtype(operand.value.dtype, jnp.floating) for operand in active)
     if not real or any(operand.value.shape != shape for operand in active):
         return general(equation)
+    if equation.accumulation.stepwise:
+        nodes = [operand.as_node(equation.accumulation) for operand in active]
+        active = [as_active(node) for node in nodes]
     if all(operand.node is active[0].node for operand in active):
         return [series(equation, active)]
     if equation.name in ("select_n", "clamp"):
@@ -102,8 +105,13 @@ def constant(equation: Equation) -> list[Any]:
 def series(equation: Equation, active: Sequence[Active]) -> Active:
     """Carry the series in the one node on: phi' and phi'' of the composition."""
     name = equation.name
-    if name in JETS and len(active) == 1:
-        return composed(active[0], *JETS[name](active[0].value))
+    if len(active) == 1 and all(value is None for value in equation.params.values()):
+        if name in JETS:
+            return composed(active[0], *JETS[name](active[0].value))
+        if name in RATIOS:
+            return _by_ratio(active[0], *equation.apply(*equation.values), RATIOS[name])
+    if name == "div":
+        return _quotient(equation, active)
     values = tuple(operand.value for operand in active)
     slopes = tuple(
         jnp.ones_like(operand.value) if operand.slope is None else operand.slope
@@ -136,17 +144,60 @@ def series(equation: Equation, active: Sequence[Active]) -> Active:
 def composed(inner: Active, value: Any, slope: Any, curvature: Any) -> Active:
     """Return phi(inner), given phi, phi' and phi'' at inner's value (chain rule, twice)."""
     if inner.slope is not None:
-        curvature = curvature * inner.slope**2
+        # Not with the square of the inner slope, which may leave the range.
+        curvature = curvature * inner.slope * inner.slope
     if inner.curvature is not None:
         curvature = curvature + slope * inner.curvature
-    if inner.slope is not None:
-        slope = slope * inner.slope
-    return Active(inner.node, value, slope, curvature)
+    return Active(inner.node, value, _times(slope, inner.slope), curvature)
+
+
+def _by_ratio(inner: Active, value: jax.Array, ratio: Ratio) -> Active:
+    """Return phi(inner) with the part of its second derivative that is r phi' kept so.
+
+    u = phi(a) has u'' = phi' a'' + phi'' a'^2 = phi' a'' + (r a') u' with r = phi'' / phi'.
+    """
+    slope, r = ratio(inner.value, value)
+    bend = None if inner.curvature is None else slope * inner.curvature
+    return Active(inner.node, value, _times(slope, inner.slope), bend, _times(r, inner.slope))
+
+
+def _quotient(equation: Equation, active: Sequence[Active]) -> Active:
+    """Return q = a / b of one node by what follows from q b = a.
+
+    q' = (a' - q b') / b and q'' = (a'' - q b'') / b - 2 (b' / b) q'. The terms that cancel, as in
+    sin(x) / x near 0, do so before anything is divided by a power of b.
+    """
+    (value,) = equation.apply(*equation.values)
+    operands = dict(zip(equation.active, active, strict=True))
+    top, bottom = operands.get(0), operands.get(1)
+    node, denominator = active[0].node, equation.values[1]
+    if bottom is None:
+        assert top is not None
+        slope = (jnp.ones_like(value) if top.slope is None else top.slope) / denominator
+        return Active(
+            node, value, slope, None if top.curvature is None else top.curvature / denominator
+        )
+    slope = -value if bottom.slope is None else -value * bottom.slope
+    if top is not None:
+        slope = (1 if top.slope is None else top.slope) + slope
+    bends = [] if top is None or top.curvature is None else [top.curvature]
+    if bottom.curvature is not None:
+        bends.append(-value * bottom.curvature)
+    ratio = (-2 if bottom.slope is None else -2 * bottom.slope) / denominator
+    return Active(
+        node, value, slope / denominator, sum(bends) / denominator if bends else None, ratio
+    )
+
+
+def _times(factor: jax.Array, slope: jax.Array | None) -> jax.Array:
+    return factor if slope is None else factor * slope
 
 
 def _partials(equation: Equation) -> list[Any]:
     """Differentiate where several nodes meet."""
     name = equation.name
+    if name == "div":
+        return _quotient_of_nodes(equation)
     values = tuple(equation.values[at] for at in equation.active)
     count = len(values)
 
@@ -179,5 +230,33 @@ def _partials(equation: Equation) -> list[Any]:
     def pull(cotangents: list[Any]) -> tuple[list[Any], None]:
         (cotangent,) = cotangents
         return [cotangent if g is None else cotangent * g for g in gain], None
+
+    return equation.record(push, source, pull)
+
+
+def _quotient_of_nodes(equation: Equation) -> list[Any]:
+    """Differentiate q = a / b by what follows from q b = a, as in `_quotient`.
+
+    J = (J_a - q J_b) / b, D = (D_a - q D_b) / b - 2 (J_b / b) J.
+    """
+    top, bottom = equation.values
+    (value,) = equation.apply(top, bottom)
+    reciprocal = 1 / bottom
+
+    def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
+        of_top, of_bottom = tangents
+        terms = [] if of_top is None else [of_top]
+        if of_bottom is not None:
+            terms.append(scale(of_bottom, -value))
+        pushed = add(terms)
+        return [None if pushed is None else scale(pushed, reciprocal)]
+
+    def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
+        (jacobian,) = push(jacobians)
+        return [[Source(-2 * reciprocal, jacobians[1], jacobian)]]
+
+    def pull(cotangents: list[Any]) -> tuple[list[Any], None]:
+        of_top = masked_product(cotangents[0], reciprocal)
+        return [of_top, masked_product(of_top, -value)], None
 
     return equation.record(push, source, pull)

@@ -143,7 +143,7 @@ class _Iteration:
         self.fixed = [const.value for const in consts] + list(closed.consts)
 
     def __call__(self, numbers: Sequence[HyperDual]) -> list[HyperDual]:
-        inner = Accumulation(self.outer.outputs, 0, self.outer.laplacian)
+        inner = self.outer.inside(0)
         operands = [from_hyperdual(number) for number in numbers]
         for operand in operands:
             if isinstance(operand, Active):

@@ -57,6 +57,18 @@ JETS: dict[str, Callable[[jax.Array], Jet]] = {
     "tanh": _tanh,
 }
 
+# From x and phi(x) to phi'(x) and phi''(x) / phi'(x).
+Ratio = Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+
+# Powers and logarithms, whose phi'' is far out of range long before this ratio is.
+RATIOS: dict[str, Ratio] = {
+    "cbrt": lambda x, value: (lax.integer_pow(value, -2) / 3, -2 / 3 / x),
+    "log": lambda x, value: (1 / x, -1 / x),
+    "log1p": lambda x, value: (1 / (1 + x), -1 / (1 + x)),
+    "rsqrt": lambda x, value: (-0.5 * value / x, -1.5 / x),
+    "sqrt": lambda x, value: (0.5 / value, -0.5 / x),
+}
+
 # pi/2 in parts of 8, 11, 11 and 24 bits: for quarter turns k below 2^13 the products of k with the
 # first three are exact (Cody and Waite, Software Manual for the Elementary Functions, 1980).
 _HALF_PI = (1.5703125, 0.0004837512969970703, 7.549533620476723e-08, 2.5633440682570896e-12)
