@@ -12,6 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
@@ -54,7 +55,10 @@ def leave_range(closed: core.ClosedJaxpr, dtype: Any) -> bool:
 
 
 def _of_array(array: Any) -> _Magnitude | None:
-    if not jnp.issubdtype(jnp.result_type(array), jnp.floating):
+    # What a function computes from no input may not be known while it is traced.
+    if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(
+        jnp.result_type(array), jnp.floating
+    ):
         return None
     magnitudes = np.abs(np.asarray(array, np.float64))
     magnitudes = magnitudes[(magnitudes > 0) & np.isfinite(magnitudes)]

@@ -109,7 +109,8 @@ def series(equation: Equation, active: Sequence[Active]) -> Active:
         if name in JETS:
             return composed(active[0], *JETS[name](active[0].value))
         if name in RATIOS:
-            return _by_ratio(active[0], *equation.apply(*equation.values), RATIOS[name])
+            (value,) = equation.apply(*equation.values)
+            return _by_ratio(active[0], value, RATIOS[name])
     if name == "div":
         return _quotient(equation, active)
     values = tuple(operand.value for operand in active)
