@@ -16,6 +16,7 @@ from pyarrow import fs
 from hyperdiag.messages.errors import InputError
 
 from .arrow_workarounds import cast_views, unsliced
+from .column_types import conformed
 from .filesystem import resolve
 from .row_filter import parse_filter
 from .shard import InputFile, Rows, Shard
@@ -107,7 +108,8 @@ class ParquetSource:
             ) as parquet,
         ):
             groups = range(shard.first_row_group, shard.first_row_group + shard.row_groups)
-            stored = [name for name in self.columns if name not in self.partition_keys]
+            own = pa.schema([f for f in self.schema if f.name in self._stored])
+            stored = [name for name in own.names if name in parquet.schema_arrow.names]
             # One by one: a page with more values than its row group has rows would shift the next.
             batches = (
                 batch
@@ -116,13 +118,17 @@ class ParquetSource:
                     batch_rows, row_groups=[group], columns=stored, use_threads=False
                 )
             )
-            tables = (cast_views(pa.Table.from_batches([batch])) for batch in batches)
+            tables = (conformed(cast_views(pa.Table.from_batches([b])), own) for b in batches)
             yield from _regroup(
                 self._selected(tables, shard, self._partition_values(file.path)),
                 batch_rows,
             )
         # Again: what was written over while it was read is neither the old nor the new.
         _check_unchanged(place.filesystem, file)
+
+    @cached_property
+    def _stored(self) -> set[str]:
+        return {name for name in self.columns if name not in self.partition_keys}
 
     def _partition_values(self, path: str) -> dict[str, Any]:
         if not self.partition_keys:

@@ -150,6 +150,15 @@ def test_read_partition_keys_alone_keep_the_number_of_rows(tmp_path):
     assert part.table["k"].to_pylist() == [1, 1, 1]
 
 
+def test_read_partition_key_with_a_leading_zero_keeps_it(tmp_path):
+    for key in ("01234", "90210"):
+        (tmp_path / f"zip={key}").mkdir()
+        pq.write_table(pa.table({"v": [1.0]}), tmp_path / f"zip={key}/a.parquet")
+    assert _column(_read(_source(tmp_path), 10), "zip") == ["01234", "90210"]
+    (part, _) = _read(_source(tmp_path, row_filter="zip == '01234'"), 10)
+    assert part.table["zip"].to_pylist() == ["01234"]
+
+
 def test_read_filter_on_a_partition_key_holds(tmp_path):
     for key in (1, 2):
         (tmp_path / f"k={key}").mkdir()

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 
 from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
+from hyperdiag.data.dataset_columns import UsedColumns
 from hyperdiag.data.dataset_files import would_match
 from hyperdiag.data.design import SOBOL_ROWS, grid_rows
 from hyperdiag.data.filesystem import Place, absolute, files_in, real_places, resolve
+from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
 from hyperdiag.data.output_folder import DATA, PLAN, QUARANTINE, file_name
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import point_columns
-from hyperdiag.data.row_filter import parse_filter
+from hyperdiag.data.row_filter import filter_columns, parse_filter
 from hyperdiag.data.store import without_tries
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.messages.masking import masked
@@ -109,6 +111,26 @@ def check_quarantine(path: str) -> None:
         )
 
 
+def used_columns(config: Config, dataset: ParquetConfig, network: Network | None) -> UsedColumns:
+    """Return the columns that a run asks for.
+
+    Args:
+        config: of the run.
+        dataset: its section on the dataset.
+        network: whose inputs are read; None where it could not be built.
+    """
+    renames = dataset.columns or {}
+    inputs = () if network is None else network.inputs
+    names = {dataset.vector} if dataset.vector else {renames.get(name, name) for name in inputs}
+    if dataset.filter is not None:
+        names |= filter_columns(dataset.filter)
+    if dataset.name == "quarantine":
+        names |= {SOURCE_FILE, ROW_INDEX, *dataset.left_out}
+    if isinstance(config.output.columns, list):
+        names |= {*config.output.columns}
+    return UsedColumns(names, every=config.output.columns == "all")
+
+
 def check_listing(config: Config, listing: Listing) -> None:
     """Check what the listed files must be for this run, whatever the network.
 
@@ -121,8 +143,8 @@ def check_listing(config: Config, listing: Listing) -> None:
     if dataset.on_bad_file == "fail":
         for file in listing.bad_files:
             problems.add(
-                f"{file.path}: {file.reason}; mend or remove it, or leave such files out with "
-                "dataset.on_bad_file=skip"
+                f"{file.path}: {file.reason}; mend or remove it, or leave such files out, with all "
+                "their rows, with dataset.on_bad_file=skip"
             )
     if dataset.filter is not None:
         problems.attempt(parse_filter, dataset.filter, listing.schema)
