@@ -114,3 +114,4 @@ def test_conformed_fills_columns_that_are_not_there_and_leaves_others_out():
     table = pa.table({"b": [1.0], "c": [2.0]})
     found = conformed(table, pa.schema([("a", _categories()), ("b", pa.float64())]))
     assert found.to_pylist() == [{"a": None, "b": 1.0}]
+    assert conformed(table, pa.schema([])).num_rows == 1

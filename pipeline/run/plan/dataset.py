@@ -20,7 +20,7 @@ from hyperdiag.messages.masking import masked
 from hyperdiag.networks import Network
 
 from .plan_file import no_run
-from .spec import DesignSpec, Ends, ParquetSpec, PointsSpec, encoded_schema
+from .spec import DatasetSpec, DesignSpec, Ends, ParquetSpec, PointsSpec, encoded_schema
 
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
@@ -182,7 +182,7 @@ def check_listing(config: Config, listing: Listing) -> None:
 
 
 def plan_parquet(
-    dataset: ParquetConfig, network: Network, listing: Listing, shard_rows: int | None
+    dataset: ParquetConfig, network: Network, listing: Listing, previous: DatasetSpec | None
 ) -> ParquetSpec:
     """Return the plan's section on a Parquet dataset.
 
@@ -190,10 +190,11 @@ def plan_parquet(
         dataset: as configured.
         network: whose inputs are looked for.
         listing: what was found.
-        shard_rows: of the previous plan, to be kept where none are configured.
+        previous: the section of the previous plan, whose sizes are kept where none are configured;
+            None where there is none.
 
     Raises:
-        UsageError: if the network's inputs are not in it.
+        UsageError: if the network's inputs are not in it, or it makes too many shards.
     """
     points = point_columns(
         network.inputs,
@@ -204,6 +205,16 @@ def plan_parquet(
         network.name,
     )
     rows = sum(sum(file.row_group_rows) for file in listing.files)
+    rows = min(rows, dataset.limit or rows)
+    split_rows: int | None = dataset.shard_rows or _even_rows(rows)
+    if previous is not None:
+        split_rows = previous.split_rows if isinstance(previous, ParquetSpec) else None
+    shard_rows = previous.shard_rows if previous else _shard_rows(rows)
+    if dataset.shard_rows and rows > dataset.shard_rows * _MOST_SHARDS:
+        raise UsageError(
+            f"dataset.shard_rows={dataset.shard_rows} splits {rows:,} rows into more than "
+            f"{_MOST_SHARDS:,} shards: take more rows for each"
+        )
     return ParquetSpec(
         path=masked(without_tries(absolute(dataset.location))),
         schema=encoded_schema(listing.schema),
@@ -212,12 +223,15 @@ def plan_parquet(
         points=PointsSpec(tuple(points.columns), points.vector),
         row_filter=dataset.filter,
         limit=dataset.limit,
-        shard_rows=dataset.shard_rows
-        or shard_rows
-        or _shard_rows(min(rows, dataset.limit or rows)),
+        shard_rows=dataset.shard_rows or shard_rows,
+        split_rows=split_rows,
     )
 
 
 def _shard_rows(rows: int) -> int:
-    even = 1 << (max(rows // _SHARDS, 1) - 1).bit_length()
-    return min(max(even, _SHARD_ROWS_LEAST), _SHARD_ROWS_MOST)
+    return min(_even_rows(rows), _SHARD_ROWS_MOST)
+
+
+def _even_rows(rows: int) -> int:
+    """Return how many rows make about as many shards as are wanted: a power of two."""
+    return max(1 << (max(rows // _SHARDS, 1) - 1).bit_length(), _SHARD_ROWS_LEAST)

@@ -81,8 +81,8 @@ def check(config: Config, with_files: bool = True) -> Checked:
     elif listing is not None:
         problems.attempt(check_listing, config, listing)
         if network is not None:
-            shard_rows = previous.dataset.shard_rows if previous else None
-            parquet = problems.attempt(plan_parquet, config.dataset, network, listing, shard_rows)
+            before = previous.dataset if previous else None
+            parquet = problems.attempt(plan_parquet, config.dataset, network, listing, before)
             problems.attempt(check_text, config, network, listing, parquet)
             dataset = parquet
     problems.check()
