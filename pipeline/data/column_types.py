@@ -74,10 +74,14 @@ def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """
     if not len(schema):
         return table.select([])  # which keeps the number of its rows
-    columns = []
+    own = {field.name: field for field in table.schema}
+    if all(f.name in own and own[f.name].type == f.type for f in schema):
+        return table.select(schema.names)
+    columns, fields = [], []
     for field in schema:
-        if field.name not in table.schema.names:
+        if field.name not in own:
             columns.append(pa.chunked_array([pa.nulls(table.num_rows, field.type)]))
+            fields.append(field)
             continue
         column = table[field.name]
         if column.type != field.type:
@@ -90,11 +94,8 @@ def conformed(table: pa.Table, schema: pa.Schema) -> pa.Table:
                     "the files with one type, or leave it out with output.columns"
                 ) from error
         columns.append(column)
-    # Not with `schema`: what a file declares free of nulls, another need not.
-    fields = [
-        table.schema.field(f.name).with_type(f.type) if f.name in table.schema.names else f
-        for f in schema
-    ]
+        # Not the schema's: what a file declares free of nulls, another need not.
+        fields.append(own[field.name].with_type(field.type))
     return pa.table(columns, schema=pa.schema(fields))
 
 

@@ -42,7 +42,7 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
     place = resolve(path)
     info = place.info()
     if info.type == fs.FileType.File:
-        check_plain_files(path, place)
+        check_plain_files(path, [place])
         return place, [info]
     base = place
     is_data: Callable[[str], bool] = _is_parquet
@@ -50,7 +50,7 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
         base, is_data = Place(place.filesystem, _fixed(place.path)), _matcher(place.path)
         if base.path == str(PurePosixPath(place.path)):
             raise UsageError(f"dataset.path: nothing at {masked(path)}")
-    check_plain_files(path, base)
+    check_plain_files(path, [base])
     tables = TablesWithin(base)
     try:
         infos = _pick(base, is_data, _list(base), tables)
@@ -72,7 +72,7 @@ def _pick(
     linked: list[tuple[str, str, fs.FileInfo]] = []
     passed_over: list[str] = []
     for info, real in entries:
-        tables.look(info.path)
+        tables.look(info.path, real)
         if _hidden(info.path, base.path) or not is_data(info.path):
             if is_data is _is_parquet or is_data(info.path):  # a glob means to leave some out
                 passed_over.append(info.path)

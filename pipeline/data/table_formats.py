@@ -50,23 +50,26 @@ _FORMATS = (
 )
 
 
-def check_plain_files(path: str, place: Place) -> None:
-    """Check that a place is no table of another format, and lies in none.
+def check_plain_files(path: str, places: Iterable[Place]) -> None:
+    """Check that places are no tables of another format, and lie in none.
 
     Args:
         path: of the dataset, as configured.
-        place: a file, or a folder that is listed.
+        places: files, and folders that are listed.
 
     Raises:
         UsageError: naming the table, and how its live rows become plain Parquet files.
     """
-    place = place.real()
-    folders = [place.path, *map(str, PurePosixPath(place.path).parents)]
+    seen: set[str] = set()
     try:
-        for folder in folders:
-            for kind in _FORMATS:
-                if folder != "." and _is_there(place._replace(path=folder), kind):
-                    _refuse(path, kind, folder)
+        for place in map(Place.real, places):
+            for folder in (place.path, *map(str, PurePosixPath(place.path).parents)):
+                if folder in seen or folder == ".":
+                    break  # so are those above it
+                seen.add(folder)
+                for kind in _FORMATS:
+                    if _is_there(place._replace(path=folder), kind):
+                        _refuse(path, kind, folder)
     except OSError as error:  # a store may show a folder, and nothing of those above it
         if is_passing(error):
             raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
@@ -88,28 +91,35 @@ class TablesWithin:
     """
 
     def __init__(self, base: Place):
-        self._base = base.path.rstrip("/")
+        self._base = base
         self._tables: dict[str, _Format] = {}
+        self._linked: dict[str, str] = {}
 
-    def look(self, path: str) -> None:
-        """Take note of a path below the folder, which may be of a table's metadata."""
+    def look(self, path: str, real: str | None) -> None:
+        """Take note of a path below the folder, and of where a link leads from there."""
+        if real is not None:
+            self._linked[path] = real
         for kind in _FORMATS:
-            start = path.find(f"/{kind.folder}/", len(self._base))
+            start = path.find(f"/{kind.folder}/", len(self._base.path.rstrip("/")))
             if start >= 0 and kind.marker.match(path, start + 1):
                 self._tables[path[:start]] = kind
 
     def check(self, path: str, files: Iterable[fs.FileInfo]) -> None:
-        """Check that none of the files lies in one of the tables that came up.
+        """Check that none of the files lies in a table that came up, or that a link leads into.
 
         Raises:
             UsageError: as `check_plain_files`, of the dataset at a path.
         """
-        if not self._tables:
+        if not self._tables and not self._linked:
             return
+        linked: set[str] = set()
         for info in files:
             for folder, kind in self._tables.items():
                 if info.path.startswith(f"{folder}/"):
                     _refuse(path, kind, folder)
+            if info.path in self._linked:
+                linked.add(self._linked[info.path].rpartition("/")[0])
+        check_plain_files(path, (self._base._replace(path=folder) for folder in sorted(linked)))
 
 
 def _refuse(path: str, kind: _Format, folder: str) -> None:

@@ -46,6 +46,15 @@ def test_table_that_a_link_leads_into_is_refused(table, tmp_path):
         list_parquet(str(tmp_path / "link"))
 
 
+@pytest.mark.parametrize("linked", ["day=1", "day=1/part-0.parquet"])
+def test_dataset_with_a_link_into_a_table_is_refused(table, tmp_path, linked):
+    folder, name = table
+    _put(tmp_path / "in/a.parquet")
+    (tmp_path / "in/b.parquet").symlink_to(folder / linked)
+    with pytest.raises(UsageError, match=f"rows is an? {name} table"):
+        list_parquet(str(tmp_path / "in"))
+
+
 @pytest.mark.parametrize("below", ["/../plain", "/../pla*/*.parquet", "/../*/b.parquet"])
 def test_plain_files_beside_a_table_are_read(table, below):
     (file,) = list_parquet(f"{table[0]}{below}").files
