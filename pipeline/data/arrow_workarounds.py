@@ -1,15 +1,26 @@
 """What is worked round in Arrow, all seen in Arrow 26.0.1: each function says the reason."""
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 
 def without_views(schema: pa.Schema) -> pa.Schema:
-    """Return a schema with `string` for `string_view` and `binary` for `binary_view`, at any depth.
+    """Return a schema with `string` for `string_view` and `binary` for `binary_view`, at any depth,
+    and `list` for a column's `list_view`.
 
     Arrow can neither filter nor take what holds views: its kernel for taking is not implemented.
     """
-    return pa.schema([_plain_field(field) for field in schema], schema.metadata)
+    fields = [field.with_type(_list_of_view(field.type) or field.type) for field in schema]
+    return pa.schema([_plain_field(field) for field in fields], schema.metadata)
+
+
+def _list_of_view(kind: pa.DataType) -> pa.DataType | None:
+    """Return the list type with the elements of a list view's; None of what is no list view."""
+    if pt.is_list_view(kind):
+        return pa.list_(kind.value_field)
+    return pa.large_list(kind.value_field) if pt.is_large_list_view(kind) else None
 
 
 def _plain_field(field: pa.Field) -> pa.Field:
@@ -38,7 +49,26 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 def cast_views(table: pa.Table) -> pa.Table:
     """Return a table of the schema `without_views`."""
     schema = without_views(table.schema)
+    for position, field in enumerate(table.schema):
+        kind = _list_of_view(field.type)
+        if kind is not None:
+            chunks = [_as_list(chunk, kind) for chunk in table.column(position).chunks]
+            field = field.with_type(kind)
+            table = table.set_column(position, field, pa.chunked_array(chunks, kind))
     return table if schema == table.schema else table.cast(schema)
+
+
+def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return a list view as a list: Arrow's own cast gives offsets that lead anywhere."""
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    large = pt.is_large_list(kind)
+    return (pa.LargeListArray if large else pa.ListArray).from_arrays(
+        pa.array(offsets, pa.int64() if large else pa.int32()),
+        array.flatten(),
+        type=kind,
+        mask=array.is_null(),
+    )
 
 
 def unsliced(table: pa.Table) -> pa.Table:

@@ -13,6 +13,7 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 
 from .filesystem import Place, resolve
+from .table_formats import TablesWithin, check_plain_files
 
 log = logging.getLogger("hyperdiag")
 
@@ -35,11 +36,13 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
         The folder that the files are in (or the one file), and the files by path.
 
     Raises:
-        UsageError: if there is nothing there, or it cannot be listed.
+        UsageError: if there is nothing there, it cannot be listed, or is a table of a format with
+            metadata of its own.
     """
     place = resolve(path)
     info = place.info()
     if info.type == fs.FileType.File:
+        check_plain_files(path, [place])
         return place, [info]
     base = place
     is_data: Callable[[str], bool] = _is_parquet
@@ -47,8 +50,10 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
         base, is_data = Place(place.filesystem, _fixed(place.path)), _matcher(place.path)
         if base.path == str(PurePosixPath(place.path)):
             raise UsageError(f"dataset.path: nothing at {masked(path)}")
+    check_plain_files(path, [base])
+    tables = TablesWithin(base)
     try:
-        infos = _pick(base, is_data, _list(base))
+        infos = _pick(base, is_data, _list(base), tables)
     except (OSError, UnicodeDecodeError) as error:  # a name in there that is no UTF-8
         raise UsageError(f"dataset.path: cannot list {masked(path)}: {error}") from error
     if not infos:
@@ -56,16 +61,18 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
         if is_data is _is_parquet:
             what = "no Parquet file (*.parquet, *.parq, *.pq) in"
         raise UsageError(f"dataset.path: {what} {masked(path)}")
+    tables.check(path, infos)
     return base, sorted(infos, key=lambda info: info.path)
 
 
 def _pick(
-    base: Place, is_data: Callable[[str], bool], entries: Iterable[_Found]
+    base: Place, is_data: Callable[[str], bool], entries: Iterable[_Found], tables: TablesWithin
 ) -> list[fs.FileInfo]:
     infos: list[fs.FileInfo] = []
     linked: list[tuple[str, str, fs.FileInfo]] = []
     passed_over: list[str] = []
     for info, real in entries:
+        tables.look(info.path, real)
         if _hidden(info.path, base.path) or not is_data(info.path):
             if is_data is _is_parquet or is_data(info.path):  # a glob means to leave some out
                 passed_over.append(info.path)

@@ -16,7 +16,9 @@ from pyarrow import fs
 from hyperdiag.messages.errors import InputError
 
 from .arrow_workarounds import cast_views, unsliced
-from .filesystem import resolve
+from .column_types import conformed
+from .filesystem import Place, resolve
+from .group_reader import GroupReader, KeptReaders
 from .row_filter import parse_filter
 from .shard import InputFile, Rows, Shard
 
@@ -36,7 +38,9 @@ class ParquetSource:
         columns: the columns to read; the others are left in the file.
         row_filter: rows to keep, as `parse_filter` reads it; None keeps all.
         limit: rows to read, from the start of the dataset and before the filter; None reads all.
-        shard_rows: about how many rows make a shard; a row group is never split.
+        shard_rows: about how many rows make a shard of whole row groups.
+        split_rows: a row group of twice as many rows or more is split into parts of as many, a
+            shard each; None splits none.
     """
 
     path: str
@@ -48,9 +52,10 @@ class ParquetSource:
     row_filter: str | None
     limit: int | None
     shard_rows: int
+    split_rows: int | None = None
 
     def shards(self) -> Iterator[Shard]:
-        """Yield runs of whole row groups that reach `shard_rows`, or a file's end."""
+        """Yield runs of whole row groups that reach `shard_rows`, and parts of large ones."""
         left = self.limit
         number = 0
         for file in self.files:
@@ -68,11 +73,22 @@ class ParquetSource:
     def runs(self, file: InputFile) -> Iterator[tuple[int, int, int, int]]:
         """Yield first row group, row groups, first row and rows of each shard of a file."""
         first = start = rows = 0
-        for group, more in enumerate(file.row_group_rows, 1):
+        large = 2 * self.split_rows if self.split_rows else None
+        for group, more in enumerate(file.row_group_rows):
+            if large and more >= large:
+                if rows:
+                    yield first, group - first, start, rows
+                start, end = start + rows, start + rows + more
+                for row in range(start, end, self.split_rows or more):
+                    yield group, 1, row, min(self.split_rows or more, end - row)
+                first, start, rows = group + 1, end, 0
+                continue
             rows += more
-            if rows >= self.shard_rows or (rows and group == len(file.row_group_rows)):
-                yield first, group - first, start, rows
-                first, start, rows = group, start + rows, 0
+            if rows >= self.shard_rows:
+                yield first, group + 1 - first, start, rows
+                first, start, rows = group + 1, start + rows, 0
+        if rows:
+            yield first, len(file.row_group_rows) - first, start, rows
 
     def file_name(self, shard: Shard) -> str:
         """Return the path of the file that a shard's rows come from."""
@@ -96,33 +112,52 @@ class ParquetSource:
         file = shard.file
         assert file is not None
         _check_unchanged(place.filesystem, file)
-        with (
-            _reading(file.path),
-            pq.ParquetFile(
-                file.path,
-                filesystem=place.filesystem,
-                buffer_size=_READ_BUFFER,
-                pre_buffer=False,
-                page_checksum_verification=True,  # of pages that have one; 5 GB/s
-            ) as parquet,
-        ):
-            groups = range(shard.first_row_group, shard.first_row_group + shard.row_groups)
-            stored = [name for name in self.columns if name not in self.partition_keys]
-            # One by one: a page with more values than its row group has rows would shift the next.
-            batches = (
-                batch
-                for group in groups
-                for batch in parquet.iter_batches(
-                    batch_rows, row_groups=[group], columns=stored, use_threads=False
-                )
-            )
-            tables = (cast_views(pa.Table.from_batches([batch])) for batch in batches)
-            yield from _regroup(
-                self._selected(tables, shard, self._partition_values(file.path)),
-                batch_rows,
-            )
+        with _reading(file.path):
+            reader = self._kept.take(shard) or self._open(place, file.path, shard, batch_rows)
+            kept = False
+            try:
+                tables = reader.rows(shard.first_row, shard.rows)
+                partition = self._partition_values(file.path)
+                yield from _regroup(self._selected(tables, shard, partition), batch_rows)
+                kept = reader.in_the_midst
+            finally:
+                if kept:
+                    self._kept.put(reader)
+                else:
+                    reader.close()
         # Again: what was written over while it was read is neither the old nor the new.
         _check_unchanged(place.filesystem, file)
+
+    @cached_property
+    def _kept(self) -> KeptReaders:
+        return KeptReaders()
+
+    def _open(self, place: Place, path: str, shard: Shard, batch_rows: int) -> GroupReader:
+        """Open a file at the start of a shard's first row group."""
+        parquet = pq.ParquetFile(
+            path,
+            filesystem=place.filesystem,
+            buffer_size=_READ_BUFFER,
+            pre_buffer=False,
+            page_checksum_verification=True,  # of pages that have one; 5 GB/s
+        )
+        own = pa.schema([f for f in self.schema if f.name in self._stored])
+        stored = [name for name in own.names if name in parquet.schema_arrow.names]
+        groups = range(shard.first_row_group, shard.first_row_group + shard.row_groups)
+        # One by one: a page with more values than its row group has rows would shift the next.
+        batches = (
+            batch
+            for group in groups
+            for batch in parquet.iter_batches(
+                batch_rows, row_groups=[group], columns=stored, use_threads=False
+            )
+        )
+        tables = (conformed(cast_views(pa.Table.from_batches([b])), own) for b in batches)
+        return GroupReader(parquet, shard, tables)
+
+    @cached_property
+    def _stored(self) -> set[str]:
+        return {name for name in self.columns if name not in self.partition_keys}
 
     def _partition_values(self, path: str) -> dict[str, Any]:
         if not self.partition_keys:

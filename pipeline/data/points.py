@@ -44,7 +44,9 @@ class PointColumns:
         """
         faults = Faults(table.num_rows)
         if self.vector:
-            return self._read_vector(_whole(table[self.columns[0]]), dtype, faults), faults
+            column = table[self.columns[0]]
+            order = _logical_order(column.type)
+            return self._read_vector(_whole(column), order, dtype, faults), faults
         points = np.empty((table.num_rows, len(self.inputs)), dtype)
         for position, (name, column) in enumerate(zip(self.inputs, self.columns, strict=True)):
             what = f"input '{name}'" + (f" (column '{column}')" if column != name else "")
@@ -60,7 +62,9 @@ class PointColumns:
             parts = [PointColumns([name], [column], False) for name, column in pairs]
         return [part for part in parts if _is_text(_element(schema.field(part.columns[0]).type))]
 
-    def _read_vector(self, array: pa.Array, dtype: str, faults: Faults) -> np.ndarray:
+    def _read_vector(
+        self, array: pa.Array, order: np.ndarray | None, dtype: str, faults: Faults
+    ) -> np.ndarray:
         (column,) = self.columns
         width = len(self.inputs)
         null = _mask(array.is_null())
@@ -71,7 +75,7 @@ class PointColumns:
             faults.add(lengths != width, Fault.WRONG_WIDTH, details)
         points = np.zeros((len(array), width), dtype)
         usable = np.flatnonzero(~faults.bad)
-        flat = array.take(pa.array(usable)).flatten()
+        flat = _flattened(array.take(pa.array(usable)))
         while _is_list(flat.type):
             if flat.null_count:
                 broken = np.zeros(len(array), dtype=bool)
@@ -79,7 +83,10 @@ class PointColumns:
                 faults.add(broken, Fault.NULL, f"column '{column}' has a null inside")
                 usable = np.flatnonzero(~faults.bad)
                 flat = array.take(pa.array(usable))
-            flat = flat.flatten()
+            flat = _flattened(flat)
+        if order is not None and len(flat):
+            starts = np.arange(0, len(flat), order.size)[:, None]
+            flat = flat.take(pa.array((starts + order).reshape(-1)))
         inner = Faults(len(flat))
         points[usable] = _numbers(flat, dtype, "it", inner).reshape(-1, width)
         # Of a row the first alone, and each code once: every element of a batch may be bad.
@@ -141,19 +148,23 @@ def point_columns(
     return PointColumns(tuple(inputs), tuple(columns), vector is not None)
 
 
-def _unusable(kind: pa.DataType, vector: bool, width: int) -> str | None:
-    kind = _storage(kind)
+def _unusable(tensor: pa.DataType, vector: bool, width: int) -> str | None:
+    kind = _storage(tensor)
     if vector != _is_list(kind):
         return (
             f"is {kind}; dataset.vector needs a list or tensor column"
             if vector
             else f"is {kind}; if it holds whole points, say dataset.vector=<column>"
         )
-    sizes = []
-    while _is_list(kind):
-        sizes.append(kind.list_size if pt.is_fixed_size_list(kind) else None)
-        kind = _storage(kind.value_type)
-    fixed = [size for size in sizes if size is not None]
+    sizes, axes = _storage_axes(tensor)
+    if any(axes[axis] != place for place, axis in enumerate(axes)):
+        # pyarrow 26.0.1 writes the inverse of the permutation that the specification asks for, and
+        # reads neither of the two: only where they are the same is it known what is meant.
+        return (
+            f"is {tensor}, whose permutation is not its own inverse, and readers differ on what "
+            "that means; write it in row-major order (np.ascontiguousarray)"
+        )
+    fixed = [size for size in sizes if size >= 0]
     if len(fixed) < len(sizes) and len(sizes) > 1:
         return "holds lists of lists; nested ones must have fixed sizes"
     if fixed and prod(fixed) != width:
@@ -168,6 +179,42 @@ def _unusable(kind: pa.DataType, vector: bool, width: int) -> str | None:
         or _is_text(kind)
     )
     return None if number else f"is {kind}, which is no number; cast it to one"
+
+
+def _logical_order(kind: pa.DataType) -> np.ndarray | None:
+    """Return where the entries of a point, in row-major order, stand in storage: int64 (entries,).
+
+    None where they are stored in that order. By Arrow's specification of fixed-shape tensors
+    (https://arrow.apache.org/docs/format/CanonicalExtensions.html), `shape` is that of the storage,
+    and axis i of the tensor is axis `permutation[i]` of the storage.
+    """
+    shape, axes = _storage_axes(kind)
+    if axes == sorted(axes):
+        return None
+    return np.arange(prod(shape)).reshape(shape).transpose(axes).reshape(-1)
+
+
+def _storage_axes(kind: pa.DataType) -> tuple[list[int], list[int]]:
+    """Return the sizes of a point's axes in storage, -1 of a list of any length, and which of them
+    each axis of the point is.
+    """
+    shape: list[int] = []
+    axes: list[int] = []
+    while _is_list(kind):
+        sizes, permutation = [-1], None
+        if isinstance(kind, pa.FixedShapeTensorType):
+            sizes, permutation = kind.shape, kind.permutation
+        elif pt.is_fixed_size_list(_storage(kind)):
+            sizes = [_storage(kind).list_size]
+        axes += [len(shape) + axis for axis in permutation or range(len(sizes))]
+        shape += sizes
+        kind = _storage(kind).value_type
+    return shape, axes
+
+
+def _flattened(array: pa.Array) -> pa.Array:
+    """Return the elements of lists, of nulls none."""
+    return (array.storage if isinstance(array, pa.ExtensionArray) else array).flatten()
 
 
 def _storage(kind: pa.DataType) -> pa.DataType:

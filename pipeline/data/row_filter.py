@@ -51,6 +51,25 @@ def parse_filter(text: str, schema: pa.Schema) -> pc.Expression:
     return expression
 
 
+def filter_columns(text: str) -> set[str]:
+    """Return the names of the columns that a filter reads, as far as it is one.
+
+    They are in Python's compatibility form (NFKC), but for those of `col('...')`.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    texts = {
+        argument.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        for argument in node.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+    return texts | {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
 def _logic(node: ast.expr, schema: pa.Schema, text: str) -> pc.Expression:
     match node:
         case ast.BoolOp(op=op, values=values):

@@ -32,8 +32,8 @@ class Shard(NamedTuple):
     Attributes:
         id: 0, 1, 2, ... in the order of the dataset, as long as no file came or went.
         file: which its rows come from, without its row groups; None where rows are made.
-        first_row_group: the first of its whole row groups in that file.
-        row_groups: how many there are (0 where rows are made).
+        first_row_group: the first of its row groups in that file.
+        row_groups: how many there are (0 where rows are made); of one, it may be a part.
         first_row: index of its first row in the file (in the dataset, where rows are made).
         rows: how many rows, before any filter.
     """

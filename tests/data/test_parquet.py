@@ -1,6 +1,9 @@
 import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from math import ceil
+from random import Random
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -13,6 +16,8 @@ from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import list_parquet
 from hyperdiag.data.shard import InputFile
 from hyperdiag.messages.errors import InputError
+
+MATRIX = pa.list_(pa.list_(pa.float64(), 1), 1)
 
 
 def _source(path, columns=None, row_filter=None, limit=None, shard_rows=10**9):
@@ -150,6 +155,15 @@ def test_read_partition_keys_alone_keep_the_number_of_rows(tmp_path):
     assert part.table["k"].to_pylist() == [1, 1, 1]
 
 
+def test_read_partition_key_with_a_leading_zero_keeps_it(tmp_path):
+    for key in ("01234", "90210"):
+        (tmp_path / f"zip={key}").mkdir()
+        pq.write_table(pa.table({"v": [1.0]}), tmp_path / f"zip={key}/a.parquet")
+    assert _column(_read(_source(tmp_path), 10), "zip") == ["01234", "90210"]
+    (part, _) = _read(_source(tmp_path, row_filter="zip == '01234'"), 10)
+    assert part.table["zip"].to_pylist() == ["01234"]
+
+
 def test_read_filter_on_a_partition_key_holds(tmp_path):
     for key in (1, 2):
         (tmp_path / f"k={key}").mkdir()
@@ -174,6 +188,108 @@ def test_read_file_changed_since_the_listing_is_refused(numbers, change):
 
 
 SIZES = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=4)
+
+
+@settings(deadline=None, max_examples=200)
+@given(SIZES, st.integers(1, 20), st.integers(1, 6), st.none() | st.integers(0, 80))
+def test_shards_of_large_row_groups_are_parts_and_cover_each_row_once(
+    sizes, shard_rows, split_rows, limit
+):
+    files = [InputFile(f"{i}", 1, 1, tuple(groups)) for i, groups in enumerate(sizes)]
+    source = ParquetSource(
+        "p", files, pa.schema([]), (), "", (), None, limit, shard_rows, split_rows
+    )
+    shards = list(source.shards())
+    assert [shard.id for shard in shards] == list(range(len(shards)))
+    assert len({shard[1:] for shard in shards}) == len(shards)  # so that their keys differ
+    covered = [
+        (int(shard.file.path), row)
+        for shard in shards
+        for row in range(shard.first_row, shard.first_row + shard.rows)
+    ]
+    everything = [(i, row) for i, groups in enumerate(sizes) for row in range(sum(groups))]
+    assert covered == everything[:limit]
+    for shard in shards:
+        size = sizes[int(shard.file.path)]
+        groups = size[shard.first_row_group :][: shard.row_groups]
+        before = shard.first_row - sum(size[: shard.first_row_group])
+        if len(groups) == 1 and groups[0] >= 2 * split_rows:
+            assert before % split_rows == 0
+            assert shard.rows <= split_rows
+        else:
+            assert before == 0
+            assert max(groups) < 2 * split_rows
+
+
+def test_shards_without_large_row_groups_are_those_that_are_not_split():
+    files = [InputFile("a", 1, 1, (7, 0, 7, 5, 9)), InputFile("b", 1, 1, (3,) * 9)]
+    whole = ParquetSource("p", files, pa.schema([]), (), "", (), None, None, 12)
+    split = ParquetSource("p", files, pa.schema([]), (), "", (), None, None, 12, 5)
+    assert list(split.shards()) == list(whole.shards())
+
+
+def _split(path, row_filter=None, limit=None):
+    whole = _source(path, row_filter=row_filter, limit=limit, shard_rows=20)
+    return replace(whole, split_rows=6)
+
+
+@pytest.mark.parametrize("batch_rows", [1, 4, 6, 100])
+@pytest.mark.parametrize("order", ["forward", "backward", "shuffled"])
+def test_read_parts_of_row_groups_in_any_order_gives_each_row_once(tmp_path, order, batch_rows):
+    table = pa.table({"i": range(100), "m": pa.array([[[i * 1.0]] for i in range(100)], MATRIX)})
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=43)
+    source = _split(tmp_path)
+    shards = list(source.shards())
+    assert [(s.first_row_group, s.rows) for s in shards] == [
+        *[(0, 6)] * 7 + [(0, 1)],
+        *[(1, 6)] * 7 + [(1, 1)],
+        *[(2, 6)] * 2 + [(2, 2)],
+    ]
+    if order == "backward":
+        shards.reverse()
+    elif order == "shuffled":
+        Random(3).shuffle(shards)
+    found = {}
+    for shard in shards:
+        parts = list(source.read(shard, batch_rows))
+        assert [part.table.num_rows for part in parts[:-1]] == [batch_rows] * (len(parts) - 1)
+        assert _column(parts, "m") == [[[i]] for i in _column(parts, "i")]
+        found[shard.first_row] = _column(parts, "i")
+        assert [i for part in parts for i in part.index.to_pylist()] == found[shard.first_row]
+    assert [i for first in sorted(found) for i in found[first]] == list(range(100))
+
+
+def test_read_parts_with_filter_and_limit_counts_every_row(tmp_path):
+    pq.write_table(pa.table({"i": range(100)}), tmp_path / "rows.parquet")
+    source = _split(tmp_path, row_filter="i >= 40", limit=75)
+    parts = _read(source, 4)
+    assert _column(parts, "i") == list(range(40, 75))
+    assert sum(part.filtered for part in parts) == 40
+
+
+def test_read_parts_by_several_threads_keeps_no_more_readers_than_threads(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"i": range(6000)}), tmp_path / "rows.parquet")
+    source = _split(tmp_path)
+    opened, open_file = [], ParquetSource._open
+    monkeypatch.setattr(
+        ParquetSource, "_open", lambda *given: opened.append(open_file(*given)) or opened[-1]
+    )
+    with ThreadPoolExecutor(3) as threads:
+        read = lambda shard: _column(list(source.read(shard, 4)), "i")
+        found = [row for rows in threads.map(read, source.shards()) for row in rows]
+    assert found == list(range(6000))
+    assert len(source._kept._readers) <= 3
+    assert len(opened) < 100  # of 1,000 shards
+
+
+def test_read_parts_of_a_file_that_changed_in_between_is_refused(tmp_path):
+    pq.write_table(pa.table({"i": range(20)}), tmp_path / "rows.parquet")
+    source = _split(tmp_path)
+    first, second, *_ = source.shards()
+    assert _column(list(source.read(first, 4)), "i") == [*range(6)]
+    pq.write_table(pa.table({"i": range(100, 121)}), tmp_path / "rows.parquet")
+    with pytest.raises(InputError, match="has changed since the run was planned"):
+        list(source.read(second, 4))
 
 
 @settings(deadline=None, max_examples=200)

@@ -110,6 +110,29 @@ def test_list_hive_key_that_one_odd_file_holds_stays_a_key_of_the_others(put, tm
     assert [file.path for file in listing.bad_files] == [f"{tmp_path}/year=1/rows.parquet"]
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["01234", "90210"], pa.string()),
+        (["1", "02"], pa.string()),
+        (["+1", "2"], pa.string()),
+        (["1_0", "2"], pa.string()),
+        (["12", "-3", "0"], pa.int32()),
+        (["12", "__HIVE_DEFAULT_PARTITION__"], pa.int32()),
+    ],
+)
+def test_list_hive_key_is_a_number_where_all_values_are_written_as_numbers_are(
+    put, tmp_path, values, kind
+):
+    for value in values:
+        put(f"zip={value}/rows.parquet")
+    listing = list_parquet(str(tmp_path))
+    assert listing.schema.field("zip").type == kind
+    # What was text in an earlier run stays text, and is no other plan.
+    before = listing.schema.set(2, pa.field("zip", pa.string()))
+    assert list_parquet(str(tmp_path), before=before).schema.equals(before)
+
+
 def test_list_equals_sign_above_the_dataset_is_no_key(put, tmp_path):
     put("run=3/data/rows.parquet")
     assert list_parquet(str(tmp_path / "run=3/data")).partition_keys == ()
@@ -168,7 +191,7 @@ def test_list_nothing_but_broken_files_is_refused_with_the_reason(tmp_path):
     ("odd", "reason"),
     [
         (pa.table({"a": [1.0]}), "has no column 'b', unlike"),
-        (pa.table({"a": [1], "b": ["x"]}), "column 'a' is int64, not double, unlike"),
+        (pa.table({"a": ["1"], "b": ["x"]}), "column 'a' is string, not double, unlike"),
         (TABLE.append_column("c", pa.array([1, 2, 3])), "has an extra column 'c', unlike"),
         (TABLE.append_column("a", pa.array([1.0] * 3)), "a"),
     ],

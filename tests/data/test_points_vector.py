@@ -2,12 +2,14 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hyperdiag.data.faults import Fault, Faults
-from hyperdiag.data.points import PointColumns
+from hyperdiag.data.points import PointColumns, point_columns
+from hyperdiag.messages.errors import UsageError
 
 NAMES = ["p", "q", "r", "s"]
 WHOLE = [[1.0, 2.0, 3.0, 4.0], None, [-0.0, 0.5, 1e300, 1e-3]]
@@ -59,6 +61,51 @@ def test_read_vector_without_rows_gives_no_points(kind):
     points, faults = _read(VECTORS[kind].slice(0, 0))
     assert points.shape == (0, 4)
     assert not list(faults)
+
+
+@pytest.mark.parametrize("permutation", [[1, 0, 2], [2, 1, 0], [0, 2, 1], [0, 1, 2]])
+def test_read_tensor_with_a_permutation_takes_its_entries_in_logical_order(permutation, tmp_path):
+    storage = pa.array(np.arange(72.0).reshape(3, 24).tolist(), pa.list_(pa.float64(), 24))
+    kind = pa.fixed_shape_tensor(pa.float64(), [2, 3, 4], permutation=permutation)
+    tensors = pa.FixedShapeTensorArray.from_storage(kind, storage)
+    names = [f"x{i}" for i in range(24)]
+    right = tensors.to_numpy_ndarray().reshape(3, 24)  # Arrow's own reading of the permutation
+    # As it comes out of a file, and sliced.
+    pq.write_table(pa.table({"v": tensors}), tmp_path / "t.parquet")
+    column = pq.read_table(tmp_path / "t.parquet")["v"]
+    np.testing.assert_array_equal(_read(column, inputs=names)[0], right)
+    np.testing.assert_array_equal(_read(column.slice(1), inputs=names)[0], right[1:])
+
+
+@pytest.mark.parametrize("axes", [(0, 2, 3, 1), (0, 3, 1, 2)])
+def test_tensor_whose_permutation_readers_differ_on_is_refused(axes):
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((1, 2, 3, 4)).transpose(axes))
+    inputs = [f"x{i}" for i in range(24)]
+    with pytest.raises(UsageError, match=r"permutation is not its own inverse.*ascontiguousarray"):
+        point_columns(inputs, pa.schema([("v", tensors.type)]), {}, "v", "rows", "net")
+
+
+def test_read_transposed_array_written_as_tensors_is_that_array():
+    array = np.arange(24.0).reshape(4, 2, 3).transpose(0, 2, 1)
+    points, _ = _read(pa.FixedShapeTensorArray.from_numpy_ndarray(array), inputs=[*"abcdef"])
+    np.testing.assert_array_equal(points, array.reshape(4, 6))
+
+
+def test_read_permuted_tensor_names_the_input_of_a_bad_entry():
+    kind = pa.fixed_shape_tensor(pa.float64(), [2, 2], permutation=[1, 0])
+    storage = pa.array([[1.0, math.nan, 3.0, 4.0], None], pa.list_(pa.float64(), 4))
+    points, faults = _read(pa.FixedShapeTensorArray.from_storage(kind, storage))
+    assert next(iter(faults)) == (0, Fault.NAN, "input 'r' (in column 'v') is NaN")
+    assert points[0, [0, 1, 3]].tolist() == [1.0, 3.0, 4.0]
+
+
+def test_read_permuted_tensors_in_lists_takes_each_in_logical_order():
+    kind = pa.fixed_shape_tensor(pa.float64(), [2, 3], permutation=[1, 0])
+    storage = pa.array(np.arange(24.0).reshape(4, 6).tolist(), pa.list_(pa.float64(), 6))
+    tensors = pa.FixedShapeTensorArray.from_storage(kind, storage)
+    names = [f"x{i}" for i in range(12)]
+    points, _ = _read(pa.FixedSizeListArray.from_arrays(tensors, 2), inputs=names)
+    np.testing.assert_array_equal(points, tensors.to_numpy_ndarray().reshape(2, 12))
 
 
 @pytest.mark.parametrize("kind", ["list", "large_list"])

@@ -88,6 +88,7 @@ def test_worker_that_hangs_is_ended_and_its_shard_done_by_another(
     manifest = derive(*configure(*rows, *on_cluster, *kwargs, "limits.shard_seconds=3"))
     assert marker.exists()
     assert manifest.rows.derived == 400
+    assert list((tmp_path / "out/run/scratch").iterdir()) == []  # what it had under way is gone
     assert any("was ended (limits.shard_seconds)" in record.message for record in caplog.records)
 
 

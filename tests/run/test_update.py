@@ -156,6 +156,28 @@ def test_new_first_file_with_its_columns_in_another_order_is_taken(book):
     book.check()
 
 
+def test_new_file_with_other_columns_that_nobody_uses_is_taken(book):
+    only = "output.columns=[number]"
+    book.derive("output.mode=overwrite", only)
+    before = book.shards()
+    book.write("z")
+    path = book.folder / "z.parquet"
+    table = pq.read_table(path, partitioning=None)
+    table = table.set_column(0, "number", table["number"].cast("i4"))
+    pq.write_table(table.append_column("new", table["a"]), path)
+    book.update(only)
+    assert before.items() <= book.shards().items()
+    book.check()
+
+
+def test_resume_with_other_columns_names_them(book):
+    for path in book.folder.glob("*.parquet"):
+        table = pq.read_table(path, partitioning=None)
+        pq.write_table(table.set_column(0, "number", table["number"].cast("f8")), path)
+    with pytest.raises(UsageError, match=r'columns\.number was "int64", now is "double"'):
+        book.update()
+
+
 def test_quarantine_of_replaced_and_removed_files_goes(book):
     book.write("i", bad=1)
     book.update()

@@ -18,6 +18,7 @@ from hyperdiag.run.output.lock import is_locked
 from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.plan.planner import Planned, make_plan
 
+from .parts import bound_of_workers, with_bytes_again
 from .probe import Probe, Shards, WrittenFile, busiest_rows, probe
 from .result import (
     FINISHED,
@@ -95,9 +96,11 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
                     exit=_EXIT_SHARE * launch_seconds,
                 )
                 work = _with_results(work, probed)
+                work = with_bytes_again(work, config, plan, ledger.inventory, probed.workers)
                 measurement = _measurement(probed)
                 times = _times(config, probed, shards, overhead.total, price)
                 notes = _notes(config, ledger, probed, work.bytes_out)
+                notes += bound_of_workers(config, plan, shards, times)
     kernel = plan.kernel
     return Forecast(
         plan=plan.digest,

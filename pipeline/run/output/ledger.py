@@ -229,6 +229,7 @@ class Ledger:
         if self._staging:
             self._freeze(self.output)
             self._remove_staged()
+        self._empty(SCRATCH)  # what killed workers had under way, bad rows among it
         text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
         write_file(self.output, MANIFEST, text.encode())
         write_file(self.output, SUCCESS, f"{self.plan.digest}\n".encode())

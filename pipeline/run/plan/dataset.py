@@ -5,20 +5,22 @@ from collections.abc import Mapping
 import numpy as np
 
 from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
+from hyperdiag.data.dataset_columns import UsedColumns
 from hyperdiag.data.dataset_files import would_match
 from hyperdiag.data.design import SOBOL_ROWS, grid_rows
 from hyperdiag.data.filesystem import Place, absolute, files_in, real_places, resolve
+from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
 from hyperdiag.data.output_folder import DATA, PLAN, QUARANTINE, file_name
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import point_columns
-from hyperdiag.data.row_filter import parse_filter
+from hyperdiag.data.row_filter import filter_columns, parse_filter
 from hyperdiag.data.store import without_tries
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.networks import Network
 
 from .plan_file import no_run
-from .spec import DesignSpec, Ends, ParquetSpec, PointsSpec, encoded_schema
+from .spec import DatasetSpec, DesignSpec, Ends, ParquetSpec, PointsSpec, encoded_schema
 
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
@@ -109,6 +111,26 @@ def check_quarantine(path: str) -> None:
         )
 
 
+def used_columns(config: Config, dataset: ParquetConfig, network: Network | None) -> UsedColumns:
+    """Return the columns that a run asks for.
+
+    Args:
+        config: of the run.
+        dataset: its section on the dataset.
+        network: whose inputs are read; None where it could not be built.
+    """
+    renames = dataset.columns or {}
+    inputs = () if network is None else network.inputs
+    names = {dataset.vector} if dataset.vector else {renames.get(name, name) for name in inputs}
+    if dataset.filter is not None:
+        names |= filter_columns(dataset.filter)
+    if dataset.name == "quarantine":
+        names |= {SOURCE_FILE, ROW_INDEX, *dataset.left_out}
+    if isinstance(config.output.columns, list):
+        names |= {*config.output.columns}
+    return UsedColumns(names, every=config.output.columns == "all")
+
+
 def check_listing(config: Config, listing: Listing) -> None:
     """Check what the listed files must be for this run, whatever the network.
 
@@ -121,8 +143,8 @@ def check_listing(config: Config, listing: Listing) -> None:
     if dataset.on_bad_file == "fail":
         for file in listing.bad_files:
             problems.add(
-                f"{file.path}: {file.reason}; mend or remove it, or leave such files out with "
-                "dataset.on_bad_file=skip"
+                f"{file.path}: {file.reason}; mend or remove it, or leave such files out, with all "
+                "their rows, with dataset.on_bad_file=skip"
             )
     if dataset.filter is not None:
         problems.attempt(parse_filter, dataset.filter, listing.schema)
@@ -160,7 +182,7 @@ def check_listing(config: Config, listing: Listing) -> None:
 
 
 def plan_parquet(
-    dataset: ParquetConfig, network: Network, listing: Listing, shard_rows: int | None
+    dataset: ParquetConfig, network: Network, listing: Listing, previous: DatasetSpec | None
 ) -> ParquetSpec:
     """Return the plan's section on a Parquet dataset.
 
@@ -168,10 +190,11 @@ def plan_parquet(
         dataset: as configured.
         network: whose inputs are looked for.
         listing: what was found.
-        shard_rows: of the previous plan, to be kept where none are configured.
+        previous: the section of the previous plan, whose sizes are kept where none are configured;
+            None where there is none.
 
     Raises:
-        UsageError: if the network's inputs are not in it.
+        UsageError: if the network's inputs are not in it, or it makes too many shards.
     """
     points = point_columns(
         network.inputs,
@@ -182,6 +205,16 @@ def plan_parquet(
         network.name,
     )
     rows = sum(sum(file.row_group_rows) for file in listing.files)
+    rows = min(rows, dataset.limit or rows)
+    split_rows: int | None = dataset.shard_rows or _even_rows(rows)
+    if previous is not None:
+        split_rows = previous.split_rows if isinstance(previous, ParquetSpec) else None
+    shard_rows = previous.shard_rows if previous else _shard_rows(rows)
+    if dataset.shard_rows and rows > dataset.shard_rows * _MOST_SHARDS:
+        raise UsageError(
+            f"dataset.shard_rows={dataset.shard_rows} splits {rows:,} rows into more than "
+            f"{_MOST_SHARDS:,} shards: take more rows for each"
+        )
     return ParquetSpec(
         path=masked(without_tries(absolute(dataset.location))),
         schema=encoded_schema(listing.schema),
@@ -190,12 +223,15 @@ def plan_parquet(
         points=PointsSpec(tuple(points.columns), points.vector),
         row_filter=dataset.filter,
         limit=dataset.limit,
-        shard_rows=dataset.shard_rows
-        or shard_rows
-        or _shard_rows(min(rows, dataset.limit or rows)),
+        shard_rows=dataset.shard_rows or shard_rows,
+        split_rows=split_rows,
     )
 
 
 def _shard_rows(rows: int) -> int:
-    even = 1 << (max(rows // _SHARDS, 1) - 1).bit_length()
-    return min(max(even, _SHARD_ROWS_LEAST), _SHARD_ROWS_MOST)
+    return min(_even_rows(rows), _SHARD_ROWS_MOST)
+
+
+def _even_rows(rows: int) -> int:
+    """Return how many rows make about as many shards as are wanted: a power of two."""
+    return max(1 << (max(rows // _SHARDS, 1) - 1).bit_length(), _SHARD_ROWS_LEAST)

@@ -12,7 +12,14 @@ from hyperdiag.data.layout import Layout
 from hyperdiag.data.points import PointColumns
 from hyperdiag.data.shard import InputFile, Shard, Source
 
-from .spec import DatasetSpec, DesignSpec, Settings, digest_of_texts
+from .spec import (
+    DatasetSpec,
+    DesignSpec,
+    ParquetSpec,
+    Settings,
+    decoded_schema,
+    digest_of_texts,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Plan(Settings):
 
     def differences(self, other: "Plan") -> list[str]:
         """Return sentences on what differs from this plan in another, newer one."""
-        mine, theirs = _dotted(self.to_json()), _dotted(other.to_json())
+        mine, theirs = _for_people(self), _for_people(other)
         changed = [
             f"{key} was {_short(mine.get(key))}, now is {_short(theirs.get(key))}"
             for key in sorted(mine.keys() | theirs.keys())
@@ -121,6 +128,18 @@ def rows_source(
     if isinstance(dataset, DesignSpec):
         return dataset.source(inputs)
     return dataset.source(files, location)
+
+
+def _for_people(plan: Plan) -> dict[str, Any]:
+    """Return a plan's settings as one level, its dataset's schema as one of each column."""
+    settings = _dotted(plan.to_json())
+    if isinstance(plan.dataset, ParquetSpec):
+        schema = decoded_schema(settings.pop("dataset.schema"))
+        settings["dataset.columns"] = schema.names
+        for field in schema:
+            more = f" {field.metadata}" if field.metadata else ""
+            settings[f"dataset.columns.{field.name}"] = f"{field.type}{more}"
+    return settings
 
 
 def _dotted(settings: Any, prefix: str = "") -> dict[str, Any]:

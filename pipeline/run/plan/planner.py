@@ -13,10 +13,10 @@ from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network
 from hyperdiag.run.cluster.user_modules import check_current_folder
 
-from .dataset import check_listing, check_quarantine, plan_design, plan_parquet
+from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
 from .kernel import check_kernel, plan_kernel
 from .plan import Plan, rows_source
-from .previous_plan import previous_settings, with_previous_columns, with_previous_ids
+from .previous_plan import previous_columns, previous_settings, with_previous_ids
 from .spec import DatasetSpec, KernelSpec, LimitsSpec, NetworkSpec, OutputSpec, Settings
 from .text_columns import check_text
 from .versions import versions
@@ -71,7 +71,7 @@ def check(config: Config, with_files: bool = True) -> Checked:
     problems = Problems()
     previous = problems.attempt(previous_settings, config) if with_files else None
     network = problems.attempt(_build, config)
-    listing = problems.attempt(_listing, config) if with_files else None
+    listing = problems.attempt(_listing, config, network, previous) if with_files else None
     if network is not None:
         problems.attempt(check_kernel, config, network)
     dataset: DatasetSpec | None = None
@@ -79,11 +79,10 @@ def check(config: Config, with_files: bool = True) -> Checked:
         if network is not None:
             dataset = problems.attempt(plan_design, config.dataset, config, network)
     elif listing is not None:
-        listing = with_previous_columns(listing, previous)
         problems.attempt(check_listing, config, listing)
         if network is not None:
-            shard_rows = previous.dataset.shard_rows if previous else None
-            parquet = problems.attempt(plan_parquet, config.dataset, network, listing, shard_rows)
+            before = previous.dataset if previous else None
+            parquet = problems.attempt(plan_parquet, config.dataset, network, listing, before)
             problems.attempt(check_text, config, network, listing, parquet)
             dataset = parquet
     problems.check()
@@ -140,12 +139,13 @@ def _build(config: Config) -> Network:
     return build_network(config.network.model_dump(), config.derivatives.dtype)
 
 
-def _listing(config: Config) -> Listing | None:
+def _listing(config: Config, network: Network | None, previous: Settings | None) -> Listing | None:
     if not isinstance(config.dataset, ParquetConfig):
         return None
     if config.dataset.name == "quarantine":
         check_quarantine(config.dataset.path)
-    return list_parquet(config.dataset.location)
+    used = used_columns(config, config.dataset, network)
+    return list_parquet(config.dataset.location, used, previous_columns(previous))
 
 
 def _network_spec(network: Network, options: dict[str, Any]) -> NetworkSpec:

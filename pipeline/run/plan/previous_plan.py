@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.output_folder import STAGED
 from hyperdiag.data.parquet import ParquetSource
-from hyperdiag.data.parquet_listing import Listing
 
 from .plan import Plan
 from .plan_file import load_digest, load_plan, load_settings
@@ -25,16 +26,11 @@ def previous_settings(config: Config) -> Settings | None:
         return None  # no plan of ours: the ledger will say so
 
 
-def with_previous_columns(listing: Listing, previous: Settings | None) -> Listing:
-    """Return the listing with its columns in the order of the previous plan.
-
-    Files may have theirs in any order, and a new one may come first.
-    """
+def previous_columns(previous: Settings | None) -> pa.Schema | None:
+    """Return the columns of the dataset in the previous plan; None if there are none."""
     if previous is None or not isinstance(previous.dataset, ParquetSpec):
-        return listing
-    schema = decoded_schema(previous.dataset.schema)
-    same = sorted(map(str, schema)) == sorted(map(str, listing.schema))
-    return listing._replace(schema=schema) if same else listing
+        return None
+    return decoded_schema(previous.dataset.schema)
 
 
 def with_previous_ids(plan: Plan, config: Config) -> Plan:

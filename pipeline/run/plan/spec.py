@@ -88,8 +88,10 @@ class ParquetSpec(_Section):
         points: where the network's inputs stand.
         row_filter: rows to keep; None keeps all.
         limit: rows to read, from the start of the dataset and before the filter; None reads all.
-        shard_rows: about how many rows make a shard.
+        shard_rows: about how many rows make a shard of whole row groups.
         name: tells this section from that of a design.
+        split_rows: parts of how many rows a large row group is split into, as `ParquetSource` does;
+            None splits none, as release 0.1.0 did, whose plans do not have the key.
     """
 
     path: str
@@ -101,6 +103,7 @@ class ParquetSpec(_Section):
     limit: int | None
     shard_rows: int
     name: Literal["parquet"] = "parquet"
+    split_rows: int | None = None
 
     def source(self, files: Sequence[InputFile], location: str) -> ParquetSource:
         """Return the source of the rows.
@@ -120,6 +123,7 @@ class ParquetSpec(_Section):
             row_filter=self.row_filter,
             limit=self.limit,
             shard_rows=self.shard_rows,
+            split_rows=self.split_rows,
         )
 
 
@@ -202,7 +206,12 @@ class Settings(_Section):
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain values; a tuple stands for a list."""
-        return _SETTINGS.dump_python(self, by_alias=True)
+        values = _SETTINGS.dump_python(self, by_alias=True)
+        if values["dataset"].get("split_rows", 0) is None:
+            del values["dataset"][
+                "split_rows"
+            ]  # so that a plan of 0.1.0 has the digest that it had
+        return values
 
     @staticmethod
     def from_json(values: Any) -> "Settings":

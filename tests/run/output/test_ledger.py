@@ -15,6 +15,7 @@ from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.manifest import published_manifest
 from hyperdiag.run.plan.planner import make_plan
+from hyperdiag.run.workers.worker import Worker
 from tests.run.book import stamps
 
 BOX = "dataset.ranges={x1: [0, 1], x2: [0, 1], x3: [0, 1], x4: [0, 1], x5: [0, 1]}"
@@ -69,6 +70,27 @@ def test_overwrite_leaves_nothing_of_the_run_before(run, tmp_path):
     assert len(list((tmp_path / "out/data").iterdir())) == 5
     manifest = json.loads((tmp_path / "out/run/manifest.json").read_text())
     assert manifest["rows"]["derived"] == 500
+
+
+@pytest.mark.parametrize("mode", ["resume", "overwrite", "update"])
+@pytest.mark.parametrize("name", ["data-part-0000003.parquet", "quarantine-part-0000003.parquet"])
+def test_what_a_killed_worker_had_under_way_is_gone_when_a_run_is_published(
+    run, tmp_path, monkeypatch, mode, name
+):
+    if mode == "update":
+        run()
+        (tmp_path / "out/data/part-0000003.parquet").unlink()
+    derived = Worker.derive
+
+    def killed_once(worker, shard):
+        scratch = Path(worker.output.path, "run/scratch")
+        (scratch / f"{shard.id}-{name}").write_bytes(b"PAR1 rows of bad content")
+        return derived(worker, shard)
+
+    monkeypatch.setattr(Worker, "derive", killed_once)
+    run(f"output.mode={mode}")
+    assert (tmp_path / "out/_SUCCESS").exists()
+    assert [path.name for path in (tmp_path / "out").rglob("*") if name in path.name[2:]] == []
 
 
 @pytest.mark.parametrize("mode", ["resume", "overwrite"])

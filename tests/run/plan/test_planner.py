@@ -5,6 +5,7 @@ import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
+from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.plan.planner import make_plan
 
 ONES = {f"x{i}": [1.0] * 10 for i in range(1, 6)}
@@ -139,6 +140,49 @@ def test_files_that_differ_in_nullability_are_one_dataset(configure, tmp_path):
     )
     assert manifest.rows.derived == 2
     assert pq.read_table(tmp_path / "out/data")["tag"].to_pylist() == ["x", None]
+
+
+@pytest.mark.parametrize("columns", ["all", "none"])
+def test_files_that_hold_their_columns_in_other_types_are_one_dataset(configure, tmp_path, columns):
+    (tmp_path / "in").mkdir()
+    tags = {"a": ["s", "t"], "b": pa.nulls(2), "c": pa.array([None, "u"], pa.large_string())}
+    for name, tag in tags.items():
+        inputs = {f"x{i}": [1.0, 2.0] for i in range(2, 6)}
+        table = pa.table({"x1": [1, 2] if name == "b" else [0.5, None], **inputs, "tag": tag})
+        pq.write_table(table, tmp_path / f"in/{name}.parquet")
+    where = ("dataset=parquet", f"dataset.path={tmp_path}/in", f"output.path={tmp_path}/out")
+    loose = ("limits.max_bad_fraction=1", f"output.columns={columns}", "cluster=inline")
+    manifest = derive(*configure("network=chain", *where, *loose))
+    assert (manifest.rows.derived, manifest.rows.quarantined) == (4, {"null": 2})
+    data = pq.read_table(tmp_path / "out/data")
+    if columns == "all":
+        assert data["tag"].to_pylist() == ["s", None, None, None]
+        assert data["x1"].to_pylist() == [0.5, 1.0, 2.0, 0.5]
+    quarantine = pq.read_table(tmp_path / "out/quarantine")
+    assert quarantine["tag"].to_pylist() == ["t", "u"]
+    assert audit(str(tmp_path / "out"), None, shards=3, rows=4).findings == []
+
+
+def test_file_whose_input_is_no_number_is_told_from_one_that_differs_in_another_column(
+    configure, tmp_path
+):
+    (tmp_path / "in").mkdir()
+    for name, odd in (("a", {}), ("b", {}), ("c", {"x2": ["one"]}), ("d", {"note": [[1]]})):
+        table = pa.table({f"x{i}": [1.0] for i in range(1, 6)} | {"note": ["n"]} | odd)
+        pq.write_table(table, tmp_path / f"in/{name}.parquet")
+    where = ("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/in", "cluster=inline")
+    with pytest.raises(UsageError) as refused:
+        make_plan(configure(*where)[0])
+    inputs, note = refused.value.problems
+    assert "c.parquet: column 'x2' is string, not double, unlike" in inputs
+    assert "output.columns" not in inputs
+    assert "d.parquet: column 'note' is list<element: int64>, not string, unlike" in note
+    assert "output.columns can leave it out" in note
+    with pytest.raises(UsageError) as refused:
+        make_plan(configure(*where, "output.columns=[x1]")[0])
+    assert [*refused.value.problems] == [inputs]
+    with pytest.raises(UsageError, match="column 'note' is"):  # which the filter reads
+        make_plan(configure(*where, "output.columns=none", "dataset.filter=\"note != 'm'\"")[0])
 
 
 def _with_texts(configure, folder, texts, *overrides):

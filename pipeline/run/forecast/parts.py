@@ -1,0 +1,70 @@
+"""Row groups that are read in parts: what is read again, and how many workers find work."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from hyperdiag.config.schema import Config
+from hyperdiag.data.shard import Shard
+from hyperdiag.messages.wording import counted
+from hyperdiag.run.output.inventory import Inventory
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.spec import ParquetSpec
+
+from .probe import Shards
+from .result import Estimate, Workload
+
+
+def with_bytes_again(
+    work: Workload, config: Config, plan: Plan, inventory: Inventory, workers: int
+) -> Workload:
+    """Return the workload with what is read of split row groups before the rows of a shard.
+
+    A reader goes through a row group once, whichever of its parts it is asked for; there is one for
+    each shard that is read at a time.
+    """
+    if config.cluster.name == "inline":  # with one reader, which goes on where it is
+        return work
+    readers = workers * config.cluster.shards_in_flight
+    files = {file.path: file for file in plan.files}
+    again = 0.0
+    for (path, group), shards in groupby(inventory.missing(plan), _group):
+        if not path:
+            continue
+        sizes = files[path].row_group_rows
+        parts = [shard.first_row for shard in shards if shard.rows < sizes[group]]
+        if parts:
+            start = sum(sizes[:group])
+            before = [row - start for row in parts]
+            row_bytes = files[path].size / max(sum(sizes), 1)
+            again += min(sum(before), (readers - 1) * max(before)) * row_bytes
+    return replace(work, bytes_in=work.bytes_in + round(again), bytes_again=round(again))
+
+
+def _group(shard: Shard) -> tuple[str, int]:
+    """Return the file and the one row group that a shard is of; "" and -1 where there is none."""
+    alone = shard.file is not None and shard.row_groups == 1
+    return (shard.file.path, shard.first_row_group) if alone and shard.file else ("", -1)
+
+
+def bound_of_workers(
+    config: Config, plan: Plan, shards: Shards, times: Sequence[Estimate]
+) -> list[str]:
+    """Return what keeps some of the numbers of workers from being at work all of them, if any."""
+    number = int(shards.rows.size)
+    if number >= max(estimate.workers for estimate in times):
+        return []
+    most = int(shards.rows.max())
+    mend = "a smaller dataset.shard_rows makes more, in a new output"
+    if isinstance(plan.dataset, ParquetSpec) and plan.dataset.split_rows is None:
+        mend = (
+            "row groups are not split in this output, which an earlier release began; "
+            "output.mode=overwrite splits them"
+        )
+    elif config.dataset.shard_rows is None and number == 1:
+        mend = "so few rows are not worth more; dataset.shard_rows makes more of them"
+    shard = counted(number, "shard")
+    return [
+        f"no more than {counted(number, 'worker')} can be at work: there are {shard} of up to "
+        f"{counted(most, 'row')} ({mend})"
+    ]

@@ -1,0 +1,75 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hyperdiag.run.forecast.parts import bound_of_workers, with_bytes_again
+from hyperdiag.run.forecast.probe import Shards
+from hyperdiag.run.forecast.result import Estimate, Workload
+from hyperdiag.run.output.ledger import Ledger
+from hyperdiag.run.plan.planner import make_plan
+
+ROWS = 1000
+
+
+@pytest.fixture
+def planned(configure, tmp_path):
+    """Plan a file of one row group, as pandas writes it."""
+    rng = np.random.default_rng(0)
+    table = pa.table({f"x{i}": rng.normal(size=ROWS) for i in range(1, 6)})
+    pq.write_table(table, tmp_path / "rows.parquet")
+
+    def made(*overrides):
+        config, _ = configure(
+            *("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/rows.parquet"),
+            *("derivatives.method=hyperdual", "derivatives.tile=8", f"output.path={tmp_path}/out"),
+            *overrides,
+        )
+        ledger = Ledger(config.output.path, make_plan(config).plan)
+        ledger.look("resume")
+        return config, ledger.plan, ledger.inventory
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("cluster", "times"),
+    [
+        ("inline", 0.0),
+        ("local", 4.5),  # nine readers could save nothing: part k is read behind k others
+    ],
+)
+def test_bytes_read_again_are_those_before_each_part(planned, tmp_path, cluster, times):
+    config, plan, inventory = planned("dataset.shard_rows=100", f"cluster={cluster}")
+    work = with_bytes_again(Workload(bytes_in=7), config, plan, inventory, 5)
+    again = (tmp_path / "rows.parquet").stat().st_size * times
+    assert work.bytes_again == pytest.approx(again, abs=1)
+    assert work.bytes_in == 7 + work.bytes_again
+
+
+def test_bytes_read_again_are_at_most_a_row_group_for_each_reader_but_one(planned, tmp_path):
+    few = ("cluster=local", "cluster.shards_in_flight=1")
+    config, plan, inventory = planned("dataset.shard_rows=100", *few)
+    work = with_bytes_again(Workload(), config, plan, inventory, 2)
+    assert work.bytes_again == pytest.approx(
+        0.9 * (tmp_path / "rows.parquet").stat().st_size, abs=1
+    )
+
+
+def _times(*numbers):
+    return [Estimate(number, False, 1.0, 1.0, None) for number in numbers]
+
+
+def test_bound_of_workers_is_said_where_some_would_find_no_work(planned):
+    config, plan, inventory = planned("dataset.shard_rows=100")
+    shards = Shards(plan, inventory)
+    assert bound_of_workers(config, plan, shards, _times(1, 2, 8)) == []
+    (note,) = bound_of_workers(config, plan, shards, _times(1, 32))
+    assert note.startswith("no more than 10 workers can be at work: there are 10 shards of up to")
+    assert "a smaller dataset.shard_rows makes more" in note
+
+
+def test_bound_of_workers_of_few_rows_says_that_they_are_few(planned):
+    config, plan, inventory = planned()
+    (note,) = bound_of_workers(config, plan, Shards(plan, inventory), _times(1, 2))
+    assert note.startswith("no more than 1 worker can be at work: there are 1 shard of up to 1,000")
