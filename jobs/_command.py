@@ -12,6 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from hyperdiag.config.interpolation import check_interpolations, interpolation_problem
+from hyperdiag.config.logical_date import fill_date
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._hydra_workarounds import compose_and_call
 from hyperdiag.jobs._overrides import check_overrides
@@ -67,7 +69,7 @@ def _run(
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        code = max(code, _guarded(partial(_logging, task, config), signals))
+        code = max(code, _guarded(partial(_checked, task, config), signals))
 
     try:
         compose_and_call(CONFIG_DIR, config_name, composed)
@@ -75,8 +77,7 @@ def _run(
         failed = INCOMPLETE if started else USAGE
         return failed if stop.code else DONE
     except (HydraException, OmegaConfBaseException) as error:
-        log.error("%s", error)
-        return INCOMPLETE if started else USAGE
+        return _complain([_sentence(error)])
     except Exception:
         signals.check()
         log.exception("a fault of this program")
@@ -88,8 +89,11 @@ def _run(
     return code
 
 
-def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
-    """Run a task, having set up the log, which is no task's business."""
+def _checked(task: Callable[[DictConfig], None], config: DictConfig) -> None:
+    """Run a task, having set up the log, which is no task's business, and resolved every value."""
+    if "run" in config:
+        fill_date(config)  # values may be made from it
+    check_interpolations(config)
     with open_dict(config):
         settings = config.pop("log", DictConfig({}))
     set_up(load_section(LogConfig, settings, "log."))
@@ -104,6 +108,8 @@ def _guarded(step: Callable[[], int | None], signals: StopSignals) -> int:
         signals.check()  # a library may have made this of a signal
         if isinstance(error, UsageError):
             return _complain(error.problems)
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            return _complain([_sentence(error)])
         if isinstance(error, HyperdiagError):
             log.error("%s", error)
         else:  # a fault of ours: Hydra would print the overrides, and any secret
@@ -118,6 +124,13 @@ def _complain(problems: tuple[str, ...] | list[str]) -> int:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         log.error("%d problems:%s", len(problems), lines)
     return USAGE
+
+
+def _sentence(error: Exception) -> str:
+    """Return what Hydra or OmegaConf says of a configuration, in one sentence."""
+    if isinstance(error, OmegaConfBaseException):
+        return interpolation_problem(error)
+    return " ".join(str(error).split())
 
 
 def _register_networks() -> None:

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from hyperdiag.config.interpolation import interpolation_problem
 from hyperdiag.config.schema import load_config, load_section
 from hyperdiag.jobs._overrides import find_problems
 from hyperdiag.messages.errors import UsageError
@@ -33,4 +35,6 @@ def entry_problems(entry: Entry) -> list[str]:
             problems = list(error.problems)
         except HydraException as error:
             problems = [" ".join(str(error).split())]
+        except OmegaConfBaseException as error:
+            problems = [interpolation_problem(error)]
     return [f"overrides: {problem}" for problem in problems]
