@@ -9,6 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hyperdiag.config.interpolation import interpolation_problem
 from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.jobs._arguments import open_mappings
 from hyperdiag.jobs._overrides import find_problems
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.schedule.entry import Entry
@@ -20,7 +21,7 @@ def entry_problems(entry: Entry) -> list[str]:
 
     To be called while Hydra is initialised, as in a job's task.
     """
-    overrides = list(entry.settings.overrides)
+    overrides = open_mappings(entry.settings.overrides)
     problems = find_problems(entry.command, overrides)
     if not problems:
         try:
