@@ -45,7 +45,7 @@ def _dispatch(arguments: list[str]) -> None:
     if arguments and arguments[0] in COMPLETION_FLAGS:
         arguments = completed_job(job_names(), arguments)
         if not arguments:
-            return
+            sys.exit(0)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
         sys.exit(0)
