@@ -3,14 +3,15 @@
 import ast
 import importlib
 import pkgutil
-import platform
 import sys
 from pathlib import Path
 
 from hyperdiag import jobs
+from hyperdiag.jobs._completion import COMPLETION_FLAGS, completed_job
 from hyperdiag.jobs._stopping import end_at_once
+from hyperdiag.jobs._unread import ending_when_unread
+from hyperdiag.jobs._version import version_line
 from hyperdiag.messages.errors import closest
-from hyperdiag.run.plan.versions import versions
 
 
 def job_names() -> list[str]:
@@ -20,7 +21,12 @@ def job_names() -> list[str]:
 
 
 def _usage() -> str:
-    lines = ["usage: hyperdiag <job> [--help] [key=value ...]; hyperdiag --version", "", "jobs:"]
+    lines = [
+        "usage: hyperdiag <job> [--help] [key=value ...]; hyperdiag --version",
+        '       eval "$(hyperdiag --shell-completion install=bash)"',
+        "",
+        "jobs:",
+    ]
     for name in job_names():  # parsed, not imported: a job's imports take their time
         source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
         document = ast.get_docstring(ast.parse(source)) or ""
@@ -28,27 +34,32 @@ def _usage() -> str:
     return "\n".join(lines)
 
 
-def _version() -> str:
-    first, *others = (f"{name} {version}" for name, version in versions().items())
-    return f"{first} (Python {platform.python_version()}, {', '.join(others)})"
-
-
 def main() -> None:
     """Run the job that the first argument names, with the arguments that follow."""
     end_at_once()
-    arguments = sys.argv[1:]
+    with ending_when_unread():
+        _dispatch(sys.argv[1:])
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if arguments and arguments[0] in COMPLETION_FLAGS:
+        arguments = completed_job(job_names(), arguments)
+        if not arguments:
+            sys.exit(0)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(_usage())
         sys.exit(0)
     if arguments[0] == "--version":
-        print(_version())
+        print(version_line())
         sys.exit(0)
     name = arguments[0]
     if name not in job_names():
         print(f"hyperdiag: no job '{name}'{closest(name, job_names())}\n", file=sys.stderr)
         print(_usage(), file=sys.stderr)
         sys.exit(2)
-    sys.argv = [f"hyperdiag {name}", *arguments[1:]]
+    completing = any(flag in arguments for flag in COMPLETION_FLAGS)
+    # The first word is what a shell will ask for options.
+    sys.argv = ["hyperdiag" if completing else f"hyperdiag {name}", *arguments[1:]]
     importlib.import_module(f"hyperdiag.jobs.{name}").main()
 
 

@@ -12,11 +12,16 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from hyperdiag.config.interpolation import check_interpolations, interpolation_problem
+from hyperdiag.config.logical_date import fill_date
 from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._arguments import hydra_arguments
 from hyperdiag.jobs._hydra_workarounds import compose_and_call
 from hyperdiag.jobs._overrides import check_overrides
 from hyperdiag.jobs._stopping import ending_when_stopped
 from hyperdiag.jobs._sweep import mask_record
+from hyperdiag.jobs._unread import UNREAD, ending_when_unread, is_unread
+from hyperdiag.jobs._version import version_line
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
@@ -45,7 +50,7 @@ def run(
     """
     # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
-    with ending_when_stopped(log.error) as signals:
+    with ending_when_stopped(log.error) as signals, ending_when_unread():
         sys.exit(_run(config_name, task, finish, signals))
 
 
@@ -56,9 +61,16 @@ def _run(
     signals: StopSignals,
 ) -> int:
     """Do the same; return the exit code."""
+    if "--version" in sys.argv[1:]:
+        print(version_line())
+        return DONE
     _register_networks()
     # `network.target` finds modules in the current folder, as `python -m` would.
     sys.path.insert(0, str(Path.cwd()))
+    try:
+        sys.argv[1:] = hydra_arguments(CONFIG_DIR, sys.argv[1:])
+    except UsageError as error:
+        return _complain(error.problems)
     problems = check_overrides(CONFIG_DIR, config_name, sys.argv[1:])
     if problems:
         return _complain(problems)
@@ -67,7 +79,7 @@ def _run(
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        code = max(code, _guarded(partial(_logging, task, config), signals))
+        code = max(code, _guarded(partial(_checked, task, config), signals))
 
     try:
         compose_and_call(CONFIG_DIR, config_name, composed)
@@ -75,10 +87,11 @@ def _run(
         failed = INCOMPLETE if started else USAGE
         return failed if stop.code else DONE
     except (HydraException, OmegaConfBaseException) as error:
-        log.error("%s", error)
-        return INCOMPLETE if started else USAGE
-    except Exception:
+        return _complain([_sentence(error)])
+    except Exception as error:
         signals.check()
+        if is_unread(error):
+            return UNREAD
         log.exception("a fault of this program")
         return INCOMPLETE
     finally:
@@ -88,8 +101,11 @@ def _run(
     return code
 
 
-def _logging(task: Callable[[DictConfig], None], config: DictConfig) -> None:
-    """Run a task, having set up the log, which is no task's business."""
+def _checked(task: Callable[[DictConfig], None], config: DictConfig) -> None:
+    """Run a task, having set up the log, which is no task's business, and resolved every value."""
+    if "run" in config:
+        fill_date(config)  # values may be made from it
+    check_interpolations(config)
     with open_dict(config):
         settings = config.pop("log", DictConfig({}))
     set_up(load_section(LogConfig, settings, "log."))
@@ -102,8 +118,12 @@ def _guarded(step: Callable[[], int | None], signals: StopSignals) -> int:
         return step() or DONE
     except Exception as error:
         signals.check()  # a library may have made this of a signal
+        if is_unread(error):
+            return UNREAD
         if isinstance(error, UsageError):
             return _complain(error.problems)
+        if isinstance(error, HydraException | OmegaConfBaseException):
+            return _complain([_sentence(error)])
         if isinstance(error, HyperdiagError):
             log.error("%s", error)
         else:  # a fault of ours: Hydra would print the overrides, and any secret
@@ -118,6 +138,13 @@ def _complain(problems: tuple[str, ...] | list[str]) -> int:
         lines = "".join(f"\n  - {problem}" for problem in problems)
         log.error("%d problems:%s", len(problems), lines)
     return USAGE
+
+
+def _sentence(error: Exception) -> str:
+    """Return what Hydra or OmegaConf says of a configuration, in one sentence."""
+    if isinstance(error, OmegaConfBaseException):
+        return interpolation_problem(error)
+    return " ".join(str(error).split())
 
 
 def _register_networks() -> None:

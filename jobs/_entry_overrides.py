@@ -5,8 +5,11 @@ from datetime import UTC, datetime
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from hyperdiag.config.interpolation import interpolation_problem
 from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.jobs._arguments import open_mappings
 from hyperdiag.jobs._overrides import find_problems
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.schedule.entry import Entry
@@ -18,7 +21,7 @@ def entry_problems(entry: Entry) -> list[str]:
 
     To be called while Hydra is initialised, as in a job's task.
     """
-    overrides = list(entry.settings.overrides)
+    overrides = open_mappings(entry.settings.overrides)
     problems = find_problems(entry.command, overrides)
     if not problems:
         try:
@@ -33,4 +36,6 @@ def entry_problems(entry: Entry) -> list[str]:
             problems = list(error.problems)
         except HydraException as error:
             problems = [" ".join(str(error).split())]
+        except OmegaConfBaseException as error:
+            problems = [interpolation_problem(error)]
     return [f"overrides: {problem}" for problem in problems]

@@ -4,6 +4,7 @@ leads somewhere.
 Hydra stops at the first; a person wants them all.
 """
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +18,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from hyperdiag.config.schema import Config
+from hyperdiag.jobs._arguments import FREE
 from hyperdiag.jobs._hydra_workarounds import config_loader, parse_flags, searching
 from hyperdiag.messages.errors import closest
-
-# Their keys are the user's, so Hydra knows none of them.
-_FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges")
 
 
 def check_overrides(config_dir: Path, config_name: str, arguments: Sequence[str]) -> list[str]:
@@ -60,7 +60,8 @@ def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
             continue
         if _is_group(loader, override):
             problems += _group_problem(loader, override)
-            groups.append(f"{override.key_or_group}={_values(override)[0]}")
+            sweep = override.is_sweep_override()
+            groups.append(f"{override.get_key_element()}={_values(override)[0]}" if sweep else text)
         else:
             values.append(override)
     if problems:
@@ -68,14 +69,23 @@ def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
     try:
         base = compose(config_name, groups)
     except HydraException as error:
-        return [" ".join(str(error).split())]
+        return [_not_composed(config_name, " ".join(str(error).split()))]
     OmegaConf.set_struct(base, True)
     for key, times in Counter(override.key_or_group for override in values).items():
-        if times > 1 and key in _FREE:  # Hydra would put the second into the first
+        if times > 1 and key in FREE:  # Hydra would put the second into the first
             problems.append(f"{key} is given twice: give it once, as a whole: '{key}={{...}}'")
     for override in values:
         problems += _value_problem(base, loader, config_name, override)
     return problems
+
+
+def _not_composed(config_name: str, reason: str) -> str:
+    """Say why a configuration cannot be composed."""
+    match = re.match(r"Could not override '(\w+)'\. No match in the defaults list", reason)
+    if not match or match[1] not in (*Config.model_fields, "cost", "submit", "log"):
+        return reason  # of a group of the user's, `+group=option` adds it
+    keys = map(str, compose(config_name))
+    return f"{config_name} takes no {match[1]}=...; there are: {', '.join(keys)}"
 
 
 def _unreadable(text: str, reason: str) -> str:
@@ -104,9 +114,14 @@ def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
 
 
 def _values(override: Override) -> list[str]:
-    """Return what a group is to be, in Hydra's grammar: several options in a sweep."""
+    """Return what a group is to be, in Hydra's grammar: several options in a sweep or a list."""
     if override.is_sweep_override():
         return [str(value) for value in override.sweep_string_iterator()]
+    if override.is_delete():
+        return []
+    value = override.value()
+    if isinstance(value, list):
+        return [str(option) for option in value]
     return [override.get_value_element_as_str()]
 
 
@@ -126,10 +141,9 @@ def _value_problem(
     base: DictConfig, loader: ConfigLoader, config_name: str, override: Override
 ) -> list[str]:
     key = override.key_or_group
-    for free in _FREE:
-        if key.startswith(f"{free}.") and not override.is_add():
-            subkey = key.removeprefix(f"{free}.")
-            return [f"give {free} as a whole: '{free}={{{subkey}: ..., ...}}'"]
+    for free in FREE:
+        if key.startswith(f"{free}."):
+            key = free
     if override.is_force_add() and key.partition(".")[0] not in base:
         return []  # a section that is new here: who reads it knows its keys
     node: Any = base

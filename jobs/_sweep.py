@@ -1,10 +1,12 @@
 """Hydra's sweeps, without the credentials in the record that it keeps of one."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from hyperdiag.config.redacted import redacted_values
 
@@ -21,7 +23,8 @@ class Masked(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Remember where it will be."""
         global _record
-        _record = Path(config.hydra.sweep.dir) / "multirun.yaml"
+        with contextlib.suppress(OmegaConfBaseException):  # Hydra says what is wrong with it
+            _record = Path(config.hydra.sweep.dir) / "multirun.yaml"
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         """Mask it, once."""

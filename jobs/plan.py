@@ -1,6 +1,7 @@
 """What a run would do, its time, size and cost, and nothing done of it."""
 
 import json
+import sys
 from functools import cache
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from omegaconf import DictConfig, open_dict
 from pydantic import BaseModel, ConfigDict, Field
 
 from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.jobs._arguments import added
 from hyperdiag.jobs._command import run
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.proc import age_seconds
@@ -54,6 +56,7 @@ def _launch_seconds() -> float:
 
 def main() -> None:
     """Run from the command line."""
+    sys.argv = added(sys.argv, list(PlanConfig.model_fields))
     run("plan", task)
 
 

@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from hyperdiag.config.schema import load_config, load_section
+from hyperdiag.jobs._arguments import added
 from hyperdiag.jobs._command import CONFIG_DIR, run
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.submission.actions import Request, perform
@@ -60,11 +61,7 @@ def _is_of_submit(override: str) -> bool:
 
 def main() -> None:
     """Run from the command line."""
-    if any(argument.startswith(("--config-name", "-cn")) for argument in sys.argv):
-        # A configuration that was made for `derive` has no such section.
-        sys.argv = [
-            f"++{argument}" if argument.startswith("submit.") else argument for argument in sys.argv
-        ]
+    sys.argv = added(sys.argv, ["submit"])
     requests: list[Request] = []  # all points of a sweep, before anything is sent
     run(
         "submit",

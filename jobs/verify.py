@@ -5,9 +5,10 @@ from typing import Literal
 
 import jax
 from omegaconf import DictConfig
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, field_validator
+from pydantic_core import PydanticCustomError
 
-from hyperdiag.config.schema import load_section
+from hyperdiag.config.schema import ClusterConfig, load_section
 from hyperdiag.jobs._command import run
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
@@ -32,10 +33,18 @@ class VerifyConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     output: _Output
+    cluster: ClusterConfig
     dataset: _Dataset = _Dataset()
     shards: NonNegativeInt = 8
     rows: NonNegativeInt = 16
     format: Literal["text", "json"] = "text"
+
+    @field_validator("cluster")
+    @classmethod
+    def _check_cluster(cls, cluster: ClusterConfig) -> ClusterConfig:
+        if cluster.name != "inline":
+            raise PydanticCustomError("cluster", "inline: this process derives the few rows")
+        return cluster
 
 
 def task(composed: DictConfig) -> None:

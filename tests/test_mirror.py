@@ -20,6 +20,7 @@ BEHAVIOURS = {
     "hyperdual/test_exactness.py": "every program of `programs`, by every rule that it takes",
     "hyperdual/test_random_programs.py": "programs drawn at random",
     "hyperdual/test_structure.py": "operations that are not computed, counted",
+    "jobs/test_hydra_usage.py": "what a user of Hydra is used to",
     "jobs/test_interrupt.py": "Ctrl-C, whatever the job",
     "jobs/test_user_folder.py": "modules of a person's own, named as folders of the project",
     "jobs/test_wrong_input.py": "what a person gets wrong, and what is said",

@@ -5,7 +5,9 @@ import re
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from hyperdiag.config.interpolation import interpolation_problem
 from hyperdiag.messages.errors import UsageError
 
 _KEY = "run.date"
@@ -45,7 +47,11 @@ def fill_date(composed: DictConfig) -> None:
     Raises:
         UsageError: if what it has is no ISO date or time.
     """
-    if OmegaConf.select(composed, _KEY) is None:
+    try:
+        date = OmegaConf.select(composed, _KEY)
+    except OmegaConfBaseException as error:
+        raise UsageError(interpolation_problem(error, _KEY)) from error
+    if date is None:
         today = datetime.datetime.now(datetime.UTC).date()
         OmegaConf.update(composed, _KEY, today.isoformat(), force_add=True)
     parse_date(OmegaConf.select(composed, _KEY))

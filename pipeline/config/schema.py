@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from hyperdiag.config.interpolation import check_interpolations
 from hyperdiag.config.logical_date import fill_date
 from hyperdiag.data.design import SAMPLERS
 from hyperdiag.data.filesystem import below
@@ -176,6 +177,7 @@ def load_config(composed: DictConfig) -> Config:
         UsageError: naming every missing, unknown or unusable value at once.
     """
     fill_date(composed)  # first: paths that are made from it would complain of it again
+    check_interpolations(composed)
     problems = Problems()
     # What the network needs is checked where it is built, together with all else about it.
     for key in sorted(OmegaConf.missing_keys(composed)):
@@ -192,8 +194,6 @@ def load_config(composed: DictConfig) -> Config:
         problems.extend(sentences(complaints, values, lambda name: _section(name, values)))
         problems.check()
         raise
-    except ValueError as error:  # an interpolation that leads nowhere
-        raise UsageError(f"configuration: {error}") from error
     problems.check()
     return config
 

@@ -13,7 +13,7 @@ import pyarrow.types as pt
 
 from hyperdiag.messages.errors import UsageError, listed
 
-from .quantities import DEFAULT, QUANTITIES
+from .quantities import DEFAULT, QUANTITIES, SEPARATOR
 
 WIDE_AT_MOST = 256  # derivative columns, beyond which `auto` takes the tensor layout
 SOURCE_FILE, ROW_INDEX = "_source_file", "_row_index"
@@ -47,6 +47,7 @@ class Layout:
         passed: the fields of the dataset's columns that are passed through.
         provenance: whether `_source_file` and `_row_index` are written.
         quantities: what is written of each row, in this order: names of `QUANTITIES`.
+        separator: between the parts of the name of a wide column, see `Quantity.column`.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Layout:
     passed: Sequence[pa.Field]
     provenance: bool
     quantities: Sequence[str] = DEFAULT
+    separator: str = SEPARATOR
 
     @cached_property
     def computed(self) -> list[pa.Field]:
@@ -77,7 +79,12 @@ class Layout:
         number = pa.from_numpy_dtype(np.dtype(self.dtype))
         quantity = QUANTITIES[name]
         return [
-            self._field(quantity.column(output, *inputs), number, outputs=[output], inputs=inputs)
+            self._field(
+                quantity.column(self.separator, output, *inputs),
+                number,
+                outputs=[output],
+                inputs=inputs,
+            )
             for output in self.outputs
             for inputs in quantity.inputs(self.directions)
         ]
@@ -118,6 +125,24 @@ class Layout:
                 "out with output.columns=[...], or take output.layout=tensor"
             )
         return pa.schema(fields)
+
+    @property
+    def axes(self) -> pa.Table:
+        """What the positions along the axes of tensors are, for readers that see no metadata.
+
+        Returns:
+            Columns `axis` ("output" or "input"), `position` (int64, from 0) and `name`.
+        """
+        names = {"output": self.outputs, "input": self.directions}
+        rows = [(axis, at, name) for axis in names for at, name in enumerate(names[axis])]
+        axis, position, name = zip(*rows, strict=True)
+        return pa.table(
+            {
+                "axis": pa.array(axis, pa.string()),
+                "position": pa.array(position, pa.int64()),
+                "name": pa.array(name, pa.string()),
+            }
+        )
 
     def assemble(
         self,
@@ -164,7 +189,7 @@ class Layout:
                     column = column.flatten()
                 numbers = column.to_numpy()
             else:
-                columns = quantity.columns(self.outputs, self.directions)
+                columns = quantity.columns(self.separator, self.outputs, self.directions)
                 numbers = np.stack([table[column].to_numpy() for column in columns], axis=1)
             arrays.append(numbers.reshape(table.num_rows, *quantity.shape(m, k)))
         return tuple(arrays)

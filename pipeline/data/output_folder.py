@@ -5,6 +5,7 @@ quarantine/part-0000000.parquet   the shard's bad rows, if any; written before i
 run/lock                          who holds the folder, on a local filesystem
 run/plan.json, files-*.parquet    the frozen plan, when a run takes the folder
 run/config.yaml                   the configuration, for people, beside the plan
+run/axes.parquet                  the names of outputs and inputs, by their positions in a tensor
 run/progress.json                 the heartbeat, every few seconds while a run is at work
 run/journal/                      receipts of finished shards, gathered, now and then
 run/scratch/                      files under way
@@ -24,6 +25,7 @@ from .filesystem import Place, write_whole
 DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
 SCRATCH, STAGED, JOURNAL = f"{RUN}/scratch", f"{RUN}/staged", f"{RUN}/journal"
 PLAN, MANIFEST, CONFIG = f"{RUN}/plan.json", f"{RUN}/manifest.json", f"{RUN}/config.yaml"
+AXES = f"{RUN}/axes.parquet"
 PROGRESS, LOCK = f"{RUN}/progress.json", f"{RUN}/lock"
 
 _DATA_FILE = re.compile(r"part-(\d{7,})\.parquet")

@@ -1,11 +1,19 @@
 """The quantities that a run can write of each row; one more is one more entry of `QUANTITIES`."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Final
 
 import numpy as np
+
+# Between the parts of a column's name; and in outputs of release 0.1.0.
+SEPARATOR: Final = "__"
+FORMER_SEPARATOR: Final = "_"
+# An underscore at either end of a name, beside another one, or before what looks like an escape.
+_AMBIGUOUS = re.compile(r"^_|_$|(?<=_)_|_(?=_|x[0-9A-Fa-f]{4}(?:_|$))")
 
 
 @dataclass(frozen=True)
@@ -15,15 +23,42 @@ class Quantity:
     Attributes:
         title: what people call it.
         axes: of directions, after that of the outputs: with 1 its shape in a row is (m, k).
-        column: returns the name of a column of the wide layout, given the output and the inputs
-            that the number is differentiated with respect to.
+        signs: what stands before the output, and before each input, in the name of a column of the
+            wide layout.
         derivative: whether it is one.
     """
 
     title: str
     axes: int
-    column: Callable[..., str]
+    signs: tuple[str, ...]
     derivative: bool = True
+
+    def column(self, separator: str, output: str, *inputs: str) -> str:
+        """Return the name of a column of the wide layout.
+
+        With the separator `__` no two numbers have one name, whatever outputs and inputs are
+        called, and the name can be taken apart again: an underscore in them that could be taken for
+        a part of a separator, or for an escape, is written `_x005F_`, as in XML
+        (ECMA-376, part 1, 22.9.2.19). A value has its output's own name.
+
+        Args:
+            separator: `__`; or `_` in an output of release 0.1.0: `d_price_d_spot`,
+                `d2_price_d_spot2`.
+            output: of which the number is a derivative.
+            inputs: with respect to which.
+        """
+        if not self.derivative:
+            return output
+        names = (output, *inputs)[: len(self.signs)]
+        if separator == FORMER_SEPARATOR:
+            parts = [f"{sign}_{name}" for sign, name in zip(self.signs, names, strict=True)]
+            if self.signs == ("d2", "d2"):
+                parts[1] = f"d_{inputs[0]}2"
+            return "_".join(parts)
+        escaped = (_AMBIGUOUS.sub("_x005F_", name) for name in names)
+        return separator.join(
+            f"{sign}_{name}" for sign, name in zip(self.signs, escaped, strict=True)
+        )
 
     def shape(self, m: int, k: int) -> tuple[int, ...]:
         """Return its shape in each row, for m outputs and k directions."""
@@ -38,18 +73,21 @@ class Quantity:
             return [()]
         return [*product(directions, repeat=self.axes)] if self.axes else [tuple(directions)]
 
-    def columns(self, outputs: Sequence[str], directions: Sequence[str]) -> list[str]:
+    def columns(
+        self, separator: str, outputs: Sequence[str], directions: Sequence[str]
+    ) -> list[str]:
         """Return the names of its columns in the wide layout, in the order of its entries."""
-        return [self.column(o, *inputs) for o in outputs for inputs in self.inputs(directions)]
+        inputs = self.inputs(directions)
+        return [self.column(separator, output, *names) for output in outputs for names in inputs]
 
 
 # Under their names in `derivatives.outputs`.
 QUANTITIES = {
-    "value": Quantity("value", 0, lambda o: o, derivative=False),
-    "jacobian": Quantity("Jacobian", 1, lambda o, i: f"d_{o}_d_{i}"),
-    "hessian_diag": Quantity("Hessian diagonal", 1, lambda o, i: f"d2_{o}_d_{i}2"),
-    "laplacian": Quantity("Laplacian", 0, lambda o, *_: f"laplacian_{o}"),
-    "hessian": Quantity("Hessian", 2, lambda o, i, j: f"d2_{o}_d_{i}_d_{j}"),
+    "value": Quantity("value", 0, (), derivative=False),
+    "jacobian": Quantity("Jacobian", 1, ("d", "d")),
+    "hessian_diag": Quantity("Hessian diagonal", 1, ("d2", "d2")),
+    "laplacian": Quantity("Laplacian", 0, ("laplacian",)),
+    "hessian": Quantity("Hessian", 2, ("d2", "d", "d")),
 }
 
 # What a run writes when nothing else is asked for.

@@ -19,15 +19,22 @@ class _Trimmed:
         sys.stdout.flush()
 
 
+class _Console(Console):
+    """A console that leaves a reader who went away to who prints: rich ends the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def plain_console(least_width: int = 0) -> Console:
     """Return a console on standard output, at least so many characters wide.
 
     A table that is wider than the terminal wraps; one that is cut loses numbers.
     """
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     width = console.width
     if not console.is_terminal:
-        console = Console(highlight=False, file=cast(IO[str], _Trimmed()))
+        console = _Console(highlight=False, file=cast(IO[str], _Trimmed()))
         width = _PLAIN_WIDTH
     console.width = max(width, least_width)
     return console

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.data.output_folder import CONFIG, DATA, MANIFEST, PLAN, QUARANTINE, RUN
+from hyperdiag.data.output_folder import AXES, CONFIG, DATA, MANIFEST, PLAN, QUARANTINE, RUN
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.messages.console import plain_console
@@ -104,8 +104,11 @@ def _columns_line(manifest: Manifest) -> str:
     }
     if manifest.layout == "tensor":
         columns = (name + "".join(f" [{s}]" for s in shape) for name, shape in shapes.items())
-        return f"columns {', '.join(columns)}"
-    examples = (QUANTITIES[quantity].columns(outputs, directions)[0] for quantity in shapes)
+        return f"columns {', '.join(columns)}; names of positions in {AXES}"
+    examples = (
+        QUANTITIES[quantity].columns(manifest.separator, outputs, directions)[0]
+        for quantity in shapes
+    )
     count = sum(math.prod(shape) for shape in shapes.values())
     return f"{counted(count, 'computed column')} such as {', '.join(examples)}"
 

@@ -279,7 +279,7 @@ def required_columns(rng: Rng) -> Odd:
 def names_of_the_output(rng: Rng) -> Odd:
     """Columns that stand in quarantine or provenance: taken aside, or refused by name."""
     rows = _size(rng)
-    name = str(rng.choice(["_row_index", "_source_file", "y1", "d_y1_d_x1"]))
+    name = str(rng.choice(["_row_index", "_source_file", "y1", "d_y1__d_x1"]))
     return Odd(Rows([_inputs(rng, rows, **{name: pa.array(["theirs"] * rows)})]), REFUSED)
 
 

@@ -15,8 +15,8 @@ OUTPUTS, DIRECTIONS = ["y1", "y2"], ["a", "b", "c"]
 PASSED = [pa.field("id", pa.int64()), pa.field("name", pa.string())]
 WIDE_NAMES = [
     *("y1", "y2"),
-    *("d_y1_d_a", "d_y1_d_b", "d_y1_d_c", "d_y2_d_a", "d_y2_d_b", "d_y2_d_c"),
-    *("d2_y1_d_a2", "d2_y1_d_b2", "d2_y1_d_c2", "d2_y2_d_a2", "d2_y2_d_b2", "d2_y2_d_c2"),
+    *("d_y1__d_a", "d_y1__d_b", "d_y1__d_c", "d_y2__d_a", "d_y2__d_b", "d_y2__d_c"),
+    *("d2_y1__d2_a", "d2_y1__d2_b", "d2_y1__d2_c", "d2_y2__d2_a", "d2_y2__d2_b", "d2_y2__d2_c"),
 ]
 
 
@@ -60,8 +60,8 @@ def test_assemble_wide_columns_are_the_arrays_numbers(dtype):
         assert table[output].type == pa.from_numpy_dtype(dtype)
         np.testing.assert_array_equal(table[output], y[:, j])
         for i, name in enumerate(DIRECTIONS):
-            np.testing.assert_array_equal(table[f"d_{output}_d_{name}"], jacobian[:, j, i])
-            np.testing.assert_array_equal(table[f"d2_{output}_d_{name}2"], diagonal[:, j, i])
+            np.testing.assert_array_equal(table[f"d_{output}__d_{name}"], jacobian[:, j, i])
+            np.testing.assert_array_equal(table[f"d2_{output}__d2_{name}"], diagonal[:, j, i])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -95,7 +95,7 @@ def test_fields_metadata_says_what_each_column_is():
     assert wide.field("id").metadata is None
     common = {b"network": b"net", b"digest": b"0123", b"shape": b"[]"}
     assert wide.field("y2").metadata == {**common, b"outputs": b'["y2"]'}
-    assert wide.field("d2_y1_d_c2").metadata == {
+    assert wide.field("d2_y1__d2_c").metadata == {
         **common,
         b"outputs": b'["y1"]',
         b"inputs": b'["c"]',
@@ -121,9 +121,9 @@ def test_schema_names_survive_parquet_with_their_metadata(tmp_path):
     ("change", "name"),
     [
         ({"passed": [pa.field("y1", pa.string())]}, "y1"),
-        ({"passed": [pa.field("d_y1_d_a", pa.string())]}, "d_y1_d_a"),
+        ({"passed": [pa.field("d_y1__d_a", pa.string())]}, "d_y1__d_a"),
         ({"passed": [pa.field("_row_index", pa.int64())]}, "_row_index"),
-        ({"outputs": ["y", "d_y_d_a"]}, "d_y_d_a"),
+        ({"outputs": ["y", "d_y__d_a"]}, "d_y__d_a"),
     ],
 )
 def test_schema_with_a_name_twice_is_refused(change, name):
@@ -164,10 +164,29 @@ def test_file_is_read_by_pandas_polars_and_duckdb(tmp_path, kind):
     for reading in readings:
         if kind == "wide":
             values = [[row["y1"], row["y2"]] for row in reading]
-            slopes = [[[row[f"d_{o}_d_{i}"] for i in "abc"] for o in OUTPUTS] for row in reading]
+            slopes = [[[row[f"d_{o}__d_{i}"] for i in "abc"] for o in OUTPUTS] for row in reading]
         else:
             values = [list(row["value"]) for row in reading]
             slopes = [[list(part) for part in row["jacobian"]] for row in reading]
         np.testing.assert_array_equal(values, y)
         np.testing.assert_array_equal(slopes, jacobian)
         assert [row["name"] for row in reading] == list("pqrs")
+
+
+def test_axes_give_the_positions_of_a_tensor_their_names(tmp_path):
+    table, (_, jacobian, _) = _assembled(_layout("tensor"))
+    pq.write_table(table, tmp_path / "data.parquet")
+    pq.write_table(_layout("tensor").axes, tmp_path / "axes.parquet")
+    query = """
+        select data.jacobian[o.position + 1][i.position + 1]
+        from 'data.parquet' data, 'axes.parquet' o, 'axes.parquet' i
+        where o.axis = 'output' and o.name = 'y2' and i.axis = 'input' and i.name = 'c'
+        order by data.id
+    """
+    with duckdb.connect() as connection:
+        connection.execute(f"set file_search_path = '{tmp_path}'")
+        numbers = [number for (number,) in connection.execute(query).fetchall()]
+    np.testing.assert_array_equal(numbers, jacobian[:, 1, 2])
+    axes = pl.read_parquet(tmp_path / "axes.parquet")
+    assert axes.filter(axis="output")["name"].to_list() == OUTPUTS
+    assert axes.filter(axis="input")["name"].to_list() == DIRECTIONS

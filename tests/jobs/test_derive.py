@@ -62,9 +62,9 @@ def test_own_function_over_a_hive_tree_with_bad_rows_accounts_for_each(hyperdiag
     assert (good["_row_index"] == good["key"] % 1000).all()
     x = good[["a", "b"]].assign(c=good["c"].astype(float)).to_numpy(np.float32).astype(np.float64)
     np.testing.assert_allclose(good["y1"], (x**3).sum(axis=1), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(good["d2_y1_d_a2"], 6 * x[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(good["d2_y1__d2_a"], 6 * x[:, 0], rtol=1e-5)
     np.testing.assert_allclose(
-        good["d2_y2_d_c2"], 2 * x[:, 0] * x[:, 1] / (x[:, 2] - 5) ** 3, rtol=1e-4, atol=1e-6
+        good["d2_y2__d2_c"], 2 * x[:, 0] * x[:, 1] / (x[:, 2] - 5) ** 3, rtol=1e-4, atol=1e-6
     )
 
 

@@ -26,7 +26,7 @@ def test_golden_rows_of_qlknn_come_out_as_shipped(invoke, tmp_path):
             [[t[pattern.format(o, i)].to_numpy() for i in names] for o in model.config.target_names]
         )
         value = np.array([table[o].to_numpy() for o in model.config.target_names])
-        results[dtype] = value, stack("d_{}_d_{}"), stack("d2_{}_d_{}2")
+        results[dtype] = value, stack("d_{}__d_{}"), stack("d2_{}__d2_{}")
     wanted = _by_hand(model, inputs)
     scale = np.abs(outputs).max(axis=0)[:, None]
     assert (np.abs(results["float64"][0] - outputs.T) <= 1e-9 * scale).all()

@@ -77,8 +77,8 @@ def _check(output):
     assert table.num_rows == 40
     a, b = (np.asarray(table[name], np.float64) for name in "ab")
     expected = {
-        **{"y1": 3 * a**3 + b, "d_y1_d_a": 9 * a**2, "d2_y1_d_a2": 18 * a},
-        **{"y2": 3 * a * b, "d_y2_d_a": 3 * b, "d_y2_d_b": 3 * a, "d2_y2_d_b2": 0 * b},
+        **{"y1": 3 * a**3 + b, "d_y1__d_a": 9 * a**2, "d2_y1__d2_a": 18 * a},
+        **{"y2": 3 * a * b, "d_y2__d_a": 3 * b, "d_y2__d_b": 3 * a, "d2_y2__d2_b": 0 * b},
     }
     for name, values in expected.items():
         assert_allclose(np.asarray(table[name]), values, rtol=1e-5, atol=1e-5, err_msg=name)

@@ -52,7 +52,7 @@ CASES = {
     "wrt of nothing": (["derivatives.wrt=[]"], ["derivatives.wrt is empty"]),
     "range of no input": (["dataset.ranges={zz: [0, 1]}"], ["'zz', which is no input"]),
     "range upside down": (["dataset.ranges={q: [3, 1]}"], ["low < high; got [3.0, 1.0]"]),
-    "key inside a free one": (["dataset.ranges.q=[0,1]"], ["give dataset.ranges as a whole"]),
+    "key inside a free one": (["dataset.ranges.zz=[0,1]"], ["'zz', which is no input"]),
     "no trained ranges": (CHAIN, ["no trained range for x1", "give dataset.ranges={x1:"]),
     "levels of some inputs": (
         ["dataset.sampler=grid", "dataset.levels={q: 3}"],

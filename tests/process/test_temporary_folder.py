@@ -1,7 +1,12 @@
 """Temporary folders of runs, of which killed ones leave some."""
 
 import fcntl
+import tempfile
+from pathlib import Path
 
+import pytest
+
+from hyperdiag.messages.errors import UsageError
 from hyperdiag.process import temporary_folder
 from hyperdiag.process.temporary_folder import TemporaryFolder
 
@@ -31,3 +36,33 @@ def test_folder_of_a_process_that_was_killed_is_removed_by_the_next(tmp_path, mo
     following = TemporaryFolder()
     assert [str(path) for path in tmp_path.iterdir()] == [following.path]
     following.remove()
+
+
+def test_folder_whose_path_would_be_too_long_is_made_elsewhere(tmp_path, monkeypatch):
+    deep = tmp_path / ("batch-job-" * 4)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    longest = len(str(deep)) + len("/hd-12345678")
+    near, far, any_length = (
+        TemporaryFolder(longest),
+        TemporaryFolder(longest - 1),
+        TemporaryFolder(),
+    )
+    assert [Path(folder.path).parent for folder in (near, any_length)] == [deep, deep]
+    assert Path(far.path).parent == Path("/tmp")
+    far._lock.close()  # as the kernel does where a run is killed
+    TemporaryFolder(longest).remove()
+    assert not Path(far.path).exists()
+    for folder in (near, any_length):
+        folder.remove()
+
+
+def test_no_place_for_a_temporary_folder_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(temporary_folder, "_SHORT_PARENTS", (str(tmp_path / "none"),))
+    with pytest.raises(UsageError, match=r"too long a path.*set TMPDIR to .* at most 2 characters"):
+        TemporaryFolder(14)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    with pytest.raises(UsageError, match=r"No usable temporary directory.*set TMPDIR"):
+        TemporaryFolder()

@@ -13,6 +13,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.messages.errors import HyperdiagError, UsageError, first_line
 from hyperdiag.messages.masking import masked_errors
+from hyperdiag.messages.wording import counted, size
+from hyperdiag.process.limits import cores, memory_bytes
 
 from .device import worker_environment
 from .ray_workarounds import (
@@ -30,6 +32,8 @@ _Result = TypeVar("_Result")
 
 _LOOK_SECONDS = 1.0  # between two looks at whether the cluster has grown
 _OBJECT_STORE_BYTES = 80 << 20  # receipts are small; the least that Ray takes is 75 MiB
+# What JAX, Arrow and a small network take; and the driver with Ray's own processes.
+_WORKER_BYTES, _DRIVER_BYTES = 512 << 20, 1 << 30
 
 
 def on_cluster(
@@ -174,12 +178,31 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
                 logging_level=logging.ERROR,
                 log_to_driver=False,
             )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever Ray's many parts raise
         raise UsageError(
             f"cluster=existing: no Ray cluster at {address} ({first_line(error)}); start one "
             "with `ray start --head`, set cluster.address, or take cluster=local; one that "
             "asks for a token needs RAY_AUTH_MODE=token here too"
         ) from error
+
+
+def local_room(cluster: ClusterConfig) -> int:
+    """Return how many workers this machine, or the container that this is in, has room for.
+
+    As many as there are cores, where none has a GPU no more than the memory is enough for.
+    """
+    number = cores()
+    memory = memory_bytes()
+    fit = max(1, (memory - _DRIVER_BYTES) // _WORKER_BYTES)
+    if cluster.gpus_per_worker or number <= fit:
+        return number
+    log.warning(
+        "%s of memory: room for %s, on %s cores (cluster.workers=... takes another number)",
+        size(memory),
+        counted(fit, "worker"),
+        number,
+    )
+    return fit
 
 
 def start(cluster: ClusterConfig, folder: str) -> None:
@@ -188,16 +211,27 @@ def start(cluster: ClusterConfig, folder: str) -> None:
     Args:
         cluster: how many workers there shall be, and whether they have GPUs.
         folder: for Ray's files, see `temp_dir_in`.
+
+    Raises:
+        HyperdiagError: if Ray does not start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    with own_signal_handler(), loopback_only():
-        ray.init(
-            address="local",
-            num_cpus=max(len(os.sched_getaffinity(0)), cluster.workers or 0),
-            num_gpus=None if cluster.gpus_per_worker else 0,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _temp_dir=temp_dir_in(folder),
-        )
+    workers = cluster.workers or local_room(cluster)
+    try:
+        with own_signal_handler(), loopback_only():
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                num_gpus=None if cluster.gpus_per_worker else 0,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _temp_dir=temp_dir_in(folder),
+            )
+    except Exception as error:  # whatever Ray's many parts raise
+        raise HyperdiagError(
+            f"cluster=local: Ray does not start on this machine, with its files in {folder} "
+            f"(TMPDIR): {first_line(error)}; cluster=inline does the same work in one process, "
+            "without Ray"
+        ) from error

@@ -29,6 +29,11 @@ from hyperdiag.messages.masking import HIDDEN, masked_text
 _REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
 _LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 _TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
+_SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # what the system takes as a path of one
+# The longest path that Ray makes for a socket in its folder, with the largest number of a process.
+_SOCKET = "/r/session_2026-11-23_06-00-00_000000_4194304/sockets/plasma_store"
+# What a folder's path may have for `temp_dir_in`.
+LONGEST_FOLDER = _SOCKET_BYTES - len(_SOCKET)
 
 
 @contextmanager
@@ -62,8 +67,8 @@ def temp_dir_in(folder: str) -> str:
     itself is as closed as what it is in.
 
     Args:
-        folder: a folder that this user alone can enter. Its path must be short, since sockets are
-            in it.
+        folder: a folder that this user alone can enter, with a path of at most `LONGEST_FOLDER`
+            bytes, since sockets are in it.
     """
     return f"{folder}/r"
 

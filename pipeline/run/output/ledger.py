@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import (
+    AXES,
     CONFIG,
     DATA,
     JOURNAL,
@@ -278,6 +281,9 @@ class Ledger:
 
     def _freeze(self, root: Place) -> None:
         save_plan(self.plan, root)
+        axes = pa.BufferOutputStream()
+        pq.write_table(self.plan.layout.axes, axes)
+        write_file(root, AXES, axes.getvalue().to_pybytes())
         write_file(root, CONFIG, self._config_yaml.encode())
 
     def sign_lock(self, holder: str) -> None:

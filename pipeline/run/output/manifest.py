@@ -12,6 +12,7 @@ from pydantic import Field, TypeAdapter
 from hyperdiag.data.filesystem import Place, absolute
 from hyperdiag.data.output_folder import MANIFEST, SUCCESS
 from hyperdiag.data.parquet_listing import BadFile
+from hyperdiag.data.quantities import FORMER_SEPARATOR
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.validation import validated
@@ -96,6 +97,8 @@ class Manifest(Facts):
         workers: of the command that published the run; 0 if there was nothing to derive.
         seconds: likewise.
         finished: when that was, an ISO time.
+        separator: between the parts of the name of a wide column; manifests of release 0.1.0 do not
+            say it.
     """
 
     output: str
@@ -104,13 +107,17 @@ class Manifest(Facts):
     workers: int
     seconds: Seconds
     finished: str
+    separator: str = FORMER_SEPARATOR
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return _MANIFEST.dump_python(self, mode="json", by_alias=True) | {
+        values = _MANIFEST.dump_python(self, mode="json", by_alias=True) | {
             "rows": self.rows.to_dict(),
             "bad_files": [file._asdict() for file in self.bad_files],
         }
+        if self.separator == FORMER_SEPARATOR:
+            del values["separator"]  # as that release wrote it
+        return values
 
     @staticmethod
     def from_json(values: Any) -> "Manifest":
@@ -223,4 +230,5 @@ def make_manifest(planned: Planned, inventory: Inventory, work: Work, output: st
         workers=work.workers,
         seconds=Seconds(work.start_seconds, work.seconds, work.rows, stages),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        separator=planned.plan.output.separator,
     )

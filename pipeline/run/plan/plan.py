@@ -105,6 +105,7 @@ class Plan(Settings):
             passed=[schema.field(name) for name in self.output.columns],
             provenance=self.output.provenance,
             quantities=self.kernel.quantities,
+            separator=self.output.separator,
         )
 
     @cached_property

@@ -7,7 +7,7 @@ from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
-from hyperdiag.data.quantities import row_bytes
+from hyperdiag.data.quantities import SEPARATOR, row_bytes
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network
@@ -185,4 +185,5 @@ def _output_spec(
         row_group_rows=(
             previous.output.row_group_rows if previous else max(rows_that_fit, kernel.batch)
         ),
+        separator=previous.output.separator if previous else SEPARATOR,
     )

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from hyperdiag.data.design import DesignSource
 from hyperdiag.data.parquet import ParquetSource
+from hyperdiag.data.quantities import FORMER_SEPARATOR
 from hyperdiag.data.shard import InputFile
 from hyperdiag.messages.validation import validated
 
@@ -169,12 +170,15 @@ class OutputSpec(_Section):
         columns: the dataset's columns that are passed through.
         provenance: whether each row says where it comes from.
         row_group_rows: rows of a row group.
+        separator: between the parts of the name of a wide column; plans of release 0.1.0 have no
+            such key.
     """
 
     layout: str
     columns: tuple[str, ...]
     provenance: bool
     row_group_rows: int
+    separator: Literal["_", "__"] = FORMER_SEPARATOR
 
 
 @dataclass(frozen=True)
@@ -207,10 +211,11 @@ class Settings(_Section):
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain values; a tuple stands for a list."""
         values = _SETTINGS.dump_python(self, by_alias=True)
+        # Left out where they are as in 0.1.0, so that a plan of then has the digest that it had.
         if values["dataset"].get("split_rows", 0) is None:
-            del values["dataset"][
-                "split_rows"
-            ]  # so that a plan of 0.1.0 has the digest that it had
+            del values["dataset"]["split_rows"]
+        if values["output"]["separator"] == FORMER_SEPARATOR:
+            del values["output"]["separator"]
         return values
 
     @staticmethod

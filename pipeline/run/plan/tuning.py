@@ -10,6 +10,7 @@ from hyperdiag.hyperdual import AUTO, Choice, choose
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import Network, build_network
 from hyperdiag.process.ask import NoAnswer, answer, ask
+from hyperdiag.process.limits import owns_cores
 from hyperdiag.run.cluster.device import SINGLE_THREADED, check_device
 from hyperdiag.run.cluster.user_modules import user_modules
 
@@ -102,7 +103,7 @@ def measure(request: TimingRequest) -> Choice:
     Raises:
         HyperdiagError: if there is not the device that the run is for.
     """
-    if request.pin:
+    if request.pin and owns_cores():
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     check_device(request.device)  # which starts JAX
     network = build_network(request.network, request.dtype)

@@ -19,6 +19,7 @@ from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import HyperdiagError, first_line
 from hyperdiag.messages.log import about, mask_others
 from hyperdiag.messages.masking import masked_errors
+from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
 from hyperdiag.run.output.receipt import Receipt
@@ -56,14 +57,15 @@ class WorkerActor:
         return Address(node, os.getpid(), start_ticks(os.getpid()))
 
     def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
-        """Pin this process to a core, if told to, and compile the kernel.
+        """Pin this process to a core, if told to and cores are its own, and compile the kernel.
 
         Args:
             plan: the frozen run.
             output_path: the output folder.
             slot: number of this worker among those on its node; None does not pin.
         """
-        if slot is not None:
+        # Where neighbours may run on every core, too, each of them would take the first ones.
+        if slot is not None and owns_cores():
             cores = sorted(os.sched_getaffinity(0))
             for thread in Path("/proc/self/task").iterdir():  # later threads inherit it
                 os.sched_setaffinity(int(thread.name), {cores[slot % len(cores)]})

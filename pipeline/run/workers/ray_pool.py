@@ -14,6 +14,7 @@ from hyperdiag.data.store import patience
 from hyperdiag.messages.errors import OutputError, first_line
 from hyperdiag.process.temporary_folder import TemporaryFolder
 from hyperdiag.run.cluster.ray_cluster import capacity, check_capacity, join, on_nodes, start
+from hyperdiag.run.cluster.ray_workarounds import LONGEST_FOLDER
 from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
 
@@ -63,6 +64,7 @@ class RayPool:
 
     Raises:
         UsageError: if there is no such cluster, or it lacks what the workers need.
+        HyperdiagError: if Ray does not start on this machine.
     """
 
     def __init__(
@@ -83,7 +85,7 @@ class RayPool:
             if cluster.name == "existing":
                 join(cluster, modules)
             else:
-                self._folder = TemporaryFolder()
+                self._folder = TemporaryFolder(LONGEST_FOLDER)
                 start(cluster, self._folder.path)
             check_capacity(cluster)
             self._group = WorkerGroup(cluster, plan.for_workers(), output_path, limits.max_attempts)

@@ -1,4 +1,7 @@
-"""Workers on GPUs, as far as a machine without one can tell: Ray believes in one it is told of."""
+"""How many workers there is room for, and a Ray that does not start.
+
+Of GPUs as far as a machine without one can tell: Ray believes in one that it is told of.
+"""
 
 import os
 
@@ -6,8 +9,15 @@ import pytest
 import ray
 
 from hyperdiag.config.schema import ClusterConfig
-from hyperdiag.messages.errors import UsageError
-from hyperdiag.run.cluster.ray_cluster import capacity, check_capacity, resources
+from hyperdiag.messages.errors import HyperdiagError, UsageError
+from hyperdiag.run.cluster import ray_cluster
+from hyperdiag.run.cluster.ray_cluster import (
+    capacity,
+    check_capacity,
+    local_room,
+    resources,
+    start,
+)
 
 
 @pytest.fixture
@@ -40,3 +50,22 @@ def test_workers_that_share_a_gpu_share_its_memory_unless_told_otherwise(joined,
     assert ray.get([half, whole]) == ["0.45", None]
     monkeypatch.setenv(name, "0.2")
     assert name not in resources(_cluster(gpus_per_worker=0.5))["runtime_env"]["env_vars"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "gpus", "room"),
+    [(4, 64, 0, 4), (64, 8, 0, 14), (64, 0.5, 0, 1), (1, 512, 0, 1), (64, 8, 0.5, 64)],
+)
+def test_room_on_this_machine_is_what_cores_and_memory_both_allow(
+    monkeypatch, cores, gigabytes, gpus, room
+):
+    monkeypatch.setattr(ray_cluster, "cores", lambda: cores)
+    monkeypatch.setattr(ray_cluster, "memory_bytes", lambda: int(gigabytes * 2**30))
+    assert local_room(ClusterConfig(name="local", gpus_per_worker=gpus)) == room
+
+
+def test_ray_that_does_not_start_is_said_in_a_sentence(tmp_path):
+    folder = tmp_path / ("x" * 100)  # too long for Ray's sockets
+    with pytest.raises(HyperdiagError, match=r"Ray does not start .*AF_UNIX.*cluster=inline"):
+        start(ClusterConfig(name="local", workers=1), str(folder))
+    assert not ray.is_initialized()

@@ -14,7 +14,11 @@ from ray._private import utils as ray_utils
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.process.signals import StopSignals
-from hyperdiag.run.cluster.ray_workarounds import masked_entrypoint, own_signal_handler
+from hyperdiag.run.cluster.ray_workarounds import (
+    LONGEST_FOLDER,
+    masked_entrypoint,
+    own_signal_handler,
+)
 from hyperdiag.run.derive import derive
 from hyperdiag.run.monitoring.monitor import Monitor
 
@@ -46,9 +50,9 @@ def local_run():
         tick(monitor)
 
     tick = Monitor.tick
-    # Short, for sockets, whose paths have 107 characters at most.
     with tempfile.TemporaryDirectory(prefix="hd-", dir="/tmp") as folder:
-        seen.folder = Path(folder, "t")
+        # As long a path as may be.
+        seen.folder = Path(folder, "t" * (LONGEST_FOLDER - len(f"{folder}//hd-12345678")))
         seen.folder.mkdir()
         overrides = (
             *("network=python", "network.n_inputs=2", "network.outputs=[u,v]"),
@@ -89,6 +93,7 @@ def test_local_run_listens_on_loopback_alone(local_run):
 def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(local_run):
     ((path, mode),) = local_run.made
     assert mode == 0o700
+    assert len(str(path)) == LONGEST_FOLDER
     assert local_run.sockets
     assert all(socket.is_relative_to(path) for socket in local_run.sockets)
     assert local_run.left == []

@@ -102,11 +102,11 @@ HARMS = {
         f"{BAD}: column _row_index is missing",
     ),
     "derivative": (
-        lambda out: rewrite(out / DATA, set_entry("d2_y2_d_b2", 0, lambda v: v + 1)),
+        lambda out: rewrite(out / DATA, set_entry("d2_y2__d2_b", 0, lambda v: v + 1)),
         f"{DATA}: verification: the Hessian diagonal of 'y2' differs",
     ),
     "derivative that is no number": (
-        lambda out: rewrite(out / DATA, set_entry("d_y2_d_b", 95, float("nan"))),
+        lambda out: rewrite(out / DATA, set_entry("d_y2__d_b", 95, float("nan"))),
         f"{DATA}: verification: the Jacobian of 'y2' differs",
     ),
     "text passed through": (

@@ -83,6 +83,13 @@ def test_output_of_the_release_before_is_gone_on_with(run, output, same_versions
     assert kept.stat().st_mtime_ns == before
     found = audit(str(output), None, shards=2, rows=8)
     assert (found.findings, found.notes) == ([], [])
+    # Under the names of its time; a new output has those of today.
+    names = ["x1", "x2", "y1", "d_y1_d_x1", "d_y1_d_x2", "d2_y1_d_x12", "d2_y1_d_x22"]
+    assert pq.read_schema(missing).names == pq.read_schema(kept).names == names
+    assert run("output.mode=overwrite").plan != DIGESTS["design"]
+    assert pq.read_schema(kept).names == [
+        *("x1", "x2", "y1", "d_y1__d_x1", "d_y1__d_x2", "d2_y1__d2_x1", "d2_y1__d2_x2"),
+    ]
 
 
 def test_output_of_other_versions_is_refused_naming_them(run, output, monkeypatch):

@@ -87,7 +87,7 @@ def test_run_on_a_cluster_without_nodes_waits_for_the_one_that_its_autoscaler_ad
     manifest = derive(*configure(*overrides, *both, "cluster.wait_seconds=60"))
     assert manifest.rows.derived == 400
     table = pq.read_table(tmp_path / "out/data")
-    assert np.isfinite(table.column("d2_y1_d_x12").to_numpy()).all()
+    assert np.isfinite(table.column("d2_y1__d2_x1").to_numpy()).all()
     ray.init(address, logging_level="ERROR", log_to_driver=False)
     try:
         assert ray.cluster_resources()["CPU"] == 2  # the head has none

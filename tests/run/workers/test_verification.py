@@ -134,7 +134,7 @@ def test_outputs_asked_for_are_the_columns_written(layout, tmp_path, configure):
     else:
         assert table.column_names[3:11] == [
             *("laplacian_y1", "laplacian_y2", "laplacian_y3", "y1", "y2", "y3"),
-            *("d2_y1_d_a_d_a", "d2_y1_d_a_d_c"),
+            *("d2_y1__d_a__d_a", "d2_y1__d_a__d_c"),
         ]
         numbers = np.array([column.to_numpy() for column in table.columns[3:]]).T
         laplacian, hessian = numbers[:, :3], numbers[:, 6:].reshape(-1, 3, 2, 2)
