@@ -17,13 +17,18 @@ class Quantity:
         axes: of directions, after that of the outputs: with 1 its shape in a row is (m, k).
         column: returns the name of a column of the wide layout, given the output and the inputs
             that the number is differentiated with respect to.
-        derivative: whether it is one.
+        order: of the derivative; 0 is the value itself.
     """
 
     title: str
     axes: int
     column: Callable[..., str]
-    derivative: bool = True
+    order: int
+
+    @property
+    def derivative(self) -> bool:
+        """Whether it is one."""
+        return self.order > 0
 
     def shape(self, m: int, k: int) -> tuple[int, ...]:
         """Return its shape in each row, for m outputs and k directions."""
@@ -34,7 +39,7 @@ class Quantity:
 
         Without an axis of directions, a derivative is a sum over all of them.
         """
-        if not self.derivative:
+        if not self.order:
             return [()]
         return [*product(directions, repeat=self.axes)] if self.axes else [tuple(directions)]
 
@@ -45,11 +50,11 @@ class Quantity:
 
 # Under their names in `derivatives.outputs`.
 QUANTITIES = {
-    "value": Quantity("value", 0, lambda o: o, derivative=False),
-    "jacobian": Quantity("Jacobian", 1, lambda o, i: f"d_{o}_d_{i}"),
-    "hessian_diag": Quantity("Hessian diagonal", 1, lambda o, i: f"d2_{o}_d_{i}2"),
-    "laplacian": Quantity("Laplacian", 0, lambda o, *_: f"laplacian_{o}"),
-    "hessian": Quantity("Hessian", 2, lambda o, i, j: f"d2_{o}_d_{i}_d_{j}"),
+    "value": Quantity("value", 0, lambda o: o, 0),
+    "jacobian": Quantity("Jacobian", 1, lambda o, i: f"d_{o}_d_{i}", 1),
+    "hessian_diag": Quantity("Hessian diagonal", 1, lambda o, i: f"d2_{o}_d_{i}2", 2),
+    "laplacian": Quantity("Laplacian", 0, lambda o, *_: f"laplacian_{o}", 2),
+    "hessian": Quantity("Hessian", 2, lambda o, i, j: f"d2_{o}_d_{i}_d_{j}", 2),
 }
 
 # What a run writes when nothing else is asked for.
