@@ -45,9 +45,10 @@ def dtype_difference(single: Callable, double: Callable, points: np.ndarray) -> 
     if [array.shape for array in ours] == [array.shape for array in theirs]:
         for number, (a, b) in enumerate(zip(ours, theirs, strict=True), 1):
             if not _equal(a, b):
+                at = np.unravel_index(np.argmax(np.abs(a - b)), a.shape)
                 return (
-                    f"constant {number} of {len(ours)}, of shape {a.shape}, begins with "
-                    f"{a.flat[0]:.6g} in float32 and with {b.flat[0]:.6g} in float64"
+                    f"constant {number} of {len(ours)}, of shape {a.shape}, has {a[at]:.6g} in "
+                    f"float32 where float64 has {b[at]:.6g}"
                 )
     if same_constants(in_single, in_double):
         return None
@@ -103,7 +104,7 @@ def _floats(program: core.ClosedJaxpr | core.Jaxpr) -> Iterator[np.ndarray]:
     jaxpr = program
     if isinstance(program, core.ClosedJaxpr):
         jaxpr = program.jaxpr
-        yield from filter(_is_float, program.consts)
+        yield from map(np.asarray, filter(_is_float, program.consts))
     for eqn in jaxpr.eqns:
         for atom in eqn.invars:
             if isinstance(atom, core.Literal) and _is_float(atom.val):

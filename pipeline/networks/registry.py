@@ -94,10 +94,20 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
         UsageError: if the name or an option is unknown, the network's own checks fail, or it is
             another network in float64 than in float32.
     """
-    network = _built(settings, dtype)
-    if dtype == "float64":
-        _check_same(settings, network)
-    return network
+    if dtype != "float64":
+        return _built(settings, dtype)
+    try:
+        single = _built(settings, "float32")
+    except HyperdiagError:
+        return _built(settings, dtype)  # it is for float64 alone, or for none
+    try:
+        double = _built(settings, dtype)
+    except UsageError as error:
+        raise UsageError(
+            f"{str(error).rstrip('.')}. In float32 it can be built: take derivatives.dtype=float32"
+        ) from error
+    _check_same(single, double)
+    return double
 
 
 def float64_function(settings: Mapping[str, Any]) -> Callable | None:
@@ -108,20 +118,16 @@ def float64_function(settings: Mapping[str, Any]) -> Callable | None:
         return None
 
 
-def _check_same(settings: Mapping[str, Any], double: Network) -> None:
-    try:
-        single = _built(settings, "float32")
-    except HyperdiagError:
-        return  # a network for float64 alone
+def _check_same(single: Network, double: Network) -> None:
     points = double.typical_points(_SAMPLE)
     difference = dtype_difference(single.function, double.function, points)
     if difference is not None:
         raise UsageError(
             f"network '{double.name}' ({double.description or 'without description'}) is another "
-            f"one in float64 than in float32: {difference}. Its builder draws or computes numbers "
-            "in the dtype of the day: let it make them in one, such as jax.random.normal(key, "
-            "shape, jnp.float32) or dtype=jnp.float32 of a module, or load them from a file; or "
-            "take derivatives.dtype=float32"
+            f"one in float64 than in float32: {difference}. The numbers that its builder draws or "
+            "computes depend on the dtype: let it make them in one dtype, as in "
+            "jax.random.normal(key, shape, jnp.float32) or with a module's dtype=jnp.float32, or "
+            "load them from a file; or take derivatives.dtype=float32"
         )
 
 

@@ -82,7 +82,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
         overhead = Overhead(None, None, None, launch_seconds, planning)
         work, measurement = Workload(), None
         times: list[Estimate] = []
-        notes: list[str] = []
+        notes = list(planned.rounded_inputs)
         if output.state in (START, RESUME, UPDATE, OVERWRITE):
             shards = Shards(plan, ledger.inventory)
             work = _work(planned, ledger, shards)
@@ -97,7 +97,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
                 work = _with_results(work, probed)
                 measurement = _measurement(probed)
                 times = _times(config, probed, shards, overhead.total, price)
-                notes = _notes(config, ledger, probed, work.bytes_out)
+                notes += _notes(config, ledger, probed, work.bytes_out)
     kernel = plan.kernel
     return Forecast(
         plan=plan.digest,

@@ -27,13 +27,16 @@ def make_warnings(planned: Planned, tally: Tally, smallest_batch: int) -> list[s
     return [
         *_flat_outputs(plan.network.outputs, tally),
         *_verified_rows(tally, plan.kernel.tolerance, plan.kernel.dtype),
+        *planned.rounded_inputs,
         *_left_out(planned),
         *_smaller_batches(smallest_batch, plan.kernel.batch),
     ]
 
 
-def warn_of_bad_files(planned: Planned) -> None:
-    """Log the first of the files that were left out."""
+def warn_of_input(planned: Planned) -> None:
+    """Log which inputs are rounded by much, and the first of the files that were left out."""
+    for sentence in planned.rounded_inputs:
+        log.warning("%s", sentence)
     for line in _left_out(planned)[:_BAD_FILES_SHOWN]:
         log.warning("%s", line)
     more = len(planned.bad_files) - _BAD_FILES_SHOWN

@@ -68,7 +68,12 @@ class Worker:
             tile=kernel.tile,
             outputs=kernel.quantities,
         )
-        self._verifier = Verifier(plan, built) if kernel.verify_rows else None
+        self._verifier = None
+        if kernel.verify_rows:
+            # The kernel is traced first: JAX may keep constants in the precision of a first trace.
+            shape = jax.ShapeDtypeStruct((kernel.batch, built.n_inputs), kernel.dtype)
+            jax.eval_shape(self._kernel, shape)
+            self._verifier = Verifier(plan, built)
         self._batch = kernel.batch
         self._tile = kernel.tile or kernel.batch
         self._at_once = kernel.batch  # fewer where the device has no memory for them
