@@ -114,7 +114,7 @@ def _floats(program: core.ClosedJaxpr | core.Jaxpr) -> Iterator[np.ndarray]:
 
 
 def _is_float(value: Any) -> bool:
-    dtype = getattr(value, "dtype", np.result_type(value))
+    dtype = value.dtype if hasattr(value, "dtype") else np.result_type(value)
     return jax.dtypes.issubdtype(dtype, jnp.inexact)
 
 

@@ -103,7 +103,7 @@ def _first_that_can(
     for method in REFERENCE_METHODS:
         try:
             bundle = derivatives(fn, n_inputs, method, wrt, dtype, outputs=outputs)
-            jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), dtype))
+            jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float32))
         except Exception as error:  # as above
             reasons.append((str(error).strip().splitlines() or [type(error).__name__])[0])
         else:
@@ -126,8 +126,8 @@ class _Widened:
     def __call__(self, points: jax.Array) -> Any:
         rows = points.shape[0]
         if rows not in self._programs:
-            shape = jax.ShapeDtypeStruct(points.shape, self._dtype)
             with jax.enable_x64(self._x64 or self._dtype == "float64"):
+                shape = jax.ShapeDtypeStruct(points.shape, self._dtype)
                 program, results = jax.make_jaxpr(self._bundle, return_shape=True)(shape)
             self._programs[rows] = jax.jit(self._evaluation(program, jax.tree.structure(results)))
         return self._programs[rows](points)

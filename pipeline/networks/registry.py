@@ -96,24 +96,31 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
     """
     if dtype != "float64":
         return _built(settings, dtype)
-    try:
-        single = _built(settings, "float32")
-    except HyperdiagError:
-        return _built(settings, dtype)  # it is for float64 alone, or for none
+    # First: JAX may keep a module's arrays in the precision of their first trace.
     try:
         double = _built(settings, dtype)
     except UsageError as error:
-        raise UsageError(
-            f"{str(error).rstrip('.')}. In float32 it can be built: take derivatives.dtype=float32"
-        ) from error
-    _check_same(single, double)
+        if _built_or_none(settings, "float32"):
+            raise UsageError(
+                f"{str(error).rstrip('.')}. In float32 it can be built: take "
+                "derivatives.dtype=float32"
+            ) from error
+        raise
+    single = _built_or_none(settings, "float32")
+    if single is not None:  # else it is for float64 alone
+        _check_same(single, double)
     return double
 
 
 def float64_function(settings: Mapping[str, Any]) -> Callable | None:
     """Return a network's function as it is built for float64; None if it cannot be built so."""
+    double = _built_or_none(settings, "float64")
+    return None if double is None else double.function
+
+
+def _built_or_none(settings: Mapping[str, Any], dtype: str) -> Network | None:
     try:
-        return _built(settings, "float64").function
+        return _built(settings, dtype)
     except HyperdiagError:
         return None
 

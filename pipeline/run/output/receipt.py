@@ -107,7 +107,8 @@ class Tally:
             "verified": self.verified,
             "largest_error": self.largest_error,
             "at_kinks": self.at_kinks,
-            "rounded": self.rounded,
+            # Only where there are any, so that receipts of earlier releases stay what they are.
+            **({"rounded": self.rounded} if self.rounded else {}),
         }
 
     @staticmethod

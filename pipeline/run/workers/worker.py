@@ -71,8 +71,8 @@ class Worker:
         self._verifier = None
         if kernel.verify_rows:
             # The kernel is traced first: JAX may keep constants in the precision of a first trace.
-            shape = jax.ShapeDtypeStruct((kernel.batch, built.n_inputs), kernel.dtype)
-            jax.eval_shape(self._kernel, shape)
+            points = jax.ShapeDtypeStruct((kernel.batch, built.n_inputs), np.float32)
+            jax.eval_shape(self._kernel, points)
             self._verifier = Verifier(plan, built)
         self._batch = kernel.batch
         self._tile = kernel.tile or kernel.batch
