@@ -105,3 +105,8 @@ def test_verify_counts_what_rounding_the_points_loses():
     fn = lambda t: jnp.sin((t - 1.7e9) / 50)
     assert verify(fn, seconds, "hyperdual", tile=1).value > 0.5
     assert max(verify(fn, seconds, "hyperdual", dtype="float64", tile=1)) < 1e-9
+
+
+def test_rounding_inside_a_float64_function_is_an_error():
+    fn = lambda x: jnp.exp(jnp.sin(x).astype(jnp.float32))
+    assert 1e-9 < verify(fn, POINT[None], "hyperdual", dtype="float64", tile=1).value < 1e-6

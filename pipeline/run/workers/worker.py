@@ -213,9 +213,9 @@ class Worker:
     def _verify(self, sample: "_Sample", tally: Tally) -> None:
         if self._verifier and sample.tables:
             # In float64, whatever the run's dtype: what is lost by rounding a point is an error.
-            points, _ = self.plan.points.read(pa.concat_tables(sample.tables), "float64")
+            points = [self.plan.points.read(row, "float64")[0] for row in sample.tables]
             computed = tuple(np.stack(arrays) for arrays in zip(*sample.computed, strict=True))
-            self._verifier.verify(points, computed, tally)
+            self._verifier.verify(np.concatenate(points), computed, tally)
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""
