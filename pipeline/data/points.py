@@ -62,6 +62,13 @@ class PointColumns:
             parts = [PointColumns([name], [column], False) for name, column in pairs]
         return [part for part in parts if _is_text(_element(schema.field(part.columns[0]).type))]
 
+    def finer_than_float32(self, schema: pa.Schema) -> bool:
+        """Tell whether a column has a type whose values float32 may have to round."""
+        kinds = (_element(schema.field(column).type) for column in self.columns)
+        return any(
+            not (pt.is_boolean(kind) or pt.is_null(kind) or _within_float32(kind)) for kind in kinds
+        )
+
     def _read_vector(
         self, array: pa.Array, order: np.ndarray | None, dtype: str, faults: Faults
     ) -> np.ndarray:
@@ -236,6 +243,11 @@ def _is_list(kind: pa.DataType) -> bool:
 
 def _is_text(kind: pa.DataType) -> bool:
     return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+
+
+def _within_float32(kind: pa.DataType) -> bool:
+    narrow = pt.is_float16(kind) or pt.is_float32(kind)
+    return narrow or (pt.is_integer(kind) and kind.bit_width <= 16)
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

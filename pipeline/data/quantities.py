@@ -25,13 +25,18 @@ class Quantity:
         axes: of directions, after that of the outputs: with 1 its shape in a row is (m, k).
         signs: what stands before the output, and before each input, in the name of a column of the
             wide layout.
-        derivative: whether it is one.
+        order: of the derivative; 0 is the value itself.
     """
 
     title: str
     axes: int
     signs: tuple[str, ...]
-    derivative: bool = True
+    order: int
+
+    @property
+    def derivative(self) -> bool:
+        """Whether it is one."""
+        return self.order > 0
 
     def column(self, separator: str, output: str, *inputs: str) -> str:
         """Return the name of a column of the wide layout.
@@ -69,7 +74,7 @@ class Quantity:
 
         Without an axis of directions, a derivative is a sum over all of them.
         """
-        if not self.derivative:
+        if not self.order:
             return [()]
         return [*product(directions, repeat=self.axes)] if self.axes else [tuple(directions)]
 
@@ -83,11 +88,11 @@ class Quantity:
 
 # Under their names in `derivatives.outputs`.
 QUANTITIES = {
-    "value": Quantity("value", 0, (), derivative=False),
-    "jacobian": Quantity("Jacobian", 1, ("d", "d")),
-    "hessian_diag": Quantity("Hessian diagonal", 1, ("d2", "d2")),
-    "laplacian": Quantity("Laplacian", 0, ("laplacian",)),
-    "hessian": Quantity("Hessian", 2, ("d2", "d", "d")),
+    "value": Quantity("value", 0, (), 0),
+    "jacobian": Quantity("Jacobian", 1, ("d", "d"), 1),
+    "hessian_diag": Quantity("Hessian diagonal", 1, ("d2", "d2"), 2),
+    "laplacian": Quantity("Laplacian", 0, ("laplacian",), 2),
+    "hessian": Quantity("Hessian", 2, ("d2", "d", "d"), 2),
 }
 
 # What a run writes when nothing else is asked for.

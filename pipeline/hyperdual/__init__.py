@@ -9,6 +9,7 @@ This package knows JAX and nothing else of the project, so it can be used from a
 """
 
 from ._choice import Choice
+from ._constants import dtype_difference
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
 from ._equation import RuleError
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
@@ -32,6 +33,7 @@ __all__ = [
     "Verification",
     "choose",
     "derivatives",
+    "dtype_difference",
     "numerics",
     "reference",
     "relative_error",

@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.extend import core
 
+from ._constants import same_constants, traced
 from ._derivatives import AUTO, Bundle, Derivatives, derivatives
-from ._methods import REFERENCE_METHODS, MethodError
+from ._methods import REFERENCE_METHODS, Function, MethodError
+from ._widened import narrows, widened
 
 
 class Verification(NamedTuple):
@@ -24,7 +27,7 @@ class Verification(NamedTuple):
 
 
 def verify(
-    fn: Callable[[jax.Array], jax.Array],
+    fn: Function,
     x: Any,
     method: str = AUTO,
     wrt: Sequence[int] | None = None,
@@ -33,14 +36,15 @@ def verify(
 ) -> Verification:
     """Compare a method with an independent float64 reference at points `x`, (rows, n).
 
-    The reference shares no step with this package's own methods: it nests JAX's transforms.
+    The reference shares no step with this package's own methods: it nests JAX's transforms. It
+    starts from `x` as it is given, so that what is lost where a point is rounded to `dtype` counts.
 
     Raises:
         ValueError, TypeError, MethodError, RuleError: as `derivatives`.
     """
-    points = np.asarray(x, dtype)
+    points = np.asarray(x, np.float64)
     n_inputs = points.shape[-1]
-    expected = reference(fn, n_inputs, wrt)(points)
+    expected = reference(fn, n_inputs, wrt, dtype=dtype)(points)
     derived = derivatives(fn, n_inputs, method, wrt, dtype, tile)(points)
     return Verification(
         *(
@@ -51,22 +55,56 @@ def verify(
 
 
 def reference(
-    fn: Callable[[jax.Array], jax.Array],
+    fn: Function,
     n_inputs: int,
     wrt: Sequence[int] | None = None,
     outputs: Sequence[str] = Derivatives._fields,
+    dtype: str = "float64",
+    double: Function | None = None,
 ) -> Bundle:
-    """Return the float64 reference: the jvp of a jvp or, without forward mode, jvp of vjp.
+    """Return the float64 reference of a function that is derived in `dtype`.
+
+    It is the jvp of a jvp or, without forward mode, the jvp of a vjp. A function that is derived in
+    float32 is traced in float64, where that is the same program with the same constants. Otherwise
+    (code that names float32 fails there or rounds, random numbers are others there) the program in
+    `dtype` is evaluated in float64.
+
+    Args:
+        fn, n_inputs, wrt, outputs: as `derivatives` takes them.
+        dtype: in which `fn` is derived.
+        double: the same function built for float64, whose constants may have more digits; None:
+            `fn` is traced in float64 itself.
 
     Raises:
         MethodError: if neither can differentiate the function.
     """
+    try:
+        in_double = traced(double or fn, n_inputs, "float64")  # first: see `derivatives`
+    except Exception:  # JAX raises what it likes
+        in_double = None
+    if (
+        in_double is not None
+        and (dtype == "float64" or same_constants(traced(fn, n_inputs, dtype), in_double))
+        and not narrows(in_double)
+    ):
+        try:
+            return _first_that_can(double or fn, n_inputs, wrt, outputs, "float64")
+        except MethodError:
+            if dtype == "float64":
+                raise
+    bundle = _first_that_can(fn, n_inputs, wrt, outputs, dtype)
+    return Bundle(_Widened(bundle, dtype), n_inputs, "float64", bundle.choice)
+
+
+def _first_that_can(
+    fn: Function, n_inputs: int, wrt: Sequence[int] | None, outputs: Sequence[str], dtype: str
+) -> Bundle:
     reasons = []
     for method in REFERENCE_METHODS:
-        bundle = derivatives(fn, n_inputs, method, wrt, "float64", outputs=outputs)
         try:
-            jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float64))
-        except Exception as error:  # JAX raises what it likes
+            bundle = derivatives(fn, n_inputs, method, wrt, dtype, outputs=outputs)
+            jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float32))
+        except Exception as error:  # as above
             reasons.append((str(error).strip().splitlines() or [type(error).__name__])[0])
         else:
             return bundle
@@ -74,6 +112,30 @@ def reference(
         "nothing can check this function: the jvp of a jvp fails "
         f"({reasons[0]}), and so does the jvp of a vjp ({reasons[1]})"
     )
+
+
+class _Widened:
+    """A bundle's program in its dtype, evaluated in float64 at points (rows, n)."""
+
+    def __init__(self, bundle: Bundle, dtype: str):
+        self._bundle, self._dtype = bundle, dtype
+        self._programs: dict[int, Callable[..., Any]] = {}
+        # The mode in which float32 is derived.
+        self._x64 = bool(jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+    def __call__(self, points: jax.Array) -> Any:
+        rows = points.shape[0]
+        if rows not in self._programs:
+            with jax.enable_x64(self._x64 or self._dtype == "float64"):
+                shape = jax.ShapeDtypeStruct(points.shape, self._dtype)
+                program, results = jax.make_jaxpr(self._bundle, return_shape=True)(shape)
+            self._programs[rows] = jax.jit(self._evaluation(program, jax.tree.structure(results)))
+        return self._programs[rows](points)
+
+    @staticmethod
+    def _evaluation(program: core.ClosedJaxpr, structure: Any) -> Callable[..., Any]:
+        evaluate = widened(program)
+        return lambda points: jax.tree.unflatten(structure, evaluate(points))
 
 
 def _largest(array: np.ndarray) -> np.ndarray:

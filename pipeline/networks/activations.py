@@ -15,8 +15,8 @@ ACTIVATIONS: dict[str, Activation] = {
     "elu": jax.nn.elu,
     "celu": jax.nn.celu,
     "selu": jax.nn.selu,
-    "gelu": lambda z: jax.nn.gelu(z, approximate=False),  # PyTorch's default
-    "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True),  # Flux's gelu
+    "gelu_erf": lambda z: jax.nn.gelu(z, approximate=False),
+    "gelu_tanh": lambda z: jax.nn.gelu(z, approximate=True),
     "sigmoid": jax.nn.sigmoid,
     "log_sigmoid": jax.nn.log_sigmoid,
     "hard_sigmoid": jax.nn.hard_sigmoid,
@@ -46,10 +46,23 @@ _SYNONYMS = {
     "swish": "silu",
     "hardswish": "hard_swish",
     "hard_silu": "hard_swish",
+    "tanh_fast": "tanh",
+    "sigmoid_fast": "sigmoid",
+    "gelu": "gelu_erf",
 }
+# Where Flux (NNlib's activations.jl) means another function than PyTorch and Keras by a name. Of
+# the names that both have, this is the only one.
+_OF_FLUX = {"gelu": "gelu_tanh"}
 
 
-def canonical(name: str) -> str | None:
-    """Return the one name of an activation, given any usual one; None if there is none such."""
-    name = _SYNONYMS.get(name.lower(), name.lower())
+def canonical(name: str, flux: bool = False) -> str | None:
+    """Return the one name of an activation, given any usual one; None if there is none such.
+
+    Args:
+        name: in letters of any size.
+        flux: whether it is meant as Flux means it: `gelu` is the tanh form there, the exact one
+            (of the normal distribution) in PyTorch and Keras.
+    """
+    name = name.lower()
+    name = (_OF_FLUX if flux else {}).get(name) or _SYNONYMS.get(name, name)
     return name if name in ACTIVATIONS else None

@@ -47,6 +47,7 @@ def build(
 
     Args:
         layers: `Chain(Dense(5, 3, elu), Dense(3, 3))`, or a list of `{in, out, activation}`.
+            `gelu` is Flux's in the first (the tanh form), PyTorch's in the second.
         weights: an .npz file with W1, b1, W2, b2, ...; None draws them at random.
         layout: of the file's matrices: "out_in" (Flux, PyTorch) or "in_out" (Keras, Flax).
         seed: of the random weights: Glorot uniform matrices, biases uniform in +-0.1.
@@ -85,15 +86,17 @@ def build(
 def parse_layers(layers: str | Sequence[str | Mapping[str, Any]]) -> list[Dense]:
     """Read the layers of a chain, in either notation.
 
+    Text is Flux's, and so is what it calls activations; mappings take PyTorch's names.
+
     Raises:
         UsageError: naming each layer that is not a layer, and each pair that does not fit.
     """
     calls = _read_text(layers) if isinstance(layers, str) else _read_mappings(layers)
     problems = Problems()
     dense: list[Dense] = []
-    for number, (arguments, text) in enumerate(calls, start=1):
+    for number, (arguments, text, flux) in enumerate(calls, start=1):
         sizes, activation = arguments[:2], arguments[2] if len(arguments) > 2 else "identity"
-        name = canonical(activation) if isinstance(activation, str) else None
+        name = canonical(activation, flux) if isinstance(activation, str) else None
         if (
             len(arguments) > 3
             or len(sizes) != 2
@@ -123,7 +126,11 @@ def parse_layers(layers: str | Sequence[str | Mapping[str, Any]]) -> list[Dense]
     return dense
 
 
-def _read_text(text: str) -> list[tuple[list[Any], str]]:
+# Of each layer: its arguments, what is written, and whether in Flux's notation.
+_Calls = list[tuple[list[Any], str, bool]]
+
+
+def _read_text(text: str) -> _Calls:
     usage = f"network.layers reads like Chain(Dense(5, 3, elu), Dense(3, 3)); got: {text}"
     try:
         # Flux also writes Dense(5 => 3, elu). Parsed, never evaluated.
@@ -137,7 +144,7 @@ def _read_text(text: str) -> list[tuple[list[Any], str]]:
         calls = tree.args
     else:
         calls = tree.elts if isinstance(tree, ast.Tuple | ast.List) else [tree]
-    layers: list[tuple[list[Any], str]] = []
+    layers: _Calls = []
     for call in calls:
         if not isinstance(call, ast.Call) or getattr(call.func, "id", None) != "Dense":
             raise UsageError(f"{usage}; not a Dense layer: {ast.unparse(call)}")
@@ -150,12 +157,12 @@ def _read_text(text: str) -> list[tuple[list[Any], str]]:
             node.value if isinstance(node, ast.Constant) else ast.unparse(node)
             for node in (*call.args, *(keyword.value for keyword in call.keywords))
         ]
-        layers.append((arguments, ast.unparse(call)))
+        layers.append((arguments, ast.unparse(call), True))
     return layers
 
 
-def _read_mappings(layers: Sequence[str | Mapping[str, Any]]) -> list[tuple[list[Any], str]]:
-    calls = []
+def _read_mappings(layers: Sequence[str | Mapping[str, Any]]) -> _Calls:
+    calls: _Calls = []
     for number, layer in enumerate(layers, start=1):
         if isinstance(layer, str):
             calls += _read_text(layer)
@@ -167,7 +174,7 @@ def _read_mappings(layers: Sequence[str | Mapping[str, Any]]) -> list[tuple[list
                 f"got {layer}"
             )
         activation = layer.get("activation") or "identity"
-        calls.append(([layer["in"], layer["out"], activation], str(dict(layer))))
+        calls.append(([layer["in"], layer["out"], activation], str(dict(layer)), False))
     return calls
 
 

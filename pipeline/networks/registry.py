@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
+from hyperdiag.hyperdual import dtype_difference
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError, closest
 from hyperdiag.messages.validation import sentences
 
@@ -25,6 +26,7 @@ _BUILTIN = {
 # Packages register theirs as `name = "package.module:builder"` under this entry point.
 ENTRY_POINT_GROUP = "hyperdiag.networks"
 
+_SAMPLE = 16  # points at which values are compared where constants cannot be
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
@@ -81,13 +83,62 @@ def network_summary(name: str) -> str:
 def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Network:
     """Build the network that configuration names.
 
+    A network for float64 is built for float32, too, and the two are compared: weights that depend
+    on the dtype make another network.
+
     Args:
         settings: `name`, and the options of that network.
         dtype: the run's dtype, under which the network will be traced.
 
     Raises:
-        UsageError: if the name or an option is unknown, or the network's own checks fail.
+        UsageError: if the name or an option is unknown, the network's own checks fail, or it is
+            another network in float64 than in float32.
     """
+    if dtype != "float64":
+        return _built(settings, dtype)
+    # First: JAX may keep a module's arrays in the precision of their first trace.
+    try:
+        double = _built(settings, dtype)
+    except UsageError as error:
+        if _built_or_none(settings, "float32"):
+            raise UsageError(
+                f"{str(error).rstrip('.')}. In float32 it can be built: take "
+                "derivatives.dtype=float32"
+            ) from error
+        raise
+    single = _built_or_none(settings, "float32")
+    if single is not None:  # else it is for float64 alone
+        _check_same(single, double)
+    return double
+
+
+def float64_function(settings: Mapping[str, Any]) -> Callable | None:
+    """Return a network's function as it is built for float64; None if it cannot be built so."""
+    double = _built_or_none(settings, "float64")
+    return None if double is None else double.function
+
+
+def _built_or_none(settings: Mapping[str, Any], dtype: str) -> Network | None:
+    try:
+        return _built(settings, dtype)
+    except HyperdiagError:
+        return None
+
+
+def _check_same(single: Network, double: Network) -> None:
+    points = double.typical_points(_SAMPLE)
+    difference = dtype_difference(single.function, double.function, points)
+    if difference is not None:
+        raise UsageError(
+            f"network '{double.name}' ({double.description or 'without description'}) is another "
+            f"one in float64 than in float32: {difference}. The numbers that its builder draws or "
+            "computes depend on the dtype: let it make them in one dtype, as in "
+            "jax.random.normal(key, shape, jnp.float32) or with a module's dtype=jnp.float32, or "
+            "load them from a file; or take derivatives.dtype=float32"
+        )
+
+
+def _built(settings: Mapping[str, Any], dtype: str) -> Network:
     options = dict(settings)
     name = options.pop("name")
     known = network_options(name)

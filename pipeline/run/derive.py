@@ -24,7 +24,7 @@ from .output.ledger import Ledger
 from .output.manifest import Manifest, make_manifest
 from .output.preconditions import as_usage_error
 from .output.receipt import Failed, Receipt
-from .output.warnings import warn_of_bad_files
+from .output.warnings import warn_of_input
 from .plan.planner import Planned, make_plan
 from .workers.open_pool import open_pool
 
@@ -49,7 +49,7 @@ def derive(config: Config, config_yaml: str) -> Manifest:
         began = time.monotonic()
         planned = outcome.planned = make_plan(config)
         name_run(planned.plan.digest)
-        warn_of_bad_files(planned)
+        warn_of_input(planned)
         ledger = Ledger(config.output.path, planned.plan)
         try:
             with as_usage_error(config):

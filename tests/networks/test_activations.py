@@ -1,11 +1,14 @@
 import math
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import special
 
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.networks.activations import ACTIVATIONS, canonical
+from hyperdiag.networks.chain import build, parse_layers
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
 
@@ -31,7 +34,7 @@ FORMS = {
     "elu": (lambda z: np.where(z > 0, z, np.expm1(z)), [0]),
     "celu": (lambda z: np.where(z > 0, z, np.expm1(z)), [0]),
     "selu": (_selu, [0]),
-    "gelu": (lambda z: z * special.ndtr(z), []),
+    "gelu_erf": (lambda z: z * special.ndtr(z), []),
     "gelu_tanh": (_gelu_tanh, []),
     "sigmoid": (_sigmoid, []),
     "log_sigmoid": (lambda z: -np.log1p(np.exp(-z)), []),
@@ -101,7 +104,8 @@ def test_activation_far_from_zero_stays_finite_in_float32(name):
         ("SiLU", "silu"),
         ("linear", "identity"),
         ("hardσ", "hard_sigmoid"),
-        ("GELU", "gelu"),
+        ("GELU", "gelu_erf"),
+        ("sigmoid_fast", "sigmoid"),
         ("Tanh", "tanh"),
         ("tan", None),
         ("", None),
@@ -109,3 +113,39 @@ def test_activation_far_from_zero_stays_finite_in_float32(name):
 )
 def test_canonical_of_usual_names_is_the_one_name(given, name):
     assert canonical(given) == name
+
+
+@pytest.mark.parametrize(
+    ("flux", "form"),
+    [
+        ("gelu", _gelu_tanh),
+        ("gelu_erf", FORMS["gelu_erf"][0]),
+        ("gelu_tanh", _gelu_tanh),
+        ("leakyrelu", FORMS["leaky_relu"][0]),
+        ("elu", lambda z: np.where(z >= 0, z, np.exp(z) - 1)),
+        ("celu", lambda z: np.maximum(z, 0) + np.minimum(np.exp(z) - 1, 0)),
+        ("selu", _selu),
+        ("swish", lambda z: z / (1 + np.exp(-z))),
+        ("hardswish", lambda z: z * np.clip((z + 3) / 6, 0, 1)),
+        ("hardσ", lambda z: np.clip((z + 3) / 6, 0, 1)),
+        ("mish", lambda z: z * np.tanh(np.log1p(np.exp(z)))),
+        ("hardtanh", lambda z: np.clip(z, -1, 1)),
+        ("softsign", lambda z: z / (1 + np.abs(z))),
+        ("logsigmoid", lambda z: -np.log1p(np.exp(-z))),
+        ("tanh_fast", np.tanh),
+    ],
+)
+def test_activation_of_a_chain_in_text_is_what_flux_means(flux, form):
+    """The formulas of NNlib's activations.jl, with its defaults."""
+    (layer,) = parse_layers(f"Chain(Dense(1 => 1, {flux}))")
+    with jax.enable_x64(True):
+        value = np.asarray(ACTIVATIONS[layer.activation](jnp.asarray(GRID)))
+    np.testing.assert_allclose(value, form(GRID), rtol=1e-12, atol=1e-12)
+
+
+def test_gelu_is_of_the_notation_that_the_chain_is_written_in():
+    text, mapping = "Chain(Dense(1, 1, gelu))", [{"in": 1, "out": 1, "activation": "gelu"}]
+    assert build(text).description == "Chain(Dense(1, 1, gelu_tanh))"
+    assert build(mapping).description == "Chain(Dense(1, 1, gelu_erf))"
+    mixed = parse_layers(["Dense(1, 1, gelu)", *mapping])
+    assert [layer.activation for layer in mixed] == ["gelu_tanh", "gelu_erf"]

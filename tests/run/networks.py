@@ -41,6 +41,44 @@ def saturated():
     return jnp.tanh
 
 
+def random_weights():
+    """Drawn without a dtype: other numbers in float64 than in float32."""
+    weights = jax.random.normal(jax.random.key(0), (4, 3))
+    return lambda x: jnp.tanh(weights @ x)[:2]
+
+
+def only_float32():
+    """A scan whose state is float32, whatever x is."""
+    start, weights = jnp.zeros(3, jnp.float32), jnp.ones((4, 3), jnp.float32)
+    turn = lambda x: lambda state, w: (jnp.tanh(state * w + x), None)
+    return lambda x: jax.lax.scan(turn(x), start, weights)[0]
+
+
+def of_a_moment():
+    """A wave of 314 seconds, by the seconds since 1970."""
+    return lambda x: jnp.sin((x[0] - 1.7e9) / 50) * x[1] + x[2]
+
+
+@jax.custom_jvp
+def _cancelling(x):
+    return x
+
+
+# The slope is 1; in float32 1e8 + 1 is 1e8.
+_cancelling.defjvp(lambda p, t: (p[0], t[0] * ((p[0] * 0 + 1e8 + 1) - 1e8)))
+
+
+def cancelling():
+    return lambda x: _cancelling(x)
+
+
+MODULE_WEIGHTS = np.random.default_rng(3).standard_normal((2, 3))
+
+
+def weights_of_a_module():
+    return lambda x: MODULE_WEIGHTS @ x
+
+
 def mixed_scales():
     return lambda x: 1e-3 * x[0] ** 2 + x[1] ** 2
 

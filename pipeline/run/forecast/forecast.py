@@ -83,7 +83,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
         overhead = Overhead(None, None, None, launch_seconds, planning)
         work, measurement = Workload(), None
         times: list[Estimate] = []
-        notes: list[str] = []
+        notes = list(planned.rounded_inputs)
         if output.state in (START, RESUME, UPDATE, OVERWRITE):
             shards = Shards(plan, ledger.inventory)
             work = _work(planned, ledger, shards)
@@ -99,7 +99,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
                 work = with_bytes_again(work, config, plan, ledger.inventory, probed.workers)
                 measurement = _measurement(probed)
                 times = _times(config, probed, shards, overhead.total, price)
-                notes = _notes(config, ledger, probed, work.bytes_out)
+                notes += _notes(config, ledger, probed, work.bytes_out)
                 notes += bound_of_workers(config, plan, shards, times)
     kernel = plan.kernel
     return Forecast(

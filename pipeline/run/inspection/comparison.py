@@ -45,7 +45,7 @@ def verifier_of(plan: Plan, rows: int) -> Verifier:
             f"{built.digest}"
         )
     try:
-        return Verifier(plan, rows)
+        return Verifier(plan, built, rows)
     except MethodError as error:
         raise UsageError(f"network '{built.name}': {error}") from error
 
@@ -101,7 +101,7 @@ class Comparison:
 
     def _derive_again(self, verifier: Verifier, samples: list[Any], receipt: Receipt) -> None:
         table, written = (pa.concat_tables(parts) for parts in zip(*samples, strict=True))
-        points, faults = self._plan.points.read(table, self._plan.kernel.dtype)
+        points, faults = self._plan.points.read(table, "float64")
         if faults.bad.any():
             raise HyperdiagError("it has derivatives of a row whose input is bad")
         tally = Tally(ranges=receipt.tally.ranges)

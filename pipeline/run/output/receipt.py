@@ -25,8 +25,10 @@ class Tally:
         ranges: {quantity: [lows, highs]}, a number for each output; empty without derived rows.
         flat: for each output, rows whose Hessian diagonal is zero for every input.
         verified: rows that were compared with the reference.
-        largest_error: of these, relative to an output's largest entry in its shard.
+        largest_error: of these, relative to an output's largest entry in its shard; without the
+            errors that the next two count.
         at_kinks: of these, rows where the derivatives jump within rounding of the point.
+        rounded: of these, rows with a derivative that the dtype cannot hold beside the value.
     """
 
     read: int = 0
@@ -39,6 +41,7 @@ class Tally:
     verified: int = 0
     largest_error: float = 0.0
     at_kinks: int = 0
+    rounded: int = 0
 
     def add_ranges(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take in the quantities (rows, m, ...) of good rows, by name."""
@@ -71,6 +74,7 @@ class Tally:
         self._add_flat(other.flat)
         self.verified += other.verified
         self.at_kinks += other.at_kinks
+        self.rounded += other.rounded
         self.largest_error = max(self.largest_error, other.largest_error)
         for quantity, ends in other.ranges.items():
             self._widen(quantity, ends)
@@ -103,6 +107,8 @@ class Tally:
             "verified": self.verified,
             "largest_error": self.largest_error,
             "at_kinks": self.at_kinks,
+            # Only where there are any, so that receipts of earlier releases stay what they are.
+            **({"rounded": self.rounded} if self.rounded else {}),
         }
 
     @staticmethod

@@ -26,14 +26,17 @@ def make_warnings(planned: Planned, tally: Tally, smallest_batch: int) -> list[s
     plan = planned.plan
     return [
         *_flat_outputs(plan.network.outputs, tally),
-        *_verified_rows(tally, plan.kernel.tolerance),
+        *_verified_rows(tally, plan.kernel.tolerance, plan.kernel.dtype),
+        *planned.rounded_inputs,
         *_left_out(planned),
         *_smaller_batches(smallest_batch, plan.kernel.batch),
     ]
 
 
-def warn_of_bad_files(planned: Planned) -> None:
-    """Log the first of the files that were left out."""
+def warn_of_input(planned: Planned) -> None:
+    """Log which inputs are rounded by much, and the first of the files that were left out."""
+    for sentence in planned.rounded_inputs:
+        log.warning("%s", sentence)
     for line in _left_out(planned)[:_BAD_FILES_SHOWN]:
         log.warning("%s", line)
     more = len(planned.bad_files) - _BAD_FILES_SHOWN
@@ -61,18 +64,24 @@ def _flat_outputs(outputs: tuple[str, ...], tally: Tally) -> Iterator[str]:
         )
 
 
-def _verified_rows(tally: Tally, tolerance: float) -> Iterator[str]:
+def _verified_rows(tally: Tally, tolerance: float, dtype: str) -> Iterator[str]:
     if tally.at_kinks:
         yield (
             f"{tally.at_kinks:,} of {tally.verified:,} verified rows lie where derivatives jump "
             "within rounding of the point: there the network is not differentiable, and what is "
             "written is the derivative on one side"
         )
+    if tally.rounded:
+        yield (
+            f"{tally.rounded:,} of {tally.verified:,} verified rows have derivatives that are "
+            f"smaller, beside the value, than what {dtype} rounds off (saturated activations, "
+            "cancelling terms): they are off by as much as JAX's own are, and take "
+            "derivatives.dtype=float64 for their digits"
+        )
     if tally.largest_error > tolerance / 10:
         yield (
-            f"the largest rounding error of verified rows is {tally.largest_error:.1e} of the "
-            "largest there (saturated activations, cancelling terms): take "
-            "derivatives.dtype=float64 for more digits"
+            f"the largest error of verified rows is {tally.largest_error:.1e} of the largest there "
+            f"(rounding in {dtype}): take derivatives.dtype=float64 for more digits"
         )
 
 

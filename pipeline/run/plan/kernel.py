@@ -9,7 +9,7 @@ from hyperdiag.config.schema import Config
 from hyperdiag.data.quantities import row_bytes
 from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, derivatives, reference
 from hyperdiag.messages.errors import Problems, UsageError, closest, first_line, listed
-from hyperdiag.networks import Network, build_network
+from hyperdiag.networks import Network, float64_function
 
 from .spec import KernelSpec, Settings
 from .tuning import chosen_method
@@ -62,9 +62,17 @@ def check_kernel(config: Config, network: Network) -> None:
 
 def _check_reference(config: Config, network: Network, directions: list[int] | None) -> None:
     """Trace what verified rows are compared with."""
-    double = build_network(config.network.model_dump(), "float64")
+    configured = config.derivatives
+    single = configured.dtype == "float32"
     try:
-        reference(double.function, double.n_inputs, directions, config.derivatives.outputs)
+        reference(
+            network.function,
+            network.n_inputs,
+            directions,
+            configured.outputs,
+            configured.dtype,
+            float64_function(config.network.model_dump()) if single else None,
+        )
     except Exception as error:  # as above
         raise UsageError(
             f"network '{network.name}': {first_line(error)}; derivatives.verify_rows=0 does without"

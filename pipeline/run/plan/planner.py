@@ -17,6 +17,7 @@ from .dataset import check_listing, check_quarantine, plan_design, plan_parquet,
 from .kernel import check_kernel, plan_kernel
 from .plan import Plan, rows_source
 from .previous_plan import previous_columns, previous_settings, with_previous_ids
+from .rounded_inputs import rounded_inputs
 from .spec import DatasetSpec, KernelSpec, LimitsSpec, NetworkSpec, OutputSpec, Settings
 from .text_columns import check_text
 from .versions import versions
@@ -33,12 +34,14 @@ class Planned(NamedTuple):
         rows: of all its shards, before any filter.
         bad_files: files that were left out (`dataset.on_bad_file=skip`).
         tuning_seconds: of making the plan, for the choice of a method: the next time it is known.
+        rounded_inputs: a sentence on each input whose values float32 cannot tell apart.
     """
 
     plan: Plan
     rows: int
     bad_files: tuple[BadFile, ...]
     tuning_seconds: float
+    rounded_inputs: tuple[str, ...] = ()
 
 
 class Checked(NamedTuple):
@@ -126,7 +129,13 @@ def make_plan(config: Config) -> Planned:
     )
     _ = plan.layout.schema  # refuses two columns of one name
     plan = with_previous_ids(plan, config)
-    return Planned(plan, rows, listing.bad_files if listing else (), tuning_seconds)
+    return Planned(
+        plan,
+        rows,
+        listing.bad_files if listing else (),
+        tuning_seconds,
+        rounded_inputs(network, listing, dataset, location, config.derivatives.dtype),
+    )
 
 
 def _dataset_name(config: Config) -> str:

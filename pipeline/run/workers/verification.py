@@ -1,6 +1,6 @@
 """Rows of each shard derived once more, in float64 by the reference's method."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.hyperdual import Bundle, derivatives, reference, relative_error
 from hyperdiag.messages.errors import HyperdiagError
-from hyperdiag.networks import build_network
+from hyperdiag.networks import Network, float64_function
 from hyperdiag.run.output.receipt import Tally
 from hyperdiag.run.plan.plan import Plan
 
@@ -18,6 +18,9 @@ _STEP = {"float32": 1e-6, "float64": 1e-14}
 _ROUNDING = 10
 # Of an output's largest entry: errors below the tolerance times this are never looked at.
 _PART = {"float32": 1e-4, "float64": 1e-10}
+# Of an output's value: the most that the error of a derivative, over the size of the inputs, may be
+# where rounding excuses it.
+_SMALL = {"float32": 1e-3, "float64": 1e-9}
 
 
 class Verifier:
@@ -25,26 +28,37 @@ class Verifier:
 
     Args:
         plan: the frozen run.
+        network: as it is built for the run.
         rows: that are compared at once, at most; None means as many as the plan says of a shard.
 
     Attributes:
         method: the reference's, which may be that of the plan.
+
+    Raises:
+        MethodError: if no reference can differentiate the network.
     """
 
-    def __init__(self, plan: Plan, rows: int | None = None):
+    def __init__(self, plan: Plan, network: Network, rows: int | None = None):
         kernel = plan.kernel
-        self._network_options = plan.network_options
-        built = build_network(self._network_options, "float64")
-        self._wrt = built.wrt(kernel.directions)
+        self._network = network
+        self._wrt = network.wrt(kernel.directions)
         self._quantities = kernel.quantities
-        self._reference = reference(built.function, built.n_inputs, self._wrt, self._quantities)
+        self._dtype = kernel.dtype
+        single = self._dtype == "float32"
+        self._reference = reference(
+            network.function,
+            network.n_inputs,
+            self._wrt,
+            list(dict.fromkeys([*self._quantities, "value"])),
+            self._dtype,
+            float64_function(plan.network_options) if single else None,
+        )
         self.method = self._reference.choice.method
         self._strict = kernel.strict
-        self._outputs = built.outputs
         self._rows = kernel.verify_rows if rows is None else rows
         self._tolerance = kernel.tolerance
-        self._dtype = kernel.dtype
         self._step, self._part = _STEP[self._dtype], _PART[self._dtype]
+        self._small = _SMALL[self._dtype]
 
     def warm_up(self) -> None:
         """Compile the reference."""
@@ -53,8 +67,12 @@ class Verifier:
     def verify(self, points: np.ndarray, computed: Sequence[np.ndarray], tally: Tally) -> None:
         """Compare rows of a shard, and note in its tally how large the errors are.
 
+        Two kinds of errors are excused, and counted: at a kink within rounding of the point; and of
+        a derivative, unless the tolerance was asked for, where it is so small beside the value that
+        the dtype cannot hold it, by any method. An error of the value never is for rounding.
+
         Args:
-            points: (rows, n), as the kernel saw them.
+            points: (rows, n), float64, as they were read, not rounded to the run's dtype.
             computed: the quantities of these rows.
             tally: of the whole shard.
 
@@ -62,44 +80,72 @@ class Verifier:
             HyperdiagError: if an error is beyond the tolerance.
         """
         wanted = self._derive(points)
-        at_kinks = np.zeros(points.shape[0], dtype=bool)
-        for at, (quantity, array) in enumerate(zip(self._quantities, computed, strict=True)):
-            scale = self._scale(wanted[at], tally.ranges[quantity])
-            errors = relative_error(np.abs(array - wanted[at]), scale)
-            within = errors <= self._tolerance  # false for NaN
-            if not within.all():
-                jumps = self._jumps(points, at, errors, scale)
-                at_kinks |= (jumps & ~within).reshape(jumps.shape[0], -1).any(axis=1)
-                errors = np.where(jumps, 0.0, errors)
-                within |= jumps
-            if not within.all() and not self._strict:
-                within |= errors <= self._rounding(points, wanted[at], at, scale)
-            if not within.all():
-                row, output = map(int, np.unravel_index(int(within.argmin()), within.shape)[:2])
-                raise HyperdiagError(self._refusal(quantity, points[row], output, errors[~within]))
-            tally.largest_error = max(tally.largest_error, float(errors.max()))
+        at_kinks, rounded = np.zeros((2, points.shape[0]), dtype=bool)
+        for quantity, array in zip(self._quantities, computed, strict=True):
+            right = wanted[quantity]
+            scale = self._scale(right, tally.ranges[quantity])
+            errors = relative_error(np.abs(array - right), scale)
+            beyond = ~(errors <= self._tolerance)  # true for NaN
+            excused = np.zeros_like(beyond)
+            if beyond.any():
+                jumps = beyond & self._jumps(points, quantity, errors, scale)
+                at_kinks |= _rows_with(jumps)
+                excused |= jumps
+            if (beyond & ~excused).any() and not self._strict and QUANTITIES[quantity].order:
+                tiny = beyond & ~excused & self._rounding(points, quantity, array, wanted)
+                rounded |= _rows_with(tiny)
+                excused |= tiny
+            beyond &= ~excused
+            if beyond.any():
+                row, output = map(int, np.argwhere(beyond)[0, :2])
+                what = f"{QUANTITIES[quantity].title} of '{self._network.outputs[output]}'"
+                raise HyperdiagError(
+                    self._refusal(what, points[row], errors[beyond].max())
+                    + self._of_inputs(points, quantity, array, tally)
+                )
+            tally.largest_error = max(
+                tally.largest_error, float(errors.max(initial=0, where=~excused))
+            )
         tally.verified += points.shape[0]
         tally.at_kinks += int(at_kinks.sum())
+        tally.rounded += int(rounded.sum())
 
     def _rounding(
-        self, points: np.ndarray, wanted: np.ndarray, at: int, scale: np.ndarray
+        self,
+        points: np.ndarray,
+        quantity: str,
+        computed: np.ndarray,
+        wanted: Mapping[str, np.ndarray],
     ) -> np.ndarray:
-        """Return the error, for each output, that the dtype has by any method.
+        """Tell where the error of a derivative is small, and one that the dtype has by any method.
 
         Where an activation saturates, its slope is the difference of nearly equal numbers: the
-        reference's own method, in the run's dtype, errs as much.
+        reference's own method, in the run's dtype, errs as much. That is small where the error
+        times the size of the inputs (twice, for a second derivative) is a small part of the value.
         """
-        plain = np.asarray(self._plain(points)[at])
-        errors = relative_error(np.abs(plain - wanted), scale)
+        errors = np.abs(computed - wanted[quantity])
+        plain = np.asarray(getattr(self._plain(points), quantity))
+        by_any = np.abs(plain - wanted[quantity])
         others = tuple(axis for axis in range(errors.ndim) if axis != 1)
-        return _ROUNDING * errors.max(axis=others, keepdims=True)
+        limit = _ROUNDING * by_any.max(axis=others, keepdims=True)
+        sizes = np.abs(points).max(axis=0)[self._wrt or slice(None)]
+        sizes = np.where(sizes > 0, sizes, 1.0)
+        order, axes = QUANTITIES[quantity].order, QUANTITIES[quantity].axes
+        if axes == 0:
+            size = sizes.max() ** order
+        elif axes == 1:
+            size = sizes**order
+        else:
+            size = np.multiply.outer(sizes, sizes)
+        value = np.abs(wanted["value"]).max(axis=0)
+        value = value.reshape(1, -1, *[1] * axes)
+        return (errors <= limit) & (errors * size <= self._small * value)
 
     @cached_property
     def _plain(self) -> Bundle:
-        built = build_network(self._network_options, self._dtype)
         return derivatives(
-            built.function,
-            built.n_inputs,
+            self._network.function,
+            self._network.n_inputs,
             self.method,
             self._wrt,
             self._dtype,
@@ -117,30 +163,48 @@ class Verifier:
         largest = largest.reshape(1, -1, *[1] * (wanted.ndim - 2))
         return np.maximum(np.abs(wanted).max(axis=0, keepdims=True), self._part * largest)
 
-    def _refusal(self, quantity: str, point: np.ndarray, output: int, errors: np.ndarray) -> str:
-        double = self._dtype == "float64"
-        other = "" if double else "derivatives.dtype=float64 for more digits, "
-        title = QUANTITIES[quantity].title
+    def _refusal(self, what: str, point: np.ndarray, error: float) -> str:
+        other = "" if self._dtype == "float64" else "derivatives.dtype=float64 for more digits, "
         return (
-            f"verification: the {title} of '{self._outputs[output]}' differs from a "
-            f"float64 reference by {errors.max():.1e} of the largest there, at the point "
-            f"{point.tolist()}; derivatives.tolerance is {self._tolerance:g}. Take {other}"
-            f"derivatives.method={self.method} (what the reference does: a "
-            "network with "
-            "derivative rules of its own may have no other), or a larger tolerance"
+            f"verification: the {what} differs from a float64 reference by {error:.1e} of the "
+            f"largest there, at the point {point.tolist()}; derivatives.tolerance is "
+            f"{self._tolerance:g}. Take {other}derivatives.method={self.method} (what the "
+            "reference does: a network with derivative rules of its own may have no other), or a "
+            "larger tolerance"
         )
 
-    def _derive(self, points: np.ndarray) -> list[np.ndarray]:
+    def _of_inputs(
+        self, points: np.ndarray, quantity: str, computed: np.ndarray, tally: Tally
+    ) -> str:
+        """Return a clause on the rounding of the inputs, if the errors come from that."""
+        rounded = points.astype(self._dtype).astype(np.float64)
+        lost = np.abs(points - rounded).max(axis=0)
+        if not lost.any():
+            return ""
+        wanted = self._derive(rounded)[quantity]
+        scale = self._scale(wanted, tally.ranges[quantity])
+        if not (relative_error(np.abs(computed - wanted), scale) <= self._tolerance).all():
+            return ""
+        sizes = np.maximum(np.abs(points).max(axis=0), np.finfo(np.float64).tiny)
+        spread = np.maximum(np.ptp(points, axis=0), sizes * np.finfo(np.float64).eps)
+        worst = int(np.argmax(lost / spread))
+        return (
+            f". At the points as {self._dtype} rounds them it is right: "
+            f"'{self._network.inputs[worst]}' is rounded by up to {lost[worst]:.3g}"
+        )
+
+    def _derive(self, points: np.ndarray) -> dict[str, np.ndarray]:
         """Return the reference at up to `verify_rows` points, always in one shape."""
         rows = points.shape[0]
         full = np.concatenate([points, np.repeat(points[-1:], self._rows - rows, axis=0)])
-        return [np.asarray(array)[:rows] for array in self._reference(full)]
+        arrays = self._reference(full)._asdict()
+        return {quantity: np.asarray(array)[:rows] for quantity, array in arrays.items()}
 
     def _jumps(
-        self, points: np.ndarray, at: int, errors: np.ndarray, scale: np.ndarray
+        self, points: np.ndarray, quantity: str, errors: np.ndarray, scale: np.ndarray
     ) -> np.ndarray:
         """Tell where the reference itself changes as much within rounding of the point: a kink."""
-        here = self._derive(points)[at]
+        here = self._derive(points)[quantity]
         reach = np.maximum(np.abs(points), np.abs(points).max(axis=0))
         # A fixed direction along which no two inputs move alike.
         direction = np.random.default_rng(0).uniform(0.5, 1.5, (points.shape[1],))
@@ -148,7 +212,7 @@ class Verifier:
         move = np.where(reach > 0, reach, 1) * direction
 
         def change(step: float) -> np.ndarray:
-            moved = self._derive(points + step * move)[at]
+            moved = self._derive(points + step * move)[quantity]
             return relative_error(np.abs(moved - here), scale)
 
         sides = [change(sign * self._step) for sign in (-1, 1)]
@@ -158,3 +222,8 @@ class Verifier:
         # changes on both sides, and ten times less.
         jumps = (nearest < 0.1 * near) & (near > 0.5 * far)
         return jumps & (near > np.maximum(errors, self._tolerance) / 4)
+
+
+def _rows_with(entries: np.ndarray) -> np.ndarray:
+    """Tell which rows have an entry that is true."""
+    return np.any(entries.reshape(entries.shape[0], -1), axis=1)

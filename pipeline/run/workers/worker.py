@@ -68,7 +68,12 @@ class Worker:
             tile=kernel.tile,
             outputs=kernel.quantities,
         )
-        self._verifier = Verifier(plan) if kernel.verify_rows else None
+        self._verifier = None
+        if kernel.verify_rows:
+            # The kernel is traced first: JAX may keep constants in the precision of a first trace.
+            points = jax.ShapeDtypeStruct((kernel.batch, built.n_inputs), np.float32)
+            jax.eval_shape(self._kernel, points)
+            self._verifier = Verifier(plan, built)
         self._batch = kernel.batch
         self._tile = kernel.tile or kernel.batch
         self._at_once = kernel.batch  # fewer where the device has no memory for them
@@ -142,7 +147,7 @@ class Worker:
         """
         clock = _Clock()
         tally = Tally()
-        sample = _Sample(shard.rows, self.plan.kernel.verify_rows)
+        sample = _Sample(shard.rows, self.plan.kernel.verify_rows, self.plan.points.columns)
         self._under_way[shard.id] = 0
         layout = self.plan.layout
         row_group_rows = self.plan.output.row_group_rows
@@ -199,17 +204,18 @@ class Worker:
                 good = ~faults.bad
                 mask = pa.array(good)
                 table, index = table.filter(mask), index.filter(mask)
-                points = points[good]
                 computed = tuple(array[good] for array in computed)
-            sample.take(before + np.flatnonzero(~faults.bad), points, computed)
+            sample.take(before + np.flatnonzero(~faults.bad), table, computed)
             tally.derived += table.num_rows
             tally.add_ranges(dict(zip(self.plan.kernel.quantities, computed, strict=True)))
             sink.write(self.plan.layout.assemble(table, source_file, index, computed))
 
     def _verify(self, sample: "_Sample", tally: Tally) -> None:
-        if self._verifier and sample.points:
+        if self._verifier and sample.tables:
+            # In float64, whatever the run's dtype: what is lost by rounding a point is an error.
+            points = [self.plan.points.read(row, "float64")[0] for row in sample.tables]
             computed = tuple(np.stack(arrays) for arrays in zip(*sample.computed, strict=True))
-            self._verifier.verify(np.stack(sample.points), computed, tally)
+            self._verifier.verify(np.concatenate(points), computed, tally)
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""
@@ -234,28 +240,34 @@ class Worker:
 class _Sample:
     """Good rows picked evenly from a shard, to be verified.
 
+    Args:
+        rows: of the shard.
+        wanted: how many to pick.
+        columns: of the dataset, that hold the points.
+
     Attributes:
-        points: arrays (n,).
-        computed: for each point its quantities.
+        tables: each row by itself, as it was read.
+        computed: for each row its quantities.
     """
 
-    def __init__(self, rows: int, wanted: int):
+    def __init__(self, rows: int, wanted: int, columns: Sequence[str]):
         self._places = np.unique(np.linspace(0, rows, wanted, endpoint=False, dtype=np.int64))
-        self.points: list[np.ndarray] = []
+        self._columns = list(dict.fromkeys(columns))
+        self.tables: list[pa.Table] = []
         self.computed: list[Arrays] = []
 
-    def take(self, rows: np.ndarray, points: np.ndarray, computed: Arrays) -> None:
+    def take(self, rows: np.ndarray, table: pa.Table, computed: Arrays) -> None:
         """Pick from good rows: at each place wanted the first that comes.
 
         Args:
             rows: their positions in the shard, ascending.
-            points, computed: theirs.
+            table, computed: theirs.
         """
-        for place in self._places[len(self.points) :]:
+        for place in self._places[len(self.tables) :]:
             at = int(np.searchsorted(rows, place))
             if at == rows.size:
                 break
-            self.points.append(points[at].copy())
+            self.tables.append(table.select(self._columns).take(pa.array([at])))
             self.computed.append(tuple(array[at].copy() for array in computed))
 
 

@@ -7,7 +7,7 @@ import pytest
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.run.output.receipt import Tally
-from hyperdiag.run.output.warnings import make_warnings, warn_of_bad_files
+from hyperdiag.run.output.warnings import make_warnings, warn_of_input
 from hyperdiag.run.plan.plan_file import load_plan
 from hyperdiag.run.plan.planner import Planned
 
@@ -33,7 +33,7 @@ def planned():
             16,
             ["of u is zero everywhere", r"of v \(99%\)", "2 of 8 verified rows lie where"],
         ),
-        (Tally(derived=100, largest_error=1.1e-3), 16, ["rounding error of .* is 1.1e-03 of"]),
+        (Tally(derived=100, largest_error=1.1e-3), 16, ["largest error of .* is 1.1e-03 of"]),
         (Tally(derived=100), 8, [r"no memory for 16 rows at once: down to 8 .*batch=8 from"]),
     ],
 )
@@ -49,6 +49,6 @@ def test_files_left_out_are_all_in_the_warnings_and_the_first_in_the_log(planned
     planned = planned._replace(bad_files=files)
     lines = [f"left out: f{number}: is damaged" for number in range(10)]
     assert make_warnings(planned, Tally(), 0) == lines
-    warn_of_bad_files(planned)
+    warn_of_input(planned)
     more = "left out: 2 more, which run/manifest.json names"
     assert [record.getMessage() for record in caplog.records] == [*lines[:8], more]

@@ -1,0 +1,68 @@
+"""Inputs whose values float32 cannot tell apart: seconds since 1970, say, within an hour."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from hyperdiag.data.parquet import ParquetSource
+from hyperdiag.data.parquet_listing import Listing
+from hyperdiag.data.points import PointColumns
+from hyperdiag.messages.errors import InputError
+from hyperdiag.networks import Network
+
+from .spec import DatasetSpec, ParquetSpec
+
+_ROWS = 1000  # that are looked at, of each of three shards
+# Of the spread of a column: what rounding may move its values by without a word.
+_PART = 1e-3
+
+
+def rounded_inputs(
+    network: Network, listing: Listing | None, dataset: DatasetSpec, location: str, dtype: str
+) -> tuple[str, ...]:
+    """Return a sentence on each input that rounding to the run's dtype moves by much of its spread.
+
+    Whether that matters is for the verification to say: the network may not see such small steps.
+
+    Args:
+        network: whose inputs are looked at, in rows here and there.
+        listing: of the dataset; None where rows are made.
+        dataset: the plan's section on it.
+        location: where it is, with any credentials.
+        dtype: of the run.
+    """
+    if dtype == "float64" or listing is None or not isinstance(dataset, ParquetSpec):
+        return ()
+    points = PointColumns(network.inputs, dataset.points.columns, dataset.points.vector)
+    if not points.finer_than_float32(listing.schema):
+        return ()
+    source = replace(dataset.source(listing.files, location), row_filter=None)
+    source = replace(source, columns=list(dict.fromkeys(points.columns)))
+    rows = [points.read(table, "float64") for table in _some(source)]
+    some = [array[~faults.bad] for array, faults in rows]
+    values = np.concatenate([*some, np.empty((0, len(network.inputs)))])
+    if values.shape[0] == 0:
+        return ()
+    with np.errstate(over="ignore", invalid="ignore"):
+        lost = np.abs(values - values.astype(dtype)).max(axis=0)
+    spread = np.ptp(values, axis=0)
+    return tuple(
+        f"input '{name}' is rounded to {dtype} by up to {by:.3g}, and its values are within "
+        f"{width:.3g} of one another: take derivatives.dtype=float64, or subtract an offset from "
+        "the column, and in the network"
+        for name, by, width in zip(network.inputs, lost, spread, strict=True)
+        if np.isfinite(by) and by > _PART * width > 0
+    )
+
+
+def _some(source: ParquetSource) -> Iterator:
+    """Yield the first rows of the first, a middle and the last shard."""
+    count = sum(1 for _ in source.shards())
+    wanted = {0, count // 2, count - 1}
+    for place, shard in enumerate(source.shards()):
+        if place in wanted:
+            with suppress(InputError):  # is said where it is derived
+                yield from (rows.table for rows in islice(source.read(shard, _ROWS), 1))
