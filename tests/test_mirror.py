@@ -19,6 +19,7 @@ BEHAVIOURS = {
     "hyperdual/test_edges.py": "programs at the edge of what can be derived",
     "hyperdual/test_exactness.py": "every program of `programs`, by every rule that it takes",
     "hyperdual/test_random_programs.py": "programs drawn at random",
+    "hyperdual/test_selected_away.py": "programs that hide what is not finite behind a mask",
     "hyperdual/test_structure.py": "operations that are not computed, counted",
     "jobs/test_interrupt.py": "Ctrl-C, whatever the job",
     "jobs/test_user_folder.py": "modules of a person's own, named as folders of the project",

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._tangent import Tangent, add, contract, product, scale, total
+from ._tangent import Tangent, add, contract, finite, product, scale, select, total
 
 # Maps cotangents (m, *S) of the results (None: zero) to those of the parents, and to what the
 # inside of the step adds to D of the outputs, shape (m, k) (None: nothing).
@@ -190,18 +190,28 @@ class Accumulation:
                     reach(parent, contribution)
         for leaf in self.leaves:
             if id(leaf) in cotangents and leaf.hessian_diag is not None:
-                terms.append(contract(cotangents[id(leaf)], leaf.hessian_diag))
+                terms.append(_contracted_where_reached(cotangents[id(leaf)], leaf.hessian_diag))
         if not terms:
             return cotangents, None
         # With complex intermediates, dy = Re(sum delta du) for real y.
         return cotangents, functools.reduce(jnp.add, map(jnp.real, terms))
 
     def _contracted(self, cotangent: jax.Array, source: Source) -> jax.Array:
+        if source.right is not None:
+            # What is not finite in J spoils J of the outputs that depend on it, and by that their
+            # D (see `own.py`); it is not to spoil, by a sum, the others.
+            left, right = finite(source.left), finite(source.right)
+            source = source._replace(left=left, right=right)
         tangent = total(source.tangent()) if self.laplacian else source.tangent()
         if source.coefficient is not None:
             # The factor that varies from row to row goes to the smaller operand.
             cotangent = masked_product(cotangent, source.coefficient)
-        return contract(cotangent, tangent)
+        return _contracted_where_reached(cotangent, tangent)
+
+
+def _contracted_where_reached(cotangents: jax.Array, tangent: Tangent) -> jax.Array:
+    """Contract, without the entries that no output depends on: what is there may be infinite."""
+    return contract(cotangents, select(tangent, (cotangents != 0).any(axis=0)))
 
 
 def masked_product(cotangent: jax.Array, factor: jax.Array) -> jax.Array:

@@ -12,9 +12,10 @@ so that an activation of ten primitives costs the k directions one step, not ten
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
 from ._accumulation import Accumulation, Node, Source, masked_product
-from ._tangent import scale
+from ._tangent import scale, select
 
 
 @dataclass(eq=False)
@@ -26,12 +27,16 @@ class Active:
         value: phi, shape S.
         slope: phi', shape S; None: one.
         curvature: phi'', shape S; None: zero.
+        selected: shape S; false where phi does not go by the node at all, as where something else
+            is selected: there J and D are zero, even if those of the node are infinite. None:
+            true everywhere.
     """
 
     node: Node
     value: jax.Array
     slope: jax.Array | None = None
     curvature: jax.Array | None = None
+    selected: jax.Array | None = None
     _own_node: Node | None = None
 
     def as_node(self, accumulation: Accumulation) -> Node:
@@ -43,18 +48,18 @@ class Active:
         return self._own_node
 
     def _record(self, accumulation: Accumulation) -> Node:
-        parent, slope = self.node, self.slope
-        carried = parent.hessian_diag
+        parent, slope, selected = self.node, self.slope, self.selected
+        jacobian, carried = select(parent.jacobian, selected), parent.hessian_diag
         sources = []
         if self.curvature is not None:
-            sources.append(Source(self.curvature, parent.jacobian, parent.jacobian))
+            sources.append(Source(self.curvature, jacobian, jacobian))
         (node,) = accumulation.record(
             [self.value],
-            [scale(parent.jacobian, slope)],
-            [None if carried is None else scale(carried, slope)],
+            [scale(jacobian, slope)],
+            [None if carried is None else scale(select(carried, selected), slope)],
             [sources],
             [parent],
-            lambda cotangents: ([_scaled(cotangents[0], slope)], None),
+            lambda cotangents: ([_pulled(cotangents[0], slope, selected)], None),
         )
         assert node is not None
         return node
@@ -65,5 +70,10 @@ def as_active(node: Node) -> Active:
     return Active(node, node.value)
 
 
-def _scaled(cotangent: jax.Array | None, slope: jax.Array | None) -> jax.Array | None:
-    return cotangent if cotangent is None or slope is None else masked_product(cotangent, slope)
+def _pulled(
+    cotangent: jax.Array | None, slope: jax.Array | None, selected: jax.Array | None
+) -> jax.Array | None:
+    if cotangent is None or slope is None:
+        return cotangent
+    passed = masked_product(cotangent, slope)
+    return passed if selected is None else jnp.where(selected, passed, jnp.zeros_like(passed))

@@ -1,17 +1,21 @@
 """Primitives that act entry by entry: tanh, exp, add, mul, max, select_n, ..."""
 
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from .._accumulation import Source
+from .._accumulation import Source, masked_product
 from .._active import Active
 from .._equation import Equation, general
+from .._interpret import interpret
 from .._registry import register
-from .._tangent import Tangent, add, scale
+from .._tangent import Tangent, add, scale, select
 from .linear import all_axes, linear_in
 from .transcendental import JETS
 
@@ -27,6 +31,10 @@ CURVED = (
     "integer_pow", "lgamma", "log", "log1p", "logistic", "polygamma", "pow", "rem", "rsqrt", "sin",
     "sinh", "sqrt", "square", "tan", "tanh",
 )  # fmt: skip
+# Linear, but not in each operand everywhere: some of the entries are taken, others left.
+_SELECTING = ("max", "min", "select_n", "clamp")
+# Of these JAX multiplies by one, half and zero.
+_EXTREMES = ("max", "min")
 CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
 
 
@@ -54,8 +62,8 @@ def elementwise(equation: Equation) -> list[Any]:
     J     (1, 2)  [[24, 36]]
     D     (1, 2)  [[8, 18]]
 
-    What is piecewise linear has no second derivative of its own; `select_n` and `clamp` select the
-    tangents, too, so that an infinite slope of what is not taken does no harm.
+    What is piecewise linear has no second derivative of its own; `select_n`, `clamp`, `max` and
+    `min` select the tangents, too, so that an infinite slope of what is not taken does no harm.
 
     >>> derive(lambda x: lax.select_n(x > 0, jnp.zeros(2), x**2), [3, -2])
     value (2,)    [9, 0]
@@ -69,14 +77,28 @@ def elementwise(equation: Equation) -> list[Any]:
     (shape,) = [result.shape for result in equation.result_types]
     active = [equation.operands[at] for at in equation.active]
     real = all(jnp.issubdtype(operand.value.dtype, jnp.floating) for operand in active)
-    if not real or any(operand.value.shape != shape for operand in active):
+    if not real:
         return general(equation)
+    if any(operand.value.shape != shape for operand in active):
+        stretched = [
+            _stretched(equation, operand, shape) if isinstance(operand, Active) else operand
+            for operand in equation.operands
+        ]
+        return elementwise(replace(equation, operands=stretched))
     if all(operand.node is active[0].node for operand in active):
-        return [series(equation, active)]
+        return [series(equation, active, selects=equation.name in _SELECTING)]
     if equation.name in ("select_n", "clamp"):
         # Selected, not multiplied by one and zero: what is not taken may be infinite.
         return linear_in(equation, None, all_axes(equation))
     return _partials(equation)
+
+
+def _stretched(equation: Equation, operand: Active, shape: tuple[int, ...]) -> Any:
+    """Repeat an operand along its axes of size one, as entry by entry with a larger one."""
+    axes = range(operand.value.ndim)
+    closed = jax.make_jaxpr(lambda x: lax.broadcast_in_dim(x, shape, axes))(operand.value)
+    (stretched,) = interpret(closed.jaxpr, closed.consts, [operand], equation.accumulation)
+    return stretched
 
 
 @register(*CONSTANT)
@@ -99,11 +121,18 @@ def constant(equation: Equation) -> list[Any]:
     return equation.apply(*equation.values)
 
 
-def series(equation: Equation, active: Sequence[Active]) -> Active:
-    """Carry the series in the one node on: phi' and phi'' of the composition."""
+def series(equation: Equation, active: Sequence[Active], selects: bool = False) -> Active:
+    """Carry the series in the one node on: phi' and phi'' of the composition.
+
+    Args:
+        equation: that acts entry by entry.
+        active: its active operands, all of one node.
+        selects: whether some tangents may be left out, rather than multiplied by zero.
+    """
     name = equation.name
     if name in JETS and len(active) == 1:
         return composed(active[0], *JETS[name](active[0].value))
+    derivative = _selecting_derivative if name in _EXTREMES else _derivative
     values = tuple(operand.value for operand in active)
     slopes = tuple(
         jnp.ones_like(operand.value) if operand.slope is None else operand.slope
@@ -112,7 +141,7 @@ def series(equation: Equation, active: Sequence[Active]) -> Active:
     (value,) = equation.apply(*equation.values)
 
     def first(*at: Any) -> jax.Array:
-        return jax.jvp(equation.apply_active, at, slopes)[1][0]
+        return derivative(equation, at, slopes)
 
     slope: jax.Array | None
     curvature: jax.Array | None
@@ -126,11 +155,50 @@ def series(equation: Equation, active: Sequence[Active]) -> Active:
             jnp.zeros_like(operand.value) if operand.curvature is None else operand.curvature
             for operand in active
         )
-        carried = jax.jvp(equation.apply_active, values, bends)[1][0]
+        carried = derivative(equation, values, bends)
         curvature = carried if curvature is None else curvature + carried
     if name in ("add", "add_any", "copy") and len(active) == 1:
         slope = active[0].slope  # exactly one stays structurally one
-    return Active(active[0].node, value, slope, curvature)
+    selected = None
+    if selects or any(operand.selected is not None for operand in active):
+        # Where a tangent that is not a number does not arrive, it was left out on the way.
+        selected = jnp.isnan(derivative(equation, values, [_marked(each) for each in active]))
+    return Active(active[0].node, value, slope, curvature, selected)
+
+
+def _derivative(equation: Equation, values: Sequence[Any], tangents: Sequence[Any]) -> jax.Array:
+    return jax.jvp(equation.apply_active, tuple(values), tuple(tangents))[1][0]
+
+
+def _selecting_derivative(
+    equation: Equation, values: Sequence[Any], tangents: Sequence[Any]
+) -> jax.Array:
+    """The derivative of max and min; what is not taken is left out, not multiplied by zero."""
+    terms = [
+        _kept(tangent, _derivative(equation, values, _unit(values, at)))
+        for at, tangent in enumerate(tangents)
+    ]
+    return functools.reduce(jnp.add, terms)
+
+
+def _unit(values: Sequence[Any], at: int) -> list[jax.Array]:
+    return [
+        jnp.ones_like(value) if other == at else jnp.zeros_like(value)
+        for other, value in enumerate(values)
+    ]
+
+
+def _kept(array: jax.Array, share: jax.Array) -> jax.Array:
+    """Return the product, zero where the share is."""
+    return jnp.where(share == 0, jnp.zeros_like(array), array * share)
+
+
+def _marked(operand: Active) -> jax.Array:
+    """Return NaN where the operand goes by its node, else zero."""
+    mark = jnp.full_like(operand.value, jnp.nan)
+    if operand.selected is None:
+        return mark
+    return jnp.where(operand.selected, mark, jnp.zeros_like(mark))
 
 
 def composed(inner: Active, value: Any, slope: Any, curvature: Any) -> Active:
@@ -141,7 +209,7 @@ def composed(inner: Active, value: Any, slope: Any, curvature: Any) -> Active:
         curvature = curvature + slope * inner.curvature
     if inner.slope is not None:
         slope = slope * inner.slope
-    return Active(inner.node, value, slope, curvature)
+    return Active(inner.node, value, slope, curvature, inner.selected)
 
 
 def _partials(equation: Equation) -> list[Any]:
@@ -150,14 +218,8 @@ def _partials(equation: Equation) -> list[Any]:
     values = tuple(equation.values[at] for at in equation.active)
     count = len(values)
 
-    def unit(at: int) -> tuple[jax.Array, ...]:
-        return tuple(
-            jnp.ones_like(value) if other == at else jnp.zeros_like(value)
-            for other, value in enumerate(values)
-        )
-
     def partial(at: int, *where: Any) -> jax.Array:
-        return jax.jvp(equation.apply_active, where, unit(at))[1][0]
+        return _derivative(equation, where, _unit(values, at))
 
     gain: list[jax.Array | None] = [
         None if name in ("add", "add_any") else partial(at, *values) for at in range(count)
@@ -167,17 +229,24 @@ def _partials(equation: Equation) -> list[Any]:
         for a, b in combinations_with_replacement(range(count), 2):
             if name in BILINEAR and a == b:
                 continue
-            bend = jax.jvp(lambda *where, a=a: partial(a, *where), values, unit(b))[1]
+            along = tuple(_unit(values, b))
+            bend = jax.jvp(lambda *where, a=a: partial(a, *where), values, along)[1]
             second.append((a, b, bend if a == b else 2 * bend))
 
+    def times(tangent: Tangent, factor: jax.Array | None) -> Tangent:
+        scaled = scale(tangent, factor)
+        if name not in _EXTREMES or factor is None:
+            return scaled
+        return select(scaled, factor != 0)
+
     def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        return [add([scale(t, g) for t, g in zip(tangents, gain, strict=True) if t is not None])]
+        return [add([times(t, g) for t, g in zip(tangents, gain, strict=True) if t is not None])]
 
     def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
         return [[Source(bend, jacobians[a], jacobians[b]) for a, b, bend in second]]
 
     def pull(cotangents: list[Any]) -> tuple[list[Any], None]:
         (cotangent,) = cotangents
-        return [cotangent if g is None else cotangent * g for g in gain], None
+        return [cotangent if g is None else masked_product(cotangent, g) for g in gain], None
 
     return equation.record(push, source, pull)
