@@ -26,25 +26,27 @@ _ENTRYWISE = {
 }  # fmt: skip
 
 
-@register("jit", "closed_call", "remat2")
+@register("jit", "closed_call", "remat2", "custom_vmap_call")
 def call(equation: Equation) -> list[Any]:
     """Call a function: walk into its program, as if it stood here.
 
-    Checkpoints, which say what JAX keeps for its reverse mode, change nothing.
+    Checkpoints, which say what JAX keeps for its reverse mode, change nothing; nor does a rule for
+    batches (`custom_vmap`), which is to return what the function does.
 
     >>> derive(lambda x: jax.jit(lambda y: y**2)(x) + jax.checkpoint(jnp.exp)(x), [0])
     value (1,)    [1]
     J     (1, 1)  [[1]]
     D     (1, 1)  [[3]]
 
-    Operands: the function's. Parameters: jaxpr (or call_jaxpr), the function. What says how it is
+    Operands: the function's. Parameters: jaxpr (or call_jaxpr, call), the function. What says how it is
     compiled changes no result: name, inline, keep_unused, donated_invars, in_shardings,
     out_shardings, in_layouts, out_layouts, ctx_mesh, compiler_options_kvs; and of a checkpoint
-    policy, prevent_cse, differentiated.
+    policy, prevent_cse, differentiated; of a `custom_vmap` rule, in_tree, out_tree.
     https://docs.jax.dev/en/latest/_autosummary/jax.jit.html
     https://docs.jax.dev/en/latest/_autosummary/jax.checkpoint.html
     """
-    inner: Any = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    params = equation.params
+    inner: Any = next(params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in params)
     jaxpr, consts = (
         (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
     )
