@@ -21,10 +21,10 @@ def unified_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         indices = _promoted(first.index_type, second.index_type)
         ordered = first.ordered and second.ordered
         return values and indices and pa.dictionary(indices, values, ordered)
-    for one, other in ((first, second), (second, first)):
-        if pt.is_dictionary(one) and not pt.is_null(other):
-            return unified_type(one.value_type, other)
-        if pt.is_decimal(one) and pt.is_floating(other):
+    for kind, other in ((first, second), (second, first)):
+        if pt.is_dictionary(kind) and not pt.is_null(other):
+            return unified_type(kind.value_type, other)
+        if pt.is_decimal(kind) and pt.is_floating(other):
             return None  # which rounds, and no reader says so
     return _promoted(first, second)
 
@@ -32,12 +32,12 @@ def unified_type(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
 def _promoted(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
     schemas = [pa.schema([("", kind)]) for kind in (first, second)]
     try:
-        kind = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-        for one in (first, second):  # to some types that it names, Arrow cannot cast
-            pa.nulls(1, one).cast(kind)
+        promoted = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+        for kind in (first, second):  # to some types that it names, Arrow cannot cast
+            pa.nulls(1, kind).cast(promoted)
     except pa.ArrowException:
         return None
-    return kind
+    return promoted
 
 
 def always_fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
@@ -45,8 +45,10 @@ def always_fits(kind: pa.DataType, wanted: pa.DataType) -> bool:
     if kind == wanted or pt.is_null(kind):
         return True
     if pt.is_dictionary(kind):
-        kind = kind.value_type
-        return always_fits(kind, wanted.value_type if pt.is_dictionary(wanted) else wanted)
+        if not pt.is_dictionary(wanted):
+            return always_fits(kind.value_type, wanted)
+        indices_fit = always_fits(kind.index_type, wanted.index_type)
+        return indices_fit and always_fits(kind.value_type, wanted.value_type)
     if pt.is_integer(kind) and pt.is_integer(wanted):
         signs = pt.is_signed_integer(kind), pt.is_signed_integer(wanted)
         more = wanted.bit_width - kind.bit_width

@@ -82,6 +82,7 @@ class Columns:
 
     def __init__(self, kinds: Iterable[FileKind], used: UsedColumns, before: pa.Schema | None):
         self._used, self._before = used, before
+        self._types_before = {column.name: column.type for column in before or ()}
         self._types: dict[str, pa.DataType] = {}
         self._kinds = list(kinds)
         for kind in self._kinds:
@@ -138,6 +139,7 @@ class Columns:
         Where files have a column that is called like a key, the key counts.
         """
         assert self.usual is not None
+        key_names = set(keys.names)
         good = [kind for kind in self._kinds if not kind.wrong]
         types = {name: self._type_before(name, kind, good) for name, kind in self._types.items()}
         fields = {field.name: field for field in self.usual.schema}
@@ -146,19 +148,18 @@ class Columns:
             for column in kind.schema:
                 fields.setdefault(column.name, column)
         for name in fields:
-            if name in types or name in keys.names:
+            if name in types or name in key_names:
                 continue
             unified = self._unused(name, good)
             if unified is None or name in left_out:
                 left_out.add(name)
             else:
                 types[name] = unified
-        if self._before is not None:
-            for column in self._before:
-                present = column.name in fields or column.name in keys.names
-                if not present and column.name not in self._used:
-                    types[column.name] = column.type
-                    fields[column.name] = column
+        for column in self._before or ():
+            present = column.name in fields or column.name in key_names
+            if not present and column.name not in self._used:
+                types[column.name] = column.type
+                fields[column.name] = column
         if left_out:
             log.info(
                 "dataset.path: column %s is used by nothing and not read: files hold it in types "
@@ -169,22 +170,22 @@ class Columns:
             # What one file declares free of nulls, another may not.
             column.with_type(types[name]).with_nullable(True)
             for name, column in fields.items()
-            if name in types and name not in keys.names
+            if name in types and name not in key_names
         ]
         return self._in_order_before(pa.schema([*own, *keys]).remove_metadata())
 
     def _type_before(
         self, name: str, unified: pa.DataType, kinds: Sequence[FileKind]
     ) -> pa.DataType:
-        if self._before is None or name not in self._before.names:
+        before = self._types_before.get(name)
+        if before is None:
             return unified
-        before = self._before.field(name).type
         same = all(always_fits(kind.types[name], before) for kind in kinds if name in kind.types)
         return before if same else unified
 
     def _unused(self, name: str, kinds: Sequence[FileKind]) -> pa.DataType | None:
         """Return a type that always holds what files have in a column; None if there is none."""
-        if self._before is not None and name not in self._before.names:
+        if self._before is not None and name not in self._types_before:
             return None  # it would make another plan
         types = [kind.types[name] for kind in kinds if name in kind.types]
         unified: pa.DataType | None = types[0]

@@ -142,7 +142,8 @@ class ParquetSource:
             page_checksum_verification=True,  # of pages that have one; 5 GB/s
         )
         own = pa.schema([f for f in self.schema if f.name in self._stored])
-        stored = [name for name in own.names if name in parquet.schema_arrow.names]
+        present = set(parquet.schema_arrow.names)
+        stored = [name for name in own.names if name in present]
         groups = range(shard.first_row_group, shard.first_row_group + shard.row_groups)
         # One by one: a page with more values than its row group has rows would shift the next.
         batches = (

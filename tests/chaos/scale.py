@@ -54,7 +54,8 @@ def simulate_dataset(shards, groups):
     def footer(filesystem, info):
         # A schema of its own for each file, as footers have.
         file = InputFile(info.path, info.size, info.mtime_ns, (ROWS,) * groups)
-        return file, pa.ipc.read_schema(pa.py_buffer(SCHEMA))
+        schema = pa.ipc.read_schema(pa.py_buffer(SCHEMA))
+        return parquet_listing._Footer(file, schema, encrypted=())
 
     dataset_files._list = listing
     parquet_listing._footer = footer

@@ -75,6 +75,19 @@ def test_types_that_do_not_fit_together_have_no_type(first, second):
     assert unified_type(first, second) is unified_type(second, first) is None
 
 
+def test_type_that_is_narrower_does_not_always_fit():
+    for kind, wanted in [
+        (_categories(pa.int32()), _categories()),
+        (pa.int64(), pa.int32()),
+        (pa.int8(), pa.uint64()),
+        (pa.uint32(), pa.int32()),
+        (pa.float64(), pa.float32()),
+        (pa.list_(pa.float64(), 2), pa.list_(pa.float64(), 3)),
+        (pa.struct([("a", pa.int8())]), pa.struct([("b", pa.int8())])),
+    ]:
+        assert not always_fits(kind, wanted)
+
+
 @pytest.mark.parametrize(
     ("values", "kind", "wanted"),
     [

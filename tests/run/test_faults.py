@@ -126,7 +126,7 @@ def test_when_every_shard_fails_the_run_stops_after_some_and_says_why(
 ):
     """Eight shards of four hundred rows: the input goes away while the run is at work."""
     overrides = [*rows, "cluster=inline", f"network.target={NETWORKS}:rectified"]
-    overrides += ["dataset.shard_rows=1", "limits.retry_seconds=0"]
+    overrides += ["dataset.shard_rows=10", "limits.retry_seconds=0"]
     table = pq.read_table(tmp_path / "rows.parquet")
     pq.write_table(table, tmp_path / "rows.parquet", row_group_size=10)
     original = Monitor.tick

@@ -18,7 +18,7 @@ from hyperdiag.run.output.lock import is_locked
 from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.plan.planner import Planned, make_plan
 
-from .parts import bound_of_workers, with_bytes_again
+from .parts import bytes_again, notes_on_shards
 from .probe import Probe, Shards, WrittenFile, busiest_rows, probe
 from .result import (
     FINISHED,
@@ -96,11 +96,12 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
                     exit=_EXIT_SHARE * launch_seconds,
                 )
                 work = _with_results(work, probed)
-                work = with_bytes_again(work, config, plan, ledger.inventory, probed.workers)
+                again = bytes_again(config, plan, ledger.inventory, probed.workers)
+                work = replace(work, bytes_in=work.bytes_in + again)
                 measurement = _measurement(probed)
                 times = _times(config, probed, shards, overhead.total, price)
                 notes += _notes(config, ledger, probed, work.bytes_out)
-                notes += bound_of_workers(config, plan, shards, times)
+                notes += notes_on_shards(config, plan, shards, times, again)
     kernel = plan.kernel
     return Forecast(
         plan=plan.digest,

@@ -1,30 +1,28 @@
 """Row groups that are read in parts: what is read again, and how many workers find work."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.shard import Shard
-from hyperdiag.messages.wording import counted
+from hyperdiag.messages.wording import counted, size
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
 
 from .probe import Shards
-from .result import Estimate, Workload
+from .result import Estimate
 
 
-def with_bytes_again(
-    work: Workload, config: Config, plan: Plan, inventory: Inventory, workers: int
-) -> Workload:
-    """Return the workload with what is read of split row groups before the rows of a shard.
+def bytes_again(config: Config, plan: Plan, inventory: Inventory, workers: int) -> int:
+    """Return how many bytes of split row groups are read more than once, at most.
 
-    A reader goes through a row group once, whichever of its parts it is asked for; there is one for
-    each shard that is read at a time.
+    To get to rows within a row group, those before them are read. A reader goes through a row group
+    once, whichever of its parts it is asked for; there is one for each shard that is read at a
+    time.
     """
     if config.cluster.name == "inline":  # with one reader, which goes on where it is
-        return work
+        return 0
     readers = workers * config.cluster.shards_in_flight
     files = {file.path: file for file in plan.files}
     again = 0.0
@@ -38,7 +36,7 @@ def with_bytes_again(
             before = [row - start for row in parts]
             row_bytes = files[path].size / max(sum(sizes), 1)
             again += min(sum(before), (readers - 1) * max(before)) * row_bytes
-    return replace(work, bytes_in=work.bytes_in + round(again), bytes_again=round(again))
+    return round(again)
 
 
 def _group(shard: Shard) -> tuple[str, int]:
@@ -47,13 +45,25 @@ def _group(shard: Shard) -> tuple[str, int]:
     return (shard.file.path, shard.first_row_group) if alone and shard.file else ("", -1)
 
 
-def bound_of_workers(
-    config: Config, plan: Plan, shards: Shards, times: Sequence[Estimate]
+def notes_on_shards(
+    config: Config, plan: Plan, shards: Shards, times: Sequence[Estimate], again: int
 ) -> list[str]:
-    """Return what keeps some of the numbers of workers from being at work all of them, if any."""
+    """Return what is read again, and what keeps some of the numbers of workers from being at work.
+
+    Args:
+        config, plan, shards: of the run.
+        times: estimates for numbers of workers.
+        again: what `bytes_again` says.
+    """
+    notes = []
+    if again:
+        notes.append(
+            f"row groups are split between shards: up to {size(again)} of the input are read again "
+            "to get to the rows of each"
+        )
     number = int(shards.rows.size)
     if number >= max(estimate.workers for estimate in times):
-        return []
+        return notes
     most = int(shards.rows.max())
     mend = "a smaller dataset.shard_rows makes more, in a new output"
     if isinstance(plan.dataset, ParquetSpec) and plan.dataset.split_rows is None:
@@ -63,8 +73,9 @@ def bound_of_workers(
         )
     elif config.dataset.shard_rows is None and number == 1:
         mend = "so few rows are not worth more; dataset.shard_rows makes more of them"
-    shard = counted(number, "shard")
+    shards_of = "there is 1 shard" if number == 1 else f"there are {number:,} shards"
     return [
-        f"no more than {counted(number, 'worker')} can be at work: there are {shard} of up to "
-        f"{counted(most, 'row')} ({mend})"
+        *notes,
+        f"no more than {counted(number, 'worker')} can be at work: {shards_of} of up to "
+        f"{counted(most, 'row')} ({mend})",
     ]

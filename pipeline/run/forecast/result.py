@@ -78,8 +78,7 @@ class Workload:
     Attributes:
         shards: that are missing in the output.
         rows: to be read in these.
-        bytes_in: read of input files, about.
-        bytes_again: of these, read more than once, at most: to get to rows within a row group.
+        bytes_in: read of input files, about; what is read twice counts twice.
         rows_derived: rows of data files, about.
         rows_quarantined: rows of quarantine files, about.
         bytes_out: of data and quarantine files, about.
@@ -88,7 +87,6 @@ class Workload:
     shards: int = 0
     rows: int = 0
     bytes_in: int = 0
-    bytes_again: int = 0
     rows_derived: int = 0
     rows_quarantined: int = 0
     bytes_out: int = 0

@@ -91,8 +91,7 @@ def _times(forecast: Forecast) -> Table:
 
 
 def _sizes(dataset: Input, work: Workload) -> str:
-    again = f" ({size(work.bytes_again)} read again within row groups)" if work.bytes_again else ""
-    read = f"{size(work.bytes_in)} in{again}, " if dataset.path else ""
+    read = f"{size(work.bytes_in)} in, " if dataset.path else ""
     return f"{read}about {size(work.bytes_out)} out"
 
 

@@ -3,9 +3,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.run.forecast.parts import bound_of_workers, with_bytes_again
+from hyperdiag.run.forecast.parts import bytes_again, notes_on_shards
 from hyperdiag.run.forecast.probe import Shards
-from hyperdiag.run.forecast.result import Estimate, Workload
+from hyperdiag.run.forecast.result import Estimate
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.plan.planner import make_plan
 
@@ -41,19 +41,15 @@ def planned(configure, tmp_path):
 )
 def test_bytes_read_again_are_those_before_each_part(planned, tmp_path, cluster, times):
     config, plan, inventory = planned("dataset.shard_rows=100", f"cluster={cluster}")
-    work = with_bytes_again(Workload(bytes_in=7), config, plan, inventory, 5)
     again = (tmp_path / "rows.parquet").stat().st_size * times
-    assert work.bytes_again == pytest.approx(again, abs=1)
-    assert work.bytes_in == 7 + work.bytes_again
+    assert bytes_again(config, plan, inventory, 5) == pytest.approx(again, abs=1)
 
 
 def test_bytes_read_again_are_at_most_a_row_group_for_each_reader_but_one(planned, tmp_path):
     few = ("cluster=local", "cluster.shards_in_flight=1")
     config, plan, inventory = planned("dataset.shard_rows=100", *few)
-    work = with_bytes_again(Workload(), config, plan, inventory, 2)
-    assert work.bytes_again == pytest.approx(
-        0.9 * (tmp_path / "rows.parquet").stat().st_size, abs=1
-    )
+    again = 0.9 * (tmp_path / "rows.parquet").stat().st_size
+    assert bytes_again(config, plan, inventory, 2) == pytest.approx(again, abs=1)
 
 
 def _times(*numbers):
@@ -63,13 +59,14 @@ def _times(*numbers):
 def test_bound_of_workers_is_said_where_some_would_find_no_work(planned):
     config, plan, inventory = planned("dataset.shard_rows=100")
     shards = Shards(plan, inventory)
-    assert bound_of_workers(config, plan, shards, _times(1, 2, 8)) == []
-    (note,) = bound_of_workers(config, plan, shards, _times(1, 32))
+    assert notes_on_shards(config, plan, shards, _times(1, 2, 8), 0) == []
+    again, note = notes_on_shards(config, plan, shards, _times(1, 32), 5000)
+    assert "up to 5 kB of the input are read again" in again
     assert note.startswith("no more than 10 workers can be at work: there are 10 shards of up to")
     assert "a smaller dataset.shard_rows makes more" in note
 
 
 def test_bound_of_workers_of_few_rows_says_that_they_are_few(planned):
     config, plan, inventory = planned()
-    (note,) = bound_of_workers(config, plan, Shards(plan, inventory), _times(1, 2))
-    assert note.startswith("no more than 1 worker can be at work: there are 1 shard of up to 1,000")
+    (note,) = notes_on_shards(config, plan, Shards(plan, inventory), _times(1, 2), 0)
+    assert note.startswith("no more than 1 worker can be at work: there is 1 shard of up to 1,000")
