@@ -19,6 +19,7 @@ BEHAVIOURS = {
     "hyperdual/test_edges.py": "programs at the edge of what can be derived",
     "hyperdual/test_exactness.py": "every program of `programs`, by every rule that it takes",
     "hyperdual/test_random_programs.py": "programs drawn at random",
+    "hyperdual/test_selected_away.py": "programs that hide what is not finite behind a mask",
     "hyperdual/test_structure.py": "operations that are not computed, counted",
     "jobs/test_hydra_usage.py": "what a user of Hydra is used to",
     "jobs/test_interrupt.py": "Ctrl-C, whatever the job",

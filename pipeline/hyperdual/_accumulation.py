@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ._tangent import Tangent, add, contract, product, scale, total
+from ._tangent import Tangent, add, contract, finite, product, scale, select, total
 
 # Maps cotangents (m, *S) of the results (None: zero) to those of the parents, and to what the
 # inside of the step adds to D of the outputs, shape (m, k) (None: nothing).
@@ -219,22 +219,29 @@ class Accumulation:
                     reach(parent, contribution)
         for leaf in self.leaves:
             if id(leaf) in cotangents and leaf.hessian_diag is not None:
-                terms.append(contract(cotangents[id(leaf)], leaf.hessian_diag))
+                terms.append(_contracted_where_reached(cotangents[id(leaf)], leaf.hessian_diag))
         if not terms:
             return cotangents, None
         # With complex intermediates, dy = Re(sum delta du) for real y.
         return cotangents, functools.reduce(jnp.add, map(jnp.real, terms))
 
     def _contracted(self, cotangent: jax.Array, source: Source) -> jax.Array:
-        if source.coefficient is not None:
-            # What does not matter may be infinite.
-            unused = jnp.all(cotangent == 0, axis=0)
-            source = source._replace(coefficient=jnp.where(unused, 0, source.coefficient))
+        if source.right is not None:
+            # What is not finite in J spoils J of the outputs that depend on it, and by that their
+            # D (see `own.py`); it is not to spoil, by a sum, the others.
+            source = source._replace(left=finite(source.left), right=finite(source.right))
         coefficient, tangent = source.parts()
+        if self.laplacian:
+            tangent = total(tangent)
         if coefficient is not None:
             # The factor that varies from row to row goes to the smaller operand.
-            cotangent = cotangent * coefficient
-        return contract(cotangent, total(tangent) if self.laplacian else tangent)
+            cotangent = masked_product(cotangent, coefficient)
+        return _contracted_where_reached(cotangent, tangent)
+
+
+def _contracted_where_reached(cotangents: jax.Array, tangent: Tangent) -> jax.Array:
+    """Contract, without the entries that no output depends on: what is there may be infinite."""
+    return contract(cotangents, select(tangent, (cotangents != 0).any(axis=0)))
 
 
 def _as_it_is(tangent: Tangent) -> Tangent:

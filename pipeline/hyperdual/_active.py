@@ -16,9 +16,10 @@ kept, and r phi' J_v^2 is formed as (r J_v) J.
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 
 from ._accumulation import Accumulation, Node, Source, masked_product
-from ._tangent import scale
+from ._tangent import scale, select
 
 
 @dataclass(eq=False)
@@ -31,6 +32,9 @@ class Active:
         slope: phi', shape S; None: one.
         bend: a part of phi'', shape S; None: zero.
         ratio: r, shape S, for a further part r phi'; None: zero.
+        selected: shape S; false where phi does not go by the node at all, as where something else
+            is selected: there J and D are zero, even if those of the node are infinite. None:
+            true everywhere.
     """
 
     node: Node
@@ -38,6 +42,7 @@ class Active:
     slope: jax.Array | None = None
     bend: jax.Array | None = None
     ratio: jax.Array | None = None
+    selected: jax.Array | None = None
     _own_node: Node | None = None
 
     @property
@@ -45,7 +50,7 @@ class Active:
         """phi'' = bend + r phi', shape S; None: zero."""
         if self.ratio is None:
             return self.bend
-        further = self.ratio if self.slope is None else self.ratio * self.slope
+        further = times(self.ratio, self.slope)
         return further if self.bend is None else self.bend + further
 
     def as_node(self, accumulation: Accumulation) -> Node:
@@ -57,23 +62,22 @@ class Active:
         return self._own_node
 
     def _record(self, accumulation: Accumulation) -> Node:
-        parent, slope = self.node, self.slope
-        carried = parent.hessian_diag
-        jacobian = scale(parent.jacobian, slope)
+        parent, slope, selected = self.node, self.slope, self.selected
+        before, carried = select(parent.jacobian, selected), parent.hessian_diag
+        jacobian = scale(before, slope)
         sources = []
         if self.bend is not None:
-            sources.append(
-                Source(self.bend, parent.jacobian, parent.jacobian, same_for_rows=not parent.curved)
-            )
+            shared = not parent.curved and selected is None
+            sources.append(Source(self.bend, before, before, same_for_rows=shared))
         if self.ratio is not None:
-            sources.append(Source(self.ratio, parent.jacobian, jacobian))
+            sources.append(Source(self.ratio, before, jacobian))
         (node,) = accumulation.record(
             [self.value],
             [jacobian],
-            [None if carried is None else scale(carried, slope)],
+            [None if carried is None else scale(select(carried, selected), slope)],
             [sources],
             [parent],
-            lambda cotangents: ([_scaled(cotangents[0], slope)], None),
+            lambda cotangents: ([_pulled(cotangents[0], slope, selected)], None),
         )
         assert node is not None
         return node
@@ -84,5 +88,15 @@ def as_active(node: Node) -> Active:
     return Active(node, node.value)
 
 
-def _scaled(cotangent: jax.Array | None, slope: jax.Array | None) -> jax.Array | None:
-    return cotangent if cotangent is None or slope is None else masked_product(cotangent, slope)
+def _pulled(
+    cotangent: jax.Array | None, slope: jax.Array | None, selected: jax.Array | None
+) -> jax.Array | None:
+    if cotangent is None or slope is None:
+        return cotangent
+    passed = masked_product(cotangent, slope)
+    return passed if selected is None else jnp.where(selected, passed, jnp.zeros_like(passed))
+
+
+def times(factor: jax.Array, slope: jax.Array | None) -> jax.Array:
+    """Return the product with a slope (None: one)."""
+    return factor if slope is None else factor * slope

@@ -103,6 +103,7 @@ class Equation:
         push: Push,
         source: Sources,
         pull: Pull | None = None,
+        linear: bool = False,
     ) -> list[Any]:
         """Apply the primitive and record its results.
 
@@ -111,6 +112,7 @@ class Equation:
                 (None: zero); one tangent, or None for zero, for each inexact result.
             source: the sources of each inexact result, from the J of the active operands.
             pull: the reverse of `push`; left out, it is JAX's own.
+            linear: whether the derivative is the same whatever the active operands' values are.
         """
         parents = self.parents
         jacobians: list[Tangent | None] = [parent.jacobian for parent in parents]
@@ -120,7 +122,7 @@ class Equation:
             if any(parent.hessian_diag is not None for parent in parents):
                 carried = push([parent.hessian_diag for parent in parents])
         elif pull is None:
-            results, pull = self.with_pullback()
+            results, pull = self.with_pullback(linear)
         else:
             results = self.apply(*self.values)
         nodes = self.accumulation.record(
@@ -142,8 +144,12 @@ class Equation:
             arrays.append(result if node is None else as_active(node))
         return arrays
 
-    def with_pullback(self) -> tuple[list[Any], Pull]:
-        """Return the results, and JAX's reverse of the primitive over a first axis of outputs."""
+    def with_pullback(self, linear: bool = False) -> tuple[list[Any], Pull]:
+        """Return the results, and JAX's reverse of the primitive over a first axis of outputs.
+
+        Of an output that does not depend on the results nothing passes, even where a derivative is
+        infinite; a reverse that is `linear` in that sense has none that are.
+        """
         operands = list(self.values)
 
         def split(*values: Any) -> tuple[list[Any], list[Any]]:
@@ -161,7 +167,8 @@ class Equation:
                 jnp.zeros((m, *result.shape), result.dtype) if cotangent is None else cotangent
                 for cotangent, result in zip(cotangents, inexact, strict=True)
             ]
-            return jax.vmap(pullback)(filled), None
+            passed = jax.vmap(pullback)(filled)
+            return passed if linear else _only_where_reached(filled, passed), None
 
         return results, pull
 
@@ -176,8 +183,22 @@ class Equation:
 
     def title(self) -> str:
         """Return the primitive's name with the name of the function that it calls, if any."""
-        function = self.params.get("name")
+        inner = self.params.get("call_jaxpr")
+        debug_info = getattr(getattr(inner, "jaxpr", inner), "debug_info", None)
+        function = self.params.get("name") or getattr(debug_info, "func_name", None)
         return f"'{self.name}'" + (f" of '{function}'" if function else "")
+
+
+def _only_where_reached(
+    cotangents: Sequence[jax.Array], passed: Sequence[jax.Array]
+) -> list[jax.Array]:
+    """Return zeros for the outputs, the first axis, whose cotangents are all zero."""
+    reached = [(ct != 0).any(axis=tuple(range(1, ct.ndim))) for ct in cotangents]
+    some = functools.reduce(jnp.logical_or, reached)
+    return [
+        jnp.where(some.reshape(-1, *[1] * (array.ndim - 1)), array, jnp.zeros_like(array))
+        for array in passed
+    ]
 
 
 def general(equation: Equation) -> list[Any]:

@@ -1,11 +1,11 @@
 """Whether the constant factors of a program take its intermediates far from 1, and back.
 
-Physical quantities in SI units do: an energy of 1 eV is 1.6e-19 J. The derivatives of an elementwise
-chain are collected as phi' and phi'' for each entry, apart from J of its argument (see `_active`),
-and a reverse sweep forms dy/du apart from J of u. Where units differ by 1e19 such a part leaves the
-range of float32 (1e-38 to 1e38), though its product with J does not. Programs of that kind are
-therefore done step by step, in forward accumulation: that forms the products that JAX's nested jvp
-forms, and is slower.
+Physical quantities in SI units do: an energy of 1 eV is 1.6e-19 J. The derivatives of a chain of
+elementwise functions are collected as phi' and phi'' for each entry, apart from J of its argument
+(see `_active`), and a reverse sweep forms dy/du apart from J of u. Where units differ by 1e19 such
+a part leaves the range of float32 (1e-38 to 1e38), though its product with J does not. Programs of
+that kind are therefore done step by step, in forward accumulation: that forms the products that
+JAX's nested jvp forms, and is slower.
 """
 
 import math

@@ -1,13 +1,15 @@
 """The quantities that can be asked for at one point, each at its own price."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 
-from ._jaxpr import equations, widest
-from ._methods import AtPoint, Function, Method, PointDerivatives
+from ._custom_vjp import first_line, forward_mode
+from ._jaxpr import widest
+from ._methods import AtPoint, Function, Method, MethodError, PointDerivatives
 
 QUANTITIES = ("value", "jacobian", "hessian_diag", "laplacian", "hvp", "hessian")
 
@@ -30,6 +32,7 @@ def at_point(
 
     Raises:
         ValueError: if "hvp" is asked for without a direction, or a direction without "hvp".
+        MethodError: if what is asked for cannot be had by any mode of differentiation.
     """
     if ("hvp" in quantities) != (direction is not None):
         raise ValueError("'hvp', and it alone of the outputs, needs a direction with each call")
@@ -44,11 +47,13 @@ def at_point(
     if "value" not in arrays:
         arrays["value"] = fn(z)
     if "jacobian" in quantities and "jacobian" not in arrays:
-        arrays["jacobian"] = _jacobian(fn, z)(z)
+        arrays["jacobian"] = _by_some_mode(fn, z, lambda jacobian: jacobian(z))
     if direction is not None:
-        arrays["hvp"] = jax.jvp(_jacobian(fn, z), (z,), (direction,))[1]
+        arrays["hvp"] = _by_some_mode(
+            fn, z, lambda jacobian: jax.jvp(jacobian, (z,), (direction,))[1]
+        )
     if "hessian" in quantities:
-        arrays["hessian"] = jax.jacfwd(_jacobian(fn, z))(z)
+        arrays["hessian"] = _by_some_mode(fn, z, lambda jacobian: jax.jacfwd(jacobian)(z))
     return [arrays[name] for name in quantities]
 
 
@@ -59,14 +64,32 @@ def _laplacian(method: Method, fn: Function, z: jax.Array) -> PointDerivatives:
     return value, jacobian, hessian_diag.sum(axis=-1)
 
 
-def _jacobian(fn: Function, z: jax.Array) -> Callable[[jax.Array], jax.Array]:
-    """Return the Jacobian (m, k) as a function, by the cheaper direction that exists."""
-    traced = jax.make_jaxpr(fn)(z)
-    (output,) = traced.out_avals
-    names = {eqn.primitive.name for eqn in equations(traced)}
-    if "custom_vjp_call" in names:
-        return jax.jacrev(fn)
-    return jax.jacfwd(fn) if "while" in names or output.size > z.size else jax.jacrev(fn)
+def _by_some_mode(
+    fn: Function, z: jax.Array, use: Callable[[Callable[[jax.Array], jax.Array]], jax.Array]
+) -> jax.Array:
+    """Return what `use` makes of the Jacobian (m, k) as a function, by the first mode that can.
+
+    That is the cheaper of the two of JAX, or the other: some steps have only one (`while`, a linear
+    solve without transpose, `custom_vjp`); where both meet, forward mode with transposed rules.
+    """
+    outputs = math.prod(jax.eval_shape(fn, z).shape)
+    modes: list[Callable] = (
+        [jax.jacfwd, jax.jacrev] if outputs > z.size else [jax.jacrev, jax.jacfwd]
+    )
+    failures: list[Exception] = []
+    for mode in (*modes, _forward_by_transposed_rules):
+        try:
+            return use(mode(fn))
+        except Exception as error:  # JAX raises what it likes
+            failures.append(error)
+    raise MethodError(
+        "the Jacobian or Hessian of this function cannot be had by reverse mode nor by forward "
+        f"mode: {first_line(failures[-1])}"
+    ) from failures[-1]
+
+
+def _forward_by_transposed_rules(fn: Function) -> Callable[[jax.Array], jax.Array]:
+    return jax.jacfwd(forward_mode(fn))
 
 
 def _in_chunks(function: AtPoint, fn: Function, z: jax.Array) -> PointDerivatives:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_batching import custom_vmap
 from jax.extend import core
 
 from ._rules import elementwise
@@ -92,7 +93,7 @@ def _apply(eqn: core.JaxprEqn, operands: list[_Value], rows: int) -> list[_Value
         return _evaluate(inner.jaxpr, inner.consts, operands, rows)
     if name in _ELEMENTWISE:
         shape = np.broadcast_shapes(*(value.shape for value in operands))
-        scalars = name not in ("select_n", "clamp")  # all others take a scalar as it is
+        scalars = name not in ("select_n", "clamp", "add_any")  # others take a scalar as it is
         results = _bind(
             eqn,
             [
@@ -109,9 +110,55 @@ def _apply(eqn: core.JaxprEqn, operands: list[_Value], rows: int) -> list[_Value
     elif name == "dot_general" and not all(value.batched for value in operands):
         results = [_product(eqn, operands)]
     else:
-        axes = [-1 if value.batched else None for value in operands]
-        results = jax.vmap(lambda *operands: _bind(eqn, operands), axes, -1)(*arrays)
+        return _mapped(eqn, operands)
     return [_Value(array, True) for array in results]
+
+
+def _mapped(eqn: core.JaxprEqn, operands: Sequence[_Value]) -> list[_Value]:
+    """Let `jax.vmap` do it; what it finds to be the same for all rows stays so.
+
+    A predicate that all rows share, for one, must not become one for each row: of a `cond` both
+    branches would run.
+    """
+    failure: Exception | None = None
+    for axis in (-1, 0):  # some primitives (of sparse matrices) take the rows as first axis alone
+        moved = [
+            jnp.moveaxis(value.array, -1, 0) if value.batched and axis == 0 else value.array
+            for value in operands
+        ]
+        axes = [axis if value.batched else None for value in operands]
+        try:
+            out_axes = _out_axes(eqn, axes, moved, axis)
+            results = jax.vmap(lambda *operands: _bind(eqn, operands), axes, out_axes)(*moved)
+        except Exception as error:  # JAX raises what it likes
+            failure = failure or error
+            continue
+        return [
+            _Value(array if out is None else jnp.moveaxis(array, axis, -1), out is not None)
+            for array, out in zip(results, out_axes, strict=True)
+        ]
+    assert failure is not None
+    raise failure
+
+
+def _out_axes(
+    eqn: core.JaxprEqn, axes: Sequence[int | None], arrays: Sequence[Any], axis: int
+) -> list[int | None]:
+    """Return for each result where the rows are, None if it does not depend on them."""
+    batched = [False] * len(eqn.outvars)
+
+    @custom_vmap
+    def note(*results: Any) -> tuple[Any, ...]:
+        return results
+
+    @note.def_vmap
+    def _(size: int, in_batched: Sequence[bool], *results: Any) -> tuple[Any, Any]:
+        batched[:] = in_batched
+        return results, tuple(in_batched)
+
+    mapped = jax.vmap(lambda *operands: note(*_bind(eqn, operands)), axes, axis)
+    jax.eval_shape(mapped, *arrays)
+    return [axis if depends else None for depends in batched]
 
 
 def _bind(eqn: core.JaxprEqn, arrays: Sequence[Any], **changed: Any) -> list[Any]:

@@ -119,6 +119,20 @@ def scale(tangent: Tangent, factor: jax.Array | None) -> Tangent:
     return Tangent(tangent.data * factor, tangent.sizes, tangent.ties)
 
 
+def select(tangent: Tangent, kept: jax.Array | None) -> Tangent:
+    """Return zero where `kept`, of shape S, is false (None: nowhere), even for what is infinite."""
+    if kept is None:
+        return tangent
+    data = jnp.where(kept, tangent.data, jnp.zeros((), tangent.data.dtype))
+    return Tangent(data, tangent.sizes, tangent.ties)
+
+
+def finite(tangent: Tangent) -> Tangent:
+    """Return zero for what is infinite or no number."""
+    data = jnp.where(jnp.isfinite(tangent.data), tangent.data, jnp.zeros((), tangent.data.dtype))
+    return Tangent(data, tangent.sizes, tangent.ties)
+
+
 def product(left: Tangent, right: Tangent) -> Tangent:
     """Multiply two tangents entry by entry, direction by direction."""
     left, right = meet([left, right])

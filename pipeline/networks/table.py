@@ -57,7 +57,7 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
         + (
             "not zero"
             if sample.any()
-            else f"identically zero at {_SAMPLE} points: the network is piecewise linear, or linear"
+            else f"zero at {_SAMPLE} points: there the network is linear in each input"
         )
     )
     console.print(_inputs(network, x))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives, verify
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, RuleError, derivatives, verify
 from hyperdiag.hyperdual._jaxpr import shape_of
 from hyperdiag.hyperdual._tuner import candidates
 
@@ -100,6 +100,36 @@ def test_state_that_the_loop_resets_passes_nothing_back(method):
         return jnp.append(made, last * one)
 
     _exact(fn, method)
+
+
+@jax.custom_batching.custom_vmap
+def _sine_squared(x, y):
+    return jnp.sin(x) ** 2 * y
+
+
+@_sine_squared.def_vmap
+def _(size, in_batched, x, y):
+    return jnp.sin(x) ** 2 * y, True
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_function_with_a_rule_for_batches_is_exact(method):
+    """JAX cannot differentiate it where some operands have no tangent."""
+    found = derivatives(lambda x: _sine_squared(x, 2.0), 4, method, dtype="float64", tile=2)(X)
+    diagonal = np.einsum("rii->ri", found.hessian_diag)
+    np.testing.assert_allclose(diagonal, 4 * np.cos(2 * X), atol=1e-12)
+    assert np.count_nonzero(found.hessian_diag) == X.size
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rank_promotion_that_raises_concerns_the_function_alone(method):
+    fn = lambda x: jnp.sin(jnp.ones((3, 4), x.dtype) @ jnp.cos(x) / 3) ** 2 * jnp.tanh(x[0])
+    with jax.numpy_rank_promotion("raise"):
+        found = derivatives(fn, 4, method, dtype="float64", tile=2, wrt=[0, 2])(X)
+        with pytest.raises(ValueError, match="rank_promotion"):
+            derivatives(lambda x: (jnp.outer(x, x) + x)[0], 4, method)
+    wanted = derivatives(fn, 4, "double_forward", dtype="float64", wrt=[0, 2])(X)
+    np.testing.assert_allclose(found.hessian_diag, wanted.hessian_diag, rtol=0, atol=1e-12)
 
 
 def test_function_without_outputs_is_refused():

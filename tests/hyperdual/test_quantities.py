@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, derivatives
 from hyperdiag.hyperdual import _quantities as quantities_module
@@ -115,3 +116,39 @@ def test_directions_in_chunks_give_the_same_numbers(method, monkeypatch, wanted)
     found = derivatives(_net, 4, method, dtype="float64", tile=2)(POINTS)
     for name, array in zip(found._fields, found, strict=True):
         np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-11)
+
+
+def _solved_without_transpose(x):
+    matrix = 2 * jnp.eye(4) + jnp.outer(x, x)
+    solve = lambda _, b: jnp.linalg.solve(matrix, b)
+    return lax.custom_linear_solve(lambda v: matrix @ v, jnp.sin(x), solve)
+
+
+def _padded(x):  # JAX has no transpose for a pad whose width alone depends on x
+    return jnp.tanh(lax.pad(jnp.ones(2, x.dtype), x[0] ** 2, [(1, 1, 0)]))
+
+
+def _looped(x):
+    turn = lambda s: (s[0] + 1, jnp.sin(s[1]) * x)
+    return lax.while_loop(lambda s: s[0] < 2, turn, (0, x))[1][:2]
+
+
+FORWARD_ONLY = {  # without a reverse: the same function, with one
+    _solved_without_transpose: lambda x: jnp.linalg.solve(
+        2 * jnp.eye(4) + jnp.outer(x, x), jnp.sin(x)
+    ),
+    _padded: lambda x: jnp.tanh(jnp.stack([x[0] ** 2, 1.0, 1.0, x[0] ** 2])),
+    _looped: lambda x: (jnp.sin(jnp.sin(x) * x) * x)[:2],
+}
+
+
+@pytest.mark.parametrize("fn", FORWARD_ONLY)
+def test_outputs_where_only_a_forward_mode_exists_are_exact(fn):
+    names = ("jacobian", "hvp", "hessian")
+    with jax.enable_x64(True):
+        found, expected = (
+            derivatives(f, 4, "hyperdual", dtype="float64", tile=3, outputs=names)(POINTS, ALONG)
+            for f in (fn, FORWARD_ONLY[fn])
+        )
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)

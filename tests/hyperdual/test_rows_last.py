@@ -7,10 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.experimental import sparse
 
-from hyperdiag.hyperdual import METHODS
+from hyperdiag.hyperdual import METHODS, derivatives
 from hyperdiag.hyperdual._jaxpr import equations
 from hyperdiag.hyperdual._rows_last import rows_last
+
+from .programs._check import assert_close, reference
 
 ROWS = 5
 rng = np.random.default_rng(0)
@@ -46,6 +49,9 @@ PROGRAMS = {
     "rule of its own": lambda x: jax.nn.relu(x @ A) + jax.nn.silu(BIAS),
     "loop": _scanned,
     "branch": lambda x: lax.cond(x[0] > 0, lambda y: y @ A, lambda y: BIAS * y[1], x),
+    "scalar of weak type added to one of the row": lambda x: jax.grad(
+        lambda s: (jnp.sin(s) * x).sum() + s**2 + s
+    )(1.0),
     "shared by all rows": lambda x: (x, BIAS, 3.0 * jnp.ones(())),
 }
 
@@ -93,3 +99,51 @@ def test_rows_stay_the_last_axis_of_a_dense_network_and_its_layers_are_one_produ
     assert [shape for shape in products if shape[-1] % rows == 0] == [
         (5, rows), (7, columns), (11, columns), (2, columns)
     ]  # fmt: skip
+
+
+def _in_any_row(condition):
+    """Whether it is so in any row, which all rows share, as Equinox's `error_if` asks."""
+
+    @jax.custom_batching.custom_vmap
+    def some(condition):
+        return condition
+
+    @some.def_vmap
+    def _(size, in_batched, conditions):
+        return jnp.any(conditions), False
+
+    return some(condition)
+
+
+def test_predicate_that_all_rows_share_runs_one_branch_alone():
+    ran = []
+
+    def complain(x):
+        jax.debug.callback(lambda: ran.append(1))
+        return x * 0
+
+    def fn(x):
+        x = lax.cond(_in_any_row(x[0] > 100), complain, lambda x: x, x)
+        return jnp.sin(x) * x[0]
+
+    bundle = derivatives(fn, 2, "hyperdual_columns", dtype="float64", tile=3)
+    points = np.array([[0.3, 0.4], [0.5, 0.6], [0.1, 0.2]])
+    found = jax.block_until_ready(bundle(points).hessian_diag)
+    jax.effects_barrier()
+    assert ran == []
+    wanted = derivatives(lambda x: jnp.sin(x) * x[0], 2, "dense_hessian", dtype="float64")
+    np.testing.assert_allclose(found, wanted(points).hessian_diag, rtol=0, atol=1e-12)
+    points[0, 0] = 101
+    jax.block_until_ready(bundle(points))
+    jax.effects_barrier()
+    assert ran
+
+
+def test_sparse_matrix_of_the_row_is_multiplied():
+    places = np.array([[0, 1], [1, 0]])
+    fn = lambda x: sparse.BCOO((jnp.sin(x), places), shape=(2, 2)) @ x
+    with jax.enable_x64(True):
+        z = jnp.array([[0.3, 0.9], [0.1, -0.4]])
+        found = jax.jit(rows_last(lambda x: METHODS["hyperdual_columns"].function(fn, x)))(z)
+        wanted = jax.vmap(lambda x: reference(lambda x: jnp.sin(x) * x[::-1], x))(z)
+    assert_close(found, wanted)

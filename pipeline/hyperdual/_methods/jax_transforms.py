@@ -71,7 +71,7 @@ def forward_over_reverse(fn: Function, z: jax.Array) -> PointDerivatives:
 
     def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         (value, jacobian), (_, tangent) = jax.jvp(value_and_jacobian, (z,), (direction,))
-        return value, jacobian, jnp.sum(tangent * direction, axis=-1)
+        return value, jacobian, tangent @ direction
 
     return jax.vmap(along, out_axes=(None, None, -1))(jnp.eye(z.size, dtype=z.dtype))
 
@@ -89,7 +89,7 @@ def reverse_over_forward(fn: Function, z: jax.Array) -> PointDerivatives:
         (value, slope), pullback = jax.vjp(dual, z)
         seeds = jnp.eye(slope.size, dtype=slope.dtype)
         (gradients,) = jax.vmap(lambda seed: pullback((jnp.zeros_like(value), seed)))(seeds)
-        return value, slope, jnp.sum(gradients * direction, axis=-1)
+        return value, slope, gradients @ direction
 
     return jax.vmap(along, out_axes=(None, -1, -1))(jnp.eye(z.size, dtype=z.dtype))
 

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.extend import core
 
 from .. import _rules  # noqa: F401  (enters the rules)
 from .._accumulation import Accumulation, Irreversible, Node
@@ -67,6 +68,14 @@ def _accumulated(
 ) -> PointDerivatives:
     """Return value, J and D, the last of shape (m, 1) if it is summed over the directions."""
     closed = jax.make_jaxpr(fn)(z)
+    # Whether arrays of unlike ranks may meet is the user's to set for `fn`, not for what is here.
+    with jax.numpy_rank_promotion("allow"):
+        return _interpreted(closed, z, cut, laplacian, columns)
+
+
+def _interpreted(
+    closed: core.ClosedJaxpr, z: jax.Array, cut: float, laplacian: bool, columns: bool
+) -> PointDerivatives:
     m = closed.out_avals[0].shape[0]
     stepwise = leave_range(closed, z.dtype)
     if stepwise:
@@ -93,4 +102,9 @@ def _finished(node: Node, accumulation: Accumulation, directions: int) -> PointD
         _, hessian_diag = accumulation.reverse([(node, jnp.eye(m, dtype=dtype))])
     if hessian_diag is None:
         hessian_diag = jnp.zeros((m, 1 if accumulation.laplacian else directions), dtype)
+    elif not accumulation.forward:
+        # The reverse sweep skips what is infinite, to keep it from what does not depend on it.
+        finite = jnp.isfinite(jacobian)
+        finite = finite.all(axis=1, keepdims=True) if accumulation.laplacian else finite
+        hessian_diag = jnp.where(finite, hessian_diag, jnp.nan)
     return node.value, jacobian, hessian_diag

@@ -4,14 +4,14 @@ Plain calls are walked into. A function with a derivative rule of its own is dif
 rule, never by its body.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from .._equation import Equation, differentiated, general
+from .._custom_vjp import NotLinearError, as_custom_jvp, first_line
+from .._equation import Equation, RuleError, general
 from .._interpret import interpret
 from .._jaxpr import equations
 from .._registry import register
@@ -26,25 +26,27 @@ _ENTRYWISE = {
 }  # fmt: skip
 
 
-@register("jit", "closed_call", "remat2")
+@register("jit", "closed_call", "remat2", "custom_vmap_call")
 def call(equation: Equation) -> list[Any]:
     """Call a function: walk into its program, as if it stood here.
 
-    Checkpoints, which say what JAX keeps for its reverse mode, change nothing.
+    Checkpoints, which say what JAX keeps for its reverse mode, change nothing; nor does a rule for
+    batches (`custom_vmap`), which is to return what the function does.
 
     >>> derive(lambda x: jax.jit(lambda y: y**2)(x) + jax.checkpoint(jnp.exp)(x), [0])
     value (1,)    [1]
     J     (1, 1)  [[1]]
     D     (1, 1)  [[3]]
 
-    Operands: the function's. Parameters: jaxpr (or call_jaxpr), the function. What says how it is
-    compiled changes no result: name, inline, keep_unused, donated_invars, in_shardings,
+    Operands: the function's. Parameters: jaxpr (or call_jaxpr, call), the function. What says how
+    it is compiled changes no result: name, inline, keep_unused, donated_invars, in_shardings,
     out_shardings, in_layouts, out_layouts, ctx_mesh, compiler_options_kvs; and of a checkpoint
-    policy, prevent_cse, differentiated.
+    policy, prevent_cse, differentiated; of a `custom_vmap` rule, in_tree, out_tree.
     https://docs.jax.dev/en/latest/_autosummary/jax.jit.html
     https://docs.jax.dev/en/latest/_autosummary/jax.checkpoint.html
     """
-    inner: Any = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+    params = equation.params
+    inner: Any = next(params[name] for name in ("jaxpr", "call_jaxpr", "call") if name in params)
     jaxpr, consts = (
         (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
     )
@@ -72,13 +74,18 @@ def custom_jvp(equation: Equation) -> list[Any]:
     https://docs.jax.dev/en/latest/_autosummary/jax.custom_jvp.html
     """
     active = [equation.operands[at] for at in equation.active]
-    if all(operand.node is active[0].node for operand in active) and _entrywise(equation):
-        return [elementwise.series(equation, active)]
+    if all(operand.node is active[0].node for operand in active):
+        inside = _entrywise(equation)
+        if inside is not None:
+            return [elementwise.series(equation, active, selects="select_n" in inside)]
     return general(equation)
 
 
-def _entrywise(equation: Equation) -> bool:
-    """Tell whether the rule, and its derivative, act entry by entry on arrays of one shape."""
+def _entrywise(equation: Equation) -> set[str] | None:
+    """Return what the rule and its derivative are made of, if only of what acts entry by entry.
+
+    On arrays of one shape, that is; None if anything in them does not.
+    """
     shapes = {jnp.shape(value) for value in equation.values} - {()}
     results = equation.result_types
     active = [equation.values[at] for at in equation.active]
@@ -86,20 +93,23 @@ def _entrywise(equation: Equation) -> bool:
         value.shape == results[0].shape and jnp.issubdtype(value.dtype, jnp.floating)
         for value in active
     ):
-        return False
+        return None
     if len(shapes) > 1:
-        return False
+        return None
 
     def rule(*values: Any) -> Any:
         return jax.jvp(equation.apply_active, values, values)[1]
 
     # Of the derivative: functions that the rule calls may have rules of their own.
     traced = jax.make_jaxpr(lambda *values: jax.jvp(rule, values, values))(*active)
-    return all(
+    inside = list(equations(traced))
+    if not all(
         eqn.primitive.name in _ENTRYWISE
         or (eqn.primitive.name == "broadcast_in_dim" and _is_scalar(eqn.invars[0]))
-        for eqn in equations(traced)
-    )
+        for eqn in inside
+    ):
+        return None
+    return {eqn.primitive.name for eqn in inside}
 
 
 def _is_scalar(atom: Any) -> bool:
@@ -110,8 +120,9 @@ def _is_scalar(atom: Any) -> bool:
 def custom_vjp(equation: Equation) -> list[Any]:
     """Call a function with a rule of its own for the vjp: the rule's transpose is the derivative.
 
-    The backward rule is linear in the cotangent, so JAX can transpose it: that gives J, and the
-    derivative of J gives D. JAX itself has no forward mode here. Again x^2 with a slope of 3 x:
+    The backward rule is linear in the cotangent, so JAX can transpose it: that is a rule for the
+    jvp, as of a `custom_jvp` (see `_custom_vjp`). JAX itself has no forward mode here. Again x^2
+    with a slope of 3 x:
 
     >>> @jax.custom_vjp
     ... def square(x):
@@ -126,10 +137,8 @@ def custom_vjp(equation: Equation) -> list[Any]:
     rule; num_consts, out_trees, symbolic_zeros.
     https://docs.jax.dev/en/latest/_autosummary/jax.custom_vjp.html
     """
-
-    def derivative(values: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
-        results, backward = jax.vjp(equation.apply_active, *values)
-        (pushed,) = jax.linear_transpose(backward, results)(tuple(tangents))
-        return pushed
-
-    return differentiated(equation, derivative)
+    closed = jax.make_jaxpr(as_custom_jvp(equation.eqn))(*equation.values)
+    try:
+        return interpret(closed.jaxpr, closed.consts, equation.operands, equation.accumulation)
+    except RuleError as error:  # of a program that is not the user's
+        raise NotLinearError(first_line(error.__cause__ or error)) from error

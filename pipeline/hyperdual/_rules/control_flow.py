@@ -60,8 +60,8 @@ def cond(equation: Equation) -> list[Any]:
 def while_loop(equation: Equation) -> list[Any]:
     """Repeat a function of values and derivatives while a condition on the values holds.
 
-    It has no reverse mode: in adjoint accumulation it is passed forward, with all before it. Three
-    squarings, x^8:
+    It has no reverse mode: in adjoint accumulation it is passed forward, with all before it. Loops
+    that `jax.vmap` joined have a condition each. Three squarings, x^8:
 
     >>> def eighth_power(x):
     ...     body = lambda state: (state[0] + 1, state[1] ** 2)
@@ -83,15 +83,36 @@ def while_loop(equation: Equation) -> list[Any]:
     condition = core.jaxpr_as_fun(params["cond_jaxpr"])
     body = forward(params["body_jaxpr"], equation)
     init = carry_fixpoint(lambda carry: body([*body_consts, *carry]), init)
-    final = lax.while_loop(
-        lambda carry: condition(*cond_consts, *(number.value for number in carry))[0],
-        lambda carry: [
+
+    def goes_on(carry: Sequence[HyperDual]) -> Any:
+        return condition(*cond_consts, *(number.value for number in carry))[0]
+
+    def turn(carry: Sequence[HyperDual]) -> list[HyperDual]:
+        after = [
             instantiate_zeros(number, shape)
             for number, shape in zip(body([*body_consts, *carry]), init, strict=True)
-        ],
-        init,
-    )
+        ]
+        # Of loops that `jax.vmap` joined, those that have ended keep their state.
+        own = goes_on(carry)
+        if not own.shape:
+            return after
+        return [
+            HyperDual(
+                *(
+                    None if new is None else jnp.where(_aligned(own, new, lead), new, old)
+                    for new, old, lead in zip(number, before, (0, 1, 1), strict=True)
+                )
+            )
+            for number, before in zip(after, carry, strict=True)
+        ]
+
+    final = lax.while_loop(lambda carry: goes_on(carry).any(), turn, init)
     return record_hyperduals(equation, final, reversible=False)
+
+
+def _aligned(own: jax.Array, array: jax.Array, lead: int) -> jax.Array:
+    """Return a condition for each loop with its axes after the first `lead` axes of an array."""
+    return own.reshape(*[1] * lead, *own.shape, *[1] * (array.ndim - lead - own.ndim))
 
 
 def hyperduals(equation: Equation) -> list[HyperDual]:

@@ -1,18 +1,23 @@
 """Primitives that act entry by entry: tanh, exp, add, mul, max, select_n, ..."""
 
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations_with_replacement
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from .._accumulation import Source, masked_product
-from .._active import Active, as_active
+from .._active import Active, as_active, times
 from .._equation import Equation, general
+from .._interpret import interpret
 from .._registry import register
-from .._tangent import Tangent, add, scale
+from .._tangent import Tangent, add, scale, select
 from .linear import all_axes, linear_in
+from .quotient import quotient, quotient_of_nodes
 from .transcendental import JETS, RATIOS, Ratio
 
 # No second derivative, pure or mixed.
@@ -27,6 +32,10 @@ CURVED = (
     "integer_pow", "lgamma", "log", "log1p", "logistic", "polygamma", "pow", "rem", "rsqrt", "sin",
     "sinh", "sqrt", "square", "tan", "tanh",
 )  # fmt: skip
+# Linear, but not in each operand everywhere: some of the entries are taken, others left.
+_SELECTING = ("max", "min", "select_n", "clamp")
+# Of these JAX multiplies by one, half and zero.
+_EXTREMES = ("max", "min")
 CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
 
 
@@ -54,8 +63,8 @@ def elementwise(equation: Equation) -> list[Any]:
     J     (1, 2)  [[24, 36]]
     D     (1, 2)  [[8, 18]]
 
-    What is piecewise linear has no second derivative of its own; `select_n` and `clamp` select the
-    tangents, too, so that an infinite slope of what is not taken does no harm.
+    What is piecewise linear has no second derivative of its own; `select_n`, `clamp`, `max` and
+    `min` select the tangents, too, so that an infinite slope of what is not taken does no harm.
 
     >>> derive(lambda x: lax.select_n(x > 0, jnp.zeros(2), x**2), [3, -2])
     value (2,)    [9, 0]
@@ -69,17 +78,31 @@ def elementwise(equation: Equation) -> list[Any]:
     (shape,) = [result.shape for result in equation.result_types]
     active = [equation.operands[at] for at in equation.active]
     real = all(jnp.issubdtype(operand.value.dtype, jnp.floating) for operand in active)
-    if not real or any(operand.value.shape != shape for operand in active):
+    if not real:
         return general(equation)
+    if any(operand.value.shape != shape for operand in active):
+        stretched = [
+            _stretched(equation, operand, shape) if isinstance(operand, Active) else operand
+            for operand in equation.operands
+        ]
+        return elementwise(replace(equation, operands=stretched))
     if equation.accumulation.stepwise:
         nodes = [operand.as_node(equation.accumulation) for operand in active]
         active = [as_active(node) for node in nodes]
     if all(operand.node is active[0].node for operand in active):
-        return [series(equation, active)]
+        return [series(equation, active, selects=equation.name in _SELECTING)]
     if equation.name in ("select_n", "clamp"):
         # Selected, not multiplied by one and zero: what is not taken may be infinite.
         return linear_in(equation, None, all_axes(equation))
     return _partials(equation)
+
+
+def _stretched(equation: Equation, operand: Active, shape: tuple[int, ...]) -> Any:
+    """Repeat an operand along its axes of size one, as entry by entry with a larger one."""
+    axes = range(operand.value.ndim)
+    closed = jax.make_jaxpr(lambda x: lax.broadcast_in_dim(x, shape, axes))(operand.value)
+    (stretched,) = interpret(closed.jaxpr, closed.consts, [operand], equation.accumulation)
+    return stretched
 
 
 @register(*CONSTANT)
@@ -102,8 +125,14 @@ def constant(equation: Equation) -> list[Any]:
     return equation.apply(*equation.values)
 
 
-def series(equation: Equation, active: Sequence[Active]) -> Active:
-    """Carry the series in the one node on: phi' and phi'' of the composition."""
+def series(equation: Equation, active: Sequence[Active], selects: bool = False) -> Active:
+    """Carry the series in the one node on: phi' and phi'' of the composition.
+
+    Args:
+        equation: that acts entry by entry.
+        active: its active operands, all of one node.
+        selects: whether some tangents may be left out, rather than multiplied by zero.
+    """
     name = equation.name
     if len(active) == 1 and all(value is None for value in equation.params.values()):
         if name in JETS:
@@ -112,7 +141,8 @@ def series(equation: Equation, active: Sequence[Active]) -> Active:
             (value,) = equation.apply(*equation.values)
             return _by_ratio(active[0], value, RATIOS[name])
     if name == "div":
-        return _quotient(equation, active)
+        return quotient(equation, active)
+    derivative = _selecting_derivative if name in _EXTREMES else _derivative
     values = tuple(operand.value for operand in active)
     slopes = tuple(
         jnp.ones_like(operand.value) if operand.slope is None else operand.slope
@@ -121,7 +151,7 @@ def series(equation: Equation, active: Sequence[Active]) -> Active:
     (value,) = equation.apply(*equation.values)
 
     def first(*at: Any) -> jax.Array:
-        return jax.jvp(equation.apply_active, at, slopes)[1][0]
+        return derivative(equation, at, slopes)
 
     slope: jax.Array | None
     curvature: jax.Array | None
@@ -135,11 +165,50 @@ def series(equation: Equation, active: Sequence[Active]) -> Active:
             jnp.zeros_like(operand.value) if operand.curvature is None else operand.curvature
             for operand in active
         )
-        carried = jax.jvp(equation.apply_active, values, bends)[1][0]
+        carried = derivative(equation, values, bends)
         curvature = carried if curvature is None else curvature + carried
     if name in ("add", "add_any", "copy") and len(active) == 1:
         slope = active[0].slope  # exactly one stays structurally one
-    return Active(active[0].node, value, slope, curvature)
+    selected = None
+    if selects or any(operand.selected is not None for operand in active):
+        # Where a tangent that is not a number does not arrive, it was left out on the way.
+        selected = jnp.isnan(derivative(equation, values, [_marked(each) for each in active]))
+    return Active(active[0].node, value, slope, curvature, selected=selected)
+
+
+def _derivative(equation: Equation, values: Sequence[Any], tangents: Sequence[Any]) -> jax.Array:
+    return jax.jvp(equation.apply_active, tuple(values), tuple(tangents))[1][0]
+
+
+def _selecting_derivative(
+    equation: Equation, values: Sequence[Any], tangents: Sequence[Any]
+) -> jax.Array:
+    """The derivative of max and min; what is not taken is left out, not multiplied by zero."""
+    terms = [
+        _kept(tangent, _derivative(equation, values, _unit(values, at)))
+        for at, tangent in enumerate(tangents)
+    ]
+    return functools.reduce(jnp.add, terms)
+
+
+def _unit(values: Sequence[Any], at: int) -> list[jax.Array]:
+    return [
+        jnp.ones_like(value) if other == at else jnp.zeros_like(value)
+        for other, value in enumerate(values)
+    ]
+
+
+def _kept(array: jax.Array, share: jax.Array) -> jax.Array:
+    """Return the product, zero where the share is."""
+    return jnp.where(share == 0, jnp.zeros_like(array), array * share)
+
+
+def _marked(operand: Active) -> jax.Array:
+    """Return NaN where the operand goes by its node, else zero."""
+    mark = jnp.full_like(operand.value, jnp.nan)
+    if operand.selected is None:
+        return mark
+    return jnp.where(operand.selected, mark, jnp.zeros_like(mark))
 
 
 def composed(inner: Active, value: Any, slope: Any, curvature: Any) -> Active:
@@ -149,7 +218,7 @@ def composed(inner: Active, value: Any, slope: Any, curvature: Any) -> Active:
         curvature = curvature * inner.slope * inner.slope
     if inner.curvature is not None:
         curvature = curvature + slope * inner.curvature
-    return Active(inner.node, value, _times(slope, inner.slope), curvature)
+    return Active(inner.node, value, times(slope, inner.slope), curvature, selected=inner.selected)
 
 
 def _by_ratio(inner: Active, value: jax.Array, ratio: Ratio) -> Active:
@@ -159,57 +228,26 @@ def _by_ratio(inner: Active, value: jax.Array, ratio: Ratio) -> Active:
     """
     slope, r = ratio(inner.value, value)
     bend = None if inner.curvature is None else slope * inner.curvature
-    return Active(inner.node, value, _times(slope, inner.slope), bend, _times(r, inner.slope))
-
-
-def _quotient(equation: Equation, active: Sequence[Active]) -> Active:
-    """Return q = a / b of one node by what follows from q b = a.
-
-    q' = (a' - q b') / b and q'' = (a'' - q b'') / b - 2 (b' / b) q'. The terms that cancel, as in
-    sin(x) / x near 0, do so before anything is divided by a power of b.
-    """
-    (value,) = equation.apply(*equation.values)
-    operands = dict(zip(equation.active, active, strict=True))
-    top, bottom = operands.get(0), operands.get(1)
-    node, denominator = active[0].node, equation.values[1]
-    if bottom is None:
-        assert top is not None
-        slope = (jnp.ones_like(value) if top.slope is None else top.slope) / denominator
-        return Active(
-            node, value, slope, None if top.curvature is None else top.curvature / denominator
-        )
-    slope = -value if bottom.slope is None else -value * bottom.slope
-    if top is not None:
-        slope = (1 if top.slope is None else top.slope) + slope
-    bends = [] if top is None or top.curvature is None else [top.curvature]
-    if bottom.curvature is not None:
-        bends.append(-value * bottom.curvature)
-    ratio = (-2 if bottom.slope is None else -2 * bottom.slope) / denominator
     return Active(
-        node, value, slope / denominator, sum(bends) / denominator if bends else None, ratio
+        inner.node,
+        value,
+        times(slope, inner.slope),
+        bend,
+        times(r, inner.slope),
+        inner.selected,
     )
-
-
-def _times(factor: jax.Array, slope: jax.Array | None) -> jax.Array:
-    return factor if slope is None else factor * slope
 
 
 def _partials(equation: Equation) -> list[Any]:
     """Differentiate where several nodes meet."""
     name = equation.name
     if name == "div":
-        return _quotient_of_nodes(equation)
+        return quotient_of_nodes(equation)
     values = tuple(equation.values[at] for at in equation.active)
     count = len(values)
 
-    def unit(at: int) -> tuple[jax.Array, ...]:
-        return tuple(
-            jnp.ones_like(value) if other == at else jnp.zeros_like(value)
-            for other, value in enumerate(values)
-        )
-
     def partial(at: int, *where: Any) -> jax.Array:
-        return jax.jvp(equation.apply_active, where, unit(at))[1][0]
+        return _derivative(equation, where, _unit(values, at))
 
     gain: list[jax.Array | None] = [
         None if name in ("add", "add_any") else partial(at, *values) for at in range(count)
@@ -219,45 +257,24 @@ def _partials(equation: Equation) -> list[Any]:
         for a, b in combinations_with_replacement(range(count), 2):
             if name in BILINEAR and a == b:
                 continue
-            bend = jax.jvp(lambda *where, a=a: partial(a, *where), values, unit(b))[1]
+            along = tuple(_unit(values, b))
+            bend = jax.jvp(lambda *where, a=a: partial(a, *where), values, along)[1]
             second.append((a, b, bend if a == b else 2 * bend))
 
+    def times(tangent: Tangent, factor: jax.Array | None) -> Tangent:
+        scaled = scale(tangent, factor)
+        if name not in _EXTREMES or factor is None:
+            return scaled
+        return select(scaled, factor != 0)
+
     def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        return [add([scale(t, g) for t, g in zip(tangents, gain, strict=True) if t is not None])]
+        return [add([times(t, g) for t, g in zip(tangents, gain, strict=True) if t is not None])]
 
     def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
         return [[Source(bend, jacobians[a], jacobians[b]) for a, b, bend in second]]
 
     def pull(cotangents: list[Any]) -> tuple[list[Any], None]:
         (cotangent,) = cotangents
-        return [cotangent if g is None else cotangent * g for g in gain], None
-
-    return equation.record(push, source, pull)
-
-
-def _quotient_of_nodes(equation: Equation) -> list[Any]:
-    """Differentiate q = a / b by what follows from q b = a, as in `_quotient`.
-
-    J = (J_a - q J_b) / b, D = (D_a - q D_b) / b - 2 (J_b / b) J.
-    """
-    top, bottom = equation.values
-    (value,) = equation.apply(top, bottom)
-    reciprocal = 1 / bottom
-
-    def push(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
-        of_top, of_bottom = tangents
-        terms = [] if of_top is None else [of_top]
-        if of_bottom is not None:
-            terms.append(scale(of_bottom, -value))
-        pushed = add(terms)
-        return [None if pushed is None else scale(pushed, reciprocal)]
-
-    def source(jacobians: Sequence[Tangent]) -> list[list[Source]]:
-        (jacobian,) = push(jacobians)
-        return [[Source(-2 * reciprocal, jacobians[1], jacobian)]]
-
-    def pull(cotangents: list[Any]) -> tuple[list[Any], None]:
-        of_top = masked_product(cotangents[0], reciprocal)
-        return [of_top, masked_product(of_top, -value)], None
+        return [cotangent if g is None else masked_product(cotangent, g) for g in gain], None
 
     return equation.record(push, source, pull)

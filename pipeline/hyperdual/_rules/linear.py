@@ -51,7 +51,9 @@ def linear_in(
         present = [tangent for tangent in tangents if tangent is not None]
         return list(push(derivative, present, mapped))
 
-    return equation.record(apply, lambda jacobians: [[] for _ in range(sum(equation.inexact))])
+    return equation.record(
+        apply, lambda jacobians: [[] for _ in range(sum(equation.inexact))], linear=True
+    )
 
 
 def rank(equation: Equation) -> int:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .._accumulation import Source
+from .._accumulation import Pull, Source
 from .._equation import Equation
 from .._registry import register
 from .._tangent import Tangent, add, dense, flatten, push, push_over
@@ -112,7 +112,27 @@ def _bilinear(
             [Source(None, dense(2 * jax.vmap(lambda a, b: equation.apply(a, b)[0])(left, right)))]
         ]
 
-    return equation.record(apply, source)
+    # With one active operand the reverse has the other in it, a constant.
+    constant = len(equation.active) == 1
+    return equation.record(
+        apply, source, None if constant else _finite_pull(equation), linear=constant
+    )
+
+
+def _finite_pull(equation: Equation) -> Pull:
+    """Return JAX's reverse at operands with zero for what is not finite.
+
+    Where an output depends on that its J is not finite either, and nor is D then (see `own.py`);
+    where none does, it is not to spoil, by a sum, what the others depend on.
+    """
+    primals = [equation.values[at] for at in equation.active]
+
+    def pull(cotangents: list[jax.Array | None]) -> tuple[Sequence[jax.Array], None]:
+        finite = [jnp.where(jnp.isfinite(p), p, jnp.zeros_like(p)) for p in primals]
+        _, pullback = jax.vjp(lambda *values: equation.apply_active(*values)[0], *finite)
+        return jax.vmap(pullback)(cotangents[0]), None
+
+    return pull
 
 
 def _is_layer(equation: Equation) -> bool:

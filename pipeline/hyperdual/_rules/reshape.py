@@ -38,7 +38,7 @@ def reshape(equation: Equation) -> list[Any]:
         assert tangent is not None
         return [reshaped(tangent, shape)]
 
-    return equation.record(push, lambda jacobians: [[]])
+    return equation.record(push, lambda jacobians: [[]], linear=True)
 
 
 def reshaped(tangent: Tangent, shape: tuple[int, ...]) -> Tangent:

@@ -44,7 +44,7 @@ def reduce_sum(equation: Equation) -> list[Any]:
 
         return [push_over(summed, tangent, tied, mapped)]
 
-    return equation.record(apply, lambda jacobians: [[]])
+    return equation.record(apply, lambda jacobians: [[]], linear=True)
 
 
 @register("cumsum", parameters=("axis", "reverse"))

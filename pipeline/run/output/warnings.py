@@ -53,14 +53,16 @@ def _flat_outputs(outputs: tuple[str, ...], tally: Tally) -> Iterator[str]:
     everywhere = [name for name, share in shares.items() if share == 1]
     if everywhere:
         yield (
-            f"the Hessian diagonal of {', '.join(everywhere)} is zero everywhere: such outputs are "
-            "piecewise linear (ReLU, clipping), and these zeros are no curvature of what they model"
+            f"the Hessian diagonal of {', '.join(everywhere)} is zero on every row: so it is for "
+            "outputs that are linear in each input or do not depend on it; if ReLU or clipping "
+            "make them so, these zeros are no curvature of what they model"
         )
-    plateaus = [f"{n} ({s:.0%})" for n, s in shares.items() if _MANY_FLAT_ROWS <= s < 1]
-    if plateaus:
+    flat = [f"{n} ({s:.0%})" for n, s in shares.items() if _MANY_FLAT_ROWS <= s < 1]
+    if flat:
         yield (
-            f"the Hessian diagonal is zero for every input on many rows of {', '.join(plateaus)}: "
-            "plateaus, where the network is clipped or saturated"
+            f"the Hessian diagonal is zero for every input on many rows of {', '.join(flat)}: "
+            "as where an output is clipped or saturated, or where its curvature vanishes at just "
+            "these points"
         )
 
 

@@ -223,3 +223,12 @@ def debug_callback(x):
     h = jnp.sin(x)
     jax.debug.callback(lambda _: None, h)
     return h * x[0]
+
+
+@program(3, rule="forward")
+def loops_of_different_length_mapped(x):
+    """The condition has an entry for each loop; those that have ended keep their state."""
+    turn = lambda s: (s[0] + 1, jnp.sin(s[1]) * x[:2])
+    loop = lambda start, a: lax.while_loop(lambda s: s[0] < 3, turn, (start, a * x[2:]))
+    turns, last = jax.vmap(loop)(jnp.arange(3), jnp.outer(x, jnp.ones(2, x.dtype)))
+    return (last * turns[:, None]).reshape(-1)
