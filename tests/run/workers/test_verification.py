@@ -100,6 +100,26 @@ def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
     assert any("derivatives jump" in warning for warning in manifest.warnings)
 
 
+@pytest.mark.parametrize("added", [0.0, 0.3])
+def test_value_at_a_step_is_that_of_one_of_its_sides(added, tmp_path, configure, monkeypatch):
+    (tmp_path / "in").mkdir()
+    zero, some = np.zeros(20, np.float32), np.linspace(1, 2, 20, dtype=np.float32)
+    pq.write_table(pa.table({"a": zero, "b": some, "c": some}), tmp_path / "in/x.parquet")
+    right = worker_module.Worker.compute
+
+    def moved(self, points):
+        value, *derivatives = right(self, points)
+        return (value + np.float32(added), *derivatives)
+
+    monkeypatch.setattr(worker_module.Worker, "compute", moved)
+    overrides = _overrides(tmp_path, "stepped", "derivatives.method=hyperdual")
+    if added:
+        with pytest.raises(RunIncomplete, match="the value of 'y1' differs"):
+            derive(*configure(*overrides, "limits.max_attempts=1"))
+    else:
+        assert derive(*configure(*overrides)).rows.at_kinks == 4
+
+
 def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     _rows(tmp_path / "in")
     manifest = derive(*configure(*_overrides(tmp_path, "flat_in_part")))
