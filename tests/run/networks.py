@@ -79,6 +79,11 @@ def weights_of_a_module():
     return lambda x: MODULE_WEIGHTS @ x
 
 
+def stepped():
+    """A step at a = 1e-9, which float32 cannot tell from a = 0."""
+    return lambda x: jnp.where((1 + x[0]) - (1 + 1e-9) >= 0, 2.0, 1.0) + x[1] ** 2
+
+
 def mixed_scales():
     return lambda x: 1e-3 * x[0] ** 2 + x[1] ** 2
 

@@ -88,7 +88,7 @@ class Verifier:
             beyond = ~(errors <= self._tolerance)  # true for NaN
             excused = np.zeros_like(beyond)
             if beyond.any():
-                jumps = beyond & self._jumps(points, quantity, errors, scale)
+                jumps = beyond & self._jumps(points, quantity, array, errors, scale)
                 at_kinks |= _rows_with(jumps)
                 excused |= jumps
             if (beyond & ~excused).any() and not self._strict and QUANTITIES[quantity].order:
@@ -201,9 +201,17 @@ class Verifier:
         return {quantity: np.asarray(array)[:rows] for quantity, array in arrays.items()}
 
     def _jumps(
-        self, points: np.ndarray, quantity: str, errors: np.ndarray, scale: np.ndarray
+        self,
+        points: np.ndarray,
+        quantity: str,
+        computed: np.ndarray,
+        errors: np.ndarray,
+        scale: np.ndarray,
     ) -> np.ndarray:
-        """Tell where the reference itself changes as much within rounding of the point: a kink."""
+        """Tell where the reference itself changes as much within rounding of the point: a kink.
+
+        Where the value itself jumps, it must be that of one of the sides.
+        """
         here = self._derive(points)[quantity]
         reach = np.maximum(np.abs(points), np.abs(points).max(axis=0))
         # A fixed direction along which no two inputs move alike.
@@ -211,17 +219,23 @@ class Verifier:
         direction[::2] *= -1
         move = np.where(reach > 0, reach, 1) * direction
 
-        def change(step: float) -> np.ndarray:
-            moved = self._derive(points + step * move)[quantity]
-            return relative_error(np.abs(moved - here), scale)
+        def moved(step: float) -> np.ndarray:
+            return self._derive(points + step * move)[quantity]
 
-        sides = [change(sign * self._step) for sign in (-1, 1)]
+        def differences(arrays: list[np.ndarray], right: np.ndarray) -> list[np.ndarray]:
+            return [relative_error(np.abs(array - right), scale) for array in arrays]
+
+        beside = [moved(sign * self._step) for sign in (-1, 1)]
+        sides = differences(beside, here)
         near, nearest = np.maximum(*sides), np.minimum(*sides)
-        far = np.maximum(*(change(sign * 10 * self._step) for sign in (-1, 1)))
+        far = np.maximum(*differences([moved(sign * 10 * self._step) for sign in (-1, 1)], here))
         # A kink lies on one side, and its jump does not depend on the step. What is only steep
         # changes on both sides, and ten times less.
         jumps = (nearest < 0.1 * near) & (near > 0.5 * far)
-        return jumps & (near > np.maximum(errors, self._tolerance) / 4)
+        jumps &= near > np.maximum(errors, self._tolerance) / 4
+        if QUANTITIES[quantity].order == 0:
+            jumps &= np.minimum(*differences(beside, computed)) <= self._tolerance
+        return jumps
 
 
 def _rows_with(entries: np.ndarray) -> np.ndarray:

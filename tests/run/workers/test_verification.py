@@ -100,6 +100,26 @@ def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
     assert any("derivatives jump" in warning for warning in manifest.warnings)
 
 
+@pytest.mark.parametrize("added", [0.0, 0.3])
+def test_value_at_a_step_is_that_of_one_of_its_sides(added, tmp_path, configure, monkeypatch):
+    (tmp_path / "in").mkdir()
+    zero, some = np.zeros(20, np.float32), np.linspace(1, 2, 20, dtype=np.float32)
+    pq.write_table(pa.table({"a": zero, "b": some, "c": some}), tmp_path / "in/x.parquet")
+    right = worker_module.Worker.compute
+
+    def moved(self, points):
+        value, *derivatives = right(self, points)
+        return (value + np.float32(added), *derivatives)
+
+    monkeypatch.setattr(worker_module.Worker, "compute", moved)
+    overrides = _overrides(tmp_path, "stepped", "derivatives.method=hyperdual")
+    if added:
+        with pytest.raises(RunIncomplete, match="the value of 'y1' differs"):
+            derive(*configure(*overrides, "limits.max_attempts=1"))
+    else:
+        assert derive(*configure(*overrides)).rows.at_kinks == 4
+
+
 def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     _rows(tmp_path / "in")
     manifest = derive(*configure(*_overrides(tmp_path, "flat_in_part")))
@@ -266,7 +286,7 @@ def test_network_that_is_another_or_none_in_float64_is_checked_as_it_is(
     assert manifest.rows.largest_error < 1e-5
     assert manifest.warnings == ()
     found = audit(str(tmp_path / "out"), None, shards=2, rows=4)
-    assert (found.findings, found.notes, found.derived_again) == ([], [], 4)
+    assert (found.findings, found.notes, found.derived_again) == ([], [], 8)
     assert found.largest_error < 1e-5
 
 
@@ -330,4 +350,4 @@ def test_weights_of_a_module_keep_their_digits_in_float64(tmp_path, configure):
     table = pq.read_table(tmp_path / "out/data")
     x = np.array([table[name].to_numpy() for name in "abc"], np.float64)
     np.testing.assert_allclose(table["y1"], MODULE_WEIGHTS[0] @ x, rtol=1e-14, atol=1e-14)
-    np.testing.assert_allclose(table["d_y2_d_b"], MODULE_WEIGHTS[1, 1], rtol=1e-15)
+    np.testing.assert_allclose(table["d_y2__d_b"], MODULE_WEIGHTS[1, 1], rtol=1e-15)
