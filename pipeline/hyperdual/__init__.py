@@ -14,6 +14,7 @@ from ._equation import RuleError
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
 from ._quantities import QUANTITIES
+from ._reason import reason
 from ._verify import Verification, reference, relative_error, verify
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "choose",
     "derivatives",
     "numerics",
+    "reason",
     "reference",
     "relative_error",
     "verify",

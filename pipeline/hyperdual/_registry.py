@@ -8,6 +8,7 @@ from jax.extend import core
 from ._accumulation import Accumulation, Irreversible
 from ._active import Active
 from ._equation import Equation, RuleError, general
+from ._reason import reason
 
 # From an equation to its results, each `Active` if it depends on the inputs.
 Rule = Callable[[Equation], list[Any]]
@@ -42,8 +43,6 @@ def apply_rule(eqn: core.JaxprEqn, operands: list[Any], accumulation: Accumulati
     except (RuleError, Irreversible):
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RuleError(
-            f"cannot differentiate {equation.title()} twice, at {equation.place()}: "
-            f"{type(error).__name__}: {reason}; register a rule for it, or use another method"
+            f"cannot differentiate {equation.title()} twice, at {equation.place()}: {reason(error)}"
         ) from error

@@ -120,7 +120,6 @@ def _mapped(eqn: core.JaxprEqn, operands: Sequence[_Value]) -> list[_Value]:
     A predicate that all rows share, for one, must not become one for each row: of a `cond` both
     branches would run.
     """
-    arrays = [value.array for value in operands]
     failure: Exception | None = None
     for axis in (-1, 0):  # some primitives (of sparse matrices) take the rows as first axis alone
         moved = [

@@ -8,6 +8,7 @@ import numpy as np
 
 from ._derivatives import AUTO, Bundle, Derivatives, derivatives
 from ._methods import REFERENCE_METHODS, MethodError
+from ._reason import reason
 
 
 class Verification(NamedTuple):
@@ -67,7 +68,7 @@ def reference(
         try:
             jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float64))
         except Exception as error:  # JAX raises what it likes
-            reasons.append((str(error).strip().splitlines() or [type(error).__name__])[0])
+            reasons.append(reason(error))
         else:
             return bundle
     raise MethodError(

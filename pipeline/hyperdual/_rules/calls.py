@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from .._custom_vjp import NotLinearError, as_custom_jvp, first_line
+from .._custom_vjp import NotLinearError, as_custom_jvp
 from .._equation import Equation, RuleError, general
 from .._interpret import interpret
 from .._jaxpr import equations
+from .._reason import first_line
 from .._registry import register
 from . import elementwise
 
@@ -38,8 +39,8 @@ def call(equation: Equation) -> list[Any]:
     J     (1, 1)  [[1]]
     D     (1, 1)  [[3]]
 
-    Operands: the function's. Parameters: jaxpr (or call_jaxpr, call), the function. What says how it is
-    compiled changes no result: name, inline, keep_unused, donated_invars, in_shardings,
+    Operands: the function's. Parameters: jaxpr (or call_jaxpr, call), the function. What says how
+    it is compiled changes no result: name, inline, keep_unused, donated_invars, in_shardings,
     out_shardings, in_layouts, out_layouts, ctx_mesh, compiler_options_kvs; and of a checkpoint
     policy, prevent_cse, differentiated; of a `custom_vmap` rule, in_tree, out_tree.
     https://docs.jax.dev/en/latest/_autosummary/jax.jit.html
