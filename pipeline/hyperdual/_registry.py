@@ -15,6 +15,11 @@ Rule = Callable[[Equation], list[Any]]
 
 RULES: dict[str, Rule] = {}
 
+_IN_PLACE = (
+    "arrays that are changed in place (jax.new_ref) are not derived; return new ones instead, by "
+    "`.at[...].set`, or as the carry of a loop"
+)
+
 
 def register(*names: str) -> Callable[[Rule], Rule]:
     """Return a decorator that makes a function the rule of the primitives with these names."""
@@ -43,6 +48,8 @@ def apply_rule(eqn: core.JaxprEqn, operands: list[Any], accumulation: Accumulati
     except (RuleError, Irreversible):
         raise
     except Exception as error:
+        changes = any(type(v.aval).__name__ == "AbstractRef" for v in (*eqn.invars, *eqn.outvars))
+        cause = _IN_PLACE if changes else reason(error)
         raise RuleError(
-            f"cannot differentiate {equation.title()} twice, at {equation.place()}: {reason(error)}"
+            f"cannot differentiate {equation.title()} twice, at {equation.place()}: {cause}"
         ) from error

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperdiag.hyperdual import RuleError, derivatives, reason
+from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives, reason
 
 
 class _Tensor:
@@ -71,3 +71,16 @@ def test_refusal_says_where_no_method_can():
     fn = lambda x: jax.lax.nextafter(jnp.sin(x), x)
     with pytest.raises(RuleError, match=r"'nextafter'.*none of the other methods can"):
         derivatives(fn, 2, "hyperdual", tile=1)(np.ones((1, 2)))
+
+
+def _changed_in_place(x):
+    kept = jax.new_ref(jnp.zeros(2, x.dtype))
+    kept[...] = jnp.sin(x)
+    return kept[...] * x
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("fn", [_changed_in_place, lambda x: jax.new_ref(x**2)[...] * x])
+def test_array_that_is_changed_in_place_is_refused_as_that(fn, method):
+    with pytest.raises(RuleError, match=r"changed in place \(jax\.new_ref\).*; none of the other"):
+        derivatives(fn, 2, method, tile=1)(np.ones((1, 2)))
