@@ -15,6 +15,7 @@ from ._equation import RuleError
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
 from ._quantities import QUANTITIES
+from ._reason import reason
 from ._verify import Verification, reference, relative_error, verify
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "derivatives",
     "dtype_difference",
     "numerics",
+    "reason",
     "reference",
     "relative_error",
     "verify",

@@ -6,7 +6,8 @@ transposed: its transpose is the jvp. For a rule B(r, c) with the residuals r of
 
     jvp(x, t) = B(r(x), .)^T t,
 
-which can be differentiated in x again, to any order.
+which can be differentiated in x again, to any order. Loops of unknown length in a backward rule
+(`odeint`, Equinox's checkpointed loops) have no transpose: then B is taken entry by entry.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from jax.custom_derivatives import SymbolicZero
 from jax.extend import core
 
 from ._jaxpr import equations
+from ._reason import first_line
 
 _NAME = "custom_vjp_call"
 # Calls that change no result: their programs are walked into.
@@ -75,9 +77,12 @@ def _pushed(eqn: core.JaxprEqn, values: Sequence[Any], tangents: Sequence[Any]) 
 
     def derivative(*arrays: Any) -> list[Any]:
         results, backward = jax.vjp(inexact_results, *arrays[: len(places)])
+        tangents = arrays[len(places) :]
         try:
-            (pushed,) = jax.linear_transpose(backward, results)(arrays[len(places) :])
+            (pushed,) = jax.linear_transpose(backward, results)(tangents)
         except Exception as error:  # JAX raises what it likes
+            if _has_loop(backward, results):
+                return _contracted(backward, results, tangents)
             raise NotLinearError(
                 "its backward rule is not linear in the cotangent, or not in a way that JAX can "
                 f"transpose ({first_line(error)})"
@@ -92,10 +97,29 @@ def _pushed(eqn: core.JaxprEqn, values: Sequence[Any], tangents: Sequence[Any]) 
     ]
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text that says something."""
-    lines = (line.strip() for line in str(error).splitlines())
-    return next(filter(None, lines), type(error).__name__)
+def _has_loop(backward: Callable[..., Any], results: Sequence[jax.Array]) -> bool:
+    """Tell whether a reverse cannot be transposed for its loops, whose length is not known."""
+    inside = {eqn.primitive.name for eqn in equations(jax.make_jaxpr(backward)(results))}
+    complex_ = any(jnp.iscomplexobj(result) for result in results)
+    return bool(inside & {"while", _NAME}) and not complex_
+
+
+def _contracted(
+    backward: Callable[..., Any], results: Sequence[jax.Array], tangents: Sequence[jax.Array]
+) -> list[jax.Array]:
+    """Return B^T t with a reverse for each entry of the results, where B has no transpose."""
+    pushed = []
+    for at, result in enumerate(results):
+        units = jnp.eye(result.size, dtype=result.dtype).reshape(result.size, *result.shape)
+        cotangents = [jnp.zeros((result.size, *other.shape), other.dtype) for other in results]
+        cotangents[at] = units
+        rows = jax.vmap(backward)(cotangents)
+        terms = [
+            row.reshape(result.size, tangent.size) @ tangent.reshape(-1)
+            for row, tangent in zip(rows, tangents, strict=True)
+        ]
+        pushed.append(sum(terms, start=jnp.zeros(result.size, result.dtype)).reshape(result.shape))
+    return pushed
 
 
 def _evaluate(jaxpr: core.Jaxpr, consts: Sequence[Any], operands: Sequence[Any]) -> list[Any]:

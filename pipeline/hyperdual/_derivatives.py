@@ -1,8 +1,9 @@
 """The front: one jitted call from a batch of points to the derivatives asked for."""
 
+import contextlib
 from collections import namedtuple
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -10,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._choice import Choice
+from ._equation import RuleError
 from ._jaxpr import shape_of
 from ._methods import METHODS, Function, Method
 from ._numerics import numerics
 from ._quantities import QUANTITIES, at_point, displaced
+from ._reason import is_not_jax, reason
 from ._tuner import tune
 
 AUTO = "auto"
@@ -41,8 +44,15 @@ class Bundle:
         n_inputs: n.
     """
 
-    def __init__(self, batch: Callable[..., Any], n_inputs: int, dtype: str, choice: Choice):
-        self.choice = choice
+    def __init__(
+        self,
+        batch: Callable[..., Any],
+        n_inputs: int,
+        dtype: str,
+        choice: Choice,
+        advice: Callable[[], str],
+    ):
+        self.choice, self._advice = choice, advice
         self._batch, self.n_inputs, self._dtype = batch, n_inputs, dtype
 
     def __call__(self, x: Any, direction: Any = None) -> Any:
@@ -56,13 +66,15 @@ class Bundle:
             ValueError: for another shape.
         """
         with numerics(self._dtype):
-            points = self._checked(x, "x")
-            if direction is None:
-                return self._batch(points)
-            directions = self._checked(direction, "direction")
-            if directions.shape != points.shape:
-                raise ValueError(f"direction must have the shape of x, {points.shape}")
-            return self._batch(points, directions)
+            arrays = [self._checked(x, "x")]
+            if direction is not None:
+                arrays.append(self._checked(direction, "direction"))
+                if arrays[1].shape != arrays[0].shape:
+                    raise ValueError(f"direction must have the shape of x, {arrays[0].shape}")
+            try:
+                return self._batch(*arrays)
+            except RuleError as error:
+                raise RuleError(f"{error}; {self._advice()}") from error
 
     def _checked(self, x: Any, name: str) -> jax.Array:
         rows = jnp.asarray(x, self._dtype)
@@ -156,7 +168,7 @@ def choose(
         raise ValueError(f"n_inputs must be at least 1; got {n_inputs}")
     directions = _checked_directions(wrt, n_inputs)
     with numerics(dtype):
-        _check_output(jax.eval_shape(fn, jax.ShapeDtypeStruct((n_inputs,), dtype)))
+        _check_output(_traced_output(fn, n_inputs, dtype))
         if method != AUTO and (tile is not None or not METHODS[method].own):
             return Choice(method, tile)
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
@@ -179,8 +191,21 @@ def _bundle(
     quantities: tuple[str, ...],
 ) -> Bundle:
     method, directions = METHODS[choice.method], None if wrt is None else np.asarray(wrt)
-    batch = method.batch(partial(_at_point, fn, method, directions, quantities))
-    return Bundle(jax.jit(_tiled(batch, choice.tile)), n_inputs, dtype, choice)
+
+    def batched(method: Method) -> Callable[..., Any]:
+        return method.batch(partial(_at_point, fn, method, directions, quantities))
+
+    @cache
+    def advice() -> str:
+        arrays = [jax.ShapeDtypeStruct((1, n_inputs), dtype)] * (1 + ("hvp" in quantities))
+        for name, other in METHODS.items():
+            with contextlib.suppress(Exception):  # JAX raises what it likes
+                if not other.own:
+                    jax.eval_shape(batched(other), *arrays)
+                    return f"method '{name}' can"
+        return "none of the other methods can, either"
+
+    return Bundle(jax.jit(_tiled(batched(method), choice.tile)), n_inputs, dtype, choice, advice)
 
 
 def _at_point(
@@ -255,6 +280,20 @@ def _checked_directions(wrt: Sequence[int] | None, n_inputs: int) -> np.ndarray:
     if np.unique(directions).size != directions.size:
         raise ValueError(f"wrt names an input twice: {wrt!r}")
     return directions
+
+
+def _traced_output(fn: Function, n_inputs: int, dtype: str) -> Any:
+    """Return the shape and dtype of what `fn` returns.
+
+    Raises:
+        TypeError: if it is not written in JAX; other errors are the function's own.
+    """
+    try:
+        return jax.eval_shape(fn, jax.ShapeDtypeStruct((n_inputs,), dtype))
+    except Exception as error:
+        if is_not_jax(error):
+            raise TypeError(f"fn cannot be traced: {reason(error)}") from error
+        raise
 
 
 def _check_output(output: Any) -> None:

@@ -7,9 +7,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from ._custom_vjp import first_line, forward_mode
+from ._custom_vjp import forward_mode
 from ._jaxpr import widest
 from ._methods import AtPoint, Function, Method, MethodError, PointDerivatives
+from ._reason import reason
 
 QUANTITIES = ("value", "jacobian", "hessian_diag", "laplacian", "hvp", "hessian")
 
@@ -84,7 +85,7 @@ def _by_some_mode(
             failures.append(error)
     raise MethodError(
         "the Jacobian or Hessian of this function cannot be had by reverse mode nor by forward "
-        f"mode: {first_line(failures[-1])}"
+        f"mode: {reason(failures[-1])}"
     ) from failures[-1]
 
 

@@ -8,6 +8,7 @@ from jax.extend import core
 from ._accumulation import Accumulation, Irreversible
 from ._active import Active
 from ._equation import Equation, RuleError, general
+from ._reason import reason
 
 # From an equation to its results, each `Active` if it depends on the inputs.
 Rule = Callable[[Equation], list[Any]]
@@ -15,6 +16,11 @@ Rule = Callable[[Equation], list[Any]]
 RULES: dict[str, Rule] = {}
 # Of a primitive's rule: the parameters that it takes into account. Not listed: all that there are.
 PARAMETERS: dict[str, frozenset[str]] = {}
+
+_IN_PLACE = (
+    "arrays that are changed in place (jax.new_ref) are not derived; return new ones instead, by "
+    "`.at[...].set`, or as the carry of a loop"
+)
 
 
 def register(*names: str, parameters: Collection[str] | None = None) -> Callable[[Rule], Rule]:
@@ -57,8 +63,8 @@ def apply_rule(eqn: core.JaxprEqn, operands: list[Any], accumulation: Accumulati
     except (RuleError, Irreversible):
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        changes = any(type(v.aval).__name__ == "AbstractRef" for v in (*eqn.invars, *eqn.outvars))
+        cause = _IN_PLACE if changes else reason(error)
         raise RuleError(
-            f"cannot differentiate {equation.title()} twice, at {equation.place()}: "
-            f"{type(error).__name__}: {reason}; register a rule for it, or use another method"
+            f"cannot differentiate {equation.title()} twice, at {equation.place()}: {cause}"
         ) from error

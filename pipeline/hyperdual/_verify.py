@@ -10,6 +10,7 @@ from jax.extend import core
 from ._constants import same_constants, traced
 from ._derivatives import AUTO, Bundle, Derivatives, derivatives
 from ._methods import REFERENCE_METHODS, Function, MethodError
+from ._reason import reason
 from ._widened import narrows, widened
 
 
@@ -105,7 +106,7 @@ def _first_that_can(
             bundle = derivatives(fn, n_inputs, method, wrt, dtype, outputs=outputs)
             jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float32))
         except Exception as error:  # as above
-            reasons.append((str(error).strip().splitlines() or [type(error).__name__])[0])
+            reasons.append(reason(error))
         else:
             return bundle
     raise MethodError(

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hyperdiag.hyperdual import numerics
+from hyperdiag.hyperdual import numerics, reason
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 
 Ranges = Mapping[str, tuple[float, float]]
@@ -137,10 +137,8 @@ def output_size(function: Callable, n_inputs: int, dtype: str) -> int:
         with numerics(dtype):
             output = jax.eval_shape(function, jax.ShapeDtypeStruct((n_inputs,), dtype))
     except Exception as error:  # a user's function may raise anything
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(
-            f"the network's function fails on one point of shape ({n_inputs},): "
-            f"{type(error).__name__}: {reason[0]}"
+            f"the network's function fails on one point of shape ({n_inputs},): {reason(error)}"
         ) from error
     if not isinstance(output, jax.ShapeDtypeStruct) or output.ndim > 1:
         shape = getattr(output, "shape", type(output).__name__)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.experimental import jet
 
 from .._jaxpr import custom_rule_names
+from .._reason import reason
 from .method import Function, MethodError, PointDerivatives
 
 
@@ -53,10 +54,9 @@ def taylor(fn: Function, z: jax.Array) -> PointDerivatives:
             jnp.eye(z.size, dtype=z.dtype)
         )
     except Exception as error:  # the function itself traces well: what fails here is jet
-        reason = (str(error).splitlines() or [""])[0]
         raise MethodError(
             f"method 'taylor': jax.experimental.jet cannot differentiate this network "
-            f"({type(error).__name__}: {reason}); use method 'double_forward'"
+            f"({reason(error)}); use method 'double_forward'"
         ) from error
     return value[0], jacobian, hessian_diag
 

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from .._custom_vjp import NotLinearError, as_custom_jvp, first_line
+from .._custom_vjp import NotLinearError, as_custom_jvp
 from .._equation import Equation, RuleError, general
 from .._interpret import interpret
 from .._jaxpr import equations
+from .._reason import first_line
 from .._registry import register
 from . import elementwise
 

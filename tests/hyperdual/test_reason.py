@@ -1,0 +1,86 @@
+"""What is said where a function is not written in JAX, or JAX cannot differentiate it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives, reason
+
+
+class _Tensor:
+    """What a library of tensors of its own does with an array that is none of them."""
+
+    def __matmul__(self, other):
+        raise TypeError(f"matmul(): argument 'other' must be Tensor, not {type(other).__name__}")
+
+
+@pytest.mark.parametrize(
+    ("fn", "said"),
+    [
+        (lambda x: np.sin(x), r"written in JAX \(jax.numpy\) throughout, and NumPy"),
+        (lambda x: jnp.asarray(np.asarray(x)), "written in JAX"),
+        (lambda x: _Tensor() @ x, r"written in JAX \(jax.numpy\) throughout, and something else"),
+        (lambda x: x * float(x[0]), r"as `float\(x\)` does"),
+        (lambda x: x if x[0] > 0 else -x, "jnp.where or jax.lax.cond, not `if`"),
+        (lambda x: sum(x for _ in range(x[0].astype(int))), "sizes and indices from shapes"),
+    ],
+)
+def test_function_that_is_not_written_in_jax_is_refused_with_that(fn, said):
+    with pytest.raises(TypeError, match=said):
+        derivatives(fn, 3)
+
+
+def test_error_of_the_function_itself_is_not_touched():
+    def fn(x):
+        raise KeyError("weights")
+
+    with pytest.raises(KeyError, match="weights"):
+        derivatives(fn, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("\n\n  it fails\nat length", "ValueError: it fails"),
+        ("", "ValueError"),
+        ("\n", "ValueError"),
+    ],
+)
+def test_first_line_that_says_something_is_kept(text, said):
+    assert reason(ValueError(text)) == said
+
+
+@jax.custom_vjp
+def _clipped_gradient(x):
+    return x
+
+
+_clipped_gradient.defvjp(lambda x: (x, None), lambda _, ct: (jnp.clip(ct, -1, 1),))
+
+
+def test_refusal_names_a_method_that_can():
+    fn = lambda x: jnp.sin(_clipped_gradient(x**2))
+    x = np.array([[0.4, 0.9]])
+    with pytest.raises(RuleError, match=r"; method 'forward_over_reverse' can$"):
+        derivatives(fn, 2, "hyperdual", tile=1)(x)
+    assert np.isfinite(derivatives(fn, 2, "forward_over_reverse")(x).hessian_diag).all()
+
+
+def test_refusal_says_where_no_method_can():
+    fn = lambda x: jax.lax.nextafter(jnp.sin(x), x)
+    with pytest.raises(RuleError, match=r"'nextafter'.*none of the other methods can"):
+        derivatives(fn, 2, "hyperdual", tile=1)(np.ones((1, 2)))
+
+
+def _changed_in_place(x):
+    kept = jax.new_ref(jnp.zeros(2, x.dtype))
+    kept[...] = jnp.sin(x)
+    return kept[...] * x
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("fn", [_changed_in_place, lambda x: jax.new_ref(x**2)[...] * x])
+def test_array_that_is_changed_in_place_is_refused_as_that(fn, method):
+    with pytest.raises(RuleError, match=r"changed in place \(jax\.new_ref\).*; none of the other"):
+        derivatives(fn, 2, method, tile=1)(np.ones((1, 2)))
