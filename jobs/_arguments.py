@@ -72,17 +72,15 @@ def _parted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the flags, with their values, and the overrides: argparse wants these in one piece."""
     flags: list[str] = []
     overrides: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        if not argument.startswith("-"):
-            overrides.append(argument)
-            continue
-        flags.append(argument)
-        if argument in _WITH_VALUE:
-            flags += [value for value in [next(rest, None)] if value is not None]
+    before = ""
+    for argument in arguments:
+        of_flag = before in _WITH_VALUE or (before in _INFO and "=" not in argument)
+        (flags if argument.startswith("-") or of_flag else overrides).append(argument)
+        before = argument
     return flags, overrides
 
 
+_INFO = ("--info", "-i")  # which may have a value, without a sign
 _WITH_VALUE = {
     *(_FILE_FLAG, "--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
     *("--config-dir", "-cd", "--experimental-rerun"),

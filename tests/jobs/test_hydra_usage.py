@@ -7,6 +7,9 @@ import sys
 import pytest
 import yaml
 
+from hyperdiag.jobs._arguments import hydra_arguments
+from hyperdiag.jobs._command import CONFIG_DIR
+
 NOWHERE = {
     "derive": ["output.path=out/${oc.env:NOPE}"],
     "plan": ["cost.currency=${oc.env:NOPE}"],
@@ -266,3 +269,18 @@ def test_reader_that_goes_away_is_no_fault_of_this_program(arguments):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout in ("0\n", "141\n")  # 0 where all of it was in the pipe by then
+
+
+@pytest.mark.parametrize(
+    ("typed", "taken"),
+    [
+        ("a=1 --info searchpath -cd x b=2", "--info searchpath -cd x a=1 b=2"),
+        ("--info a=1 --cfg job b=2 -m", "--info --cfg job -m a=1 b=2"),
+        (
+            "network.kwargs.k=3 +dataset.ranges.q=4 -m",
+            "-m ++network.kwargs.k=3 +dataset.ranges.q=4",
+        ),
+    ],
+)
+def test_flags_come_first_with_their_values(typed, taken):
+    assert hydra_arguments(CONFIG_DIR, typed.split()) == taken.split()

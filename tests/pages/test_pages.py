@@ -14,6 +14,7 @@ from omegaconf import open_dict
 from hyperdiag.config.reference import config_files
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs.__main__ import job_names
+from hyperdiag.jobs._arguments import hydra_arguments
 from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.jobs._overrides import check_overrides
 from tests.pages.markdown import (
@@ -91,7 +92,7 @@ def test_command_of_a_page_is_a_valid_configuration(page, job, arguments, tmp_pa
     monkeypatch.chdir(tmp_path)
     for block in blocks(read(page)):
         write_file(block)  # for `--config-dir`
-    given = [word for word in arguments if word != "..."]
+    given = hydra_arguments(CONFIG_DIR, [word for word in arguments if word != "..."])
     assert check_overrides(CONFIG_DIR, job, given) == []
     if job in ("derive", "plan", "submit") and all("=" in word for word in arguments):
         with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
