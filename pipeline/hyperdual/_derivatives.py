@@ -11,10 +11,11 @@ import numpy as np
 
 from ._choice import Choice
 from ._jaxpr import shape_of
+from ._jitted import Jitted
 from ._methods import METHODS, Function, Method
 from ._numerics import numerics
 from ._quantities import QUANTITIES, at_point, displaced
-from ._tuner import tune
+from ._tuner import fitting_tile, tune
 
 AUTO = "auto"
 
@@ -41,7 +42,7 @@ class Bundle:
         n_inputs: n.
     """
 
-    def __init__(self, batch: Callable[..., Any], n_inputs: int, dtype: str, choice: Choice):
+    def __init__(self, batch: Jitted, n_inputs: int, dtype: str, choice: Choice):
         self.choice = choice
         self._batch, self.n_inputs, self._dtype = batch, n_inputs, dtype
 
@@ -54,6 +55,7 @@ class Bundle:
 
         Raises:
             ValueError: for another shape.
+            MemoryError: if the call would take more memory than is free, with both figures.
         """
         with numerics(self._dtype):
             points = self._checked(x, "x")
@@ -63,6 +65,16 @@ class Bundle:
             if directions.shape != points.shape:
                 raise ValueError(f"direction must have the shape of x, {points.shape}")
             return self._batch(points, directions)
+
+    def warm_up(self, x: Any, compile_seconds: float, call_seconds: float) -> None:
+        """Compile for so many points, without directions, and call once.
+
+        Raises:
+            TimeoutError: if either takes longer than that: XLA may hang.
+            MemoryError: as a call.
+        """
+        with numerics(self._dtype):
+            self._batch.warm_up((self._checked(x, "x"),), compile_seconds, call_seconds)
 
     def _checked(self, x: Any, name: str) -> jax.Array:
         rows = jnp.asarray(x, self._dtype)
@@ -95,8 +107,9 @@ def derivatives(
             the highest precision either way.
         tile: rows that go through the network at a time, in a loop inside the call. A last tile
             that is not full is filled up, so that a row's bits do not depend on how many there
-            are. None means the fastest for "auto" and this package's own methods, and the whole
-            batch at once for the others.
+            are. None means the fastest for "auto" and this package's own methods, and for the
+            others the whole batch at once, or as many rows as stay within a fixed amount of memory
+            where the rows are large.
         outputs: what to return, in this order, each (rows, ...), with k = n or len(wrt):
             "value" (m,), "jacobian" (m, k), "hessian_diag" (m, k), "laplacian" (m,), the sum of
             hessian_diag over the inputs, "hvp" (m, k), the Hessian of each output times a
@@ -123,9 +136,11 @@ def derivatives(
         TypeError: if `fn` returns something other than one floating-point array.
         MethodError, RuleError: if the method cannot differentiate `fn`, naming what stops it
             (with "auto" here, else at the first call).
+        MemoryError: if timing takes more memory than is free, whatever is tried.
+        TimeoutError: if XLA does not end, whatever is tried.
     """
     _check_outputs(outputs)
-    choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds)
+    choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds, outputs=outputs)
     assert choice is not None
     return _bundle(fn, n_inputs, wrt, dtype, choice, tuple(outputs))
 
@@ -139,6 +154,7 @@ def choose(
     tile: int | None = None,
     tuning_seconds: float | None = 6.0,
     device_kind: str | None = None,
+    outputs: Sequence[str] = Derivatives._fields,
 ) -> Choice | None:
     """Return the method and the tile that `derivatives` takes for these arguments.
 
@@ -146,7 +162,7 @@ def choose(
     `device_kind` may name the device (as JAX does) that the choice is for, and none is touched.
 
     Raises:
-        ValueError, TypeError, RuleError: as `derivatives`.
+        ValueError, TypeError, RuleError, MemoryError, TimeoutError: as `derivatives`.
     """
     if method != AUTO and method not in METHODS:
         raise ValueError(f"method must be one of {', '.join([AUTO, *METHODS])}; got {method!r}")
@@ -157,10 +173,12 @@ def choose(
     directions = _checked_directions(wrt, n_inputs)
     with numerics(dtype):
         _check_output(jax.eval_shape(fn, jax.ShapeDtypeStruct((n_inputs,), dtype)))
-        if method != AUTO and (tile is not None or not METHODS[method].own):
+        if method != AUTO and tile is not None:
             return Choice(method, tile)
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
-    return tune(
+    if method != AUTO and not METHODS[method].own:
+        return Choice(method, fitting_tile(None, shape.dense_row_bytes, shape, outputs))
+    choice = tune(
         lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields),
         shape,
         n_inputs,
@@ -168,6 +186,9 @@ def choose(
         tile,
         tuning_seconds,
     )
+    if choice is None or tile is not None:
+        return choice
+    return Choice(choice.method, fitting_tile(choice.tile, shape.row_bytes, shape, outputs))
 
 
 def _bundle(
@@ -180,7 +201,7 @@ def _bundle(
 ) -> Bundle:
     method, directions = METHODS[choice.method], None if wrt is None else np.asarray(wrt)
     batch = method.batch(partial(_at_point, fn, method, directions, quantities))
-    return Bundle(jax.jit(_tiled(batch, choice.tile)), n_inputs, dtype, choice)
+    return Bundle(Jitted(_tiled(batch, choice.tile)), n_inputs, dtype, choice)
 
 
 def _at_point(
