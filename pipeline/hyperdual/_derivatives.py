@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._choice import Choice
+from ._corrected import corrected
 from ._jaxpr import shape_of
 from ._jitted import Jitted
 from ._methods import METHODS, Function, Method
@@ -200,7 +201,7 @@ def _bundle(
     quantities: tuple[str, ...],
 ) -> Bundle:
     method, directions = METHODS[choice.method], None if wrt is None else np.asarray(wrt)
-    batch = method.batch(partial(_at_point, fn, method, directions, quantities))
+    batch = method.batch(partial(_at_point, corrected(fn), method, directions, quantities))
     return Bundle(Jitted(_tiled(batch, choice.tile)), n_inputs, dtype, choice)
 
 

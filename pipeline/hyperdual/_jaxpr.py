@@ -55,8 +55,8 @@ def may_hang(traced: core.ClosedJaxpr) -> bool:
     What is left to LAPACK, to its FFT or to a library of the user's shares its work out among the
     threads of a pool, and waits for it. XLA calls several of them at once, each on such a thread;
     where all wait so, none is left to do the work (seen with jaxlib 0.10.2 for `solve` and
-    `cholesky` in loops, with more threads than one). Nothing
-    that can be set for one program rules it out; the fewer rows there are at a time, the rarer it is.
+    `cholesky` in loops, with more threads than one). Nothing that can be set for one program
+    rules it out; the fewer rows there are at a time, the rarer it is.
     """
     return not _SHARING.isdisjoint(eqn.primitive.name for eqn in equations(traced))
 

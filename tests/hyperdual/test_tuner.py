@@ -38,7 +38,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_auto_is_the_fastest_of_what_was_timed_and_is_kept(cache):
-    choice = choose(_net, 6)
+    choice = choose(_net, 6, tuning_seconds=60)
     assert choice.method in METHODS
     (kept,) = [json.loads(file.read_text()) for file in cache.iterdir()]
     assert Choice(kept["method"], kept["tile"]) == choice
