@@ -11,13 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._choice import Choice
+from ._corrected import corrected
 from ._equation import RuleError
 from ._jaxpr import shape_of
+from ._jitted import Jitted
 from ._methods import METHODS, Function, Method
 from ._numerics import numerics
 from ._quantities import QUANTITIES, at_point, displaced
 from ._reason import is_not_jax, reason
-from ._tuner import tune
+from ._tuner import fitting_tile, tune
 
 AUTO = "auto"
 
@@ -52,7 +54,7 @@ class Bundle:
         choice: Choice,
         advice: Callable[[], str],
     ):
-        self.choice, self._advice = choice, advice
+        self.choice, self.advice = choice, advice
         self._batch, self.n_inputs, self._dtype = batch, n_inputs, dtype
 
     def __call__(self, x: Any, direction: Any = None) -> Any:
@@ -64,6 +66,7 @@ class Bundle:
 
         Raises:
             ValueError: for another shape.
+            MemoryError: if the call would take more memory than is free, with both figures.
         """
         with numerics(self._dtype):
             arrays = [self._checked(x, "x")]
@@ -74,7 +77,18 @@ class Bundle:
             try:
                 return self._batch(*arrays)
             except RuleError as error:
-                raise RuleError(f"{error}; {self._advice()}") from error
+                raise RuleError(f"{error}; {self.advice()}") from error
+
+    def warm_up(self, x: Any, compile_seconds: float, call_seconds: float) -> None:
+        """Compile for so many points, without directions, and call once.
+
+        Raises:
+            TimeoutError: if either takes longer than that: XLA may hang.
+            MemoryError: as a call.
+        """
+        assert isinstance(self._batch, Jitted)
+        with numerics(self._dtype):
+            self._batch.warm_up((self._checked(x, "x"),), compile_seconds, call_seconds)
 
     def _checked(self, x: Any, name: str) -> jax.Array:
         rows = jnp.asarray(x, self._dtype)
@@ -107,8 +121,9 @@ def derivatives(
             the highest precision either way.
         tile: rows that go through the network at a time, in a loop inside the call. A last tile
             that is not full is filled up, so that a row's bits do not depend on how many there
-            are. None means the fastest for "auto" and this package's own methods, and the whole
-            batch at once for the others.
+            are. None means the fastest for "auto" and this package's own methods, and for the
+            others the whole batch at once, or as many rows as stay within a fixed amount of memory
+            where the rows are large.
         outputs: what to return, in this order, each (rows, ...), with k = n or len(wrt):
             "value" (m,), "jacobian" (m, k), "hessian_diag" (m, k), "laplacian" (m,), the sum of
             hessian_diag over the inputs, "hvp" (m, k), the Hessian of each output times a
@@ -135,9 +150,11 @@ def derivatives(
         TypeError: if `fn` returns something other than one floating-point array.
         MethodError, RuleError: if the method cannot differentiate `fn`, naming what stops it
             (with "auto" here, else at the first call).
+        MemoryError: if timing takes more memory than is free, whatever is tried.
+        TimeoutError: if XLA does not end, whatever is tried.
     """
     _check_outputs(outputs)
-    choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds)
+    choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds, outputs=outputs)
     assert choice is not None
     return _bundle(fn, n_inputs, wrt, dtype, choice, tuple(outputs))
 
@@ -151,6 +168,7 @@ def choose(
     tile: int | None = None,
     tuning_seconds: float | None = 6.0,
     device_kind: str | None = None,
+    outputs: Sequence[str] = Derivatives._fields,
 ) -> Choice | None:
     """Return the method and the tile that `derivatives` takes for these arguments.
 
@@ -158,7 +176,7 @@ def choose(
     `device_kind` may name the device (as JAX does) that the choice is for, and none is touched.
 
     Raises:
-        ValueError, TypeError, RuleError: as `derivatives`.
+        ValueError, TypeError, RuleError, MemoryError, TimeoutError: as `derivatives`.
     """
     if method != AUTO and method not in METHODS:
         raise ValueError(f"method must be one of {', '.join([AUTO, *METHODS])}; got {method!r}")
@@ -169,10 +187,12 @@ def choose(
     directions = _checked_directions(wrt, n_inputs)
     with numerics(dtype):
         _check_output(_traced_output(fn, n_inputs, dtype))
-        if method != AUTO and (tile is not None or not METHODS[method].own):
+        if method != AUTO and tile is not None:
             return Choice(method, tile)
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
-    return tune(
+    if method != AUTO and not METHODS[method].own:
+        return Choice(method, fitting_tile(None, shape.dense_row_bytes, shape, outputs))
+    choice = tune(
         lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields),
         shape,
         n_inputs,
@@ -180,6 +200,9 @@ def choose(
         tile,
         tuning_seconds,
     )
+    if choice is None or tile is not None:
+        return choice
+    return Choice(choice.method, fitting_tile(choice.tile, shape.row_bytes, shape, outputs))
 
 
 def _bundle(
@@ -191,6 +214,7 @@ def _bundle(
     quantities: tuple[str, ...],
 ) -> Bundle:
     method, directions = METHODS[choice.method], None if wrt is None else np.asarray(wrt)
+    fn = corrected(fn)
 
     def batched(method: Method) -> Callable[..., Any]:
         return method.batch(partial(_at_point, fn, method, directions, quantities))
@@ -205,7 +229,8 @@ def _bundle(
                     return f"method '{name}' can"
         return "none of the other methods can, either"
 
-    return Bundle(jax.jit(_tiled(batched(method), choice.tile)), n_inputs, dtype, choice, advice)
+    batch = Jitted(_tiled(batched(method), choice.tile))
+    return Bundle(batch, n_inputs, dtype, choice, advice)
 
 
 def _at_point(

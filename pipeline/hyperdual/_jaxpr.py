@@ -13,6 +13,11 @@ from jax.extend import core
 
 # The widest vector registers of CPUs (AVX-512).
 _REGISTER_BYTES = 64
+_SHARING = frozenset(
+    {"cholesky", "eig", "eigh", "ffi_call", "fft", "geqp3", "geqrf", "hessenberg", "lu", "ormqr"}
+    | {"householder_product", "qr", "schur", "svd", "triangular_solve", "tridiagonal"}
+    | {"tridiagonal_solve"}
+)
 
 
 def subjaxprs(params: dict[str, Any]) -> Iterator[core.ClosedJaxpr | core.Jaxpr]:
@@ -51,6 +56,18 @@ def widest(traced: core.ClosedJaxpr) -> int:
 
 def _shape(variable: Any) -> tuple[int, ...]:
     return getattr(variable.aval, "shape", ())  # of a token, none
+
+
+def may_hang(traced: core.ClosedJaxpr) -> bool:
+    """Tell whether XLA's CPU backend may wait for itself in a program, for ever.
+
+    What is left to LAPACK, to its FFT or to a library of the user's shares its work out among the
+    threads of a pool, and waits for it. XLA calls several of them at once, each on such a thread;
+    where all wait so, none is left to do the work (seen with jaxlib 0.10.2 for `solve` and
+    `cholesky` in loops, with more threads than one). Nothing that can be set for one program
+    rules it out; the fewer rows there are at a time, the rarer it is.
+    """
+    return not _SHARING.isdisjoint(eqn.primitive.name for eqn in equations(traced))
 
 
 def ragged(traced: core.ClosedJaxpr, lanes: int) -> bool:
@@ -95,7 +112,10 @@ class ProgramShape:
     Attributes:
         directions: k.
         outputs: m.
-        row_bytes: of the largest intermediate's J for one row, stored densely.
+        row_bytes: of the largest intermediate's J for one row, stored densely, or of the row
+            itself, whichever is more.
+        dense_row_bytes: the same, if J of the inputs is stored, too, as JAX's transforms do.
+        few_rows: whether a tile should have few rows, since XLA may hang on many.
         text: what a timing holds for: the program without its constants' values, directions,
             dtype, version of JAX, device and threads.
         own_rules: whether functions with derivative rules of their own are in it.
@@ -108,6 +128,8 @@ class ProgramShape:
     text: str = ""
     own_rules: bool = False
     ragged: bool = False
+    dense_row_bytes: int = 0
+    few_rows: bool = False
 
 
 def shape_of(
@@ -127,11 +149,14 @@ def shape_of(
     threads = os.environ.get("PJRT_NPROC", str(os.cpu_count()))
     # Addresses of functions in the text differ from process to process.
     program = re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr))
+    width, itemsize = widest(traced), np.dtype(dtype).itemsize
     return ProgramShape(
         directions,
         math.prod(traced.out_avals[0].shape),
-        directions * widest(traced) * np.dtype(dtype).itemsize,
+        max(directions * width, n_inputs) * itemsize,
         "\n".join([program, str(directions), dtype, jax.__version__, kind, threads]),
         bool(custom_rule_names(traced)),
-        kind == "cpu" and ragged(traced, _REGISTER_BYTES // np.dtype(dtype).itemsize),
+        kind == "cpu" and ragged(traced, _REGISTER_BYTES // itemsize),
+        directions * max(width, n_inputs) * itemsize,
+        kind == "cpu" and threads != "1" and may_hang(traced),
     )

@@ -40,7 +40,7 @@ def at_point(
     arrays: dict[str, jax.Array] = {}
     if "hessian_diag" in quantities:
         names = ("value", "jacobian", "hessian_diag")
-        arrays |= zip(names, _in_chunks(method.function, fn, z), strict=True)
+        arrays |= zip(names, _in_chunks(method.function, fn, z, method.own), strict=True)
         arrays["laplacian"] = arrays["hessian_diag"].sum(axis=-1)
     elif "laplacian" in quantities:
         names = ("value", "jacobian", "laplacian")
@@ -54,15 +54,39 @@ def at_point(
             fn, z, lambda jacobian: jax.jvp(jacobian, (z,), (direction,))[1]
         )
     if "hessian" in quantities:
-        arrays["hessian"] = _by_some_mode(fn, z, lambda jacobian: jax.jacfwd(jacobian)(z))
+        arrays["hessian"] = _by_some_mode(fn, z, partial(_hessian, fn, z))
     return [arrays[name] for name in quantities]
 
 
 def _laplacian(method: Method, fn: Function, z: jax.Array) -> PointDerivatives:
-    if method.laplacian is not None:
-        return method.laplacian(fn, z)
-    value, jacobian, hessian_diag = method.function(fn, z)
-    return value, jacobian, hessian_diag.sum(axis=-1)
+    if method.laplacian is None:
+        value, jacobian, hessian_diag = _in_chunks(method.function, fn, z, method.own)
+        return value, jacobian, hessian_diag.sum(axis=-1)
+
+    def with_axis(fn: Function, z: jax.Array) -> PointDerivatives:
+        assert method.laplacian is not None
+        value, jacobian, laplacian = method.laplacian(fn, z)
+        return value, jacobian, laplacian[:, None]  # one sum for each chunk of directions
+
+    value, jacobian, sums = _in_chunks(with_axis, fn, z, method.own)
+    return value, jacobian, sums.sum(axis=-1)
+
+
+def _hessian(fn: Function, z: jax.Array, jacobian: Callable[[jax.Array], jax.Array]) -> jax.Array:
+    """Return the Hessian of each output, (m, k, k): the derivative of the Jacobian, in chunks."""
+    traced = jax.make_jaxpr(fn)(z)
+    repeats = min(traced.out_avals[0].size, z.size)
+    chunk = _chunk(max(widest(traced) * repeats, z.size), z, _CHUNK_BYTES)
+    if z.size <= chunk:
+        return jax.jacfwd(jacobian)(z)
+
+    def of_chunk(number: jax.Array) -> jax.Array:
+        seeds = _seeds(number, chunk, z)
+        return jax.vmap(lambda seed: jax.jvp(jacobian, (z,), (seed,))[1])(seeds)
+
+    parts = jax.lax.map(of_chunk, jnp.arange(-(-z.size // chunk)))
+    rows = parts.reshape(-1, *parts.shape[2:])[: z.size]
+    return jnp.moveaxis(rows, 0, -1)
 
 
 def _by_some_mode(
@@ -93,26 +117,39 @@ def _forward_by_transposed_rules(fn: Function) -> Callable[[jax.Array], jax.Arra
     return jax.jacfwd(forward_mode(fn))
 
 
-def _in_chunks(function: AtPoint, fn: Function, z: jax.Array) -> PointDerivatives:
-    """Run a method's function on so many directions at a time that J of one row fits."""
-    chunk = max(_CHUNK_BYTES // max(widest(jax.make_jaxpr(fn)(z)) * z.dtype.itemsize, 1), 1)
+def _in_chunks(function: AtPoint, fn: Function, z: jax.Array, own: bool) -> PointDerivatives:
+    """Run a method's function on so many directions at a time that J of one row fits.
+
+    JAX's transforms store J of z, too, and more at a time of what follows: theirs are smaller.
+    """
+    width, limit = widest(jax.make_jaxpr(fn)(z)), _CHUNK_BYTES
+    if not own:
+        width, limit = max(width, z.size), _CHUNK_BYTES // 4
+    chunk = _chunk(width, z, limit)
     if z.size <= chunk:
         return function(fn, z)
     count = -(-z.size // chunk)
 
     def of_chunk(number: jax.Array) -> PointDerivatives:
-        # Directions past the last are zero: they give zeros, cut off below.
-        rows = number * chunk + jnp.arange(chunk)
-        seeds = (rows[:, None] == jnp.arange(z.size)).astype(z.dtype)
+        seeds = _seeds(number, chunk, z)
         return function(partial(displaced, fn, z, seeds), jnp.zeros(chunk, z.dtype))
 
-    value, jacobian, hessian_diag = jax.lax.map(of_chunk, jnp.arange(count))
-    m = value.shape[1]
-    jacobian, hessian_diag = (
-        jnp.moveaxis(parts, 0, 1).reshape(m, count * chunk)[:, : z.size]
-        for parts in (jacobian, hessian_diag)
+    value, *parts = jax.lax.map(of_chunk, jnp.arange(count))
+    jacobian, second = (
+        jnp.moveaxis(part, 0, 1).reshape(part.shape[1], -1)[:, : z.size] for part in parts
     )
-    return value[0], jacobian, hessian_diag
+    return value[0], jacobian, second
+
+
+def _chunk(width: int, z: jax.Array, limit: int) -> int:
+    """Return for how many directions arrays of so many entries stay within a limit of bytes."""
+    return max(limit // max(width * z.dtype.itemsize, 1), 1)
+
+
+def _seeds(number: jax.Array, chunk: int, z: jax.Array) -> jax.Array:
+    """Return the directions of a chunk; those past the last are zero, and so is what they give."""
+    rows = number * chunk + jnp.arange(chunk)
+    return (rows[:, None] == jnp.arange(z.size)).astype(z.dtype)
 
 
 def displaced(fn: Function, x: jax.Array, seeds: jax.Array, z: jax.Array) -> jax.Array:

@@ -7,7 +7,7 @@ and the best tile from the widths and the caches; so both are measured, on the d
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -33,14 +33,62 @@ _LEAST_SECONDS = 0.02
 # After so long (in seconds) the calls so far are enough.
 _ENOUGH_SECONDS = 1.0
 _REPEATS = 3
+# The most bytes of J that a tile of several rows may have.
+_MOST_TILE_BYTES = {"cpu": 1 << 28, "gpu": 1 << 31}
+# What a tile of several rows may have in a program that was not timed with it.
+_UNTIMED_TILE_BYTES = 1 << 26
+# Of a tile in programs that may hang on many.
+_FEW_ROWS = 16
+# Rows smaller than this need no tile to fit.
+_LARGE_ROW_BYTES = 1 << 22
+# How long (in seconds) compiling, and the first call, may take before XLA counts as hanging, while
+# nothing else is known to work; afterwards, and when it is also so many times the longest so far.
+_COMPILE_PATIENCE, _CALL_PATIENCE = 240.0, 30.0
+_PATIENCE, _TIMES_LONGEST = 20.0, 10
+
+
+def _kind() -> str:
+    return "cpu" if jax.default_backend() == "cpu" else "gpu"
 
 
 def default_tile(shape: ProgramShape) -> int:
     """Return the tile from which the search starts."""
-    kind = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    kind = _kind()
     least, most = _TILE_ROWS[kind]
     fitting = max(_TILE_BYTES[kind] / max(shape.row_bytes, 1), 1)
-    return min(max(1 << round(math.log2(fitting)), least), most)
+    return min(max(1 << round(math.log2(fitting)), least), most, _most_rows(shape))
+
+
+def _most_rows(shape: ProgramShape) -> int:
+    """Return the most rows of a tile, a power of two: one, or as many as stay within the limit."""
+    rows = max(_MOST_TILE_BYTES[_kind()] // max(shape.row_bytes, 1), 1)
+    if shape.few_rows:
+        rows = min(rows, _FEW_ROWS)
+    return min(1 << rows.bit_length() - 1, _TILE_ROWS["gpu"][1])
+
+
+def fitting_tile(
+    tile: int | None, row_bytes: int, shape: ProgramShape, quantities: Sequence[str]
+) -> int | None:
+    """Return a tile cut to what stays within a fixed amount of memory.
+
+    It depends on the program alone, not on what is free, so that the bits of a row do not, either.
+
+    Args:
+        tile: that is wished for; None: the whole batch at once.
+        row_bytes: that a row holds for value, J and D.
+        shape: of the program.
+        quantities: that are asked for; the Hessian holds J once more for each output, or input.
+    """
+    if "hessian" in quantities:
+        row_bytes *= min(shape.outputs, shape.directions)
+        row_bytes = max(row_bytes, shape.outputs * shape.directions**2 * 4)
+    elif tile is not None:
+        return tile  # it was timed
+    if row_bytes < _LARGE_ROW_BYTES:
+        return tile
+    most = 1 << max(_UNTIMED_TILE_BYTES // row_bytes, 1).bit_length() - 1
+    return most if tile is None else min(tile, most)
 
 
 def tune(
@@ -54,7 +102,7 @@ def tune(
     """Return the fastest choice, as kept from before or by timing.
 
     Args:
-        build: makes the function of points (rows, n) for a choice.
+        build: makes the `Bundle` for a choice.
         shape: of the program.
         n_inputs: n.
         method: None tries the candidates.
@@ -63,7 +111,7 @@ def tune(
             times nothing, and returns None if the outcome is not known.
 
     Raises:
-        Exception: that of the first candidate, if none works.
+        Exception: that of the first candidate, if none works; a TimeoutError if XLA hangs.
     """
     key = choice_key(shape, method, tile)
     kept = kept_choice(key)
@@ -71,19 +119,22 @@ def tune(
         return kept
     timings = _Timings(build, n_inputs, shape.row_bytes, time.monotonic() + seconds)
     first_tile = tile or default_tile(shape)
+    most = _most_rows(shape)
     methods = [method] if method is not None else candidates(shape)
     if isinstance(jnp.zeros(()), jax.core.Tracer):
         # Inside somebody's jit nothing runs, so nothing can be timed.
         return Choice(methods[0], first_tile)
     for candidate in methods:
         timings.add(Choice(candidate, first_tile))
+        if timings.hung:
+            break
     if not timings.seconds:
         assert timings.failure is not None
         raise timings.failure
     if tile is None:
         for factor in (4, 0.25):
             size = timings.best.tile
-            while (size := int((size or 1) * factor)) >= 1 and size <= _TILE_ROWS["gpu"][1]:
+            while not timings.hung and 1 <= (size := int((size or 1) * factor)) <= most:
                 if not timings.add(Choice(timings.best.method, size)):
                     break
     keep_choice(key, timings.best, timings.seconds)
@@ -103,11 +154,12 @@ class _Timings:
     Attributes:
         seconds: of each choice, for one row.
         failure: of the first choice that did not work.
+        hung: whether XLA did not end in time. Its threads are lost then, and nothing more is timed.
     """
 
     def __init__(
         self,
-        build: Callable[[Choice], Callable[[np.ndarray], Any]],
+        build: Callable[[Choice], Any],
         n_inputs: int,
         row_bytes: int,
         deadline: float,
@@ -117,6 +169,7 @@ class _Timings:
         self._row_bytes = max(row_bytes, 1)
         self._longest = 0.0
         self.failure: Exception | None = None
+        self.hung = False
 
     @property
     def best(self) -> Choice:
@@ -133,6 +186,7 @@ class _Timings:
         try:
             self.seconds[choice] = self._time(choice)
         except Exception as error:  # another choice may do
+            self.hung |= isinstance(error, TimeoutError)
             self.failure = self.failure or error
             log.debug("tuning: %s: %s", choice, error)
             return False
@@ -142,11 +196,14 @@ class _Timings:
     def _time(self, choice: Choice) -> float:
         """Return seconds for a row; compilation is not counted."""
         bundle = self._build(choice)
+        patience = (_COMPILE_PATIENCE, _CALL_PATIENCE)
+        if self.seconds:
+            patience = (max(_PATIENCE, _TIMES_LONGEST * self._longest),) * 2
         tile = choice.tile or 1
         tiles = max(4, min(_TIMED_ROWS, _TIMED_BYTES // self._row_bytes) // tile)
         rows = tiles * tile
-        points = np.random.default_rng(0).standard_normal((rows, self._n_inputs))
-        jax.block_until_ready(bundle(points))
+        points = np.random.default_rng(0).standard_normal((rows, self._n_inputs), np.float32)
+        bundle.warm_up(points, *patience)
         fastest, spent, calls = math.inf, 0.0, 0
         while calls < _REPEATS or spent < _LEAST_SECONDS:
             began = time.perf_counter()

@@ -9,6 +9,7 @@ from jax.extend import core
 
 from ._constants import same_constants, traced
 from ._derivatives import AUTO, Bundle, Derivatives, derivatives
+from ._jitted import Jitted
 from ._methods import REFERENCE_METHODS, Function, MethodError
 from ._reason import reason
 from ._widened import narrows, widened
@@ -94,7 +95,7 @@ def reference(
             if dtype == "float64":
                 raise
     bundle = _first_that_can(fn, n_inputs, wrt, outputs, dtype)
-    return Bundle(_Widened(bundle, dtype), n_inputs, "float64", bundle.choice)
+    return Bundle(_Widened(bundle, dtype), n_inputs, "float64", bundle.choice, bundle.advice)
 
 
 def _first_that_can(
@@ -130,7 +131,7 @@ class _Widened:
             with jax.enable_x64(self._x64 or self._dtype == "float64"):
                 shape = jax.ShapeDtypeStruct(points.shape, self._dtype)
                 program, results = jax.make_jaxpr(self._bundle, return_shape=True)(shape)
-            self._programs[rows] = jax.jit(self._evaluation(program, jax.tree.structure(results)))
+            self._programs[rows] = Jitted(self._evaluation(program, jax.tree.structure(results)))
         return self._programs[rows](points)
 
     @staticmethod

@@ -1,6 +1,8 @@
 """The tuner: what it times, what it keeps, and that its choices give the same bits."""
 
 import json
+import threading
+import time
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from hyperdiag.hyperdual import (
     numerics,
 )
 from hyperdiag.hyperdual import _choice as choice_module
+from hyperdiag.hyperdual import _tuner as tuner
 from hyperdiag.hyperdual._jaxpr import ProgramShape, shape_of
 from hyperdiag.hyperdual._tuner import candidates
 
@@ -35,7 +38,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_auto_is_the_fastest_of_what_was_timed_and_is_kept(cache):
-    choice = choose(_net, 6)
+    choice = choose(_net, 6, tuning_seconds=60)
     assert choice.method in METHODS
     (kept,) = [json.loads(file.read_text()) for file in cache.iterdir()]
     assert Choice(kept["method"], kept["tile"]) == choice
@@ -125,3 +128,39 @@ def test_bits_of_a_sine_do_not_depend_on_a_neighbour_too_large_for_the_short_way
     x[4:] = 1e7
     for a, b in zip(alone, bundle(x), strict=True):
         np.testing.assert_array_equal(a, np.asarray(b)[:4])
+
+
+def test_deadline_holds_where_xla_hangs(monkeypatch):
+    """A step that waits for ever, until the test is over."""
+    end = threading.Event()
+
+    def wait(x):
+        end.wait(60)
+        return np.asarray(x)
+
+    @jax.custom_jvp
+    def stuck(x):
+        shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+        return jax.pure_callback(wait, shape, x, vmap_method="broadcast_all")
+
+    stuck.defjvp(lambda primals, tangents: (stuck(primals[0]), tangents[0]))
+    monkeypatch.setattr(tuner, "_CALL_PATIENCE", 1.0)
+    began = time.monotonic()
+    try:
+        with pytest.raises(TimeoutError, match="does not end within 1 s, and may hang: name a me"):
+            derivatives(lambda x: stuck(x) ** 2, 2)
+    finally:
+        end.set()
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize(
+    "step",
+    [jnp.linalg.cholesky, jnp.linalg.inv, jnp.linalg.eigvalsh, jnp.fft.rfft],
+)
+def test_programs_that_may_hang_get_tiles_of_few_rows(step, monkeypatch):
+    fn = lambda x: step(jnp.eye(3) + jnp.outer(x, x)).real.ravel()
+    monkeypatch.setenv("PJRT_NPROC", "2")
+    assert tuner.default_tile(shape_of(fn, 3, 3, "float32", "cpu")) == 16
+    monkeypatch.setenv("PJRT_NPROC", "1")
+    assert tuner.default_tile(shape_of(fn, 3, 3, "float32", "cpu")) > 16

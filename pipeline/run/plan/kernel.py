@@ -17,6 +17,8 @@ from .tuning import chosen_method
 # Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
 _BATCH_BYTES = 16 << 20
 _BATCH_ROWS = 8192
+# Of a shard's verified rows.
+_VERIFIED_BYTES = 256 << 20
 # Of verified rows: far above rounding, far below a wrong derivative.
 _TOLERANCE = {"float32": 1e-2, "float64": 1e-6}
 
@@ -102,6 +104,7 @@ def plan_kernel(
         bytes_of_row = row_bytes(
             configured.outputs, network.n_outputs, len(directions), configured.dtype
         )
+        bytes_of_row += network.n_inputs * np.dtype(configured.dtype).itemsize
         batch = _batch(bytes_of_row, most_rows, choice.tile or 1)
     return KernelSpec(
         method=choice.method,
@@ -110,7 +113,7 @@ def plan_kernel(
         directions=directions,
         quantities=tuple(configured.outputs),
         device=device,
-        verify_rows=configured.verify_rows,
+        verify_rows=min(configured.verify_rows, _verifiable_rows(config, network, directions)),
         tolerance=configured.tolerance or _TOLERANCE[configured.dtype],
         strict=configured.tolerance is not None,
         batch=batch,
@@ -122,6 +125,14 @@ def _batch(bytes_of_row: int, most_rows: int, tile: int) -> int:
     fits = max(_BATCH_BYTES // bytes_of_row, 1)
     batch = min(_BATCH_ROWS, 1 << (fits.bit_length() - 1), 1 << (most_rows - 1).bit_length())
     return -(-batch // tile) * tile  # the kernel would fill up the last one anyway
+
+
+def _verifiable_rows(config: Config, network: Network, directions: tuple[str, ...]) -> int:
+    """Return how many rows of a shard can be verified: all of them are held at once, in float64."""
+    bytes_of_row = row_bytes(
+        config.derivatives.outputs, network.n_outputs, len(directions), "float64"
+    )
+    return max(_VERIFIED_BYTES // bytes_of_row, 1)
 
 
 def _directions(config: Config, network: Network) -> tuple[str, ...]:

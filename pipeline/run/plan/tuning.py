@@ -29,6 +29,7 @@ class TimingRequest:
         method: as configured, "auto" perhaps.
         tile: as configured.
         dtype: "float32" or "float64".
+        outputs: the quantities that are asked for.
         device: the kind that computes, "cpu" or "gpu".
         pin: whether the process is pinned to one core, as a worker is.
     """
@@ -38,6 +39,7 @@ class TimingRequest:
     method: str
     tile: int | None
     dtype: str
+    outputs: tuple[str, ...]
     device: str
     pin: bool
 
@@ -48,7 +50,8 @@ class TimingRequest:
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> "TimingRequest":
         """Read plain values back."""
-        return TimingRequest(**{**values, "directions": tuple(values["directions"])})
+        sequences = {name: tuple(values[name]) for name in ("directions", "outputs")}
+        return TimingRequest(**{**values, **sequences})
 
 
 def chosen_method(
@@ -75,6 +78,7 @@ def chosen_method(
         method=config.derivatives.method,
         tile=config.derivatives.tile,
         dtype=config.derivatives.dtype,
+        outputs=tuple(config.derivatives.outputs),
         device=device,
         pin=config.cluster.pin and device == "cpu",
     )
@@ -85,7 +89,10 @@ def chosen_method(
     if remembered is not None:
         return remembered
     if config.cluster.name == "inline":
-        measured = _choose(network, request)
+        try:
+            measured = _choose(network, request)
+        except (MemoryError, TimeoutError) as error:
+            raise UsageError(_failure(request, error)) from error
         assert measured is not None
         return measured
     if config.cluster.name == "existing":
@@ -127,6 +134,7 @@ def _choose(
         request.tile,
         seconds,
         device_kind,
+        request.outputs,
     )
 
 
@@ -149,13 +157,18 @@ def _previous_choice(
 def _in_process(request: TimingRequest) -> Choice:
     """Time in a process like a worker's, on this machine."""
     platforms = "cpu" if request.device == "cpu" else "cuda,cpu"
-    failure = f"derivatives.method={request.method}: timing it failed"
-    mend = "give method and tile, such as derivatives.method=hyperdual derivatives.tile=32"
     environment = {**SINGLE_THREADED, "JAX_PLATFORMS": platforms}
     try:
         return Choice(*ask(__name__, request.to_json(), environment, _MOST_SECONDS))
     except NoAnswer as error:
-        raise UsageError(f"{failure}: {error}; {mend}") from error
+        raise UsageError(_failure(request, error)) from error
+
+
+def _failure(request: TimingRequest, error: Exception) -> str:
+    return (
+        f"derivatives.method={request.method}: timing it failed: {error}; give method and tile, "
+        "such as derivatives.method=hyperdual derivatives.tile=32"
+    )
 
 
 if __name__ == "__main__":

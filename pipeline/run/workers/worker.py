@@ -101,8 +101,8 @@ class Worker:
         while True:
             try:
                 return self._in_parts(points)
-            except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error):
+            except (jax.errors.JaxRuntimeError, MemoryError) as error:
+                if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
                     raise
                 if self._at_once <= self._tile:
                     raise HyperdiagError(

@@ -70,6 +70,7 @@ def _request(inputs=("a",), method="auto", pin=False, device="cpu"):
         method=method,
         tile=None,
         dtype="float32",
+        outputs=("value", "jacobian", "hessian_diag"),
         device=device,
         pin=pin,
     )

@@ -1,0 +1,154 @@
+"""A jitted function whose calls are checked before they are made."""
+
+import contextlib
+import ctypes
+import functools
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ._jaxpr import may_hang
+from ._memory import lacking, needed_bytes, results_bytes
+
+# Programs that may hang (see `may_hang`) are called one at a time, which makes it rarer.
+_TURN = threading.Lock()
+
+
+class _Program(NamedTuple):
+    """The program for one shape; `needed` are the bytes that a call takes."""
+
+    compiled: jax.stages.Compiled
+    needed: int
+    in_turn: bool
+
+
+class Jitted:
+    """A jitted function of arrays with a common first axis, the rows.
+
+    Before its first call for a shape the program is compiled, and what a call will hold is counted.
+    A call for which there is not enough memory is refused. Inside other transformations it is a
+    jitted function like any other.
+    """
+
+    def __init__(self, function: Callable[..., Any]):
+        self._jitted = jax.jit(function)
+        self._programs: dict[tuple, _Program] = {}
+
+    def __call__(self, *arrays: jax.Array) -> Any:
+        """Call the function.
+
+        Raises:
+            MemoryError: with the figures, if the results, or all that the call takes, are larger
+                than what is free.
+        """
+        if any(isinstance(array, jax.core.Tracer) for array in (*arrays, jnp.zeros(()))):
+            return self._jitted(*arrays)
+        program = self._program(arrays, None)
+        _check(program.needed, arrays[0])
+        if not program.in_turn:
+            return self._jitted(*arrays)
+        with _TURN:
+            return jax.block_until_ready(self._jitted(*arrays))
+
+    def warm_up(
+        self, arrays: tuple[jax.Array, ...], compile_seconds: float, call_seconds: float
+    ) -> None:
+        """Compile the function and call it once.
+
+        Args:
+            arrays: the arguments.
+            compile_seconds, call_seconds: what each of the two may take.
+
+        Raises:
+            MemoryError: as a call.
+            TimeoutError: if it takes longer.
+        """
+        program = self._program(arrays, compile_seconds)
+        _check(program.needed, arrays[0])
+        with _TURN if program.in_turn else contextlib.nullcontext():
+            # In a thread, since not every call returns at once; compiled, for what JAX is set to is
+            # set for a thread.
+            results = _within(call_seconds, functools.partial(program.compiled, *arrays))
+            _wait(results, call_seconds)
+
+    def _program(self, arrays: tuple[jax.Array, ...], seconds: float | None) -> _Program:
+        key = tuple((array.shape, array.dtype) for array in arrays)
+        if key not in self._programs:
+            traced = self._jitted.trace(*arrays)
+            in_turn = jax.default_backend() == "cpu" and may_hang(traced.jaxpr)
+            lowered = traced.lower()
+            results = results_bytes(lowered)
+            _check(results, arrays[0])
+            # JAX keeps what is compiled here for the call itself.
+            compiled = lowered.compile() if seconds is None else _within(seconds, lowered.compile)
+            needed = max(results, needed_bytes(compiled))
+            self._programs[key] = _Program(compiled, needed, in_turn)
+        return self._programs[key]
+
+
+def _check(needed: int, rows: jax.Array) -> None:
+    shortage = lacking(needed)
+    if shortage:
+        raise MemoryError(
+            f"{rows.shape[0]} points at once take {shortage}: take fewer points, a smaller tile, "
+            "fewer of the outputs, or fewer inputs (wrt)"
+        )
+
+
+def _within(seconds: float, function: Callable[[], Any]) -> Any:
+    """Return what a function returns, if it does so in time.
+
+    A function that does not goes on in a thread that nothing waits for.
+
+    Raises:
+        TimeoutError: if it does not.
+        Exception: what the function raises.
+    """
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:  # raised in the thread that waits
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise _hanging(seconds)
+    return outcome[0]
+
+
+def _wait(results: Any, seconds: float) -> None:
+    """Wait until arrays are computed.
+
+    Raises:
+        TimeoutError: if it takes longer.
+    """
+    ended = time.monotonic() + seconds
+    while not all(array.is_ready() for array in jax.tree.leaves(results)):
+        if time.monotonic() > ended:
+            raise _hanging(seconds)
+        time.sleep(1e-3)
+    jax.block_until_ready(results)  # raises what went wrong
+
+
+def _hanging(seconds: float) -> TimeoutError:
+    """Return the error that says so, and let this process end though XLA hangs.
+
+    JAX's client waits for all that is under way before it goes, which would be for ever; with one
+    more reference it stays until the process has ended.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(jax.devices()[0].client))
+    return TimeoutError(
+        f"XLA does not end within {seconds:.0f} s, and may hang: name a method and a tile, such as "
+        "method='hyperdual', tile=1"
+    )

@@ -1,0 +1,92 @@
+"""What a compiled call will hold in memory, and what there is of it."""
+
+import math
+from pathlib import Path
+
+import jax
+import numpy as np
+
+# Below this a call is let through without a look at what is free.
+_SMALL_BYTES = 1 << 28
+_ROOT = Path("/")
+
+
+def results_bytes(lowered: jax.stages.Lowered) -> int:
+    """Return the bytes of a program's results, by their shapes."""
+    return sum(
+        math.prod(result.shape) * np.dtype(result.dtype).itemsize
+        for result in jax.tree.leaves(lowered.out_info)
+    )
+
+
+def needed_bytes(compiled: jax.stages.Compiled) -> int:
+    """Return the bytes that a call takes beyond its arguments, by XLA's own account.
+
+    0 where the backend keeps none.
+    """
+    account = compiled.memory_analysis()
+    if account is None:
+        return 0
+    return account.output_size_in_bytes + account.temp_size_in_bytes
+
+
+def lacking(needed: int) -> str | None:
+    """Return what to say if so many bytes are more than what is free; None if they are not."""
+    if needed <= _SMALL_BYTES or needed <= (free := free_bytes()):
+        return None
+    return f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+
+
+def free_bytes() -> int:
+    """Return the bytes that are free where JAX computes.
+
+    On a CPU that is what the machine has available, or the container's limit leaves, whichever is
+    less; where neither is known it is more than any program needs.
+    """
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        account = device.memory_stats() or {}
+        limit = account.get("bytes_limit")
+        return 1 << 62 if limit is None else limit - account.get("bytes_in_use", 0)
+    return min([1 << 62, *_available(_ROOT), *_left_by_groups(_ROOT)])
+
+
+def _available(root: Path) -> list[int]:
+    """What Linux says a program may take without swapping (proc_meminfo(5))."""
+    for line in _read(root / "proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return [int(line.split()[1]) * 1024]
+    return []
+
+
+def _left_by_groups(root: Path) -> list[int]:
+    """What the limits of this process's control groups leave (cgroups(7), versions 1 and 2).
+
+    Cached pages of files count as free: they make way.
+    """
+    top, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+    left = []
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "memory":
+            top = root / "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        elif controllers:
+            continue
+        folder = top / path.lstrip("/")
+        # The group itself, those that it is in, and the root, a container's own.
+        for group in (folder, *folder.parents):
+            limit, usage = _read(group / names[0]).strip(), _read(group / names[1]).strip()
+            if limit.isdigit() and usage.isdigit():
+                caches = dict(line.split() for line in _read(group / "memory.stat").splitlines())
+                left.append(max(int(limit) - int(usage) + int(caches.get(names[2], 0)), 0))
+            if group == top:
+                break
+    return left
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:  # not Linux, or not shown here
+        return ""
