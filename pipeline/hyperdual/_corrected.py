@@ -155,7 +155,7 @@ def _polygamma(x: jax.Array, order: int) -> jax.Array:
     negative = x < 0
     mirrored = jnp.where(negative, 1 - x, x)
     direct = lax.polygamma(jnp.full_like(x, order), mirrored)
-    # cot has the period 1 / pi: of an argument near 0 it loses no digits.
+    # cot(pi x) has the period 1: near 0 no digits are lost.
     distance = jnp.where(negative, x - jnp.round(x), 0.25)
     cotangent = 1 / jnp.tan(math.pi * distance)
     derivative = jnp.polyval(jnp.asarray(_cotangent_derivative(order), x.dtype), cotangent)

@@ -14,6 +14,10 @@ def poles():
     return lambda x: jnp.stack([1 / x[0], jnp.sqrt(x[1])])
 
 
+def norm():
+    return lambda x: (x @ x)[None]
+
+
 def rectified():
     return lambda x: jnp.stack([jax.nn.relu(x[0] - x[1]), x[0] + x[1]])
 

@@ -99,6 +99,22 @@ def test_sizes_follow_from_the_derivatives_of_a_row(configure):
     assert plan.output.row_group_rows * bytes_of_row <= 32 << 20
 
 
+def test_sizes_count_the_inputs_of_a_row_and_what_is_verified_of_it(configure, tmp_path):
+    """3,000 inputs, of which two are differentiated; then the Hessian with respect to all."""
+    wide = (
+        *("network=python", "network.target=tests.run.networks:norm", "network.n_inputs=3000"),
+        *("network.outputs=[y]", "dataset.rows=100000", f"output.path={tmp_path}/out"),
+        *("derivatives.method=hyperdual", "derivatives.tile=1", "cluster=inline"),
+        "dataset.ranges={" + ", ".join(f"x{i}: [0, 1]" for i in range(1, 3001)) + "}",
+    )
+    few = make_plan(configure(*wide, "derivatives.wrt=[0,1]")[0]).plan.kernel
+    assert few.batch == 1024  # 12 kB each; it was 8,192, 98 MB
+    assert few.verify_rows == 4
+    whole = make_plan(configure(*wide, "derivatives.outputs=[hessian]")[0]).plan.kernel
+    assert whole.batch == 1
+    assert whole.verify_rows == 3  # of 72 MB
+
+
 @pytest.mark.parametrize(("tile", "batch"), [(8, 32), (24, 48), (100, 100)])
 def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure, tmp_path):
     named = ["derivatives.method=hyperdual", f"derivatives.tile={tile}", f"output.path={tmp_path}"]

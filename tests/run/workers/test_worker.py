@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hyperdiag.hyperdual import _memory
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers.worker import Worker
@@ -107,6 +108,22 @@ def test_batch_that_the_device_has_no_memory_for_is_halved_with_the_same_bits(wo
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
     assert made.derive(next(iter(made.plan.shards()))).batch == 248
+
+
+def test_batch_that_takes_more_than_is_free_is_halved_before_it_is_tried(worker, monkeypatch):
+    points = np.random.default_rng(2).uniform(1, 2, (1000, 2))
+    sizes = ("derivatives.method=hyperdual", "derivatives.tile=8", "derivatives.batch=1000")
+    made = worker(pa.table({"a": points[:, 0], "b": points[:, 1]}), *sizes)
+    wanted = made.compute(points)
+    monkeypatch.setattr(_memory, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(_memory, "free_bytes", lambda: 40_000)  # 80 bytes of results for a row
+    for halved, whole in zip(made.compute(points), wanted, strict=True):
+        np.testing.assert_array_equal(halved, whole)
+    assert made._at_once < 500
+    monkeypatch.setattr(_memory, "free_bytes", lambda: 100)
+    refusal = r"no memory for 8 rows at once \(8 points at once take"
+    with pytest.raises(HyperdiagError, match=refusal):
+        made.compute(points)
 
 
 @pytest.mark.parametrize("chosen", ["count", "quarantine"])
