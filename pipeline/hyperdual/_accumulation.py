@@ -230,6 +230,11 @@ class Accumulation:
             # What is not finite in J spoils J of the outputs that depend on it, and by that their
             # D (see `own.py`); it is not to spoil, by a sum, the others.
             source = source._replace(left=finite(source.left), right=finite(source.right))
+            if source.coefficient is not None and not source.same_for_rows:
+                # An infinite coefficient goes to the cotangents: there it meets their outputs alone.
+                usual = jnp.isfinite(source.coefficient)
+                cotangent = masked_product(cotangent, jnp.where(usual, 1, source.coefficient))
+                source = source._replace(coefficient=jnp.where(usual, source.coefficient, 1))
         coefficient, tangent = source.parts()
         if self.laplacian:
             tangent = total(tangent)

@@ -132,3 +132,21 @@ def scan_from_the_end_unrolled_over_several_arrays(x):
     start = {"h": jnp.sin(x[0]), "g": x[1] ** 2}
     last, ys = lax.scan(body, start, (x[:3], (x[3:], x[:3] ** 2)), reverse=True, unroll=2)
     return jnp.stack([last["h"], last["g"], *ys[0], *ys[1]])
+
+
+@program(6)
+def running_extremes_along_each_axis_and_either_way(x):
+    table = jnp.sin(x).reshape(2, 3)
+    return jnp.concatenate(
+        [
+            (lax.cummax(table, axis=1, reverse=True) * x.reshape(2, 3)).ravel(),
+            (lax.cummin(table, axis=1) * x.reshape(2, 3)).ravel(),
+            lax.cummin(table * x.reshape(2, 3), axis=0, reverse=True).ravel(),
+        ]
+    )
+
+
+@program(6)
+def smallest_of_each_row_and_column(x):
+    table = jnp.exp(x).reshape(2, 3)
+    return jnp.concatenate([jnp.min(table, axis=1) ** 2, jnp.min(table, axis=0) * x[:3]])
