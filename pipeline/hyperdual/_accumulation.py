@@ -231,7 +231,7 @@ class Accumulation:
             # D (see `own.py`); it is not to spoil, by a sum, the others.
             source = source._replace(left=finite(source.left), right=finite(source.right))
             if source.coefficient is not None and not source.same_for_rows:
-                # An infinite coefficient goes to the cotangents: there it meets their outputs alone.
+                # An infinite one goes to the cotangents: there it meets these outputs alone.
                 usual = jnp.isfinite(source.coefficient)
                 cotangent = masked_product(cotangent, jnp.where(usual, 1, source.coefficient))
                 source = source._replace(coefficient=jnp.where(usual, source.coefficient, 1))

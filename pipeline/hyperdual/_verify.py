@@ -66,10 +66,10 @@ def reference(
 ) -> Bundle:
     """Return the float64 reference of a function that is derived in `dtype`.
 
-    It is the jvp of a jvp or, without forward mode, the jvp of a vjp. A function that is derived in
-    float32 is traced in float64, where that is the same program with the same constants. Otherwise
-    (code that names float32 fails there or rounds, random numbers are others there) the program in
-    `dtype` is evaluated in float64.
+    It is the jvp of a jvp or, without forward mode, the jvp of a vjp, or the vjp of a vjp. A
+    function that is derived in float32 is traced in float64, where that is the same program with
+    the same constants. Otherwise (code that names float32 fails there or rounds, random numbers are
+    others there) the program in `dtype` is evaluated in float64.
 
     Args:
         fn, n_inputs, wrt, outputs: as `derivatives` takes them.
@@ -112,7 +112,8 @@ def _first_that_can(
             return bundle
     raise MethodError(
         "nothing can check this function: the jvp of a jvp fails "
-        f"({reasons[0]}), and so does the jvp of a vjp ({reasons[1]})"
+        f"({reasons[0]}), and so do the jvp of a vjp ({reasons[1]}) and the vjp of a vjp "
+        f"({reasons[2]})"
     )
 
 

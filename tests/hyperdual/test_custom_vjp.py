@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, RuleError, derivatives
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, RuleError, derivatives, verify
 from hyperdiag.hyperdual._custom_vjp import forward_mode
 
 from .programs._check import QUICK, assert_close, reference
@@ -124,6 +124,17 @@ def test_methods_on_a_rule_as_people_write_it_equal_the_dense_hessian(name):
         wanted, all_found = jax.jit(together, compiler_options=QUICK)(jnp.asarray(POINT))
     for method, found in zip([*OWN_METHODS, "forward mode"], all_found, strict=True):
         assert_close(found, wanted, note=f"by {method}")
+
+
+@pytest.mark.parametrize("name", ["calls itself", "calls another", "in a scan"])
+def test_rule_without_forward_mode_is_verified_by_backpropagation_twice(name):
+    fn, plain = PROGRAMS[name]
+    points = np.stack([POINT, -POINT])
+    assert max(verify(fn, points, method="hyperdual", tile=2)) < 1e-5
+    with jax.enable_x64(True):
+        vector = lambda z: jnp.atleast_1d(fn(z))
+        checked = METHODS["reverse_over_reverse"].function(vector, jnp.asarray(POINT))
+        assert_close(checked, reference(plain, jnp.asarray(POINT)))
 
 
 @pytest.mark.parametrize("name", ["calls itself", "in a while"])

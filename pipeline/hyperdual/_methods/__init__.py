@@ -11,6 +11,7 @@ from .jax_transforms import (
     double_forward,
     forward_over_reverse,
     reverse_over_forward,
+    reverse_over_reverse,
     taylor,
 )
 from .method import AtPoint, Function, Method, MethodError, PointDerivatives
@@ -71,10 +72,11 @@ METHODS: dict[str, Method] = {
     "taylor": Method(taylor),
     "forward_over_reverse": Method(forward_over_reverse),
     "reverse_over_forward": Method(reverse_over_forward),
+    "reverse_over_reverse": Method(reverse_over_reverse),
     "dense_hessian": Method(dense_hessian),
 }
 OWN_METHODS = tuple(name for name, method in METHODS.items() if method.own)
 # What is taken where nothing was chosen and nothing is to be timed: it can do whatever any can.
 DEFAULT_METHOD = "hyperdual"
 # What results are checked against: the first of these that can do the function.
-REFERENCE_METHODS = ("double_forward", "forward_over_reverse")
+REFERENCE_METHODS = ("double_forward", "forward_over_reverse", "reverse_over_reverse")
