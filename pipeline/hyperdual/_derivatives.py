@@ -189,9 +189,10 @@ def choose(
         _check_output(_traced_output(fn, n_inputs, dtype))
         if method != AUTO and tile is not None:
             return Choice(method, tile)
+        if method != AUTO and not METHODS[method].own:  # nothing is timed: no device is touched
+            shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind or "any")
+            return Choice(method, fitting_tile(None, shape.dense_row_bytes, shape, outputs))
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
-    if method != AUTO and not METHODS[method].own:
-        return Choice(method, fitting_tile(None, shape.dense_row_bytes, shape, outputs))
     choice = tune(
         lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields),
         shape,

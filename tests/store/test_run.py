@@ -71,13 +71,14 @@ def test_design_to_a_store_writes_the_bytes_of_a_local_run_and_success_last(
     manifest = run(*DESIGN, _to(store.uri("out")))
     assert manifest.rows == local.rows
     written = store.objects("out/")
-    names = ["run/plan.json", "run/config.yaml", "run/manifest.json", "_SUCCESS"]
+    names = ["run/plan.json", "run/axes.parquet", "run/config.yaml", "run/manifest.json"]
+    names.append("_SUCCESS")
     notes = ["run/journal/00000000.json", "run/progress.json"]
     assert sorted(written) == sorted([*names, *notes, *(f"data/{part}" for part in PARTS)])
     for name in ("run/plan.json", "_SUCCESS", *(f"data/{part}" for part in PARTS)):
         assert written[name] == (tmp_path / "out" / name).read_bytes()
     in_order = [name for name in _written(proxy) if name not in notes]
-    assert in_order == [*names[:2], *(f"data/{part}" for part in PARTS), *names[2:]]
+    assert in_order == [*names[:3], *(f"data/{part}" for part in PARTS), *names[3:]]
 
 
 def test_parquet_from_a_store_gives_the_rows_of_a_local_run(run, three_files, tmp_path, proxy):
@@ -113,7 +114,7 @@ def test_second_run_changes_nothing_and_overwrite_leaves_nothing_of_the_first(ru
     before = store.objects("out/")
     proxy.reset()
     run(*DESIGN, _to(store.uri("out")))
-    assert _written(proxy) == ["run/plan.json", "run/config.yaml"]
+    assert _written(proxy) == ["run/plan.json", "run/axes.parquet", "run/config.yaml"]
     assert store.objects("out/") == before
     with pytest.raises(UsageError, match=r"another plan: dataset\.rows was 600"):
         run(*DESIGN, "dataset.rows=200", _to(store.uri("out")))
@@ -168,7 +169,7 @@ def test_run_killed_in_an_upload_leaves_whole_files_and_is_resumed(run, store, p
         process.send_signal(signal.SIGKILL)
         process.wait(10)
     left = store.objects("out/")
-    notes = ["run/config.yaml", "run/plan.json", "run/progress.json"]
+    notes = ["run/axes.parquet", "run/config.yaml", "run/plan.json", "run/progress.json"]
     assert sorted(left) == [*(f"data/{p}" for p in PARTS[:3]), *notes]
     assert all(_rows(left[f"data/{part}"]).num_rows == 100 for part in PARTS[:3])
     proxy.reset()

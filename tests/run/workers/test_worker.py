@@ -43,9 +43,9 @@ def test_derive_with_results_that_are_not_finite_quarantines_those_rows_alone(wo
     data = pq.read_table(tmp_path / "out/data" / shard.file_name).to_pydict()
     assert data["key"] == ["p", "s"]
     np.testing.assert_allclose(data["y1"], [1, 1], rtol=1e-15)
-    np.testing.assert_allclose(data["d2_y1_d_a2"], [2, 2], rtol=1e-15)
-    np.testing.assert_allclose(data["d2_y2_d_b2"], [-1 / 32, -1 / 108], rtol=1e-15)
-    assert data["d2_y1_d_b2"] == [0, 0]
+    np.testing.assert_allclose(data["d2_y1__d2_a"], [2, 2], rtol=1e-15)
+    np.testing.assert_allclose(data["d2_y2__d2_b"], [-1 / 32, -1 / 108], rtol=1e-15)
+    assert data["d2_y1__d2_b"] == [0, 0]
     bad = pq.read_table(tmp_path / "out/quarantine" / shard.file_name).to_pydict()
     assert bad["key"] == ["q", "r"]
     assert bad["_row_index"] == [1, 2]
@@ -169,8 +169,8 @@ def test_wrt_of_all_inputs_in_another_order_labels_each_rightly(worker, tmp_path
     (shard,) = made.plan.shards()
     made.derive(shard)
     found = pq.read_table(tmp_path / "out/data" / shard.file_name).to_pydict()
-    assert found["d_y1_d_a"] == [-0.25]
-    assert found["d_y1_d_b"] == [0]
-    assert found["d_y2_d_b"] == [0.25]
-    assert found["d2_y1_d_a2"] == [0.25]
-    assert [name for name in found if name.startswith("d_y1")] == ["d_y1_d_b", "d_y1_d_a"]
+    assert found["d_y1__d_a"] == [-0.25]
+    assert found["d_y1__d_b"] == [0]
+    assert found["d_y2__d_b"] == [0.25]
+    assert found["d2_y1__d2_a"] == [0.25]
+    assert [name for name in found if name.startswith("d_y1")] == ["d_y1__d_b", "d_y1__d_a"]
