@@ -30,9 +30,14 @@ def needed_bytes(compiled: jax.stages.Compiled) -> int:
     return account.output_size_in_bytes + account.temp_size_in_bytes
 
 
+def is_small(needed: int) -> bool:
+    """Tell whether a call that takes so many bytes is let through in any case."""
+    return needed <= _SMALL_BYTES
+
+
 def lacking(needed: int) -> str | None:
     """Return what to say if so many bytes are more than what is free; None if they are not."""
-    if needed <= _SMALL_BYTES or needed <= (free := free_bytes()):
+    if is_small(needed) or needed <= (free := free_bytes()):
         return None
     return f"{needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
 
