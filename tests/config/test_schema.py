@@ -52,7 +52,8 @@ def test_load_with_several_problems_names_them_all(configure):
     assert caught.value.problems == (
         "dataset.rows must be greater than 0; got -3",
         "derivatives.method must be one of auto, hyperdual, hyperdual_adjoint, hyperdual_columns, "
-        "double_forward, taylor, forward_over_reverse, reverse_over_forward, dense_hessian; "
+        "double_forward, taylor, forward_over_reverse, reverse_over_forward, reverse_over_reverse, "
+        "dense_hessian; "
         "got \"tayler\" (closest: 'taylor')",
         "output.columns must be one of all, none, or a list; got 7",
         'cluster.workers must be an integer; got "two"',
