@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 from jax.extend import core
 
-from ._jaxpr import equations
+from ._jaxpr import equations, walk
 
 Function = Callable[..., Any]
 
@@ -61,17 +61,7 @@ def _faulty(program: Any) -> bool:
 
 
 def _evaluate(closed: core.ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
-    environment: dict[core.Var, Any] = {}
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else environment[atom]
-
-    environment.update(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-    environment.update(zip(closed.jaxpr.invars, operands, strict=True))
-    for eqn in closed.jaxpr.eqns:
-        results = _apply(eqn, [read(atom) for atom in eqn.invars])
-        environment.update(zip(eqn.outvars, results, strict=True))
-    return [read(atom) for atom in closed.jaxpr.outvars]
+    return walk(closed.jaxpr, closed.consts, operands, _apply)
 
 
 def _apply(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:

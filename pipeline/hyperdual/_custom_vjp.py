@@ -19,7 +19,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 from jax.extend import core
 
-from ._jaxpr import equations
+from ._jaxpr import equations, walk
 from ._reason import first_line
 
 _NAME = "custom_vjp_call"
@@ -127,17 +127,7 @@ def _contracted(
 
 
 def _evaluate(jaxpr: core.Jaxpr, consts: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
-    environment: dict[core.Var, Any] = {}
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else environment[atom]
-
-    environment.update(zip(jaxpr.constvars, consts, strict=True))
-    environment.update(zip(jaxpr.invars, operands, strict=True))
-    for eqn in jaxpr.eqns:
-        results = _apply(eqn, [read(atom) for atom in eqn.invars])
-        environment.update(zip(eqn.outvars, results, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    return walk(jaxpr, consts, operands, _apply)
 
 
 def _apply(eqn: core.JaxprEqn, operands: Sequence[Any]) -> list[Any]:

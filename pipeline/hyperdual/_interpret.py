@@ -7,6 +7,7 @@ from jax.extend import core
 
 from ._accumulation import Accumulation, Node
 from ._active import Active, as_active
+from ._jaxpr import walk
 from ._registry import apply_rule
 from ._tangent import dense, flatten
 
@@ -37,17 +38,7 @@ def interpret(
         RuleError: where a primitive cannot be differentiated, naming it and its place.
         Irreversible: see `Accumulation`.
     """
-    environment: dict[core.Var, Any] = {}
-
-    def read(atom: Any) -> Any:
-        return atom.val if isinstance(atom, core.Literal) else environment[atom]
-
-    environment.update(zip(jaxpr.constvars, consts, strict=True))
-    environment.update(zip(jaxpr.invars, operands, strict=True))
-    for eqn in jaxpr.eqns:
-        results = apply_rule(eqn, [read(atom) for atom in eqn.invars], accumulation)
-        environment.update(zip(eqn.outvars, results, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    return walk(jaxpr, consts, operands, lambda eqn, values: apply_rule(eqn, values, accumulation))
 
 
 def as_hyperdual(operand: Any, accumulation: Accumulation) -> HyperDual:

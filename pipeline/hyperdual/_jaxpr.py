@@ -3,7 +3,7 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,34 @@ def equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:
         yield eqn
         for inside in subjaxprs(eqn.params):
             yield from equations(inside)
+
+
+def walk(
+    jaxpr: core.Jaxpr,
+    consts: Sequence[Any],
+    operands: Sequence[Any],
+    apply: Callable[[core.JaxprEqn, list[Any]], Sequence[Any]],
+    plain: Callable[[Any], Any] = lambda array: array,
+) -> list[Any]:
+    """Evaluate a program equation by equation, and return its results.
+
+    Args:
+        jaxpr: the program.
+        consts: the arrays that it is closed over.
+        operands: its arguments, of whatever kind `apply` takes.
+        apply: from an equation and its operands to its results.
+        plain: makes an operand of an array: of a literal, or of one of `consts`.
+    """
+    environment: dict[core.Var, Any] = dict(zip(jaxpr.constvars, map(plain, consts), strict=True))
+    environment.update(zip(jaxpr.invars, operands, strict=True))
+
+    def read(atom: Any) -> Any:
+        return plain(atom.val) if isinstance(atom, core.Literal) else environment[atom]
+
+    for eqn in jaxpr.eqns:
+        results = apply(eqn, [read(atom) for atom in eqn.invars])
+        environment.update(zip(eqn.outvars, results, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
 
 
 def scan_counts(eqn: core.JaxprEqn) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from jax import lax
 from jax.custom_batching import custom_vmap
 from jax.extend import core
 
+from ._jaxpr import walk
 from ._rules import elementwise
 
 _ELEMENTWISE = frozenset(
@@ -71,17 +72,13 @@ def rows_last(fn: Callable[..., Any]) -> Callable[..., Any]:
 def _evaluate(
     jaxpr: core.Jaxpr, consts: Sequence[Any], operands: Sequence[_Value], rows: int
 ) -> list[_Value]:
-    environment: dict[core.Var, _Value] = {}
-
-    def read(atom: Any) -> _Value:
-        return _Value(atom.val, False) if isinstance(atom, core.Literal) else environment[atom]
-
-    environment.update(zip(jaxpr.constvars, (_Value(c, False) for c in consts), strict=True))
-    environment.update(zip(jaxpr.invars, operands, strict=True))
-    for eqn in jaxpr.eqns:
-        results = _apply(eqn, [read(atom) for atom in eqn.invars], rows)
-        environment.update(zip(eqn.outvars, results, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    return walk(
+        jaxpr,
+        consts,
+        operands,
+        lambda eqn, values: _apply(eqn, values, rows),
+        lambda array: _Value(array, False),
+    )
 
 
 def _apply(eqn: core.JaxprEqn, operands: list[_Value], rows: int) -> list[_Value]:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from ._jaxpr import equations, subjaxprs
+from ._jaxpr import equations, subjaxprs, walk
 
 _WIDE = {"float32": np.dtype("float64"), "complex64": np.dtype("complex128")}
 # Programs that are walked into, as if their equations stood here. A rule of a function's own is of
@@ -82,19 +82,7 @@ def _dtype(atom: Any) -> str:
 
 
 def _walk(jaxpr: core.Jaxpr, consts: Sequence[Any], operands: Sequence[_Operand]) -> list[_Operand]:
-    environment: dict[core.Var, _Operand] = {}
-
-    def read(atom: Any) -> _Operand:
-        if isinstance(atom, core.Literal):
-            return _Operand(atom.val)
-        return environment[atom]
-
-    environment.update(zip(jaxpr.constvars, map(_Operand, consts), strict=True))
-    environment.update(zip(jaxpr.invars, operands, strict=True))
-    for eqn in jaxpr.eqns:
-        results = _apply(eqn, [read(atom) for atom in eqn.invars])
-        environment.update(zip(eqn.outvars, results, strict=True))
-    return [read(atom) for atom in jaxpr.outvars]
+    return walk(jaxpr, consts, operands, _apply, _Operand)
 
 
 def _apply(eqn: core.JaxprEqn, operands: Sequence[_Operand]) -> list[_Operand]:
