@@ -190,6 +190,17 @@ def test_read_file_changed_since_the_listing_is_refused(numbers, change):
 SIZES = st.lists(st.lists(st.integers(0, 9), max_size=6), max_size=4)
 
 
+def _assert_each_row_once(shards, sizes, limit):
+    """Each row of files with row groups of these sizes is in one shard, up to the limit."""
+    covered = [
+        (int(shard.file.path), row)
+        for shard in shards
+        for row in range(shard.first_row, shard.first_row + shard.rows)
+    ]
+    everything = [(i, row) for i, groups in enumerate(sizes) for row in range(sum(groups))]
+    assert covered == everything[:limit]
+
+
 @settings(deadline=None, max_examples=200)
 @given(SIZES, st.integers(1, 20), st.integers(1, 6), st.none() | st.integers(0, 80))
 def test_shards_of_large_row_groups_are_parts_and_cover_each_row_once(
@@ -202,13 +213,7 @@ def test_shards_of_large_row_groups_are_parts_and_cover_each_row_once(
     shards = list(source.shards())
     assert [shard.id for shard in shards] == list(range(len(shards)))
     assert len({shard[1:] for shard in shards}) == len(shards)  # so that their keys differ
-    covered = [
-        (int(shard.file.path), row)
-        for shard in shards
-        for row in range(shard.first_row, shard.first_row + shard.rows)
-    ]
-    everything = [(i, row) for i, groups in enumerate(sizes) for row in range(sum(groups))]
-    assert covered == everything[:limit]
+    _assert_each_row_once(shards, sizes, limit)
     for shard in shards:
         size = sizes[int(shard.file.path)]
         groups = size[shard.first_row_group :][: shard.row_groups]
@@ -299,13 +304,7 @@ def test_shards_of_any_files_cover_each_row_once_and_are_even(sizes, shard_rows,
     source = ParquetSource("p", files, pa.schema([]), (), "", (), None, limit, shard_rows)
     shards = list(source.shards())
     assert [shard.id for shard in shards] == list(range(len(shards)))
-    covered = [
-        (int(shard.file.path), row)
-        for shard in shards
-        for row in range(shard.first_row, shard.first_row + shard.rows)
-    ]
-    everything = [(i, row) for i, groups in enumerate(sizes) for row in range(sum(groups))]
-    assert covered == everything[:limit]
+    _assert_each_row_once(shards, sizes, limit)
     for shard in shards:
         size = sizes[int(shard.file.path)]
         groups = size[shard.first_row_group :][: shard.row_groups]
