@@ -11,7 +11,7 @@ run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the res
 
 test: $(VENV)/.dev ## run the test suite
 	$(BIN)/python -m pytest tests/hyperdual -n 2
-	$(BIN)/python -m pytest --ignore=tests/hyperdual -n 2 --dist loadfile
+	$(BIN)/python -m pytest --ignore=tests/hyperdual -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev ## style, types, and which room may import which
 	$(BIN)/ruff check .

@@ -29,6 +29,24 @@ from tests.ray_head import ray_head
 jax.config.update("jax_platforms", "cpu")
 
 
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup`: each file to one process, and to one all that share a cluster."""
+    for item in items:
+        shared = "ray_address" if "ray_address" in item.fixturenames else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled(tmp_path_factory):
+    """Keep what JAX compiles in this process: many tests run the same small networks.
+
+    Commands and workers compile for themselves, so that a comparison of bytes is one.
+    """
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _timings(tmp_path_factory):
     """Keep the tuner's outcomes for this session, not with those of the machine."""

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from tests.ray_node import Node, wait_for
 
 
+NO_AUTOSCALER = "--no-monitor"  # an option of a head whose nodes the test starts itself
+
+
 class Head(NamedTuple):
     """Where it is: the address that drivers join, and the folder that Ray writes in."""
 
@@ -29,7 +32,8 @@ def ray_head(*options: str) -> Iterator[Head]:
     """
     place = Path(tempfile.mkdtemp(prefix="hd-test-"))  # short, since it holds sockets
     port = free_port()
-    head = start_head(place / "head", port, 2, *(options or ("--include-dashboard=false",)))
+    options = options or ("--include-dashboard=false",)
+    head = start_head(place / "head", port, 2, NO_AUTOSCALER, *options)
     try:
         wait_for(head.is_up, "the head does not start")
         yield Head(f"127.0.0.1:{port}", place / "head")

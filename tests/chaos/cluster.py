@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.ray_head import free_port, job_server, start_head
+from tests.ray_head import NO_AUTOSCALER, free_port, job_server, start_head
 from tests.ray_node import Node, processes, wait_for
 
 # A lost node is noticed within three seconds; Ray's own patience is for machines far apart.
@@ -52,7 +52,7 @@ class Cluster:
             dashboard = job_server(server)
         self._head = start_head(
             self.folder / "head",
-            *(int(self.address.rpartition(":")[2]), 0, *dashboard),
+            *(int(self.address.rpartition(":")[2]), 0, NO_AUTOSCALER, *dashboard),
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
         try:

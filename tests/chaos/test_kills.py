@@ -102,5 +102,6 @@ def test_run_that_loses_workers_and_its_driver_ends_with_the_undisturbed_bytes(s
     disturb(small, events, None, "local")
 
 
+@pytest.mark.chaos
 def test_run_that_loses_a_node_ends_with_the_undisturbed_bytes(small, cluster, disturb):
     disturb(small, [Event(NODE, after=4, delay=0.1, lasting=1.0)], cluster, "cluster")

@@ -13,7 +13,7 @@ from .odd_files import ODD_FILES
 from .plain_files import Rows, passengers, points, write
 from .process import Examiner
 
-_FEW, _MANY, _BLOCK = 85, 3000, 150
+_FEW, _MANY, _BLOCK = 40, 3000, 150
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def _rows():
 PLACES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6)
 
 
-@settings(deadline=None, max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(edits=PLACES, tail=st.booleans())
 def test_any_edit_of_a_files_bytes_is_survived(examine, tmp_path_factory, edits, tail):
     """Hypothesis shrinks what breaks it to the fewest bytes."""

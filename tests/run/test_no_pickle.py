@@ -49,7 +49,7 @@ def _schema(kind, payload):
         ("ray.data.arrow_tensor", "existing"),  # its type is Ray's, and read by workers of Ray
     ],
 )
-def test_pickles_in_a_dataset_do_not_run(kind, cluster, configure, tmp_path, request):
+def test_pickles_in_a_dataset_do_not_run(kind, cluster, configure, tmp_path, ray_address):
     mark = tmp_path / "mark"
     payload = pickle.dumps(Payload(mark))
     schema = _schema(kind, payload)
@@ -58,9 +58,7 @@ def test_pickles_in_a_dataset_do_not_run(kind, cluster, configure, tmp_path, req
     columns = [pa.array(each, field.type) for each, field in zip(values, schema, strict=True)]
     table = pa.Table.from_arrays(columns, schema=schema)
     pq.write_table(table, tmp_path / "rows.parquet")
-    place = [f"cluster={cluster}"]
-    if cluster == "existing":
-        place.append(f"cluster.address={request.getfixturevalue('ray_address')}")
+    place = (f"cluster={cluster}", f"cluster.address={ray_address}")
     derive(
         *configure(
             *("network=python", "network.target=tests.run.networks:rectified"),
