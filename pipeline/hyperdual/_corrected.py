@@ -1,4 +1,4 @@
-"""Special functions whose derivatives JAX has wrong, put right before any method sees a program.
+"""Equations that JAX has wrong, put right before any method sees a program.
 
 So every method has them right, and the reference that methods are verified against, too. Seen to be
 wrong in JAX 0.10.2 or 0.12, and right here with any version:
@@ -11,6 +11,8 @@ wrong in JAX 0.10.2 or 0.12, and right here with any version:
 * `spence` at 1, where JAX has a value without a slope; above 1 its reverse mode gives NaN.
 * `log_ndtr` in the lower tail: three terms of a series, and a difference that cancels.
 * `betaln` of two equal arguments, and of arguments from 8 to 200 in float64.
+* Products of matrices with a result of another type, in a batch on a CPU: XLA refuses some of
+  bfloat16 with a result in float32, as where one layer follows another.
 
 A function that JAX computes in many steps is known by its name in the place that they come from.
 Inside functions with derivative rules of the user's own the rule is taken as it is. What is left to
@@ -100,6 +102,8 @@ def _replacement(eqn: core.JaxprEqn) -> Function | None:
         return lambda eqn, x, *_: _with_axes(eqn, right.spence, x)
     if name in ("min", "max", "lt") and _comes_from(eqn, "betaln"):
         return _betaln_step
+    if name == "dot_general" and _changes_type(eqn) and jax.default_backend() == "cpu":
+        return _product_in_one_type
     return None
 
 
@@ -203,6 +207,32 @@ def _in_parameter(value: Any) -> Any:
 def _traced(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in closed.in_avals]
     return jax.make_jaxpr(lambda *operands: _evaluate(closed, operands))(*shapes)
+
+
+def _changes_type(eqn: core.JaxprEqn) -> bool:
+    """Tell whether a product of floats has them in several types, and no algorithm for these."""
+    types = {str(dtype) for dtype in _dtypes(eqn)}
+    precision = eqn.params["precision"]
+    each = precision if isinstance(precision, tuple) else (precision,)
+    return (
+        len(types) > 1
+        and all(jnp.issubdtype(dtype, jnp.floating) for dtype in _dtypes(eqn))
+        and all(item is None or isinstance(item, jax.lax.Precision) for item in each)
+    )
+
+
+def _dtypes(eqn: core.JaxprEqn) -> list[Any]:
+    types: list[Any] = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
+    return [aval.dtype for aval in types]
+
+
+def _product_in_one_type(eqn: core.JaxprEqn, left: Any, right: Any) -> list[Any]:
+    """Multiply in the widest of the types: products of narrower numbers are exact in it."""
+    *_, narrow = dtypes = _dtypes(eqn)
+    wide = jnp.result_type(*dtypes)
+    operands = [jax.lax.convert_element_type(operand, wide) for operand in (left, right)]
+    (product,) = _bind(eqn, operands, {**eqn.params, "preferred_element_type": wide})
+    return [jax.lax.convert_element_type(product, narrow)]
 
 
 def _polygamma(eqn: core.JaxprEqn, order: Any, x: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Special functions against mpmath, by our methods, by JAX's, and in the reference."""
+"""Special functions against mpmath, by our methods, by JAX's, and in the reference; products."""
 
 import jax
 import jax.numpy as jnp
@@ -175,3 +175,39 @@ def test_values_keep_their_type_and_bits_for_positive_arguments(dtype):
         result = corrected(fn)(x)
         np.testing.assert_array_equal(result, fn(x))
         assert result.dtype == dtype
+
+
+def _layers(narrow, wide):
+    rng = np.random.default_rng(0)
+    shapes = [(16, 4), (16, 16), (2, 16)]
+    weights = [rng.standard_normal(s) / np.sqrt(s[1]) for s in shapes]
+
+    def fn(x):
+        for matrix in weights:
+            x = lax.dot(
+                jnp.asarray(matrix, narrow[0]),
+                jnp.tanh(x).astype(narrow[1]),
+                preferred_element_type=wide,
+            )
+        return x.astype(jnp.float32)
+
+    return fn
+
+
+@pytest.mark.parametrize(
+    ("narrow", "wide"),
+    [
+        (("bfloat16", "bfloat16"), "float32"),
+        (("float16", "float16"), "float32"),
+        (("bfloat16", "float32"), "float32"),
+        (("float32", "float32"), "bfloat16"),
+    ],
+)
+def test_layers_of_several_types_are_derived_by_every_kind_of_method(narrow, wide):
+    """XLA refuses a batch of the first, with nothing of this package: BF16 x BF16 = F32."""
+    points = np.random.default_rng(1).uniform(-1, 1, (16, 4)).astype("float32")
+    exact = derivatives(_layers(("float32", "float32"), "float32"), 4, "hyperdual", tile=16)(points)
+    for method in ("hyperdual_columns", "hyperdual_adjoint", "double_forward"):
+        results = derivatives(_layers(narrow, wide), 4, method, tile=16)(points)
+        for result, right in zip(results, exact, strict=True):
+            np.testing.assert_allclose(result, right, atol=0.03 * np.abs(right).max())
