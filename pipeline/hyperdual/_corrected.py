@@ -11,6 +11,7 @@ wrong in JAX 0.10.2 or 0.12, and right here with any version:
 * `spence` at 1, where JAX has a value without a slope; above 1 its reverse mode gives NaN.
 * `log_ndtr` in the lower tail: three terms of a series, and a difference that cancels.
 * `betaln` of two equal arguments, and of arguments from 8 to 200 in float64.
+* `linear_call`, which has no rule for batches, is what it calls, for every method.
 * Products of matrices with a result of another type, in a batch on a CPU: XLA refuses some of
   bfloat16 with a result in float32, as where one layer follows another.
 
@@ -96,6 +97,8 @@ def _replacement(eqn: core.JaxprEqn) -> Function | None:
         return lambda eqn, x: [_PRIMITIVES[name](x)]
     if name == "polygamma":
         return _polygamma
+    if name == "linear_call":
+        return lambda eqn, *operands: _evaluate(eqn.params["callee"], operands)
     if name == "custom_jvp_call":
         return _function_with_rule(eqn)
     if name == "jit" and eqn.params["name"] == "_piecewise" and _comes_from(eqn, "_spence"):

@@ -211,3 +211,21 @@ def test_layers_of_several_types_are_derived_by_every_kind_of_method(narrow, wid
         results = derivatives(_layers(narrow, wide), 4, method, tile=16)(points)
         for result, right in zip(results, exact, strict=True):
             np.testing.assert_allclose(result, right, atol=0.03 * np.abs(right).max())
+
+
+@pytest.mark.parametrize(
+    ("residuals", "exact"),
+    [
+        (lambda x: jnp.array([2.0, 3.0]), lambda x: jnp.array([2.0, 3.0]) * x**2),
+        (jnp.sin, lambda x: jnp.sin(x) * x**2),  # JAX asserts that they do not depend on x
+    ],
+)
+def test_linear_calls_are_derived_by_every_method(residuals, exact):
+    times = lambda r, v: r * v
+    called = lambda x: jax.custom_derivatives.linear_call(times, times, residuals(x), x**2)
+    points = np.array([[0.3, -1.2], [2.0, 0.7]])
+    wanted = derivatives(exact, 2, "double_forward", dtype="float64")(points)
+    for method in ("hyperdual", "hyperdual_adjoint", "double_forward", "reverse_over_reverse"):
+        results = derivatives(lambda x: jax.jit(called)(x), 2, method, dtype="float64")(points)
+        for result, right in zip(results, wanted, strict=True):
+            np.testing.assert_allclose(result, right, rtol=1e-12, atol=1e-14)
