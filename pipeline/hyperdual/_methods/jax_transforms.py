@@ -43,7 +43,7 @@ def taylor(fn: Function, z: jax.Array) -> PointDerivatives:
     if refused:
         raise MethodError(
             f"method 'taylor' cannot differentiate {', '.join(refused)}: jax.experimental.jet "
-            "ignores custom derivative rules; use method 'double_forward'"
+            "ignores custom derivative rules"
         )
     # Filled with NaN the value is none either, so that the row is not taken for right.
     gathers = [eqn for eqn in equations(traced) if eqn.primitive.name == "gather"]
@@ -51,7 +51,7 @@ def taylor(fn: Function, z: jax.Array) -> PointDerivatives:
     if any(fill != 0 and fill == fill for fill in fills):
         raise MethodError(
             "method 'taylor' cannot differentiate indexing with mode='fill' and a fill_value other "
-            "than 0: jax.experimental.jet fills the derivatives, too; use method 'double_forward'"
+            "than 0: jax.experimental.jet fills the derivatives, too"
         )
 
     def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -66,7 +66,7 @@ def taylor(fn: Function, z: jax.Array) -> PointDerivatives:
     except Exception as error:  # the function itself traces well: what fails here is jet
         raise MethodError(
             f"method 'taylor': jax.experimental.jet cannot differentiate this network "
-            f"({reason(error)}); use method 'double_forward'"
+            f"({reason(error)})"
         ) from error
     return value[0], jacobian, hessian_diag
 
