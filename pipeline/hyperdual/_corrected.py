@@ -1,34 +1,63 @@
-"""Special functions whose derivatives JAX has wrong, put right before any method sees a program.
+"""Equations that JAX has wrong, put right before any method sees a program.
 
 So every method has them right, and the reference that methods are verified against, too. Seen to be
-wrong in JAX 0.10.2, and right here with any version:
+wrong in JAX 0.10.2 or 0.12, and right here with any version:
 
 * `lgamma`, `digamma` and `polygamma` of a negative argument. JAX takes the derivative of `digamma`
   from the Hurwitz zeta function, which does not hold there (1e18 for 15 at -10.3).
 * `bessel_i0e` and `bessel_i1e` at 0, where their slope jumps. JAX takes the middle of it, but for
-  the absolute value in i0(x) = exp(|x|) i0e(x) the right one: i0' at 0 is 1, and should be 0.
+  the absolute value in i0(x) = exp(|x|) i0e(x) the right one: i0' at 0 is 1, and should be 0. In
+  0.12 `i0` and `i1` have rules of JAX's own, which cancel near 0 (1e-12 beside 1).
+* `spence` at 1, where JAX has a value without a slope; above 1 its reverse mode gives NaN.
+* `log_ndtr` in the lower tail: three terms of a series, and a difference that cancels.
+* `betaln` of two equal arguments, and of arguments from 8 to 200 in float64.
+* `linear_call`, which has no rule for batches, is what it calls, for every method.
+* Products of matrices with a result of another type, in a batch on a CPU: XLA refuses some of
+  bfloat16 with a result in float32, as where one layer follows another.
 
-Inside functions with derivative rules of their own the rule is taken as it is. What is left to JAX
-is listed in the README of this folder.
+A function that JAX computes in many steps is known by its name in the place that they come from.
+Inside functions with derivative rules of the user's own the rule is taken as it is. What is left to
+JAX is listed in the README of this folder.
 """
 
-import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jax.extend import core
 
+from . import _special_functions as right
 from ._jaxpr import equations, walk
 
 Function = Callable[..., Any]
 
 # Constants of at most so many entries are followed, to know the order of a polygamma function.
 _FOLLOWED = 1 << 12
+# An order that is not known may be any of so many at most, for which the function is taken.
+_ORDERS = 8
+_JAX = str(Path(jax.__file__).parent)
+
+_PRIMITIVES: dict[str, Function] = {
+    "lgamma": right.lgamma,
+    "digamma": right.digamma,
+    "bessel_i0e": right.i0e,
+    "bessel_i1e": right.i1e,
+}
+# Functions of JAX's with derivative rules of their own, by name; None: what they call is right.
+_WITH_RULES: dict[str, Function | None] = {
+    "log_ndtr": right.log_ndtr,
+    "i0_impl": None,
+    "_i1": None,
+}
+# Up to this larger argument betaln is the sum of logarithms of gamma functions; JAX has 8, and from
+# there an expansion that is off by 1e-6 in the value and 1e-5 in D (`algdiv`, with h / (1 + h) for
+# 1 / (1 + h)), by 1e-10 at 50, and by rounding from here.
+_BETALN_LIMIT = 200
 
 
 def corrected(fn: Function) -> Function:
@@ -54,39 +83,116 @@ def corrected(fn: Function) -> Function:
 
 
 def _faulty(program: Any) -> bool:
-    return any(
-        eqn.primitive.name in _RIGHT or eqn.primitive.name == "polygamma"
-        for eqn in equations(program)
-    )
+    return any(_replacement(eqn) is not None for eqn in equations(program))
 
 
 def _evaluate(closed: core.ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
     return walk(closed.jaxpr, closed.consts, operands, _apply)
 
 
+def _replacement(eqn: core.JaxprEqn) -> Function | None:
+    """Return what gives the right results of an equation, from the equation and its operands."""
+    name = eqn.primitive.name
+    if name in _PRIMITIVES:
+        return lambda eqn, x: [_PRIMITIVES[name](x)]
+    if name == "polygamma":
+        return _polygamma
+    if name == "linear_call":
+        return lambda eqn, *operands: _evaluate(eqn.params["callee"], operands)
+    if name == "custom_jvp_call":
+        return _function_with_rule(eqn)
+    if name == "jit" and eqn.params["name"] == "_piecewise" and _comes_from(eqn, "_spence"):
+        return lambda eqn, x, *_: _with_axes(eqn, right.spence, x)
+    if name in ("min", "max", "lt") and _comes_from(eqn, "betaln"):
+        return _betaln_step
+    if name == "dot_general" and _changes_type(eqn) and jax.default_backend() == "cpu":
+        return _product_in_one_type
+    return None
+
+
 def _apply(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
     name, params = eqn.primitive.name, eqn.params
-    if name in _RIGHT:
-        return [_RIGHT[name](values[0])]
-    if name == "polygamma" and (order := _constant_order(values[0])):
-        return [_polygamma(values[1], order)]
+    replacement = _replacement(eqn)
+    if replacement is not None:
+        return replacement(eqn, *values)
     if name == "jit":
         return _evaluate(params["jaxpr"], values)
     if not name.startswith("custom_"):
         params = {key: _in_parameter(value) for key, value in params.items()}
-    params = eqn.primitive.get_bind_params(params)
     constant = name in ("broadcast_in_dim", "convert_element_type", "reshape") and not any(
         isinstance(value, jax.core.Tracer) or np.size(value) > _FOLLOWED for value in values
     )
     shape = getattr(eqn.outvars[0].aval, "shape", ())
-    small = constant and math.prod(shape) <= _FOLLOWED
+    if constant and math.prod(shape) <= _FOLLOWED:
+        with jax.ensure_compile_time_eval():
+            return _bind(eqn, values, params)
+    return _bind(eqn, values, params)
+
+
+def _bind(eqn: core.JaxprEqn, values: Sequence[Any], params: dict[str, Any]) -> list[Any]:
     with eqn.ctx.manager:
-        if small:
-            with jax.ensure_compile_time_eval():
-                results = eqn.primitive.bind(*values, **params)
-        else:
-            results = eqn.primitive.bind(*values, **params)
+        results = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(params))
     return list(results) if eqn.primitive.multiple_results else [results]
+
+
+def _comes_from(eqn: core.JaxprEqn, function: str) -> bool:
+    """Tell whether a function of this name in JAX's `scipy` made an equation, itself."""
+    traceback = eqn.source_info.traceback
+    frames: list[Any] = [] if traceback is None else list(traceback.frames)
+    for frame in frames:
+        if frame.file_name.startswith(_JAX) and "scipy" in frame.file_name[len(_JAX) :]:
+            return bool(frame.function_name == function)
+    return False
+
+
+def _function_with_rule(eqn: core.JaxprEqn) -> Function | None:
+    inner = eqn.params["call_jaxpr"]
+    program = getattr(inner, "jaxpr", inner)
+    name, _, place = (program.debug_info.func_src_info or "").partition(" at ")
+    if name not in _WITH_RULES or not place.startswith(_JAX):
+        return None
+    function = _WITH_RULES[name]
+    if function is None:
+        closed = core.ClosedJaxpr(program, getattr(inner, "consts", ()))
+        return lambda eqn, *operands: _evaluate(closed, operands)
+    return lambda eqn, *operands: _with_axes(eqn, function, operands[-1])
+
+
+def _with_axes(eqn: core.JaxprEqn, function: Function, x: Any) -> list[Any]:
+    """Return a function of x, entry by entry, in the order of axes of an equation's result.
+
+    Under `vmap` along another axis than the first JAX turns the result. The order is found by
+    evaluating the equation at numbers that are all different.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    programs = [value for value in eqn.params.values() if hasattr(value, "eqns")]
+    if not any(
+        inner.primitive.name == "transpose" for each in programs for inner in equations(each)
+    ):
+        return [function(x)]
+    with jax.ensure_compile_time_eval():
+        probe = jnp.linspace(0.5, 0.75, x.size, dtype=x.dtype).reshape(x.shape)
+        types: list[Any] = [atom.aval for atom in eqn.invars[1:]]
+        others = [jnp.zeros(aval.shape, aval.dtype) for aval in types]
+        (result,) = _bind(eqn, [probe, *others], eqn.params)
+        for axes in itertools.permutations(range(x.ndim)):
+            turned = jnp.transpose(function(probe), axes)
+            if turned.shape == result.shape and jnp.allclose(turned, result, rtol=0.05 / x.size):
+                return [jnp.transpose(function(x), axes)]
+    raise ValueError(f"the axes of {eqn.primitive.name} are in no order that is known")
+
+
+def _betaln_step(eqn: core.JaxprEqn, a: Any, b: Any) -> list[Any]:
+    """Do one of three steps of JAX's `betaln`: the smaller argument, the larger, how large it is.
+
+    `min` and `max` of equal arguments have the mean of both slopes, and no second derivative.
+    """
+    if eqn.primitive.name == "lt":
+        limit = _BETALN_LIMIT if jnp.result_type(a) == jnp.float64 else b
+        return [a < limit]
+    return [jnp.where(a <= b, a, b) if eqn.primitive.name == "min" else jnp.where(a <= b, b, a)]
 
 
 def _in_parameter(value: Any) -> Any:
@@ -106,122 +212,44 @@ def _traced(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
     return jax.make_jaxpr(lambda *operands: _evaluate(closed, operands))(*shapes)
 
 
-def _constant_order(order: Any) -> int | None:
-    """Return n >= 1 if it is one integer that is known now."""
-    if isinstance(order, jax.core.Tracer):
-        return None
-    orders = np.unique(np.asarray(order))
-    if orders.size == 1 and orders[0] >= 1 and orders[0] == int(orders[0]):
-        return int(orders[0])
-    return None
-
-
-@jax.custom_jvp
-def _lgamma(x: jax.Array) -> jax.Array:
-    return lax.lgamma(x)
-
-
-@_lgamma.defjvp
-def _lgamma_jvp(x: Any, t: Any) -> tuple[jax.Array, jax.Array]:
-    return _lgamma(*x), _digamma(*x) * t[0]
-
-
-@jax.custom_jvp
-def _digamma(x: jax.Array) -> jax.Array:
-    return lax.digamma(x)
-
-
-@_digamma.defjvp
-def _digamma_jvp(x: Any, t: Any) -> tuple[jax.Array, jax.Array]:
-    return _digamma(*x), _polygamma(*x, 1) * t[0]
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _polygamma(x: jax.Array, order: int) -> jax.Array:
-    """psi_n by (-1)^n psi_n(1 - x) - psi_n(x) = pi d^n/dx^n cot(pi x) where x is negative.
-
-    https://dlmf.nist.gov/5.15.E6
-    """
-    negative = x < 0
-    mirrored = jnp.where(negative, 1 - x, x)
-    direct = lax.polygamma(jnp.full_like(x, order), mirrored)
-    # cot(pi x) has the period 1: near 0 no digits are lost.
-    distance = jnp.where(negative, x - jnp.round(x), 0.25)
-    cotangent = 1 / jnp.tan(math.pi * distance)
-    derivative = jnp.polyval(jnp.asarray(_cotangent_derivative(order), x.dtype), cotangent)
-    return jnp.where(negative, (-1) ** order * direct - math.pi * derivative, direct)
-
-
-@_polygamma.defjvp
-def _polygamma_jvp(order: int, x: Any, t: Any) -> tuple[jax.Array, jax.Array]:
-    return _polygamma(*x, order), _polygamma(*x, order + 1) * t[0]
-
-
-def _cotangent_derivative(order: int) -> list[float]:
-    """Return d^n/dx^n cot(pi x) as a polynomial in cot(pi x), highest power first.
-
-    From d/dx cot(pi x) = -pi (1 + cot^2).
-    """
-    polynomial = np.polynomial.Polynomial([0, 1])
-    for _ in range(order):
-        polynomial = polynomial.deriv() * np.polynomial.Polynomial([-math.pi, 0, -math.pi])
-    return [float(coefficient) for coefficient in polynomial.coef[::-1]]
-
-
-def _side(x: jax.Array) -> jax.Array:
-    """The slope of |x| as JAX has it: 1 at 0."""
-    return jnp.where(x >= 0, jnp.ones_like(x), -jnp.ones_like(x))
-
-
-@jax.custom_jvp
-def _i0e(x: jax.Array) -> jax.Array:
-    return lax.bessel_i0e(x)
-
-
-# I_0' = I_1, I_1' = I_0 - I_1 / x, (I_1 / x)' = I_2 / x (https://dlmf.nist.gov/10.29), each times
-# exp(-|x|).
-@_i0e.defjvp
-def _i0e_jvp(x: Any, t: Any) -> tuple[jax.Array, jax.Array]:
-    return _i0e(*x), (_i1e(*x) - _side(*x) * _i0e(*x)) * t[0]
-
-
-@jax.custom_jvp
-def _i1e(x: jax.Array) -> jax.Array:
-    return lax.bessel_i1e(x)
-
-
-@_i1e.defjvp
-def _i1e_jvp(x: Any, t: Any) -> tuple[jax.Array, jax.Array]:
-    return _i1e(*x), (_i0e(*x) - _i1e_over_x(*x) - _side(*x) * _i1e(*x)) * t[0]
-
-
-@jax.custom_jvp
-def _i1e_over_x(x: jax.Array) -> jax.Array:
-    return jnp.where(x == 0, 0.5, lax.bessel_i1e(x) / jnp.where(x == 0, 1, x))
-
-
-@_i1e_over_x.defjvp
-def _i1e_over_x_jvp(x: Any, t: Any) -> tuple[jax.Array, jax.Array]:
-    return _i1e_over_x(*x), (_i2e_over_x(*x) - _side(*x) * _i1e_over_x(*x)) * t[0]
-
-
-def _i2e_over_x(x: jax.Array) -> jax.Array:
-    """I_2 = I_0 - 2 I_1 / x, which cancels for small x: there by its series, DLMF 10.25.2."""
-    small = jnp.abs(x) < 2
-    terms = [0.5 / (4**k * math.factorial(k) * math.factorial(k + 2)) for k in range(12)]
-    near = jnp.where(small, x, 0)
-    series = jnp.polyval(jnp.asarray([t / 2 for t in terms[::-1]], x.dtype), near * near)
-    far = jnp.where(small, 2, x)
-    return jnp.where(
-        small,
-        near * series * jnp.exp(-jnp.abs(near)),
-        (_i0e(far) - 2 * _i1e_over_x(far)) / far,
+def _changes_type(eqn: core.JaxprEqn) -> bool:
+    """Tell whether a product of floats has them in several types, and no algorithm for these."""
+    types = {str(dtype) for dtype in _dtypes(eqn)}
+    precision = eqn.params["precision"]
+    each = precision if isinstance(precision, tuple) else (precision,)
+    return (
+        len(types) > 1
+        and all(jnp.issubdtype(dtype, jnp.floating) for dtype in _dtypes(eqn))
+        and all(item is None or isinstance(item, jax.lax.Precision) for item in each)
     )
 
 
-_RIGHT: dict[str, Function] = {
-    "lgamma": _lgamma,
-    "digamma": _digamma,
-    "bessel_i0e": _i0e,
-    "bessel_i1e": _i1e,
-}
+def _dtypes(eqn: core.JaxprEqn) -> list[Any]:
+    types: list[Any] = [atom.aval for atom in (*eqn.invars, *eqn.outvars)]
+    return [aval.dtype for aval in types]
+
+
+def _product_in_one_type(eqn: core.JaxprEqn, left: Any, right: Any) -> list[Any]:
+    """Multiply in the widest of the types: products of narrower numbers are exact in it."""
+    *_, narrow = dtypes = _dtypes(eqn)
+    wide = jnp.result_type(*dtypes)
+    operands = [jax.lax.convert_element_type(operand, wide) for operand in (left, right)]
+    (product,) = _bind(eqn, operands, {**eqn.params, "preferred_element_type": wide})
+    return [jax.lax.convert_element_type(product, narrow)]
+
+
+def _polygamma(eqn: core.JaxprEqn, order: Any, x: Any) -> list[Any]:
+    """Return psi_n(x), where n is known for one of a few orders of all entries.
+
+    Of an order that is computed from a positive argument alone; from a negative one JAX's value is
+    wrong, too: NaN.
+    """
+    orders = () if isinstance(order, jax.core.Tracer) else np.unique(np.asarray(order))
+    if not 1 <= len(orders) <= _ORDERS or any(n < 0 or n != int(n) for n in orders):
+        spoilt = jnp.where(x < 0, jnp.nan, jnp.zeros_like(x))
+        return _bind(eqn, [order, x + spoilt], eqn.params)
+    result = None
+    for n in map(int, orders):
+        each = right.polygamma(x, n) if n else right.digamma(x)
+        result = each if result is None else jnp.where(order == n, each, result)
+    return [result]

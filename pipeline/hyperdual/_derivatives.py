@@ -15,7 +15,7 @@ from ._corrected import corrected
 from ._equation import RuleError
 from ._jaxpr import shape_of
 from ._jitted import Jitted
-from ._methods import METHODS, Function, Method
+from ._methods import METHODS, Function, Method, MethodError
 from ._numerics import numerics
 from ._quantities import QUANTITIES, at_point, displaced
 from ._reason import is_not_jax, reason
@@ -76,8 +76,8 @@ class Bundle:
                     raise ValueError(f"direction must have the shape of x, {arrays[0].shape}")
             try:
                 return self._batch(*arrays)
-            except RuleError as error:
-                raise RuleError(f"{error}; {self.advice()}") from error
+            except (RuleError, MethodError) as error:
+                raise type(error)(f"{error}; {self.advice()}") from error
 
     def warm_up(self, x: Any, compile_seconds: float, call_seconds: float) -> None:
         """Compile for so many points, without directions, and call once.
@@ -214,24 +214,44 @@ def _bundle(
     choice: Choice,
     quantities: tuple[str, ...],
 ) -> Bundle:
-    method, directions = METHODS[choice.method], None if wrt is None else np.asarray(wrt)
+    directions = None if wrt is None else np.asarray(wrt)
     fn = corrected(fn)
 
-    def batched(method: Method) -> Callable[..., Any]:
-        return method.batch(partial(_at_point, fn, method, directions, quantities))
+    def batched(name: str) -> Callable[..., Any]:
+        method = METHODS[name]
+        at_point = partial(_at_point, fn, method, directions, quantities)
+        return method.batch(at_point if method.own else _named(name, at_point))
 
     @cache
     def advice() -> str:
         arrays = [jax.ShapeDtypeStruct((1, n_inputs), dtype)] * (1 + ("hvp" in quantities))
-        for name, other in METHODS.items():
+        others = [name for name in METHODS if not METHODS[name].own]
+        if choice.method in others:
+            others += [name for name in METHODS if METHODS[name].own]
+        for name in others:
             with contextlib.suppress(Exception):  # JAX raises what it likes
-                if not other.own:
-                    jax.eval_shape(batched(other), *arrays)
-                    return f"method '{name}' can"
+                jax.eval_shape(batched(name), *arrays)
+                return f"method '{name}' can"
         return "none of the other methods can, either"
 
-    batch = Jitted(_tiled(batched(method), choice.tile))
+    batch = Jitted(_tiled(batched(choice.method), choice.tile))
     return Bundle(batch, n_inputs, dtype, choice, advice)
+
+
+def _named(name: str, at_point: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function of a method of the field's; its errors say which cannot, and why."""
+
+    def function(*arrays: Any) -> Any:
+        try:
+            return at_point(*arrays)
+        except (MethodError, MemoryError):
+            raise
+        except Exception as error:  # as above; the function itself traces well
+            raise MethodError(
+                f"method '{name}' cannot differentiate this function ({reason(error)})"
+            ) from error
+
+    return function
 
 
 def _at_point(

@@ -97,11 +97,11 @@ def _powers(
         elif name in ("dot_general", "conv_general_dilated") and len(present) == 1:
             powers.append(present[0].largest)
         for inside in subjaxprs(eqn.params):
-            inner = inside.jaxpr if isinstance(inside, core.ClosedJaxpr) else inside
-            inner_consts = [
-                _of_array(const)
-                for const in (inside.consts if isinstance(inside, core.ClosedJaxpr) else ())
-            ]
+            inner_consts: list[_Magnitude | None]
+            if isinstance(inside, core.ClosedJaxpr):
+                inner, inner_consts = inside.jaxpr, list(map(_of_array, inside.consts))
+            else:  # of an open program they are not known
+                inner, inner_consts = inside, [None] * len(inside.constvars)
             same = name in _CALLS and len(inner.invars) == len(magnitudes)
             powers += _powers(
                 inner, inner_consts, magnitudes if same else [None] * len(inner.invars)

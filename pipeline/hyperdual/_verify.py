@@ -107,7 +107,10 @@ def _first_that_can(
             bundle = derivatives(fn, n_inputs, method, wrt, dtype, outputs=outputs)
             jax.eval_shape(bundle, jax.ShapeDtypeStruct((1, n_inputs), np.float32))
         except Exception as error:  # as above
-            reasons.append(reason(error))
+            cause: BaseException = error
+            while isinstance(cause, MethodError) and cause.__cause__ is not None:
+                cause = cause.__cause__
+            reasons.append(reason(cause))
         else:
             return bundle
     raise MethodError(

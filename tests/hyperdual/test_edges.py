@@ -221,7 +221,7 @@ def test_direction_that_is_not_finite_does_not_spoil_the_others(method):
 @pytest.mark.parametrize("method", WALKS)
 def test_error_names_the_primitive_and_the_line(method):
     def fn(x):
-        return lax.nextafter(jnp.sin(x), x)
+        return lax.igamma(jnp.sin(x), x)
 
-    with pytest.raises(RuleError, match=r"'nextafter' twice, at test_edges\.py:\d+ \(.*fn\)"):
+    with pytest.raises(RuleError, match=r"'igamma' twice, at test_edges\.py:\d+ \(.*fn\)"):
         derivatives(fn, 4, method, tile=2)(X)

@@ -78,6 +78,31 @@ def test_taylor_with_a_primitive_without_series_refuses_by_name():
         derivatives(fn, 2, method="taylor")(np.ones((1, 2)))
 
 
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: (x**2).at[jnp.array([1, 7])].get(mode="fill", fill_value=3),
+        lambda x: jax.jit(lambda y: jnp.take(y, jnp.array([7]), mode="fill", fill_value=-1.0))(x),
+    ],
+)
+def test_taylor_refuses_indexing_that_fills_with_a_number(fn):
+    """jet has the number for the derivatives, too."""
+    with pytest.raises(MethodError, match="fill_value"):
+        derivatives(fn, 2, method="taylor")(np.ones((1, 2)))
+    assert (
+        derivatives(fn, 2, method="hyperdual", tile=1)(np.ones((1, 2))).jacobian[0, -1] == 0
+    ).all()
+
+
+@pytest.mark.parametrize("fill", [0.0, None])
+def test_taylor_fills_with_zero_and_with_nan(fill):
+    fn = lambda x: (x**2).at[jnp.array([1, 7])].get(mode="fill", fill_value=fill)
+    y, jacobian, hessian_diag = derivatives(fn, 2, method="taylor")(np.ones((1, 2)))
+    np.testing.assert_array_equal(y[0], [1, np.nan if fill is None else 0])
+    np.testing.assert_array_equal(jacobian[0, 0], [0, 2])
+    np.testing.assert_allclose(hessian_diag[0, 0], [0, 2], rtol=1e-5)
+
+
 def test_taylor_refuses_few_of_the_zoo():
     assert sum(_is_refused(fn, n) for fn, n in NETWORKS.values()) <= len(NETWORKS) // 3
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives
+from hyperdiag.hyperdual._factors import leave_range
 
 # The error that is allowed where nested jvp happens to be exact: some roundings of float32.
 ROUNDING = 2e-5
@@ -212,3 +213,16 @@ def test_norm_and_normalised_vector_at_any_size(size, method):
         np.testing.assert_allclose(
             np.asarray(derived.hessian_diag, float) * size**2, exact, rtol=0, atol=1e-5
         )
+
+
+def test_factors_of_a_program_with_an_open_one_among_its_parameters():
+    """As a linear solve of lineax has it: its constants are not known there."""
+    scaled = jax.make_jaxpr(lambda x: 1e25 * jax.jit(jnp.sin)(x) / np.float32(1e10))(jnp.ones(3))
+    opened = jax.make_jaxpr(lambda x: x * jnp.arange(3.0))(jnp.ones(3)).jaxpr
+    opened = opened if opened.constvars else opened.replace(constvars=[opened.invars[0]], invars=[])
+    eqns = [
+        eqn.replace(params={**eqn.params, "static": opened}) if eqn.primitive.name == "jit" else eqn
+        for eqn in scaled.eqns
+    ]
+    program = scaled.replace(jaxpr=scaled.jaxpr.replace(eqns=eqns))
+    assert leave_range(program, np.float32) == leave_range(scaled, np.float32) is True

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperdiag.hyperdual import OWN_METHODS, RuleError, derivatives, reason
+from hyperdiag.hyperdual import OWN_METHODS, MethodError, RuleError, derivatives, reason
 
 
 class _Tensor:
@@ -67,9 +67,29 @@ def test_refusal_names_a_method_that_can():
     assert np.isfinite(derivatives(fn, 2, "forward_over_reverse")(x).hessian_diag).all()
 
 
+@jax.custom_vjp
+def _cube(x):
+    return x**3
+
+
+_cube.defvjp(lambda x: (_cube(x), x), lambda x, cotangent: (3 * x**2 * cotangent,))
+
+
+@pytest.mark.parametrize("method", ["double_forward", "forward_over_reverse", "taylor"])
+def test_refusal_of_a_method_of_the_field_names_one_that_can(method):
+    """JAX's own error says neither; taylor named a method that cannot, either."""
+    x = np.array([[0.4, 0.9]])
+    with pytest.raises(
+        MethodError, match=rf"method '{method}' .*; method 'reverse_over_reverse' can$"
+    ):
+        derivatives(_cube, 2, method, tile=1)(x)
+    results = derivatives(_cube, 2, "reverse_over_reverse", tile=1)(x)
+    np.testing.assert_allclose(results.hessian_diag[0], np.diag(6 * x[0]), rtol=1e-6)
+
+
 def test_refusal_says_where_no_method_can():
-    fn = lambda x: jax.lax.nextafter(jnp.sin(x), x)
-    with pytest.raises(RuleError, match=r"'nextafter'.*none of the other methods can"):
+    fn = lambda x: jax.scipy.special.gammainc(jnp.exp(x), 2.0)
+    with pytest.raises(RuleError, match=r"'igamma'.*none of the other methods can"):
         derivatives(fn, 2, "hyperdual", tile=1)(np.ones((1, 2)))
 
 

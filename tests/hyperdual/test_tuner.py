@@ -60,8 +60,8 @@ def test_method_alone_or_tile_alone_is_kept(cache):
 
 
 def test_program_that_no_method_can_do_is_refused_by_name(cache):
-    fn = lambda x: jax.lax.nextafter(x, x + 1)
-    with pytest.raises(RuleError, match="'nextafter' twice"):
+    fn = lambda x: jax.lax.igamma(x, x + 1)
+    with pytest.raises(RuleError, match="'igamma' twice"):
         derivatives(fn, 3)
 
 

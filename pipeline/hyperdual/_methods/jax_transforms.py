@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.experimental import jet
 
-from .._jaxpr import custom_rule_names
+from .._jaxpr import custom_rule_names, equations
 from .._reason import reason
 from .method import Function, MethodError, PointDerivatives
 
@@ -34,14 +34,24 @@ def taylor(fn: Function, z: jax.Array) -> PointDerivatives:
 
     Cannot: functions with custom derivative rules (`jax.custom_jvp`, `jax.custom_vjp`: jet would
     differentiate their bodies and ignore the rules, so relu, softplus, mish and the like are
-    refused), and what jet has no or faulty rules for (`while`, scatter, the scalar `min` in celu).
-    Each is refused, with what stopped it.
+    refused), and what jet has no or faulty rules for (`while`, scatter, the scalar `min` in celu;
+    a `gather` that fills with a number, which jet has for the derivatives, too). Each is refused,
+    with what stopped it.
     """
-    refused = custom_rule_names(jax.make_jaxpr(fn)(z))
+    traced = jax.make_jaxpr(fn)(z)
+    refused = custom_rule_names(traced)
     if refused:
         raise MethodError(
             f"method 'taylor' cannot differentiate {', '.join(refused)}: jax.experimental.jet "
-            "ignores custom derivative rules; use method 'double_forward'"
+            "ignores custom derivative rules"
+        )
+    # Filled with NaN the value is none either, so that the row is not taken for right.
+    gathers = [eqn for eqn in equations(traced) if eqn.primitive.name == "gather"]
+    fills = [eqn.params["fill_value"] for eqn in gathers if eqn.params["fill_value"] is not None]
+    if any(fill != 0 and fill == fill for fill in fills):
+        raise MethodError(
+            "method 'taylor' cannot differentiate indexing with mode='fill' and a fill_value other "
+            "than 0: jax.experimental.jet fills the derivatives, too"
         )
 
     def along(direction: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -56,7 +66,7 @@ def taylor(fn: Function, z: jax.Array) -> PointDerivatives:
     except Exception as error:  # the function itself traces well: what fails here is jet
         raise MethodError(
             f"method 'taylor': jax.experimental.jet cannot differentiate this network "
-            f"({reason(error)}); use method 'double_forward'"
+            f"({reason(error)})"
         ) from error
     return value[0], jacobian, hessian_diag
 
