@@ -45,6 +45,22 @@ def saturated():
     return jnp.tanh
 
 
+def unit_vector():
+    """Its slope is 1/x - 1/x + 1/x^3, about."""
+    return lambda x: x / jnp.sqrt(1 + x**2)
+
+
+def sure():
+    """Probabilities that are all but one where x is large."""
+    return jax.nn.sigmoid
+
+
+def one_of_twelve_saturated():
+    return lambda x: jnp.concatenate(
+        [jnp.tanh(x[:1]), jnp.sin(jnp.arange(1.0, 12.0) * x[1] + x[2])]
+    )
+
+
 def random_weights():
     """Drawn without a dtype: other numbers in float64 than in float32."""
     weights = jax.random.normal(jax.random.key(0), (4, 3))

@@ -192,24 +192,6 @@ def test_steep_network_is_not_taken_for_one_with_kinks(tmp_path, configure):
     assert manifest.rows.largest_error < 1e-6
 
 
-def test_saturated_activation_is_rounding_and_no_wrong_derivative(tmp_path, configure):
-    """tanh'(10) is 8e-9: in float32 the difference of two numbers that are both one."""
-    (tmp_path / "in").mkdir()
-    x = pa.array(np.linspace(8, 12, 100, dtype=np.float32))
-    pq.write_table(pa.table({"a": x, "b": x, "c": x}), tmp_path / "in/x.parquet")
-    for method in ("hyperdual", "hyperdual_adjoint"):
-        manifest = derive(
-            *configure(
-                *_overrides(tmp_path, "saturated", f"derivatives.method={method}"),
-                "output.mode=overwrite",
-            )
-        )
-        assert manifest.rows.derived == 100
-        assert 0 < manifest.rows.rounded <= manifest.rows.verified
-        assert manifest.rows.largest_error <= manifest.tolerance
-        assert any("smaller, beside the value" in warning for warning in manifest.warnings)
-
-
 @pytest.mark.parametrize("wrong", [np.nan, 3.0])
 def test_reference_or_result_that_is_no_number_is_no_pass(wrong, tmp_path, configure, monkeypatch):
     _rows(tmp_path / "in")
@@ -333,14 +315,6 @@ def test_inputs_that_float32_rounds_are_named_and_their_errors_seen(
         assert manifest.warnings == ()
         written = pq.read_table(tmp_path / "out/data")["y1"].to_numpy()
         np.testing.assert_allclose(written, np.sin(np.arange(100) / 50) + 1, atol=1e-12)
-
-
-def test_derivative_that_float32_cannot_have_is_refused_where_it_matters(tmp_path, configure):
-    """JAX's own float32 is as wrong; but the error is as large as the value, and no rounding."""
-    _rows(tmp_path / "in")
-    overrides = _overrides(tmp_path, "cancelling", "limits.max_attempts=1")
-    with pytest.raises(RunIncomplete, match="the Jacobian of 'y1' differs"):
-        derive(*configure(*overrides, "derivatives.method=hyperdual"))
 
 
 def test_weights_of_a_module_keep_their_digits_in_float64(tmp_path, configure):
