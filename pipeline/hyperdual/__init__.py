@@ -12,6 +12,7 @@ from ._choice import Choice
 from ._constants import dtype_difference
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
 from ._equation import RuleError
+from ._float32_function import Float32Function
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
 from ._quantities import QUANTITIES
@@ -28,6 +29,7 @@ __all__ = [
     "Bundle",
     "Choice",
     "Derivatives",
+    "Float32Function",
     "Method",
     "MethodError",
     "RuleError",

@@ -3,6 +3,7 @@
 import contextlib
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import numpy as np
 from ._choice import Choice
 from ._corrected import corrected
 from ._equation import RuleError
+from ._float32_function import Float32Function
 from ._jaxpr import shape_of
 from ._jitted import Jitted
 from ._methods import METHODS, Function, Method
@@ -193,6 +195,10 @@ def choose(
             shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind or "any")
             return Choice(method, fitting_tile(None, shape.dense_row_bytes, shape, outputs))
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
+        if isinstance(fn, Float32Function):  # whose program in float64 has lost its own rules
+            single = shape_of(fn.function, n_inputs, directions.size, "float32", device_kind)
+            text = f"{shape.text}\n{single.text}"
+            shape = replace(shape, text=text, own_rules=single.own_rules)
     choice = tune(
         lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields),
         shape,
@@ -215,10 +221,12 @@ def _bundle(
     quantities: tuple[str, ...],
 ) -> Bundle:
     method, directions = METHODS[choice.method], None if wrt is None else np.asarray(wrt)
-    fn = corrected(fn)
+    single = fn if isinstance(fn, Float32Function) else None
+    traced = corrected(single.function if single else fn)
 
     def batched(method: Method) -> Callable[..., Any]:
-        return method.batch(partial(_at_point, fn, method, directions, quantities))
+        batch = method.batch(partial(_at_point, traced, method, directions, quantities))
+        return single.in_float64(batch) if single and dtype == "float64" else batch
 
     @cache
     def advice() -> str:

@@ -74,6 +74,12 @@ def only_float32():
     return lambda x: jax.lax.scan(turn(x), start, weights)[0]
 
 
+def bits_of_float32():
+    """Drops the last four bits of each number, of those that float32 has."""
+    bits = lambda x: jax.lax.bitcast_convert_type(x, jnp.int32) & -16
+    return lambda x: only_float32()(x) * jax.lax.bitcast_convert_type(bits(x[:1]), jnp.float32)
+
+
 def of_a_moment():
     """A wave of 314 seconds, by the seconds since 1970."""
     return lambda x: jnp.sin((x[0] - 1.7e9) / 50) * x[1] + x[2]

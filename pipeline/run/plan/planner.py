@@ -1,5 +1,6 @@
 """From configuration to a plan: everything that can be wrong is found here, before any worker."""
 
+import logging
 import time
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from hyperdiag.data.filesystem import absolute
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
 from hyperdiag.data.quantities import SEPARATOR, row_bytes
+from hyperdiag.hyperdual import Float32Function
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network
@@ -24,6 +26,8 @@ from .versions import versions
 
 # Of a row group's derivatives before encoding: what readers like, and what a worker holds.
 _ROW_GROUP_BYTES = 32 << 20
+
+log = logging.getLogger("hyperdiag")
 
 
 class Planned(NamedTuple):
@@ -145,7 +149,13 @@ def _dataset_name(config: Config) -> str:
 
 
 def _build(config: Config) -> Network:
-    return build_network(config.network.model_dump(), config.derivatives.dtype)
+    network = build_network(config.network.model_dump(), config.derivatives.dtype)
+    if isinstance(network.function, Float32Function):
+        log.info(
+            "network '%s' is written for float32: its float32 program is evaluated in float64",
+            network.name,
+        )
+    return network
 
 
 def _listing(config: Config, network: Network | None, previous: Settings | None) -> Listing | None:

@@ -276,7 +276,7 @@ def test_network_that_is_another_or_none_in_float64_is_checked_as_it_is(
     ("target", "sentence"),
     [
         ("random_weights", r"random_weights\) is another one in float64 .* jnp\.float32\)"),
-        ("only_float32", r"In float32 it can be built: take derivatives\.dtype=float32"),
+        ("bits_of_float32", r"In float32 it can be built: take derivatives\.dtype=float32"),
     ],
 )
 def test_float64_run_of_a_network_of_float32_is_refused_with_the_mend(
@@ -286,6 +286,24 @@ def test_float64_run_of_a_network_of_float32_is_refused_with_the_mend(
     with pytest.raises(UsageError, match=sentence):
         derive(*configure(*_overrides(tmp_path, target, "derivatives.dtype=float64")))
     assert not (tmp_path / "out").exists()
+
+
+def test_float64_run_of_a_network_that_only_float32_can_trace(tmp_path, configure, caplog):
+    _rows(tmp_path / "in")
+    caplog.set_level("INFO", "hyperdiag")
+    overrides = _overrides(tmp_path, "only_float32", "derivatives.dtype=float64")
+    manifest = derive(*configure(*overrides, "derivatives.method=hyperdual"))
+    assert "network 'python' is written for float32: its" in caplog.text
+    assert manifest.rows.largest_error < 1e-14
+    table = pq.read_table(tmp_path / "out/data")
+    x = np.array([table[name].to_numpy() for name in "abc"], np.float64)
+    value = np.zeros_like(x)
+    for _ in range(4):
+        value = np.tanh(value + x)
+    written = np.array([table[name].to_numpy() for name in ("y1", "y2", "y3")])
+    np.testing.assert_allclose(written, value, rtol=1e-14)
+    found = audit(str(tmp_path / "out"), None, shards=1, rows=4)
+    assert (found.findings, found.derived_again) == ([], 4)
 
 
 @pytest.mark.parametrize("kind", ["float64", "int64", "decimal", "list"])
