@@ -7,6 +7,7 @@ import pytest
 
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.run.derive import derive
+from hyperdiag.run.inspection.audit import audit
 
 WHOLE, PLATEAU, FAR, SURE = (-12, 12), (8, 12), (1e4, 2e4), (18, 25)
 
@@ -63,13 +64,16 @@ def test_saturated_rows_among_others_are_no_errors(target, run):
     assert rows.largest_error < 1e-4
 
 
-def test_rare_rounding_is_excused_and_said(run):
+def test_rare_rounding_is_excused_and_said_and_so_says_the_audit(run, tmp_path):
     """One slope of twelve by three in a row."""
     manifest = run("one_of_twelve_saturated", PLATEAU)
     assert manifest.rows.rounded == 3
     assert manifest.rows.largest_error <= manifest.tolerance
-    sentence = "3 of 4 verified rows have derivatives that are smaller, beside the value, than what"
-    assert any(warning.startswith(sentence) for warning in manifest.warnings)
+    sentence = " of 4 verified rows have derivatives that are smaller, beside the value, than what"
+    assert any(f"3{sentence}" in warning for warning in manifest.warnings)
+    found = audit(str(tmp_path / "out"), None, shards=1, rows=4)
+    assert (found.findings, found.derived_again) == ([], 4)
+    assert sentence in found.notes[0]
 
 
 def test_derivative_that_float32_cannot_have_is_refused_where_it_matters(run):
