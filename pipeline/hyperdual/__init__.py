@@ -13,6 +13,7 @@ from ._constants import dtype_difference
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
 from ._equation import RuleError
 from ._float32_function import Float32Function
+from ._jitted import Hanging, within
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
 from ._quantities import QUANTITIES
@@ -30,6 +31,7 @@ __all__ = [
     "Choice",
     "Derivatives",
     "Float32Function",
+    "Hanging",
     "Method",
     "MethodError",
     "RuleError",
@@ -42,4 +44,5 @@ __all__ = [
     "reference",
     "relative_error",
     "verify",
+    "within",
 ]

@@ -18,6 +18,10 @@ from ._memory import is_small, lacking, needed_bytes, results_bytes
 _TURN = threading.Lock()
 
 
+class Hanging(TimeoutError):
+    """XLA did not end in time."""
+
+
 class _Program(NamedTuple):
     """The program for one shape; `needed` are the bytes that a call takes."""
 
@@ -77,14 +81,14 @@ class Jitted:
 
         Raises:
             MemoryError: as a call.
-            TimeoutError: if it takes longer.
+            Hanging: if it takes longer.
         """
         program = self._program(arrays, compile_seconds)
         _check(program.needed, arrays[0])
         with _TURN if program.in_turn else contextlib.nullcontext():
             # In a thread, since not every call returns at once; compiled, for what JAX is set to is
             # set for a thread.
-            results = _within(call_seconds, functools.partial(program.compiled, *arrays))
+            results = within(call_seconds, functools.partial(program.compiled, *arrays))
             _wait(results, call_seconds)
 
     def _program(self, arrays: tuple[jax.Array, ...], seconds: float | None) -> _Program:
@@ -96,7 +100,7 @@ class Jitted:
             results = results_bytes(lowered)
             _check(results, arrays[0])
             # JAX keeps what is compiled here for the call itself.
-            compiled = lowered.compile() if seconds is None else _within(seconds, lowered.compile)
+            compiled = lowered.compile() if seconds is None else within(seconds, lowered.compile)
             needed = max(results, needed_bytes(compiled))
             self._programs[key] = _Program(compiled, needed, in_turn)
         return self._programs[key]
@@ -111,13 +115,13 @@ def _check(needed: int, rows: jax.Array) -> None:
         )
 
 
-def _within(seconds: float, function: Callable[[], Any]) -> Any:
-    """Return what a function returns, if it does so in time.
+def within(seconds: float, function: Callable[[], Any]) -> Any:
+    """Return what a function returns that calls XLA, if it does so in time.
 
     A function that does not goes on in a thread that nothing waits for.
 
     Raises:
-        TimeoutError: if it does not.
+        Hanging: if it does not.
         Exception: what the function raises.
     """
     outcome: list[Any] = []
@@ -143,7 +147,7 @@ def _wait(results: Any, seconds: float) -> None:
     """Wait until arrays are computed.
 
     Raises:
-        TimeoutError: if it takes longer.
+        Hanging: if it takes longer.
     """
     ended = time.monotonic() + seconds
     while not all(array.is_ready() for array in jax.tree.leaves(results)):
@@ -153,14 +157,14 @@ def _wait(results: Any, seconds: float) -> None:
     jax.block_until_ready(results)  # raises what went wrong
 
 
-def _hanging(seconds: float) -> TimeoutError:
+def _hanging(seconds: float) -> Hanging:
     """Return the error that says so, and let this process end though XLA hangs.
 
     JAX's client waits for all that is under way before it goes, which would be for ever; with one
     more reference it stays until the process has ended.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(jax.devices()[0].client))
-    return TimeoutError(
+    return Hanging(
         f"XLA does not end within {seconds:.0f} s, and may hang: name a method and a tile, such as "
         "method='hyperdual', tile=1"
     )

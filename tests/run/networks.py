@@ -175,6 +175,16 @@ def sleeper(marker):
     return watching(lambda point: _sleep(point, marker))
 
 
+def _wait(x, seconds):
+    time.sleep(seconds)
+    return x
+
+
+def asleep(seconds):
+    """Hangs in the kernel at every point, for so long."""
+    return watching(lambda point: _wait(point, seconds))
+
+
 def _dawdle(x, marker):
     if Path(marker).exists():
         time.sleep(0.1)
