@@ -92,6 +92,22 @@ class Bundle:
         with numerics(self._dtype):
             self._batch.warm_up((self._checked(x, "x"),), compile_seconds, call_seconds)
 
+    def counted_bytes(self, rows: int, seconds: float) -> int:
+        """Return the bytes that a call for so many points will take; 0 where it is little.
+
+        Args:
+            rows: the number of points.
+            seconds: that compiling may take, which counts them.
+
+        Raises:
+            Hanging: if it takes longer.
+        """
+        if not isinstance(self._batch, Jitted):
+            return 0
+        with numerics(self._dtype):
+            shape = jax.ShapeDtypeStruct((rows, self.n_inputs), np.dtype(self._dtype))
+            return self._batch.counted_bytes(shape, seconds)
+
     def _checked(self, x: Any, name: str) -> jax.Array:
         rows = jnp.asarray(x, self._dtype)
         if rows.ndim != 2 or rows.shape[1] != self.n_inputs:

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._jaxpr import may_hang
+from ._jaxpr import may_hang, widest
 from ._memory import is_small, lacking, needed_bytes, results_bytes
 
+# So many arrays as large as a program's largest are taken to be held at a time, where nothing has
+# been counted.
+_HELD = 4
 # Programs that may hang (see `may_hang`) are called one at a time, which makes it rarer.
 _TURN = threading.Lock()
 
@@ -90,6 +93,27 @@ class Jitted:
             # set for a thread.
             results = within(call_seconds, functools.partial(program.compiled, *arrays))
             _wait(results, call_seconds)
+
+    def counted_bytes(self, shape: jax.ShapeDtypeStruct, seconds: float) -> int:
+        """Return the bytes that a call will take, without a call; 0 where it is little.
+
+        Where its results alone are more than what is free, that is these; nothing is compiled then.
+
+        Args:
+            shape: of the one argument.
+            seconds: that compiling may take.
+
+        Raises:
+            Hanging: if it takes longer.
+        """
+        traced = self._jitted.trace(shape)
+        if is_small(_HELD * widest(traced.jaxpr) * shape.dtype.itemsize):
+            return 0
+        lowered = traced.lower()
+        results = results_bytes(lowered)
+        if lacking(results):
+            return results
+        return max(results, needed_bytes(within(seconds, lowered.compile)))
 
     def _program(self, arrays: tuple[jax.Array, ...], seconds: float | None) -> _Program:
         key = _key(arrays)

@@ -17,6 +17,7 @@ from hyperdiag.run.cluster.user_modules import check_current_folder
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
 from .kernel import check_kernel, plan_kernel
+from .memory import least_bytes
 from .plan import Plan, rows_source
 from .previous_plan import previous_columns, previous_settings, with_previous_ids
 from .rounded_inputs import rounded_inputs
@@ -39,6 +40,7 @@ class Planned(NamedTuple):
         bad_files: files that were left out (`dataset.on_bad_file=skip`).
         tuning_seconds: of making the plan, for the choice of a method: the next time it is known.
         rounded_inputs: a sentence on each input whose values float32 cannot tell apart.
+        least_bytes: that a worker holds, if that is much; else 0.
     """
 
     plan: Plan
@@ -46,6 +48,7 @@ class Planned(NamedTuple):
     bad_files: tuple[BadFile, ...]
     tuning_seconds: float
     rounded_inputs: tuple[str, ...] = ()
+    least_bytes: int = 0
 
 
 class Checked(NamedTuple):
@@ -139,6 +142,7 @@ def make_plan(config: Config) -> Planned:
         listing.bad_files if listing else (),
         tuning_seconds,
         rounded_inputs(network, listing, dataset, location, config.derivatives.dtype),
+        least_bytes(config, network, kernel),
     )
 
 
