@@ -106,10 +106,13 @@ def _content(file: Path) -> dict[str, Any]:
     """Return what a configuration file holds, its interpolations as they are."""
     try:
         content = OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise UsageError(f"--config {file} cannot be read: {line}{error.problem}") from error
     except (OSError, ValueError, OmegaConfBaseException, yaml.YAMLError) as error:
         raise UsageError(f"--config {file} cannot be read: {first_line(error)}") from error
     if content is None:
-        raise UsageError(f"--config {file}: there is no such file")
+        raise UsageError(f"--config {file}: there is no such file in {Path.cwd()}")
     if not isinstance(content, dict):
         raise UsageError(f"--config {file} must hold keys and values, as the files in conf/ do")
     return {str(key): value for key, value in content.items()}

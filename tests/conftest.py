@@ -32,8 +32,9 @@ jax.config.update("jax_platforms", "cpu")
 def pytest_collection_modifyitems(items):
     """With `--dist loadgroup`: each file to one process, and to one all that share a cluster."""
     for item in items:
-        shared = "ray_address" if "ray_address" in item.fixturenames else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared))
+        file = item.nodeid.partition("::")[0]
+        group = "ray_address" if "ray_address" in item.fixturenames else file
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from tests.ray_node import Node, wait_for
 
-
 NO_AUTOSCALER = "--no-monitor"  # an option of a head whose nodes the test starts itself
 
 

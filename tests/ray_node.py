@@ -76,7 +76,7 @@ class Node:
                     # The default range is the same on every node; zero lets the kernel choose.
                     *("--min-worker-port=0", "--max-worker-port=0"),
                     *("--object-store-memory=80000000", f"--temp-dir={folder}"),
-                    # Our drivers do not print what workers say; to watch for it costs processor time.
+                    # Our drivers do not print what workers say.
                     *("--disable-usage-stats", "--include-log-monitor=false"),
                 ],
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -129,6 +129,7 @@ class LimitsConfig(_Section):
     max_bad_fraction: Fraction = 0.1
     max_attempts: PositiveInt = 3
     retry_seconds: Annotated[float, Field(ge=0)] = 2.0
+    start_seconds: PositiveFloat = 1800.0
     shard_seconds: PositiveFloat | None = None
     out_of_range: Literal["count", "quarantine"] = "count"
 

@@ -49,7 +49,7 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
     if info.type != fs.FileType.Directory:
         base, is_data = Place(place.filesystem, _fixed(place.path)), _matcher(place.path)
         if base.path == str(PurePosixPath(place.path)):
-            raise UsageError(f"dataset.path: nothing at {masked(path)}")
+            raise UsageError(f"dataset.path: nothing at {masked(path)}{_in_full(path, place)}")
     check_plain_files(path, [base])
     tables = TablesWithin(base)
     try:
@@ -60,9 +60,14 @@ def find_files(path: str) -> tuple[Place, list[fs.FileInfo]]:
         what = "no file matches"
         if is_data is _is_parquet:
             what = "no Parquet file (*.parquet, *.parq, *.pq) in"
-        raise UsageError(f"dataset.path: {what} {masked(path)}")
+        raise UsageError(f"dataset.path: {what} {masked(path)}{_in_full(path, place)}")
     tables.check(path, infos)
     return base, sorted(infos, key=lambda info: info.path)
+
+
+def _in_full(path: str, place: Place) -> str:
+    """Return a relative local path in full, in brackets: it starts at the current folder."""
+    return f" ({place.path})" if place.is_local and not path.startswith(("/", "file:")) else ""
 
 
 def _pick(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-from hyperdiag.messages.errors import Problems, closest, listed
+from hyperdiag.messages.errors import Problems, closest, closest_or_all, listed
 
 from .arrow_workarounds import unsliced_array
 from .faults import Fault, Faults
@@ -61,6 +61,11 @@ class PointColumns:
             pairs = zip(self.inputs, self.columns, strict=True)
             parts = [PointColumns([name], [column], False) for name, column in pairs]
         return [part for part in parts if _is_text(_element(schema.field(part.columns[0]).type))]
+
+    def of_any_width(self, schema: pa.Schema) -> bool:
+        """Tell whether points are in lists of any length, which only reading them tells."""
+        kind = _storage(schema.field(self.columns[0]).type)
+        return self.vector and not pt.is_fixed_size_list(kind)
 
     def finer_than_float32(self, schema: pa.Schema) -> bool:
         """Tell whether a column has a type whose values float32 may have to round."""
@@ -144,9 +149,8 @@ def point_columns(
             said = "dataset.vector names" if vector else f"network '{network}' expects input"
             wanted = f"'{column}'" if vector or column == name else f"'{name}' as '{column}'"
             mend = "" if vector else f"; rename with dataset.columns={{{name}: <column>}}"
-            problems.add(
-                f"{said} {wanted}; {where} has no such column{closest(column, schema.names)}{mend}"
-            )
+            others = closest_or_all(column, schema.names)
+            problems.add(f"{said} {wanted}; {where} has no such column{others}{mend}")
             continue
         reason = _unusable(schema.field(column).type, vector is not None, len(inputs))
         if reason:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hyperdiag.messages.errors import UsageError, closest
+from hyperdiag.messages.errors import UsageError, closest_or_all
 
 _COMPARISONS: dict[type, Callable[[Any, Any], pc.Expression]] = {
     ast.Eq: eq,
@@ -150,7 +150,7 @@ def _column(name: str, schema: pa.Schema, text: str) -> pc.Expression:
     if name not in schema.names:
         raise UsageError(
             f"dataset.filter '{text}': the dataset has no column '{name}'"
-            f"{closest(name, schema.names)}"
+            f"{closest_or_all(name, schema.names)}"
         )
     return pc.field(name)
 

@@ -12,6 +12,10 @@ from ._choice import Choice
 from ._constants import dtype_difference
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
 from ._equation import RuleError
+from ._float32_function import Float32Function
+from ._jaxpr import widest
+from ._jitted import Hanging, within
+from ._memory import lacking
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
 from ._quantities import QUANTITIES
@@ -28,6 +32,8 @@ __all__ = [
     "Bundle",
     "Choice",
     "Derivatives",
+    "Float32Function",
+    "Hanging",
     "Method",
     "MethodError",
     "RuleError",
@@ -35,9 +41,12 @@ __all__ = [
     "choose",
     "derivatives",
     "dtype_difference",
+    "lacking",
     "numerics",
     "reason",
     "reference",
     "relative_error",
     "verify",
+    "widest",
+    "within",
 ]

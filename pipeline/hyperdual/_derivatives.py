@@ -3,6 +3,7 @@
 import contextlib
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -10,15 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._checks import check_output, check_outputs, checked_directions, traced_output
 from ._choice import Choice
 from ._corrected import corrected
 from ._equation import RuleError
+from ._float32_function import Float32Function
 from ._jaxpr import shape_of
 from ._jitted import Jitted
 from ._methods import METHODS, Function, Method, MethodError
 from ._numerics import numerics
-from ._quantities import QUANTITIES, at_point, displaced
-from ._reason import is_not_jax, reason
+from ._quantities import at_point, displaced
+from ._reason import reason
 from ._tuner import fitting_tile, tune
 
 AUTO = "auto"
@@ -90,6 +93,22 @@ class Bundle:
         with numerics(self._dtype):
             self._batch.warm_up((self._checked(x, "x"),), compile_seconds, call_seconds)
 
+    def counted_bytes(self, rows: int, seconds: float) -> int:
+        """Return the bytes that a call for so many points will take; 0 where it is little.
+
+        Args:
+            rows: the number of points.
+            seconds: that compiling may take, which counts them.
+
+        Raises:
+            Hanging: if it takes longer.
+        """
+        if not isinstance(self._batch, Jitted):
+            return 0
+        with numerics(self._dtype):
+            shape = jax.ShapeDtypeStruct((rows, self.n_inputs), np.dtype(self._dtype))
+            return self._batch.counted_bytes(shape, seconds)
+
     def _checked(self, x: Any, name: str) -> jax.Array:
         rows = jnp.asarray(x, self._dtype)
         if rows.ndim != 2 or rows.shape[1] != self.n_inputs:
@@ -153,7 +172,7 @@ def derivatives(
         MemoryError: if timing takes more memory than is free, whatever is tried.
         TimeoutError: if XLA does not end, whatever is tried.
     """
-    _check_outputs(outputs)
+    check_outputs(outputs)
     choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds, outputs=outputs)
     assert choice is not None
     return _bundle(fn, n_inputs, wrt, dtype, choice, tuple(outputs))
@@ -184,15 +203,19 @@ def choose(
         raise ValueError(f"tile must be a positive number of rows; got {tile}")
     if n_inputs < 1:
         raise ValueError(f"n_inputs must be at least 1; got {n_inputs}")
-    directions = _checked_directions(wrt, n_inputs)
+    directions = checked_directions(wrt, n_inputs)
     with numerics(dtype):
-        _check_output(_traced_output(fn, n_inputs, dtype))
+        check_output(traced_output(fn, n_inputs, dtype))
         if method != AUTO and tile is not None:
             return Choice(method, tile)
         if method != AUTO and not METHODS[method].own:  # nothing is timed: no device is touched
             shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind or "any")
             return Choice(method, fitting_tile(None, shape.dense_row_bytes, shape, outputs))
         shape = shape_of(fn, n_inputs, directions.size, dtype, device_kind)
+        if isinstance(fn, Float32Function):  # whose program in float64 has lost its own rules
+            single = shape_of(fn.function, n_inputs, directions.size, "float32", device_kind)
+            text = f"{shape.text}\n{single.text}"
+            shape = replace(shape, text=text, own_rules=single.own_rules)
     choice = tune(
         lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields),
         shape,
@@ -215,12 +238,14 @@ def _bundle(
     quantities: tuple[str, ...],
 ) -> Bundle:
     directions = None if wrt is None else np.asarray(wrt)
-    fn = corrected(fn)
+    single = fn if isinstance(fn, Float32Function) else None
+    traced = corrected(single.function if single else fn)
 
     def batched(name: str) -> Callable[..., Any]:
         method = METHODS[name]
-        at_point = partial(_at_point, fn, method, directions, quantities)
-        return method.batch(at_point if method.own else _named(name, at_point))
+        at_point = partial(_at_point, traced, method, directions, quantities)
+        batch = method.batch(at_point if method.own else _named(name, at_point))
+        return single.in_float64(batch) if single and dtype == "float64" else batch
 
     @cache
     def advice() -> str:
@@ -304,52 +329,3 @@ def _tiled(batched: Callable, tile: int | None) -> Callable:
         return jax.tree.map(lambda array: array[:rows], results)
 
     return batch
-
-
-def _check_outputs(outputs: Sequence[str]) -> None:
-    if isinstance(outputs, str) or not outputs or not set(outputs) <= set(QUANTITIES):
-        raise ValueError(
-            f"outputs must be a list of some of {', '.join(QUANTITIES)}; got {outputs!r}"
-        )
-    if len(set(outputs)) != len(outputs):
-        raise ValueError(f"outputs names one twice: {outputs!r}")
-
-
-def _checked_directions(wrt: Sequence[int] | None, n_inputs: int) -> np.ndarray:
-    if wrt is None:
-        return np.arange(n_inputs)
-    directions = np.asarray(wrt)
-    if directions.ndim != 1 or directions.size == 0 or directions.dtype.kind not in "iu":
-        raise ValueError(f"wrt must be a non-empty list of input indices; got {wrt!r}")
-    if directions.min() < 0 or directions.max() >= n_inputs:
-        raise ValueError(f"wrt must name inputs 0 to {n_inputs - 1}; got {wrt!r}")
-    if np.unique(directions).size != directions.size:
-        raise ValueError(f"wrt names an input twice: {wrt!r}")
-    return directions
-
-
-def _traced_output(fn: Function, n_inputs: int, dtype: str) -> Any:
-    """Return the shape and dtype of what `fn` returns.
-
-    Raises:
-        TypeError: if it is not written in JAX; other errors are the function's own.
-    """
-    try:
-        return jax.eval_shape(fn, jax.ShapeDtypeStruct((n_inputs,), dtype))
-    except Exception as error:
-        if is_not_jax(error):
-            raise TypeError(f"fn cannot be traced: {reason(error)}") from error
-        raise
-
-
-def _check_output(output: Any) -> None:
-    if not isinstance(output, jax.ShapeDtypeStruct):
-        raise TypeError(f"fn must return one array; it returns {type(output).__name__}")
-    if output.ndim > 1:
-        raise ValueError(
-            f"fn must map one point of shape (n,) to shape (m,) or (); it returns {output.shape}"
-        )
-    if output.size == 0:
-        raise ValueError(f"fn must return at least one number; it returns shape {output.shape}")
-    if not jnp.issubdtype(output.dtype, jnp.floating):
-        raise TypeError(f"fn must return floating-point numbers; it returns {output.dtype}")

@@ -11,11 +11,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._jaxpr import may_hang
+from ._jaxpr import may_hang, widest
 from ._memory import is_small, lacking, needed_bytes, results_bytes
 
+# So many arrays as large as a program's largest are taken to be held at a time, where nothing has
+# been counted.
+_HELD = 4
 # Programs that may hang (see `may_hang`) are called one at a time, which makes it rarer.
 _TURN = threading.Lock()
+
+
+class Hanging(TimeoutError):
+    """XLA did not end in time."""
 
 
 class _Program(NamedTuple):
@@ -77,15 +84,36 @@ class Jitted:
 
         Raises:
             MemoryError: as a call.
-            TimeoutError: if it takes longer.
+            Hanging: if it takes longer.
         """
         program = self._program(arrays, compile_seconds)
         _check(program.needed, arrays[0])
         with _TURN if program.in_turn else contextlib.nullcontext():
             # In a thread, since not every call returns at once; compiled, for what JAX is set to is
             # set for a thread.
-            results = _within(call_seconds, functools.partial(program.compiled, *arrays))
+            results = within(call_seconds, functools.partial(program.compiled, *arrays))
             _wait(results, call_seconds)
+
+    def counted_bytes(self, shape: jax.ShapeDtypeStruct, seconds: float) -> int:
+        """Return the bytes that a call will take, without a call; 0 where it is little.
+
+        Where its results alone are more than what is free, that is these; nothing is compiled then.
+
+        Args:
+            shape: of the one argument.
+            seconds: that compiling may take.
+
+        Raises:
+            Hanging: if it takes longer.
+        """
+        traced = self._jitted.trace(shape)
+        if is_small(_HELD * widest(traced.jaxpr) * shape.dtype.itemsize):
+            return 0
+        lowered = traced.lower()
+        results = results_bytes(lowered)
+        if lacking(results):
+            return results
+        return max(results, needed_bytes(within(seconds, lowered.compile)))
 
     def _program(self, arrays: tuple[jax.Array, ...], seconds: float | None) -> _Program:
         key = _key(arrays)
@@ -96,7 +124,7 @@ class Jitted:
             results = results_bytes(lowered)
             _check(results, arrays[0])
             # JAX keeps what is compiled here for the call itself.
-            compiled = lowered.compile() if seconds is None else _within(seconds, lowered.compile)
+            compiled = lowered.compile() if seconds is None else within(seconds, lowered.compile)
             needed = max(results, needed_bytes(compiled))
             self._programs[key] = _Program(compiled, needed, in_turn)
         return self._programs[key]
@@ -111,13 +139,13 @@ def _check(needed: int, rows: jax.Array) -> None:
         )
 
 
-def _within(seconds: float, function: Callable[[], Any]) -> Any:
-    """Return what a function returns, if it does so in time.
+def within(seconds: float, function: Callable[[], Any]) -> Any:
+    """Return what a function returns that calls XLA, if it does so in time.
 
     A function that does not goes on in a thread that nothing waits for.
 
     Raises:
-        TimeoutError: if it does not.
+        Hanging: if it does not.
         Exception: what the function raises.
     """
     outcome: list[Any] = []
@@ -143,7 +171,7 @@ def _wait(results: Any, seconds: float) -> None:
     """Wait until arrays are computed.
 
     Raises:
-        TimeoutError: if it takes longer.
+        Hanging: if it takes longer.
     """
     ended = time.monotonic() + seconds
     while not all(array.is_ready() for array in jax.tree.leaves(results)):
@@ -153,14 +181,14 @@ def _wait(results: Any, seconds: float) -> None:
     jax.block_until_ready(results)  # raises what went wrong
 
 
-def _hanging(seconds: float) -> TimeoutError:
+def _hanging(seconds: float) -> Hanging:
     """Return the error that says so, and let this process end though XLA hangs.
 
     JAX's client waits for all that is under way before it goes, which would be for ever; with one
     more reference it stays until the process has ended.
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(jax.devices()[0].client))
-    return TimeoutError(
+    return Hanging(
         f"XLA does not end within {seconds:.0f} s, and may hang: name a method and a tile, such as "
         "method='hyperdual', tile=1"
     )

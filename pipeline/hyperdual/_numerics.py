@@ -2,10 +2,14 @@
 
 import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 
 import jax
 
 DTYPES = ("float32", "float64")
+# Whether a program that is traced in float32 is then evaluated in float64: no step of it may be an
+# approximation that is good enough for float32 alone.
+to_be_widened: ContextVar[bool] = ContextVar("to_be_widened", default=False)
 
 
 @contextlib.contextmanager

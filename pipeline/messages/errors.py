@@ -73,6 +73,12 @@ def closest(name: str, options: Iterable[str]) -> str:
     return f" (closest: '{by_lower[match[0]]}')" if match else ""
 
 
+def closest_or_all(name: str, options: Iterable[str]) -> str:
+    """Return what `closest` does, or where nothing is like `name`, ` (there are: a, b, c)`."""
+    options = list(options)
+    return closest(name, options) or f" (there are: {listed(options) or 'none'})"
+
+
 def listed(names: Iterable[str], most: int = 8) -> str:
     """Return names joined for a sentence, the tail counted where there are many."""
     names = list(names)

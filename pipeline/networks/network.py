@@ -10,6 +10,7 @@ import numpy as np
 
 from hyperdiag.hyperdual import numerics, reason
 from hyperdiag.messages.errors import Problems, UsageError, closest, listed
+from hyperdiag.messages.wording import counted
 
 Ranges = Mapping[str, tuple[float, float]]
 
@@ -139,6 +140,12 @@ def output_size(function: Callable, n_inputs: int, dtype: str) -> int:
     except Exception as error:  # a user's function may raise anything
         raise UsageError(
             f"the network's function fails on one point of shape ({n_inputs},): {reason(error)}"
+            + (
+                f"; if it has not {counted(n_inputs, 'input')}, network.inputs or network.n_inputs "
+                "is to say so"
+                if isinstance(error, TypeError | ValueError) and "shape" in str(error)
+                else ""
+            )
         ) from error
     if not isinstance(output, jax.ShapeDtypeStruct) or output.ndim > 1:
         shape = getattr(output, "shape", type(output).__name__)

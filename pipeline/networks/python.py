@@ -57,6 +57,11 @@ def build(
             f"network.target {target} returned {type(built).__name__}; it must return the "
             "network's function of one point"
         )
+    if inputs is not None and n_inputs is not None and len(inputs) != n_inputs:
+        raise UsageError(
+            f"network.n_inputs={n_inputs}, but network.inputs has {len(inputs)} names: give one of "
+            "them, or the same number"
+        )
     size = len(inputs) if inputs is not None else n_inputs
     if size is None:
         raise UsageError(
@@ -92,7 +97,9 @@ def _digest(
 def _find(target: str) -> Any:
     module_name, colon, attribute = target.partition(":")
     if not (colon and module_name and attribute):
-        raise UsageError(f"network.target reads like package.module:builder; got '{target}'")
+        module_name, _, attribute = target.replace(":", ".").strip(".").rpartition(".")
+        meant = f", for {module_name}:{attribute} perhaps" if module_name and attribute else ""
+        raise UsageError(f"network.target reads like package.module:builder; got '{target}'{meant}")
     check_module(module_name, f"network.target={target}")
     try:
         module = importlib.import_module(module_name)

@@ -3,18 +3,19 @@
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import metadata
 from operator import attrgetter
 from typing import Any
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
-from hyperdiag.hyperdual import dtype_difference
+from hyperdiag.hyperdual import Float32Function, dtype_difference
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError, closest
 from hyperdiag.messages.validation import sentences
 
 from .allowed_modules import check_builder, check_module, check_site_policy
-from .network import Network
+from .network import Network, output_size
 
 # One line registers a network: its name, and the function that builds it from its options.
 _BUILTIN = {
@@ -84,7 +85,8 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
     """Build the network that configuration names.
 
     A network for float64 is built for float32, too, and the two are compared: weights that depend
-    on the dtype make another network.
+    on the dtype make another network. One that only float32 can trace or build is its float32
+    program, evaluated in float64.
 
     Args:
         settings: `name`, and the options of that network.
@@ -100,16 +102,31 @@ def build_network(settings: Mapping[str, Any], dtype: str = "float32") -> Networ
     try:
         double = _built(settings, dtype)
     except UsageError as error:
-        if _built_or_none(settings, "float32"):
-            raise UsageError(
-                f"{str(error).rstrip('.')}. In float32 it can be built: take "
-                "derivatives.dtype=float32"
-            ) from error
-        raise
+        single = _built_or_none(settings, "float32")
+        if single is None:
+            raise
+        return _of_float32(single, str(error).rstrip("."))
     single = _built_or_none(settings, "float32")
     if single is not None:  # else it is for float64 alone
         _check_same(single, double)
     return double
+
+
+def _of_float32(single: Network, failure: str) -> Network:
+    """Return a network for float64 that is a float32 network's program, evaluated in float64.
+
+    Args:
+        single: as it is built for float32.
+        failure: why it cannot be built for float64.
+    """
+    function = Float32Function(single.function)
+    try:
+        output_size(function, single.n_inputs, "float64")
+    except UsageError as error:
+        raise UsageError(
+            f"{failure}. In float32 it can be built: take derivatives.dtype=float32 ({error})"
+        ) from error
+    return replace(single, function=function)
 
 
 def float64_function(settings: Mapping[str, Any]) -> Callable | None:

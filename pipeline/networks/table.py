@@ -13,7 +13,7 @@ from hyperdiag.messages.errors import UsageError
 from .network import Network
 from .registry import network_names, network_summary
 
-_SAMPLE = 256  # points at which a Hessian diagonal must vanish to count as zero
+_SAMPLE = 256  # points at which it is looked whether the Hessian diagonal is zero
 
 
 def print_networks() -> None:
@@ -52,14 +52,7 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
     console.print(f"[bold]{escape(network.name)}[/]: {escape(network.description)}")
     console.print(f"digest {network.digest}")
     console.print(f"{network.n_inputs} inputs, {network.n_outputs} outputs")
-    console.print(
-        "Hessian diagonal: "
-        + (
-            "not zero"
-            if sample.any()
-            else f"zero at {_SAMPLE} points: there the network is linear in each input"
-        )
-    )
+    console.print(f"Hessian diagonal: {_where_zero(network, sample)}", soft_wrap=True)
     console.print(_inputs(network, x))
     value, jacobian, hessian_diag = (np.asarray(array)[0] for array in bundle(x[None]))
     outputs = Table("output", "value at the point", box=None, pad_edge=False)
@@ -69,6 +62,20 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
     for title, matrix in (("Jacobian", jacobian), ("Hessian diagonal", hessian_diag)):
         console.print(f"\n{title} at the point")
         console.print(_matrix(network, matrix))
+
+
+def _where_zero(network: Network, sample: np.ndarray) -> str:
+    """Return at how many of the points drawn a Hessian diagonal (rows, m, n) is not zero."""
+    known = sum(name in network.ranges for name in network.inputs)
+    drawn = "from the trained ranges" if known else "from a standard normal distribution"
+    if 0 < known < network.n_inputs:
+        drawn += ", from a standard normal distribution where none is known"
+    rows = sample.reshape(sample.shape[0], -1)
+    odd = (~np.isfinite(rows)).any(axis=1)
+    curved = ((rows != 0).any(axis=1) & ~odd).sum()
+    words = f"not zero at {curved} of" if curved or odd.any() else "zero at each of"
+    words += f" {_SAMPLE} points drawn {drawn}"
+    return f"{words}; not finite at {odd.sum()} of them" if odd.any() else words
 
 
 def _inputs(network: Network, x: np.ndarray) -> Table:

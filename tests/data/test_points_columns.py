@@ -38,7 +38,8 @@ def test_point_columns_every_missing_column_is_named_with_the_closest_and_the_me
     assert _problems(["ati", "zeta", "b"], {"b": "safety_factor"}) == (
         "network 'net' expects input 'ati'; dataset /d has no such column (closest: 'Ati'); "
         "rename with dataset.columns={ati: <column>}",
-        "network 'net' expects input 'zeta'; dataset /d has no such column; "
+        "network 'net' expects input 'zeta'; dataset /d has no such column (there are: Ati, "
+        "safety factor, q, when, raw, point, points, days and 1 more); "
         "rename with dataset.columns={zeta: <column>}",
         "network 'net' expects input 'b' as 'safety_factor'; dataset /d has no such column "
         "(closest: 'safety factor'); rename with dataset.columns={b: <column>}",

@@ -14,7 +14,7 @@ def test_networks_shows_qlknn_whole(invoke):
     text = invoke("networks", "network=qlknn").stdout
     assert re.search(r"^digest [0-9a-f]{16}$", text, re.M)
     assert "10 inputs, 8 outputs" in text
-    assert "Hessian diagonal: not zero" in text
+    assert "Hessian diagonal: not zero at 256 of 256 points drawn from the trained ranges\n" in text
     assert re.search(r"^normni +0\.5 \.\. 1 +0\.75", text, re.M)
     assert "…" not in text
 
@@ -35,7 +35,28 @@ def test_networks_of_relus_says_that_the_hessian_diagonal_is_zero(invoke):
     text = invoke(
         "networks", "network=chain", "network.layers='Chain(Dense(2, 8, relu), Dense(8, 1))'"
     ).stdout
-    assert "zero at 256 points: there the network is linear" in text
+    assert (
+        "diagonal: zero at each of 256 points drawn from a standard normal distribution\n" in text
+    )
+
+
+def test_networks_says_at_how_many_points_a_hessian_diagonal_is_zero_or_not_finite(
+    invoke, tmp_path
+):
+    """Where it is zero at some, and where it is not a number at others."""
+    code = "import jax.numpy as jnp\n"
+    code += "def build(): return lambda x: jnp.maximum(x[:1], 0) ** 2 * x[1]\n"
+    code += "def build_root(): return lambda x: jnp.sqrt(x[:1]) + x[1]\n"
+    (tmp_path / "some.py").write_text(code)
+    python = ["networks", "network=python", "network.inputs=[a,b]"]
+    text = invoke(*python, "network.target=some:build", "network.ranges={b: [0, 1]}").stdout
+    drawn = "drawn from the trained ranges, from a standard normal distribution where none is known"
+    count = re.search(rf"diagonal: not zero at (\d+) of 256 points {drawn}$", text, re.M)
+    assert 100 < int(count[1]) < 156
+    text = invoke(*python, "network.target=some:build_root").stdout
+    counts = re.search(r"not zero at (\d+) of 256 points .*; not finite at (\d+) of them", text)
+    assert int(counts[1]) + int(counts[2]) == 256
+    assert 100 < int(counts[2]) < 156
 
 
 def test_networks_at_a_point_of_another_width_refuses(invoke):

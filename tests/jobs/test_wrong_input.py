@@ -45,7 +45,7 @@ CASES = {
     "missing path": (["dataset=parquet"], ["dataset.path is required: dataset.path=..."]),
     "missing target and path": (
         ["network=python", "dataset=parquet", "dataset.path=nowhere"],
-        ["2 problems", "needs network.target", "dataset.path: nothing at nowhere"],
+        ["2 problems", "needs network.target", "dataset.path: nothing at nowhere (/"],
     ),
     "wrt of no input": (["derivatives.wrt=[Qq]"], ["'Qq' is no input of network 'qlknn'"]),
     "wrt twice": (["derivatives.wrt=[q,q]"], ["derivatives.wrt names 'q' twice"]),
@@ -87,7 +87,10 @@ CASES = {
         ["no module 'nope' (looked in"],
     ),
     "module that fails": ([*PYTHON, "network.target=broken:f"], ["importing broken failed: ZeroD"]),
-    "target without a colon": ([*PYTHON, "network.target=mine.f"], ["package.module:builder"]),
+    "target without a colon": (
+        [*PYTHON, "network.target=mine.f"],
+        ["got 'mine.f', for mine:f perhaps"],
+    ),
     "builder that is not there": (
         [*PYTHON, "network.target=mine:biuld"],
         ["module mine has no 'biuld' (closest: 'build')"],
@@ -98,7 +101,11 @@ CASES = {
     ),
     "function of another size": (
         [*PYTHON, "network.target=mine:three"],
-        ["fails on one point of shape (2,)"],
+        ["fails on one point of shape (2,)", "if it has not 2 inputs, network.inputs or"],
+    ),
+    "names and number of inputs that differ": (
+        [*PYTHON, "network.target=mine:build", "network.inputs=[a,b,c]"],
+        ["network.n_inputs=2, but network.inputs has 3 names"],
     ),
     "method that cannot": (
         [*PYTHON, "network.target=mine:build", "derivatives.method=taylor"],
@@ -167,6 +174,21 @@ CASES = {
         [*CHAIN, "dataset=parquet", "dataset.path=vector.parquet", "dataset.vector=v"],
         ["column 'v' of dataset vector.parquet holds 4 numbers; the network has 5 inputs"],
     ),
+    "lists of another width": (
+        [*CHAIN, "dataset=parquet", "dataset.path=lists.parquet", "dataset.vector=v"],
+        [
+            "dataset.vector=v: none of 2 rows looked at in dataset lists.parquet is a point",
+            "column 'v' has 4 elements, not 5. If the network has not 5 inputs",
+        ],
+    ),
+    "vector of no column": (
+        [*CHAIN, "dataset=parquet", "dataset.path=vector.parquet", "dataset.vector=point"],
+        ["dataset vector.parquet has no such column (there are: v)"],
+    ),
+    "input without a column like it": (
+        [*CHAIN, "dataset=parquet", "dataset.path=other.parquet"],
+        ["expects input 'x1'; dataset other.parquet has no such column (there are: strike, key)"],
+    ),
     "vector and renames": (
         [*ROWS, "dataset.vector=x1", "dataset.columns={x1: x2}"],
         ["exclude each other"],
@@ -174,6 +196,18 @@ CASES = {
     "filter of no column": (
         [*ROWS, "dataset.filter='kei > 1'"],
         ["no column 'kei' (closest: 'key')"],
+    ),
+    "filter of no column like it": (
+        [*ROWS, "dataset.filter='spot > 1'"],
+        ["the dataset has no column 'spot' (there are: key, x1, x2, x3, x4, x5)"],
+    ),
+    "output column of none like it": (
+        [*ROWS, "output.columns=[spot]"],
+        ["output.columns: the dataset has no column 'spot' (there are: key, x1"],
+    ),
+    "file of keys that is no YAML": (
+        ["--config", "odd.yaml"],
+        ["--config odd.yaml cannot be read: line 3: expected"],
     ),
     "filter that is code": ([*ROWS, "dataset.filter='open(1)'"], ["cannot use `open(1)`"]),
     "filter that compares text": ([*ROWS, "dataset.filter=\"x1 > 'a'\""], ["dataset.filter"]),
@@ -223,6 +257,9 @@ def folder(tmp_path_factory):
     pq.write_table(pa.table({**ones, "x1": dates}), path / "dates.parquet")
     vector = pa.array([[1.0] * 4], pa.list_(pa.float64(), 4))
     pq.write_table(pa.table({"v": vector}), path / "vector.parquet")
+    pq.write_table(pa.table({"v": [[1.0] * 4] * 2}), path / "lists.parquet")
+    pq.write_table(pa.table({"strike": [1.0], "key": [1]}), path / "other.parquet")
+    (path / "odd.yaml").write_text("network:\n  name: chain\n layers: x\n")
     (path / "mixed").mkdir()
     for number in range(3):
         pq.write_table(pa.table(ones), path / f"mixed/{number}.parquet")

@@ -45,6 +45,27 @@ def saturated():
     return jnp.tanh
 
 
+def unit_vector():
+    """Its slope is 1/x - 1/x + 1/x^3, about."""
+    return lambda x: x / jnp.sqrt(1 + x**2)
+
+
+def double_angle():
+    """Two sides of a formula for the sine, which cancel."""
+    return lambda x: 3 + 2 * jnp.sin(3 * x) * jnp.cos(3 * x) - jnp.sin(6 * x) + 1e-6 * x**2
+
+
+def sure():
+    """Probabilities that are all but one where x is large."""
+    return jax.nn.sigmoid
+
+
+def one_of_twelve_saturated():
+    return lambda x: jnp.concatenate(
+        [jnp.tanh(x[:1]), jnp.sin(jnp.arange(1.0, 12.0) * x[1] + x[2])]
+    )
+
+
 def random_weights():
     """Drawn without a dtype: other numbers in float64 than in float32."""
     weights = jax.random.normal(jax.random.key(0), (4, 3))
@@ -56,6 +77,12 @@ def only_float32():
     start, weights = jnp.zeros(3, jnp.float32), jnp.ones((4, 3), jnp.float32)
     turn = lambda x: lambda state, w: (jnp.tanh(state * w + x), None)
     return lambda x: jax.lax.scan(turn(x), start, weights)[0]
+
+
+def bits_of_float32():
+    """Drops the last four bits of each number, of those that float32 has."""
+    bits = lambda x: jax.lax.bitcast_convert_type(x, jnp.int32) & -16
+    return lambda x: only_float32()(x) * jax.lax.bitcast_convert_type(bits(x[:1]), jnp.float32)
 
 
 def of_a_moment():
@@ -151,6 +178,16 @@ def _sleep(x, marker):
 def sleeper(marker):
     """Hangs in the kernel at x1 = 666, the first time."""
     return watching(lambda point: _sleep(point, marker))
+
+
+def _wait(x, seconds):
+    time.sleep(seconds)
+    return x
+
+
+def asleep(seconds):
+    """Hangs in the kernel at every point, for so long."""
+    return watching(lambda point: _wait(point, seconds))
 
 
 def _dawdle(x, marker):

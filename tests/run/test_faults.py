@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
+from hyperdiag.messages.errors import HyperdiagError, OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.monitoring.monitor import Monitor
 
@@ -89,7 +89,15 @@ def test_worker_that_hangs_is_ended_and_its_shard_done_by_another(
     assert marker.exists()
     assert manifest.rows.derived == 400
     assert list((tmp_path / "out/run/scratch").iterdir()) == []  # what it had under way is gone
-    assert any("was ended (limits.shard_seconds)" in record.message for record in caplog.records)
+    assert any(
+        "was ended (limits.shard_seconds=3 is" in record.message for record in caplog.records
+    )
+
+
+def test_workers_that_hang_at_their_start_end_the_run_with_the_mend(configure, rows, on_cluster):
+    kwargs = [f"network.target={NETWORKS}:asleep", "network.kwargs={seconds: 60.0}"]
+    with pytest.raises(HyperdiagError, match=r"a worker cannot start: .*limits\.start_seconds"):
+        derive(*configure(*rows, *on_cluster, *kwargs, "limits.start_seconds=3"))
 
 
 def _workers():

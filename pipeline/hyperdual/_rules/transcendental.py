@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from .._numerics import to_be_widened
+
 Jet = tuple[jax.Array, jax.Array, jax.Array]
 
 
@@ -82,7 +84,7 @@ _COSINE = (0.041666645554431614, -0.0013887309865097722, 2.44324128332549e-05)
 
 def sine_and_cosine(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return sin(x) and cos(x), each within 2 units in the last place of 1."""
-    if x.dtype != jnp.float32:
+    if x.dtype != jnp.float32 or to_be_widened.get():
         return jnp.sin(x), jnp.cos(x)
     return _pair(x)
 

@@ -10,7 +10,7 @@ from hyperdiag.config.schema import Config, ParquetConfig
 from hyperdiag.data.filesystem import nearest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
-from hyperdiag.messages.wording import by_code
+from hyperdiag.messages.wording import by_code, size
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
@@ -84,6 +84,11 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
         work, measurement = Workload(), None
         times: list[Estimate] = []
         notes = list(planned.rounded_inputs)
+        if planned.least_bytes:
+            notes.append(
+                f"each worker needs {size(planned.least_bytes)} of memory at least, by XLA's "
+                "account, for the fewest rows that it takes at once"
+            )
         if output.state in (START, RESUME, UPDATE, OVERWRITE):
             shards = Shards(plan, ledger.inventory)
             work = _work(planned, ledger, shards)

@@ -20,6 +20,7 @@ from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.manifest import facts_of, load_manifest
 from hyperdiag.run.output.receipt import Receipt, Tally
+from hyperdiag.run.output.warnings import excused_rows
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
 from hyperdiag.run.workers.verification import Verifier
@@ -39,7 +40,7 @@ class Audit(NamedTuple):
 
     Attributes:
         findings: what is wrong, a sentence each; none if the output is right.
-        notes: what could not be looked at.
+        notes: what could not be looked at, and which errors were excused.
         files: data files that were read back, page by page.
         rows: in them.
         compared: shards whose rows were compared with the input's.
@@ -100,6 +101,7 @@ class _Auditor:
         verifier = self._verifier(rows)
         comparison = Comparison(self._plan, self._output, verifier, rows)
         compared = sum(self._compare(comparison, shard, receipt) for shard, receipt in good)
+        self._notes += excused_rows(comparison.again, self._plan.kernel.dtype)
         return Audit(
             self._findings,
             self._notes,

@@ -60,7 +60,7 @@ class Comparison:
         rows: of each shard, how many are derived again.
 
     Attributes:
-        again: how many these were, and their largest error.
+        again: how many these were, what was excused of them, and their largest error.
     """
 
     def __init__(self, plan: Plan, output: Place, verifier: Verifier | None, rows: int):
@@ -106,7 +106,8 @@ class Comparison:
             raise HyperdiagError("it has derivatives of a row whose input is bad")
         tally = Tally(ranges=receipt.tally.ranges)
         verifier.verify(points, self._plan.layout.arrays(written), tally)
-        self.again.add(Tally(verified=tally.verified, largest_error=tally.largest_error))
+        tally.ranges = {}
+        self.again.add(tally)
 
     def _quarantined(self, shard: Shard) -> set[Any]:
         """Return the places of the rows in a shard's quarantine file."""

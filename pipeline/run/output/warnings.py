@@ -25,7 +25,7 @@ def make_warnings(planned: Planned, tally: Tally, smallest_batch: int) -> list[s
     """
     plan = planned.plan
     return [
-        *_flat_outputs(plan.network.outputs, tally),
+        *_flat_outputs(plan.network.outputs, tally, plan.kernel.dtype),
         *_verified_rows(tally, plan.kernel.tolerance, plan.kernel.dtype),
         *planned.rounded_inputs,
         *_left_out(planned),
@@ -44,7 +44,7 @@ def warn_of_input(planned: Planned) -> None:
         log.warning("left out: %d more, which %s names", more, MANIFEST)
 
 
-def _flat_outputs(outputs: tuple[str, ...], tally: Tally) -> Iterator[str]:
+def _flat_outputs(outputs: tuple[str, ...], tally: Tally, dtype: str) -> Iterator[str]:
     shares = {
         name: count / tally.derived
         for name, count in zip(outputs, tally.flat, strict=False)
@@ -53,9 +53,10 @@ def _flat_outputs(outputs: tuple[str, ...], tally: Tally) -> Iterator[str]:
     everywhere = [name for name, share in shares.items() if share == 1]
     if everywhere:
         yield (
-            f"the Hessian diagonal of {', '.join(everywhere)} is zero on every row: so it is for "
-            "outputs that are linear in each input or do not depend on it; if ReLU or clipping "
-            "make them so, these zeros are no curvature of what they model"
+            f"the Hessian diagonal of {', '.join(everywhere)} is zero on every row: as where an "
+            "output does not depend on the inputs asked for or is linear in each, and as ReLU, "
+            f"clipping or saturation in {dtype} make it; then these zeros say nothing of the "
+            "curvature of what is modelled"
         )
     flat = [f"{n} ({s:.0%})" for n, s in shares.items() if _MANY_FLAT_ROWS <= s < 1]
     if flat:
@@ -66,24 +67,39 @@ def _flat_outputs(outputs: tuple[str, ...], tally: Tally) -> Iterator[str]:
         )
 
 
-def _verified_rows(tally: Tally, tolerance: float, dtype: str) -> Iterator[str]:
+def excused_rows(tally: Tally, dtype: str) -> Iterator[str]:
+    """Yield a sentence on each kind of verified rows whose errors were excused.
+
+    Args:
+        tally: with the counts.
+        dtype: of the run.
+    """
     if tally.at_kinks:
         yield (
-            f"{tally.at_kinks:,} of {tally.verified:,} verified rows lie where derivatives jump "
-            "within rounding of the point: there the network is not differentiable, and what is "
-            "written is the derivative on one side"
+            f"{tally.at_kinks:,} of {tally.verified:,} verified rows lie where the reference jumps "
+            "within rounding of the point, as at a kink or a very steep place: what is written "
+            "there may be what holds on either side"
         )
     if tally.rounded:
         yield (
             f"{tally.rounded:,} of {tally.verified:,} verified rows have derivatives that are "
-            f"smaller, beside the value, than what {dtype} rounds off (saturated activations, "
-            "cancelling terms): they are off by as much as JAX's own are, and take "
-            "derivatives.dtype=float64 for their digits"
+            f"smaller, beside the value, than what {dtype} rounds off, as of saturated activations "
+            "or cancelling terms: JAX's own are off there, too"
+            + (", and derivatives.dtype=float64 has their digits" if dtype == "float32" else "")
         )
+
+
+def _verified_rows(tally: Tally, tolerance: float, dtype: str) -> Iterator[str]:
+    yield from excused_rows(tally, dtype)
     if tally.largest_error > tolerance / 10:
+        why = (
+            "as by rounding; derivatives.dtype=float64 has more digits"
+            if dtype == "float32"
+            else "as where terms cancel, or the network itself rounds to float32"
+        )
         yield (
-            f"the largest error of verified rows is {tally.largest_error:.1e} of the largest there "
-            f"(rounding in {dtype}): take derivatives.dtype=float64 for more digits"
+            f"the largest error of verified rows is {tally.largest_error:.1e} of the largest "
+            f"there, in {dtype}, {why}"
         )
 
 

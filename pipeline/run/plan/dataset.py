@@ -15,7 +15,7 @@ from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import point_columns
 from hyperdiag.data.row_filter import filter_columns, parse_filter
 from hyperdiag.data.store import without_tries
-from hyperdiag.messages.errors import Problems, UsageError, closest, listed
+from hyperdiag.messages.errors import Problems, UsageError, closest, closest_or_all, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.networks import Network
 
@@ -153,7 +153,7 @@ def check_listing(config: Config, listing: Listing) -> None:
             if name not in listing.schema.names:
                 problems.add(
                     f"output.columns: the dataset has no column '{name}'"
-                    f"{closest(name, listing.schema.names)}"
+                    f"{closest_or_all(name, listing.schema.names)}"
                 )
     if dataset.limit and config.output.mode == "update":
         problems.add(

@@ -1,5 +1,6 @@
 """From configuration to a plan: everything that can be wrong is found here, before any worker."""
 
+import logging
 import time
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from hyperdiag.data.filesystem import absolute
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
 from hyperdiag.data.quantities import SEPARATOR, row_bytes
+from hyperdiag.hyperdual import Float32Function
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import masked, masked_values
 from hyperdiag.networks import Network, build_network
@@ -15,6 +17,7 @@ from hyperdiag.run.cluster.user_modules import check_current_folder
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
 from .kernel import check_kernel, plan_kernel
+from .memory import least_bytes
 from .plan import Plan, rows_source
 from .previous_plan import previous_columns, previous_settings, with_previous_ids
 from .rounded_inputs import rounded_inputs
@@ -24,6 +27,8 @@ from .versions import versions
 
 # Of a row group's derivatives before encoding: what readers like, and what a worker holds.
 _ROW_GROUP_BYTES = 32 << 20
+
+log = logging.getLogger("hyperdiag")
 
 
 class Planned(NamedTuple):
@@ -35,6 +40,7 @@ class Planned(NamedTuple):
         bad_files: files that were left out (`dataset.on_bad_file=skip`).
         tuning_seconds: of making the plan, for the choice of a method: the next time it is known.
         rounded_inputs: a sentence on each input whose values float32 cannot tell apart.
+        least_bytes: that a worker holds, if that is much; else 0.
     """
 
     plan: Plan
@@ -42,6 +48,7 @@ class Planned(NamedTuple):
     bad_files: tuple[BadFile, ...]
     tuning_seconds: float
     rounded_inputs: tuple[str, ...] = ()
+    least_bytes: int = 0
 
 
 class Checked(NamedTuple):
@@ -135,6 +142,7 @@ def make_plan(config: Config) -> Planned:
         listing.bad_files if listing else (),
         tuning_seconds,
         rounded_inputs(network, listing, dataset, location, config.derivatives.dtype),
+        least_bytes(config, network, kernel),
     )
 
 
@@ -145,7 +153,13 @@ def _dataset_name(config: Config) -> str:
 
 
 def _build(config: Config) -> Network:
-    return build_network(config.network.model_dump(), config.derivatives.dtype)
+    network = build_network(config.network.model_dump(), config.derivatives.dtype)
+    if isinstance(network.function, Float32Function):
+        log.info(
+            "network '%s' is written for float32: its float32 program is evaluated in float64",
+            network.name,
+        )
+    return network
 
 
 def _listing(config: Config, network: Network | None, previous: Settings | None) -> Listing | None:

@@ -11,6 +11,7 @@ from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import PointColumns
 from hyperdiag.messages.errors import InputError
+from hyperdiag.messages.wording import counted
 from hyperdiag.networks import Network
 
 from .spec import DatasetSpec, ParquetSpec
@@ -49,10 +50,11 @@ def rounded_inputs(
     with np.errstate(over="ignore", invalid="ignore"):
         lost = np.abs(values - values.astype(dtype)).max(axis=0)
     spread = np.ptp(values, axis=0)
+    looked_at = counted(values.shape[0], "row")
     return tuple(
         f"input '{name}' is rounded to {dtype} by up to {by:.3g}, and its values are within "
-        f"{width:.3g} of one another: take derivatives.dtype=float64, or subtract an offset from "
-        "the column, and in the network"
+        f"{width:.3g} of one another, in {looked_at} looked at: take "
+        "derivatives.dtype=float64, or subtract an offset from the column, and in the network"
         for name, by, width in zip(network.inputs, lost, spread, strict=True)
         if np.isfinite(by) and by > _PART * width > 0
     )

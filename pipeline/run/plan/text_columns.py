@@ -1,4 +1,4 @@
-"""Inputs in columns of text: are there numbers in them at all?"""
+"""Inputs in columns of text, or in lists of any length: are there points in them at all?"""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +12,7 @@ from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import PointColumns
 from hyperdiag.messages.errors import InputError, Problems
 from hyperdiag.messages.masking import masked
+from hyperdiag.messages.wording import counted
 from hyperdiag.networks import Network
 
 from .spec import ParquetSpec
@@ -22,7 +23,9 @@ _ROWS = 1000  # that are looked at together
 def check_text(
     config: Config, network: Network, listing: Listing, spec: ParquetSpec | None
 ) -> None:
-    """Check that some value of each input in a column of text is a number, in rows here and there.
+    """Check that some value of each input is one, in rows here and there, if its type says nothing.
+
+    In a column of text it must be a number, and a list of any length as long as there are inputs.
 
     Args:
         config: of the run.
@@ -31,7 +34,7 @@ def check_text(
         spec: the plan's section on the dataset; None where it lacks columns of the network's.
 
     Raises:
-        UsageError: naming each column without one.
+        UsageError: naming each column without one, and the first value's fault.
     """
     dataset = config.dataset
     if spec is None or config.limits.max_bad_fraction >= 1:
@@ -40,12 +43,22 @@ def check_text(
         return  # of rows that could not be read, many may be as they were
     points = PointColumns(network.inputs, spec.points.columns, spec.points.vector)
     texts = points.of_text(listing.schema)
-    if not texts:
+    lists = [points] if points.of_any_width(listing.schema) else []
+    if not texts and not lists:
         return
     source = spec.source(listing.files, dataset.location)
     problems = Problems()
-    for text in texts:
-        looked, first = _unless_a_number(text, source)
+    for vector in lists:
+        looked, first = _unless_right(vector, source, Fault.WRONG_WIDTH)
+        if looked:
+            rows, inputs = counted(looked, "row"), counted(network.n_inputs, "input")
+            problems.add(
+                f"dataset.vector={vector.columns[0]}: none of {rows} looked at in dataset "
+                f"{masked(dataset.location)} is a point: {first}. If the network has not {inputs}, "
+                "network.inputs or network.n_inputs is to say so"
+            )
+    for text in texts if not problems else []:
+        looked, first = _unless_right(text, source, Fault.NOT_A_NUMBER)
         if looked:
             (column,) = text.columns
             rename = (
@@ -61,12 +74,18 @@ def check_text(
     problems.check()
 
 
-def _unless_a_number(text: PointColumns, source: ParquetSource) -> tuple[int, str]:
-    """Return how many values were looked at and what is wrong with the first; 0 if one is right."""
+def _unless_right(points: PointColumns, source: ParquetSource, fault: Fault) -> tuple[int, str]:
+    """Return how many values were looked at and what is wrong with the first; 0 if one is right.
+
+    Args:
+        points: that are looked at.
+        source: of the rows.
+        fault: that all of them must have, or one is right.
+    """
     looked, first = 0, ""
     for table in _some(source):
-        for code, detail in _faults(text, table):
-            if code != Fault.NOT_A_NUMBER:
+        for code, detail in _faults(points, table):
+            if code != fault:
                 return 0, ""
             looked, first = looked + 1, first or detail
     return looked, first

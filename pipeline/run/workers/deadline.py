@@ -39,3 +39,12 @@ class Deadline:
         if not self._slowest:
             return _UNKNOWN_SECONDS
         return max(self._least, _TIMES_THE_SLOWEST * self._slowest * shard.rows)
+
+    def sentence(self, shard: Shard) -> str:
+        """Return what a shard may take, and how to let it take longer."""
+        if self._fixed is not None:
+            return f"limits.shard_seconds={self._fixed:g} is what a shard may take"
+        return (
+            f"{self.quiet_seconds(shard):.0f} s without progress; a limits.shard_seconds of your "
+            "own lets it take longer"
+        )

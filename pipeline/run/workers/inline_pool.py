@@ -40,7 +40,7 @@ class InlinePool:
 
     def start(self, wait_seconds: float = 0.0) -> None:
         """Compile the kernel."""
-        self._worker.warm_up()
+        self._worker.warm_up(self._limits.start_seconds)
 
     def rows_under_way(self) -> int:
         """Return 0: nobody asks while a shard is being derived."""

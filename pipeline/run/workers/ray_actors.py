@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from hyperdiag.config.schema import ClusterConfig
+from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import HyperdiagError, first_line
 from hyperdiag.messages.log import about, mask_others
@@ -29,7 +29,8 @@ from .worker import Worker
 
 log = logging.getLogger("hyperdiag")
 
-_START_SECONDS = 3600.0  # to build the network and compile
+# For which a worker is waited for that should have said that it is not ready in time.
+_GRACE_SECONDS = 60.0
 _SIZE_CHECK_SECONDS = 5.0  # between two looks at how large the cluster is
 
 
@@ -56,13 +57,14 @@ class WorkerActor:
         node = ray.get_runtime_context().get_node_id()
         return Address(node, os.getpid(), start_ticks(os.getpid()))
 
-    def start(self, plan: Plan, output_path: str, slot: int | None) -> None:
+    def start(self, plan: Plan, output_path: str, slot: int | None, seconds: float) -> None:
         """Pin this process to a core, if told to and cores are its own, and compile the kernel.
 
         Args:
             plan: the frozen run.
             output_path: the output folder.
             slot: number of this worker among those on its node; None does not pin.
+            seconds: that compiling may take.
         """
         # Where neighbours may run on every core, too, each of them would take the first ones.
         if slot is not None and owns_cores():
@@ -71,7 +73,7 @@ class WorkerActor:
                 os.sched_setaffinity(int(thread.name), {cores[slot % len(cores)]})
         with masked_errors():
             self._worker = Worker(plan, output_path)
-            self._worker.warm_up()
+            self._worker.warm_up(seconds)
         # What stands now stays. Walking over all of it, JAX's traces above all, at each full
         # collection takes 4% of a worker's time on a small network.
         gc.collect()
@@ -144,15 +146,16 @@ class WorkerGroup:
         cluster: how many there shall be, at most and at least.
         plan: of the run, without its list of files.
         output_path: where they write.
-        max_attempts: times this, per worker, may die at their start before the run is given up.
+        limits: how often they may die at their start, for each of them, before the run is given
+            up; and how long they may take for it.
 
     Attributes:
         handles: of all workers that are alive, as far as is known.
         starting: those that start, by the reference of the call that they are to answer.
     """
 
-    def __init__(self, cluster: ClusterConfig, plan: Plan, output_path: str, max_attempts: int):
-        self._cluster, self._output_path, self._max_attempts = cluster, output_path, max_attempts
+    def __init__(self, cluster: ClusterConfig, plan: Plan, output_path: str, limits: LimitsConfig):
+        self._cluster, self._output_path, self._limits = cluster, output_path, limits
         self._plan = ray.put(plan)
         self.handles: list[WorkerHandle] = []
         self.starting: dict[Any, WorkerHandle] = {}
@@ -207,7 +210,8 @@ class WorkerGroup:
         handle.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         pinned = self._cluster.pin and not self._cluster.gpus_per_worker
         call = handle.actor.start.remote(
-            self._plan, self._output_path, handle.slot if pinned else None
+            *(self._plan, self._output_path, handle.slot if pinned else None),
+            self._limits.start_seconds,
         )
         self.starting[call] = handle
 
@@ -225,7 +229,7 @@ class WorkerGroup:
 
     @property
     def _most_failures(self) -> int:
-        return self._max_attempts * len(self.handles)
+        return self._limits.max_attempts * len(self.handles)
 
     def replace(self, handle: WorkerHandle) -> None:
         """Start another worker for a dead one, once, whichever of its calls tells first."""
@@ -242,10 +246,14 @@ class WorkerGroup:
             HyperdiagError: if there have been too few workers for too long.
         """
         now = time.monotonic()
+        longest = self._limits.start_seconds + _GRACE_SECONDS
         for handle in self.handles:
-            if not handle.ready and handle.address and now - handle.placed > _START_SECONDS:
+            if not handle.ready and handle.address and now - handle.placed > longest:
                 self.starting = {r: h for r, h in self.starting.items() if h is not handle}
-                cause = f"a worker was not ready after {_START_SECONDS:g} s"
+                cause = (
+                    f"a worker was not ready after {longest:g} s, and did not say why "
+                    "(limits.start_seconds): building the network or compiling it may hang"
+                )
                 self._failed_at_start(handle, cause)
                 break
         # Those that compile have their place, however long it takes.

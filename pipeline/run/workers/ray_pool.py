@@ -88,7 +88,7 @@ class RayPool:
                 self._folder = TemporaryFolder(LONGEST_FOLDER)
                 start(cluster, self._folder.path)
             check_capacity(cluster)
-            self._group = WorkerGroup(cluster, plan.for_workers(), output_path, limits.max_attempts)
+            self._group = WorkerGroup(cluster, plan.for_workers(), output_path, limits)
         except BaseException:
             self.close()
             raise
@@ -214,8 +214,8 @@ class RayPool:
             for ref in [ref for ref, attempt in running.items() if attempt.handle is handle]:
                 shard = running.pop(ref).shard
                 cause = (
-                    f"its worker, {now - culprit.began:.0f} s into shard "
-                    f"{culprit.shard.id}, was taken for hung and was ended (limits.shard_seconds)"
+                    f"its worker, {now - culprit.began:.0f} s into shard {culprit.shard.id}, was "
+                    f"taken for hung and was ended ({self._deadline.sentence(culprit.shard)})"
                 )
                 given_up = queue.failed(shard, cause, worker_died=True, **handle.log_fields)
                 if given_up:

@@ -7,7 +7,7 @@ import numpy as np
 
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.hyperdual import Bundle, derivatives, reference, relative_error
-from hyperdiag.messages.errors import HyperdiagError
+from hyperdiag.messages.errors import HyperdiagError, listed
 from hyperdiag.networks import Network, float64_function
 from hyperdiag.run.output.receipt import Tally
 from hyperdiag.run.plan.plan import Plan
@@ -21,6 +21,9 @@ _PART = {"float32": 1e-4, "float64": 1e-10}
 # Of an output's value: the most that the error of a derivative, over the size of the inputs, may be
 # where rounding excuses it.
 _SMALL = {"float32": 1e-3, "float64": 1e-9}
+# Of the verified values of a quantity, over all outputs: the most for which rounding excuses more
+# than what the value itself is rounded by. That is one of four rows.
+_RARE = 0.25
 
 
 class Verifier:
@@ -69,7 +72,9 @@ class Verifier:
 
         Two kinds of errors are excused, and counted: at a kink within rounding of the point; and of
         a derivative, unless the tolerance was asked for, where it is so small beside the value that
-        the dtype cannot hold it, by any method. An error of the value never is for rounding.
+        the dtype cannot hold it, by any method. Where that is more than the value itself is rounded
+        by, it may be so for a quarter of a quantity's verified values. An error of the value never
+        is excused for rounding.
 
         Args:
             points: (rows, n), float64, as they were read, not rounded to the run's dtype.
@@ -77,10 +82,13 @@ class Verifier:
             tally: of the whole shard.
 
         Raises:
-            HyperdiagError: if an error is beyond the tolerance.
+            HyperdiagError: if an error is beyond the tolerance and not excused, or too many are
+                excused for rounding.
         """
         wanted = self._derive(points)
         at_kinks, rounded = np.zeros((2, points.shape[0]), dtype=bool)
+        by_rounding: dict[str, np.ndarray] = {}
+        largest_excused = 0.0
         for quantity, array in zip(self._quantities, computed, strict=True):
             right = wanted[quantity]
             scale = self._scale(right, tally.ranges[quantity])
@@ -92,9 +100,12 @@ class Verifier:
                 at_kinks |= _rows_with(jumps)
                 excused |= jumps
             if (beyond & ~excused).any() and not self._strict and QUANTITIES[quantity].order:
-                tiny = beyond & ~excused & self._rounding(points, quantity, array, wanted)
+                part = self._rounding(points, quantity, array, wanted)
+                tiny = beyond & ~excused & (part <= self._small)
                 rounded |= _rows_with(tiny)
                 excused |= tiny
+                by_rounding[quantity] = tiny & (part > np.finfo(self._dtype).eps)
+                largest_excused = max(largest_excused, errors.max(initial=0, where=tiny))
             beyond &= ~excused
             if beyond.any():
                 row, output = map(int, np.argwhere(beyond)[0, :2])
@@ -106,6 +117,9 @@ class Verifier:
             tally.largest_error = max(
                 tally.largest_error, float(errors.max(initial=0, where=~excused))
             )
+        for quantity, tiny in by_rounding.items():
+            if tiny.sum() > _RARE * tiny.size:
+                raise HyperdiagError(self._too_many(quantity, tiny, largest_excused))
         tally.verified += points.shape[0]
         tally.at_kinks += int(at_kinks.sum())
         tally.rounded += int(rounded.sum())
@@ -117,11 +131,12 @@ class Verifier:
         computed: np.ndarray,
         wanted: Mapping[str, np.ndarray],
     ) -> np.ndarray:
-        """Tell where the error of a derivative is small, and one that the dtype has by any method.
+        """Return how large the errors of a derivative are beside the value; infinite for its own.
 
         Where an activation saturates, its slope is the difference of nearly equal numbers: the
-        reference's own method, in the run's dtype, errs as much. That is small where the error
-        times the size of the inputs (twice, for a second derivative) is a small part of the value.
+        reference's own method, in the run's dtype, errs as much. Other errors are the method's own.
+        What is compared with the value is the error times the size of the inputs (twice, for a
+        second derivative).
         """
         errors = np.abs(computed - wanted[quantity])
         plain = np.asarray(getattr(self._plain(points), quantity))
@@ -139,7 +154,9 @@ class Verifier:
             size = np.multiply.outer(sizes, sizes)
         value = np.abs(wanted["value"]).max(axis=0)
         value = value.reshape(1, -1, *[1] * axes)
-        return (errors <= limit) & (errors * size <= self._small * value)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            part = errors * size / value
+        return np.where(errors <= limit, part, np.inf)
 
     @cached_property
     def _plain(self) -> Bundle:
@@ -171,6 +188,26 @@ class Verifier:
             f"{self._tolerance:g}. Take {other}derivatives.method={self.method} (what the "
             "reference does: a network with derivative rules of its own may have no other), or a "
             "larger tolerance"
+        )
+
+    def _too_many(self, quantity: str, tiny: np.ndarray, largest: float) -> str:
+        """Return why a shard is refused of which rounding would excuse much.
+
+        Args:
+            quantity: its name.
+            tiny: which of its values (rows, m, ...) would be excused, and count.
+            largest: error of those that would be, of all quantities.
+        """
+        others = tuple(axis for axis in range(tiny.ndim) if axis != 1)
+        outputs = [self._network.outputs[at] for at in np.flatnonzero(tiny.any(axis=others))]
+        mend = "" if self._dtype == "float64" else "derivatives.dtype=float64 for their digits, or "
+        return (
+            f"verification: {tiny.sum():,} of {tiny.size:,} verified values of the "
+            f"{QUANTITIES[quantity].title} ({listed(outputs)}) are off by more than the tolerance, "
+            f"since {self._dtype} cannot hold them beside the output's value, by any method (a "
+            f"saturated activation, cancelling terms). Up to {_RARE:.0%} are published with a "
+            f"word, more only if asked for: take {mend}a derivatives.tolerance of your own, about "
+            f"{2 * largest:.1g}, to have them as they are"
         )
 
     def _of_inputs(

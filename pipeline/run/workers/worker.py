@@ -18,7 +18,7 @@ from hyperdiag.data.points import count_outside, fill_bad_rows, refuse_outside
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.shard import Rows, Shard
 from hyperdiag.data.sink import ShardSink
-from hyperdiag.hyperdual import derivatives
+from hyperdiag.hyperdual import Hanging, derivatives, within
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.networks import build_network
 from hyperdiag.run.cluster.device import check_device
@@ -81,9 +81,29 @@ class Worker:
         self._lock = threading.Lock()
         self._under_way: dict[int, int] = {}
 
-    def warm_up(self) -> None:
-        """Load what reading takes; compile the kernel, and the reference that verifies it."""
+    def warm_up(self, seconds: float) -> None:
+        """Load what reading takes; compile the kernel, and the reference that verifies it.
+
+        Args:
+            seconds: that compiling and first calls may take.
+
+        Raises:
+            HyperdiagError: if they take longer: XLA may hang.
+        """
         self.plan.source.warm_up()
+        try:
+            within(seconds, self._compile)
+        except Hanging as error:
+            kernel = self.plan.kernel
+            tile = f" in tiles of {kernel.tile}" if kernel.tile else ""
+            raise HyperdiagError(
+                f"XLA has not compiled method '{kernel.method}'{tile}, and what verifies it, and "
+                f"called them once, within {seconds:g} s (limits.start_seconds): it may hang, or "
+                "be slow. Take another derivatives.method, a smaller derivatives.tile, "
+                "derivatives.verify_rows=0, or more seconds"
+            ) from error
+
+    def _compile(self) -> None:
         self.compute(np.zeros((1, len(self.plan.points.inputs)), self._dtype))
         if self._verifier:
             self._verifier.warm_up()

@@ -100,6 +100,13 @@ def test_times_and_costs_follow_from_the_rate(foretell, tiny):
     assert (time.workers, time.configured, predicted.currency) == (1, True, "EUR")
 
 
+def test_what_workers_hold_at_least_is_said_where_it_is_much(foretell, tiny, monkeypatch):
+    finished = tiny("output.mode=overwrite")
+    assert not [note for note in foretell(finished).notes if "of memory at least" in note]
+    monkeypatch.setattr("hyperdiag.run.plan.planner.least_bytes", lambda *_: 3 * 10**9)
+    assert foretell(finished).notes[0].startswith("each worker needs 3 GB of memory at least, by")
+
+
 def test_without_a_price_there_is_no_cost(foretell, tiny):
     assert [time.cost for time in foretell(tiny()).times] == [None]
 

@@ -29,7 +29,7 @@ def planned():
         (
             Tally(derived=100, flat=[100, 0]),
             16,
-            ["diagonal of u is zero on every row: so it is for outputs"],
+            ["of u is zero on every row: as where an output does not .* in float32 make it"],
         ),
         (
             Tally(derived=100, flat=[0, 10]),
@@ -39,9 +39,22 @@ def planned():
         (
             Tally(derived=100, flat=[100, 99], verified=8, at_kinks=2),
             16,
-            ["of u is zero on every row", r"of v \(99%\)", "2 of 8 verified rows lie where"],
+            [
+                "of u is zero on every row",
+                r"of v \(99%\)",
+                "2 of 8 verified rows lie where the reference jumps",
+            ],
         ),
-        (Tally(derived=100, largest_error=1.1e-3), 16, ["largest error of .* is 1.1e-03 of"]),
+        (
+            Tally(derived=100, largest_error=1.1e-3),
+            16,
+            ["largest error of .* is 1.1e-03 of .* in float32, as by rounding; .*dtype=float64"],
+        ),
+        (
+            Tally(derived=100, verified=8, rounded=1),
+            16,
+            ["1 of 8 verified rows have derivatives .* JAX's own are off there, too, and deriv"],
+        ),
         (Tally(derived=100), 8, [r"no memory for 16 rows at once: down to 8 .*batch=8 from"]),
     ],
 )
@@ -50,6 +63,15 @@ def test_warnings_say_what_people_overlook(tally, batch, sentences, planned):
     assert len(found) == len(sentences)
     for sentence, wanted in zip(found, sentences, strict=True):
         assert re.search(wanted, sentence), sentence
+
+
+def test_run_in_float64_is_not_told_to_take_float64(planned):
+    kernel = replace(planned.plan.kernel, dtype="float64", tolerance=1e-6)
+    planned = planned._replace(plan=replace(planned.plan, kernel=kernel))
+    tally = Tally(derived=100, verified=8, rounded=1, largest_error=9e-7, flat=[100, 0])
+    found = make_warnings(planned, tally, 16)
+    assert len(found) == 3
+    assert not [sentence for sentence in found if "dtype=float64" in sentence]
 
 
 def test_files_left_out_are_all_in_the_warnings_and_the_first_in_the_log(planned, caplog):

@@ -50,3 +50,11 @@ def test_configured_deadline_holds_for_all_from_their_beginning():
     deadline.observe(10, 100)
     assert deadline.is_over(_shard(10**6), began=0, quiet_since=7, now=8)
     assert not deadline.is_over(_shard(10**6), began=0, quiet_since=0, now=7)
+
+
+def test_sentence_names_what_a_shard_may_take_and_the_mend():
+    deadline = Deadline(None)
+    deadline.observe(1000, 20)
+    sentence = "200 s without progress; a limits.shard_seconds of your own lets it take longer"
+    assert deadline.sentence(_shard(1000)) == sentence
+    assert Deadline(7.5).sentence(_shard(1)).startswith("limits.shard_seconds=7.5 is what")

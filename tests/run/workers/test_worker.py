@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import jax
@@ -139,6 +140,27 @@ def test_rows_outside_the_ranges_are_counted_or_quarantined(worker, tmp_path, ch
         bad = pq.read_table(tmp_path / "out/quarantine" / shard.file_name).to_pydict()
         assert bad["a"] == [0.5, 2.5]
         assert bad["_error_detail"][0] == "input 'a' is 0.5, outside its trained range [1, 2]"
+
+
+def test_worker_whose_first_call_hangs_says_so_with_the_mend(worker):
+    made = worker(
+        pa.table({"a": [1.0], "b": [1.0]}),
+        *("network.target=tests.run.networks:asleep", "network.kwargs={seconds: 5.0}"),
+        *("derivatives.method=double_forward", "derivatives.tile=1", "derivatives.batch=1"),
+    )
+    began = time.monotonic()
+    sentence = r"'double_forward' in tiles of 1, .* within 0.5 s \(limits\.start_seconds\): it may"
+    with pytest.raises(HyperdiagError, match=sentence):
+        made.warm_up(0.5)
+    assert time.monotonic() - began < 4
+
+
+def test_error_of_a_first_call_is_itself(worker, monkeypatch):
+    made = worker(pa.table({"a": [1.0], "b": [1.0]}))
+    monkeypatch.setattr(_memory, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(_memory, "free_bytes", lambda: 10)
+    with pytest.raises(HyperdiagError, match="the device has no memory for"):
+        made.warm_up(60)
 
 
 def test_worker_that_builds_another_network_refuses(worker):
