@@ -43,7 +43,8 @@ def slow_run(configure, tmp_path, one_node):
     return run
 
 
-@pytest.mark.parametrize("workers", [2, pytest.param("null", marks=pytest.mark.chaos)])
+@pytest.mark.chaos
+@pytest.mark.parametrize("workers", [2, "null"])
 def test_workers_join_when_a_node_comes_and_leave_with_their_node(
     slow_run, one_node, tmp_path, monkeypatch, workers
 ):

@@ -39,7 +39,11 @@ def test_changed_configuration_over_the_same_output_refuses_and_names_it(invoke,
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    ("number", "code"),
+    [
+        *((signal.SIGKILL, -9), (signal.SIGTERM, 143)),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.chaos),
+    ],
 )
 def test_command_after_a_kill_does_only_what_is_missing(
     hyperdiag, invoke, tmp_path, monkeypatch, number, code
