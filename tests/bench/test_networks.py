@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ def test_network_maps_one_point_to_m_numbers_of_its_dtype(name, dtype):
     assert points.shape == (3, network.n)
     assert points.dtype == np.float32
     with numerics(dtype):
-        y = network.build(dtype)(jnp.asarray(points[2], dtype))
+        y = jax.jit(network.build(dtype))(jnp.asarray(points[2], dtype))
     assert y.shape == (network.m,)
     assert y.dtype == dtype
     assert np.isfinite(y).all()
