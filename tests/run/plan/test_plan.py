@@ -2,7 +2,10 @@ import pytest
 
 from hyperdiag.run.plan.planner import make_plan
 
-CHAIN = ("network=chain", "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}")
+CHAIN = (
+    *("network=chain", "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"),
+    *("derivatives.method=hyperdual", "derivatives.tile=8"),  # nothing is timed
+)
 
 
 @pytest.fixture
