@@ -21,7 +21,7 @@ def run(tmp_path, configure):
     """Derive two files of 100 rows, five of the rows bad; then again from wherever it is said."""
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 1, (200, 3))
-    x[5, 0], x[41, 2], x[130, 1], x[170, 0] = np.nan, 1e300, np.inf, 99.0
+    x[5, 0], x[41, 2], x[130, 1], x[170, 0] = np.nan, 1e300, np.inf, 1.5
     for day in (1, 2):
         folder = tmp_path / f"in/day={day}"
         folder.mkdir(parents=True)

@@ -86,3 +86,9 @@ def test_derivative_that_float32_cannot_have_is_refused_where_it_matters(run):
     """JAX's own float32 is as wrong; but the error is as large as the value, and no rounding."""
     with pytest.raises(RunIncomplete, match="the Jacobian of 'y1' differs"):
         run("cancelling", (0, 1))
+
+
+def test_one_row_says_nothing_about_others(run):
+    """In shards of one row, all of which lie where the slope cancels."""
+    manifest = run("saturated", EDGE, "dataset.shard_rows=1", "dataset.limit=5")
+    assert (manifest.rows.derived, manifest.rows.rounded) == (5, 5)
