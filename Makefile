@@ -4,14 +4,16 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint format bench chaos clean
+.PHONY: run test slow lint format bench chaos clean
 
 run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the result is
 	$(BIN)/hyperdiag derive
 
 test: $(VENV)/.dev ## run the test suite
-	$(BIN)/python -m pytest tests/hyperdual -n 2
-	$(BIN)/python -m pytest --ignore=tests/hyperdual -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+slow: $(VENV)/.dev ## the whole runs that take longest: kills, clusters to submit to, every reader
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev ## style, types, and which room may import which
 	$(BIN)/ruff check .

@@ -30,11 +30,16 @@ jax.config.update("jax_platforms", "cpu")
 
 
 def pytest_collection_modifyitems(items):
-    """With `--dist loadgroup`: each file to one process, and to one all that share a cluster."""
+    """With `--dist loadgroup`: each file to one process, and to one all that share a cluster.
+
+    Tests of the mathematics share nothing: one by one, they fill up what is left of the time.
+    """
     for item in items:
         file = item.nodeid.partition("::")[0]
-        group = "ray_address" if "ray_address" in item.fixturenames else file
-        item.add_marker(pytest.mark.xdist_group(group))
+        if "ray_address" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("ray_address"))
+        elif not file.startswith("tests/hyperdual/"):
+            item.add_marker(pytest.mark.xdist_group(file))
 
 
 @pytest.fixture(scope="session", autouse=True)

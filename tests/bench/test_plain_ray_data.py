@@ -19,6 +19,7 @@ def cluster(ray_address):
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_plain_ray_data_writes_the_numbers_of_ours_beside_the_inputs(
     cluster, tmp_path, monkeypatch
 ):

@@ -93,6 +93,7 @@ def test_run_disturbed_at_random_ends_with_the_undisturbed_bytes(seed, large, cl
     disturb(large, events, on, f"seed {seed}, {'cluster' if on else 'local'}")
 
 
+@pytest.mark.slow
 def test_run_that_loses_workers_and_its_driver_ends_with_the_undisturbed_bytes(small, disturb):
     events = [
         Event(WORKER, after=3, delay=0.1),

@@ -58,6 +58,7 @@ def _those_of(cluster):
     return found
 
 
+@pytest.mark.slow
 def test_local_cluster_derives_and_goes_without_a_trace(cluster, hyperdiag, invoke, tmp_path):
     # Another's Ray, to all appearances.
     bystander = subprocess.Popen(

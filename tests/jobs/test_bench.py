@@ -24,6 +24,7 @@ def test_bench_of_a_job_measures_job_and_kernel_in_one_run(hyperdiag, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bench.json", "mine.txt"]
 
 
+@pytest.mark.slow
 def test_bench_of_a_job_measures_plain_ray_data_on_the_same_rows(hyperdiag, tmp_path):
     pytest.importorskip("pandas")
     done = hyperdiag(

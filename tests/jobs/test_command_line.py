@@ -89,6 +89,7 @@ def test_multirun_does_each_combination_and_leaves_no_hydra_folder(invoke, tmp_p
     assert not list(tmp_path.rglob(".hydra"))
 
 
+@pytest.mark.slow
 def test_multirun_over_a_group_does_each_option_and_names_one_that_there_is_not(
     hyperdiag, invoke, tmp_path
 ):

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from .outcome import data_files, said
 
@@ -68,6 +69,7 @@ def test_own_function_over_a_hive_tree_with_bad_rows_accounts_for_each(hyperdiag
     )
 
 
+@pytest.mark.slow
 def test_output_is_the_same_bit_for_bit_whoever_does_the_work(
     hyperdiag, invoke, tmp_path, ray_address
 ):

@@ -41,7 +41,8 @@ def test_changed_configuration_over_the_same_output_refuses_and_names_it(invoke,
 @pytest.mark.parametrize(
     ("number", "code"),
     [
-        *((signal.SIGKILL, -9), (signal.SIGTERM, 143)),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143),
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.chaos),
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
+import pytest
 
 from .outcome import said
 
@@ -25,6 +26,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_main_job_is_read_by_every_reader_with_the_right_shapes(hyperdiag, tmp_path, ray_address):
     text = said(hyperdiag("derive", "output.path=out", "output.layout=tensor"))
     assert "100,000 rows read: 100,000 derived, 0 quarantined" in text

@@ -22,6 +22,7 @@ def _lines(text):
     return [line for line in text.splitlines() if not any(words in line for words in rays)]
 
 
+@pytest.mark.slow
 def test_two_submits_at_once_make_one_job_with_the_bytes_of_a_local_run(site):
     run = [*site.run(_AWKWARD), "output.path=out"]
     both = [site.start(*run), site.start(*run)]
@@ -105,6 +106,7 @@ def test_job_that_cannot_be_done_as_configured_exits_with_2(site):
     assert "job too-many was submitted before, and is FAILED" in said
 
 
+@pytest.mark.slow
 def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, invoke):
     site.marker.touch()  # not to its end
     run = [*site.run(), "output.path=out"]

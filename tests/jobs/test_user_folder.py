@@ -112,7 +112,7 @@ def _path():
         ("inline", None, ["hyperdiag"]),
         ("inline", ".", ["hyperdiag"]),
         ("local", None, [sys.executable, "-m", "hyperdiag"]),  # the folder comes first here too
-        ("local", ".", ["hyperdiag"]),
+        pytest.param("local", ".", ["hyperdiag"], marks=pytest.mark.slow),
     ],
 )
 def test_network_of_modules_named_as_folders_of_the_project_is_derived(
@@ -131,6 +131,7 @@ def test_modules_named_as_folders_of_the_project_are_sent_to_a_running_cluster(
     _check(folder / "out")
 
 
+@pytest.mark.slow
 def test_modules_named_as_folders_of_the_project_travel_with_a_submitted_run(site):
     _write(site.folder, _FILES)
     _write_rows(site.folder)

@@ -93,6 +93,7 @@ def test_hook_is_called_only_for_what_it_asked_for(run, on, heard):
     assert (summary is not None) == heard
 
 
+@pytest.mark.slow
 def test_stopped_run_tells_and_ends_soon_though_nobody_answers(tmp_path):
     marker = tmp_path / "slow"
     marker.touch()

@@ -15,6 +15,7 @@ def _gaps(runs):
     return set(range(ticks[0], ticks[-1] + 1, EVERY)) ^ set(ticks)
 
 
+@pytest.mark.slow
 def test_growing_folder_is_derived_once_though_the_scheduler_dies_and_misses_ticks(tmp_path):
     nightly = Nightly(tmp_path, f"every: {EVERY}s", "missed: latest")
     nightly.grow()

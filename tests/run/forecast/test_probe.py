@@ -69,6 +69,7 @@ def test_a_worker_takes_the_next_shard_once_it_is_free(rows, workers, busiest):
     assert busiest_rows(rows, workers) == busiest
 
 
+@pytest.mark.slow
 def test_probe_on_a_running_cluster_writes_to_its_nodes_and_clears_them(
     ray_address, configure, overrides, tmp_path, monkeypatch
 ):

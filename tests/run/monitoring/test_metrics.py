@@ -91,6 +91,7 @@ class Watching(threading.Thread):
         self.join()
 
 
+@pytest.mark.slow
 def test_metrics_scraped_during_a_run_and_after_it_add_up_to_the_manifest(run, cluster, tmp_path):
     killer = (
         "network.target=tests.run.networks:killer",
