@@ -102,7 +102,7 @@ def _replacement(eqn: core.JaxprEqn) -> Function | None:
     if name == "custom_jvp_call":
         return _function_with_rule(eqn)
     if name == "jit" and eqn.params["name"] == "_piecewise" and _comes_from(eqn, "_spence"):
-        return lambda eqn, x, *_: _with_axes(eqn, right.spence, x)
+        return _spence if _is_value(eqn) else None
     if name in ("min", "max", "lt") and _comes_from(eqn, "betaln"):
         return _betaln_step
     if name == "dot_general" and _changes_type(eqn) and jax.default_backend() == "cpu":
@@ -156,6 +156,25 @@ def _function_with_rule(eqn: core.JaxprEqn) -> Function | None:
         closed = core.ClosedJaxpr(program, getattr(inner, "consts", ()))
         return lambda eqn, *operands: _evaluate(closed, operands)
     return lambda eqn, *operands: _with_axes(eqn, function, operands[-1])
+
+
+def _is_value(eqn: core.JaxprEqn) -> bool:
+    """Tell whether an equation is the function itself, and not a part of a derivative of it.
+
+    JAX names the transformations that an equation comes from.
+    """
+    made_by = str(eqn.source_info.name_stack)
+    types: list[Any] = [atom.aval for atom in (eqn.invars[0], *eqn.outvars)]
+    return (
+        len(eqn.outvars) == 1
+        and types[0].dtype == types[1].dtype
+        and "jvp" not in made_by
+        and "transpose" not in made_by
+    )
+
+
+def _spence(eqn: core.JaxprEqn, x: Any, *_: Any) -> list[Any]:
+    return _with_axes(eqn, right.spence, x)
 
 
 def _with_axes(eqn: core.JaxprEqn, function: Function, x: Any) -> list[Any]:

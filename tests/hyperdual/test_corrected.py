@@ -229,3 +229,12 @@ def test_linear_calls_are_derived_by_every_method(residuals, exact):
         results = derivatives(lambda x: jax.jit(called)(x), 2, method, dtype="float64")(points)
         for result, right in zip(results, wanted, strict=True):
             np.testing.assert_allclose(result, right, rtol=1e-12, atol=1e-14)
+
+
+def test_derivative_of_spence_in_a_function_is_no_spence():
+    """spence'(x) = log(x) / (1 - x)."""
+    gradient = lambda x: jax.grad(jax.scipy.special.spence)(x[0])[None]
+    found = derivatives(gradient, 1, "hyperdual", tile=1)([[0.3]])
+    wanted = mpmath.diff(lambda x: mpmath.log(x) / (1 - x), 0.3)
+    assert abs(found.value[0, 0] - np.log(0.3) / 0.7) < 1e-5
+    assert abs(found.jacobian[0, 0, 0] - float(wanted)) < 1e-4
