@@ -101,8 +101,8 @@ def _replacement(eqn: core.JaxprEqn) -> Function | None:
         return lambda eqn, *operands: _evaluate(eqn.params["callee"], operands)
     if name == "custom_jvp_call":
         return _function_with_rule(eqn)
-    if name == "jit" and eqn.params["name"] == "_piecewise" and _comes_from(eqn, "_spence"):
-        return _spence if _is_value(eqn) else None
+    if name == "jit" and _is_spence(eqn):
+        return _spence
     if name in ("min", "max", "lt") and _comes_from(eqn, "betaln"):
         return _betaln_step
     if name == "dot_general" and _changes_type(eqn) and jax.default_backend() == "cpu":
@@ -158,18 +158,21 @@ def _function_with_rule(eqn: core.JaxprEqn) -> Function | None:
     return lambda eqn, *operands: _with_axes(eqn, function, operands[-1])
 
 
-def _is_value(eqn: core.JaxprEqn) -> bool:
-    """Tell whether an equation is the function itself, and not a part of a derivative of it.
+def _is_spence(eqn: core.JaxprEqn) -> bool:
+    """Tell whether an equation is spence itself, and not a part of a derivative of it.
 
-    JAX names the transformations that an equation comes from.
+    It chooses among three forms, by three conditions for each entry of x. Parts of a derivative
+    have the same name, but more results, or what was kept of the first pass for their operands.
     """
-    made_by = str(eqn.source_info.name_stack)
-    types: list[Any] = [atom.aval for atom in (eqn.invars[0], *eqn.outvars)]
+    if eqn.params["name"] != "_piecewise" or len(eqn.outvars) != 1 or len(eqn.invars) < 2:
+        return False
+    atoms: list[Any] = [*eqn.invars[:2], *eqn.outvars]
+    x, conditions, result = (atom.aval for atom in atoms)
     return (
-        len(eqn.outvars) == 1
-        and types[0].dtype == types[1].dtype
-        and "jvp" not in made_by
-        and "transpose" not in made_by
+        (x.dtype, x.size) == (result.dtype, result.size)
+        and conditions.dtype == bool
+        and conditions.size == 3 * x.size
+        and _comes_from(eqn, "_spence")
     )
 
 
