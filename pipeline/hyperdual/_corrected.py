@@ -15,7 +15,8 @@ wrong in JAX 0.10.2 or 0.12, and right here with any version:
 * Products of matrices with a result of another type, in a batch on a CPU: XLA refuses some of
   bfloat16 with a result in float32, as where one layer follows another.
 
-A function that JAX computes in many steps is known by its name in the place that they come from.
+A function that JAX computes in many steps is known by its name in the place that they come from;
+its derivatives, where the user's function takes them, are left to JAX.
 Inside functions with derivative rules of the user's own the rule is taken as it is. What is left to
 JAX is listed in the README of this folder.
 """

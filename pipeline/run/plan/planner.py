@@ -16,13 +16,13 @@ from hyperdiag.networks import Network, build_network
 from hyperdiag.run.cluster.user_modules import check_current_folder
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
+from .input_values import check_input_values
 from .kernel import check_kernel, plan_kernel
 from .memory import least_bytes
 from .plan import Plan, rows_source
 from .previous_plan import previous_columns, previous_settings, with_previous_ids
 from .rounded_inputs import rounded_inputs
 from .spec import DatasetSpec, KernelSpec, LimitsSpec, NetworkSpec, OutputSpec, Settings
-from .text_columns import check_text
 from .versions import versions
 
 # Of a row group's derivatives before encoding: what readers like, and what a worker holds.
@@ -93,7 +93,7 @@ def check(config: Config, with_files: bool = True) -> Checked:
         if network is not None:
             before = previous.dataset if previous else None
             parquet = problems.attempt(plan_parquet, config.dataset, network, listing, before)
-            problems.attempt(check_text, config, network, listing, parquet)
+            problems.attempt(check_input_values, config, network, listing, parquet)
             dataset = parquet
     problems.check()
     assert network is not None

@@ -206,9 +206,9 @@ class Verifier:
             f"verification: {tiny.sum():,} of {tiny.size:,} verified values of the "
             f"{QUANTITIES[quantity].title} ({listed(outputs)}) are off by more than the tolerance, "
             f"since {self._dtype} cannot hold them beside the output's value, by any method (a "
-            f"saturated activation, cancelling terms). Up to {_RARE:.0%} are published with a "
-            f"word, more only if asked for: take {mend}a derivatives.tolerance of your own, about "
-            f"{2 * largest:.1g}, to have them as they are"
+            f"saturated activation, cancelling terms). Up to {_RARE:.0%}, or one row, are "
+            f"published with a word, more only if asked for: take {mend}a derivatives.tolerance of "
+            f"your own, about {2 * largest:.1g}, to have them as they are"
         )
 
     def _of_inputs(

@@ -41,7 +41,7 @@ def test_shard_of_which_much_is_rounding_is_refused_with_the_mends(method, run):
         run("double_angle", WHOLE, method)
     sentence = str(error.value)
     assert "(y1, y2, y3) are off by more than the tolerance, since float32 cannot" in sentence
-    assert "Up to 25% are published with a word, more only if asked for" in sentence
+    assert "Up to 25%, or one row, are published with a word, more only if asked for" in sentence
     manifest = run("double_angle", WHOLE, method, "derivatives.dtype=float64")
     assert (manifest.rows.derived, manifest.rows.rounded, manifest.warnings) == (100, 0, ())
     tolerance = sentence.split("tolerance of your own, about ")[1].split(",")[0]

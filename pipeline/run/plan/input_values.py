@@ -20,7 +20,7 @@ from .spec import ParquetSpec
 _ROWS = 1000  # that are looked at together
 
 
-def check_text(
+def check_input_values(
     config: Config, network: Network, listing: Listing, spec: ParquetSpec | None
 ) -> None:
     """Check that some value of each input is one, in rows here and there, if its type says nothing.
