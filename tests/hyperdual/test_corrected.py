@@ -247,12 +247,7 @@ def _twice(x):
     ],
     ids=["grad", "jvp", "jacrev", "grad of scan", "vmap of grad of scan", "linearize"],
 )
-@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
-def test_derivative_of_spence_within_a_function_is_left_to_jax(network, method):
-    """Below 1, where JAX has it right."""
-    x = np.array([[0.6, 0.85]])
+def test_derivative_of_spence_within_a_function_is_left_to_jax(network):
     with jax.enable_x64(True):
-        expected = jax.jacfwd(jax.jacfwd(network))(jnp.asarray(x[0]))
-    found = derivatives(network, 2, method, tile=1, dtype="float64")(x)
-    curvature = np.diagonal(expected, axis1=1, axis2=2)
-    np.testing.assert_allclose(found.hessian_diag[0], curvature, rtol=1e-9, atol=1e-9)
+        x = jnp.asarray([0.6, 0.85])
+        np.testing.assert_allclose(corrected(network)(x), network(x), rtol=1e-14)
