@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.ray_node import Node, wait_for
+from tests.ray_node import Node, started
 
 NO_AUTOSCALER = "--no-monitor"  # an option of a head whose nodes the test starts itself
 
@@ -30,15 +30,19 @@ def ray_head(*options: str) -> Iterator[Head]:
         options: more of `ray start`'s.
     """
     place = Path(tempfile.mkdtemp(prefix="hd-test-"))  # short, since it holds sockets
-    port = free_port()
     options = options or ("--include-dashboard=false",)
-    head = start_head(place / "head", port, 2, NO_AUTOSCALER, *options)
-    try:
-        wait_for(head.is_up, "the head does not start")
-        yield Head(f"127.0.0.1:{port}", place / "head")
-    finally:
-        head.kill()
-        shutil.rmtree(place, ignore_errors=True)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, place, ignore_errors=True)
+
+        def start(attempt: int) -> Node:
+            nonlocal port
+            port = free_port()
+            return start_head(place / f"head{attempt}", port, 2, NO_AUTOSCALER, *options)
+
+        port = 0
+        head = started(start)
+        stack.callback(head.kill)
+        yield Head(f"127.0.0.1:{port}", head.folder)
 
 
 def start_head(folder: Path, port: int, cpus: int, *options: str) -> Node:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 _START_SECONDS = 60.0
+_STARTS = 3
 
 
 def processes(session: int) -> list[psutil.Process]:
@@ -68,6 +69,7 @@ class Node:
 
     def __init__(self, folder: Path, *arguments: str):
         folder.mkdir()
+        self.folder = folder
         self._log = folder / "start.log"
         with self._log.open("wb") as log:
             self.leader = subprocess.Popen(
@@ -89,11 +91,15 @@ class Node:
 
     def is_up(self) -> bool:
         """Whether it has registered with the cluster, and lives."""
-        return self.is_alive() and "Ray runtime started" in self._log.read_text()
+        return self.is_alive() and "Ray runtime started" in self.log()
 
     def is_alive(self) -> bool:
         """Whether it has not ended by itself."""
         return exit_code(self.leader) is None
+
+    def log(self) -> str:
+        """Return what it has printed."""
+        return self._log.read_text(errors="replace")
 
     def kill(self) -> None:
         """SIGKILL its every process: the raylet first, so that nothing is tidied up."""
@@ -103,6 +109,29 @@ class Node:
                     process.kill()
         kill_all(self.session)
         self.leader.wait(10)
+
+
+def started(start: Callable[[int], Node]) -> Node:
+    """Return a node that is up, begun anew where one ends or takes too long.
+
+    A port that was free when it was chosen may be somebody's when the node asks for it, and Ray
+    gives its own processes fixed times, which a busy machine exceeds.
+
+    Args:
+        start: begins a node, given the number of the attempt from 0.
+
+    Raises:
+        AssertionError: no attempt succeeds. With what the last one printed.
+    """
+    for attempt in range(_STARTS):
+        node = start(attempt)
+        deadline = time.monotonic() + _START_SECONDS
+        while node.is_alive() and time.monotonic() < deadline:
+            if node.is_up():
+                return node
+            time.sleep(0.1)
+        node.kill()
+    raise AssertionError(f"a Ray node does not start:\n{node.log()[-4000:]}")
 
 
 def wait_for(condition: Callable[[], bool], complaint: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from tests.ray_head import NO_AUTOSCALER, free_port, job_server, start_head
-from tests.ray_node import Node, processes, wait_for
+from tests.ray_node import Node, processes, started, wait_for
 
 # A lost node is noticed within three seconds; Ray's own patience is for machines far apart.
 _HEALTH_CHECKS = {
@@ -41,26 +41,27 @@ class Cluster:
 
     def __init__(self, size: int = 2, with_server: bool = False):
         self.folder = Path(tempfile.mkdtemp(prefix="hdc-"))  # short, since it holds sockets
-        self.address = f"127.0.0.1:{free_port()}"
         self.nodes: list[Node] = []  # the head not among them
         self._size = size
         self._started = 0
-        dashboard = ["--include-dashboard=false"]
-        if with_server:
-            server = free_port()
-            self.server = f"http://127.0.0.1:{server}"
-            dashboard = job_server(server)
-        self._head = start_head(
-            self.folder / "head",
-            *(int(self.address.rpartition(":")[2]), 0, NO_AUTOSCALER, *dashboard),
-            f"--system-config={json.dumps(_HEALTH_CHECKS)}",
-        )
+        self._with_server = with_server
+        self._head = started(self._start_head)
         try:
-            wait_for(self._head.is_up, "the head does not start")
             self.restore()
         except BaseException:
             self.close()
             raise
+
+    def _start_head(self, attempt: int) -> Node:
+        port, server = free_port(), free_port()
+        self.address = f"127.0.0.1:{port}"
+        self.server = f"http://127.0.0.1:{server}"
+        dashboard = job_server(server) if self._with_server else ["--include-dashboard=false"]
+        return start_head(
+            self.folder / f"head{attempt}",
+            *(port, 0, NO_AUTOSCALER, *dashboard),
+            f"--system-config={json.dumps(_HEALTH_CHECKS)}",
+        )
 
     def add_node(self) -> None:
         """Start another node, without waiting for it."""

@@ -13,7 +13,7 @@ import ray
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.run.derive import derive
 from tests.ray_head import free_port, start_head
-from tests.ray_node import processes, wait_for
+from tests.ray_node import processes, started
 
 # What Ray's autoscaler expects to be named, though such nodes are mere processes here.
 _COMMANDS = (
@@ -50,12 +50,13 @@ def growing(monkeypatch):
         monkeypatch.setenv("RAY_FAKE_CLUSTER", "1")
         monkeypatch.setenv("AUTOSCALER_UPDATE_INTERVAL_S", "1")
         heads.append(
-            start_head(
-                *(folder / "head", port, 0, "--include-dashboard=false"),
-                f"--autoscaling-config={folder}/autoscaling.json",
+            started(
+                lambda attempt: start_head(
+                    *(folder / f"head{attempt}", port, 0, "--include-dashboard=false"),
+                    f"--autoscaling-config={folder}/autoscaling.json",
+                )
             )
         )
-        wait_for(heads[0].is_up, "the head does not start")
         return address
 
     yield start
