@@ -23,6 +23,10 @@ class UsageError(HyperdiagError):
         return type(self), (self.problems,)
 
 
+class Busy(HyperdiagError):
+    """Another run is at work on what this one needs, or may be: try again later (exit code 75)."""
+
+
 class InputError(HyperdiagError):
     """A file of the dataset cannot be read, or is not the one that was planned."""
 
