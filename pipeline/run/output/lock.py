@@ -76,7 +76,7 @@ class Lock:
         self._lock = FileLock(_lock_path(output)) if output.is_local else None
         self.lease = Lease(output, name)
 
-    def take(self, wait_seconds: float) -> None:
+    def take(self, wait_seconds: float = 0.0) -> None:
         """Take the folder.
 
         Args:
