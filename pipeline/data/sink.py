@@ -131,6 +131,8 @@ class ShardSink:
         self._data.publish(place, self._guard)
         with writing(place):
             info = place.filesystem.get_file_info(place.path)
+            if info.size is None:
+                raise FileNotFoundError("another hand removed it at once")
         return info.size, info.mtime_ns or 0
 
 

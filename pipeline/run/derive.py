@@ -1,10 +1,12 @@
 """A whole run: plan, take the output folder, derive what is missing, publish."""
 
+import contextlib
 import logging
 import time
 from contextlib import closing
 
 from hyperdiag.config.schema import Config
+from hyperdiag.messages.errors import OutputError
 from hyperdiag.messages.log import about, name_run
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
@@ -55,6 +57,10 @@ def derive(config: Config, config_yaml: str) -> Manifest:
             outcome.inventory = ledger.inventory
             outcome.manifest = _complete(config, planned, ledger, signals, began)
             return outcome.manifest
+        except OutputError:
+            with contextlib.suppress(OutputError):
+                ledger.confirm()  # else it is another run that is in the way
+            raise
         finally:
             ledger.close()
 

@@ -198,7 +198,16 @@ class Lease:
         """
         if self._lost:
             raise self._lost
-        if not self.can_be_held or _clock() - self._renewed < self._seconds:
+        if self.can_be_held and _clock() - self._renewed >= self._seconds:
+            self.confirm()
+
+    def confirm(self) -> None:
+        """Do the same, having asked.
+
+        Raises:
+            Busy, OutputError: as `check`.
+        """
+        if not self._renewed or not self.can_be_held:
             return
         try:  # this process stood still, or the store was silent
             self._renew()

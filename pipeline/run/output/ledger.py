@@ -232,6 +232,14 @@ class Ledger:
         """
         self._lock.lease.check()
 
+    def confirm(self) -> None:
+        """Do the same, having asked: after an error, which may come of what another run does.
+
+        Raises:
+            Busy, OutputError: as `check`.
+        """
+        self._lock.lease.confirm()
+
     def holds_the_folder(self) -> bool:
         """Return whether no other run is known to have taken the folder."""
         return not self._lock.lease.is_lost
