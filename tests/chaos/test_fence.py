@@ -134,7 +134,9 @@ def test_run_that_stood_still_publishes_nothing_over_another(contenders, outputs
         answers = [first.answer(), second.answer()]
         assert {answer["code"] for answer in answers} <= {0, BUSY}, answers
         assert answers[1]["code"] == 0, answers
-        assert _check_one_runs(output) == (400 if turn % 2 else 600)
+        # One that stood still before it held the output began when the other was done.
+        done = {400 if turn % 2 else 600} | ({600} if answers[0]["code"] == 0 else set())
+        assert _check_one_runs(output) in done
         outcomes[answers[0]["code"]] += 1
     print(dict(outcomes))
     assert outcomes[BUSY]

@@ -35,7 +35,7 @@ from .lease import Fence
 from .lock import Lock, check_unlocked
 from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable
-from .publication import fold, publish, withdraw
+from .publication import delete_folder, empty, fold, publish, withdraw
 from .receipt import Receipt
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -292,11 +292,7 @@ class Ledger:
         self._remove_staged()
 
     def _remove_staged(self) -> None:
-        staged = self.output / STAGED
-        if staged.exists():
-            staged.filesystem.delete_dir(staged.path)
+        delete_folder(self.output / STAGED, self._lock.lease)
 
     def _empty(self, name: str) -> None:
-        place = self.output / name
-        if place.exists():
-            place.filesystem.delete_dir_contents(place.path)
+        empty(self.output / name, self._lock.lease)

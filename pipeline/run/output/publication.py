@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pyarrow import fs
 
 from hyperdiag.data.filesystem import Place, files_in
 from hyperdiag.data.output_folder import (
@@ -118,7 +119,7 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
     name = write_listing(output, published.plan, listing.in_place())
     lease.publish(Published(published.plan, name))
     write_file(output, SUCCESS, f"{published.plan}\n".encode())
-    staged.filesystem.delete_dir(staged.path)
+    delete_folder(staged, lease)
     _delete_listings(output, keep=name)
 
 
@@ -139,16 +140,39 @@ def _copy(source: Place, place: Place, scratch: Place) -> None:
 def _delete_others(output: Place, listing: Listing, lease: Lease) -> None:
     """Delete the files of shards that a listing does not have."""
 
-    def delete(place: Place) -> None:
-        lease.check()
-        _delete_if_there(place)
-
     for folder, shards in ((DATA, listing.shard), (QUARANTINE, listing.shard[listing.bad])):
         ours = [(info, shard_of(info.base_name)) for info in files_in(output / folder)]
         ours = [(info, shard) for info, shard in ours if shard >= 0]
         known = np.isin([shard for _, shard in ours], shards)
         others = [info for (info, _), keep in zip(ours, known, strict=True) if not keep]
-        _do(delete, [output / folder / info.base_name for info in others])
+        _delete(others, output, lease)
+
+
+def empty(folder: Place, lease: Lease) -> None:
+    """Delete the files in a folder, and in those in it.
+
+    One by one, each as long as the lease holds: no store has a condition for a deletion that
+    pyarrow could give, and a run that stood still is not to delete what another has written since.
+    """
+    selector = fs.FileSelector(folder.path, allow_not_found=True, recursive=True)
+    infos = folder.filesystem.get_file_info(selector)
+    _delete([info for info in infos if info.type == fs.FileType.File], folder, lease)
+
+
+def delete_folder(folder: Place, lease: Lease) -> None:
+    """Delete a folder with all that is in it, as `empty` does."""
+    if folder.exists():
+        empty(folder, lease)
+        lease.check()
+        folder.filesystem.delete_dir(folder.path)
+
+
+def _delete(infos: list[fs.FileInfo], within: Place, lease: Lease) -> None:
+    def delete(info: fs.FileInfo) -> None:
+        lease.check()
+        _delete_if_there(within._replace(path=info.path))
+
+    _do(delete, infos)
 
 
 def _delete_listings(output: Place, keep: str) -> None:
@@ -158,9 +182,8 @@ def _delete_listings(output: Place, keep: str) -> None:
 
 
 def _delete_if_there(place: Place) -> None:
-    if place.exists():
-        with contextlib.suppress(FileNotFoundError):
-            place.filesystem.delete_file(place.path)
+    with contextlib.suppress(FileNotFoundError):
+        place.filesystem.delete_file(place.path)
 
 
 def _do(step: Callable[[Any], None], items: list[Any]) -> None:
