@@ -112,9 +112,8 @@ class NumberedFiles:
                 raise Conflict(str(self._folder)) from error
         finally:
             whole.unlink(missing_ok=True)
-        # The numbers between may have come and gone while this process stood still.
-        if max(self._numbers()) != number:
-            self._path(number).unlink(missing_ok=True)
+        # This one may have come and gone before, while this process stood still.
+        if max(self._numbers()) >= number + _KEPT:
             raise Conflict(str(self._folder))
         for old in self._numbers():
             if old <= number - _KEPT:

@@ -12,6 +12,7 @@ from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import (
     AXES,
     CONFIG,
+    CURRENT,
     DATA,
     JOURNAL,
     PLAN,
@@ -22,6 +23,7 @@ from hyperdiag.data.output_folder import (
     prepare_folders,
     shard_of,
     write_file,
+    writing,
 )
 from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.messages.errors import OutputError, UsageError, listed
@@ -105,7 +107,8 @@ class Ledger:
         check_unknown_files(self.output, masked(self.path))
         check_writable(self.output, masked(self.path))
         prepare_folders(self.output)
-        self._lock.take(wait_seconds)
+        with writing(self.output / CURRENT):
+            self._lock.take(wait_seconds)
         # From here on nobody else is at work in the folder.
         published = self._lock.lease.published
         if mode != "overwrite" and published and published.folding:
