@@ -14,7 +14,7 @@ import pytest
 
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.run.inspection.audit import audit
-from hyperdiag.run.output.lease import current_of
+from hyperdiag.run.output.fence import current_of
 from hyperdiag.run.output.reader import read
 from hyperdiag.run.plan.plan_file import load_plan
 from tests.store.conftest import (  # noqa: F401

@@ -11,7 +11,8 @@ from hyperdiag.data.output_folder import CURRENT
 from hyperdiag.data.store import PassingError, shared_credentials
 from hyperdiag.messages.errors import Busy
 from hyperdiag.run.output import lease as lease_module
-from hyperdiag.run.output.lease import Lease, current_of
+from hyperdiag.run.output.fence import current_of
+from hyperdiag.run.output.lease import Lease
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_run_elsewhere_is_busy_until_its_lease_has_lapsed(place, monkeypatch):
     first._end.set()  # it stands still
     second.take(30, nobody_else_here=False)
     fence = first.fence("out")
-    monkeypatch.setattr(lease_module, "resolve", lambda path: place)
+    monkeypatch.setattr("hyperdiag.run.output.fence.resolve", lambda path: place)
     with pytest.raises(Busy, match=r"another run .* has taken .* over meanwhile"):
         fence.check()
     second.fence("out").check()

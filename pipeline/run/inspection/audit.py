@@ -24,8 +24,8 @@ from hyperdiag.data.sink import read_receipt
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
 from hyperdiag.messages.wording import counted
 from hyperdiag.process.signals import StopSignals
+from hyperdiag.run.output.fence import current_of
 from hyperdiag.run.output.inventory import Inventory
-from hyperdiag.run.output.lease import current_of
 from hyperdiag.run.output.listing import read_listing
 from hyperdiag.run.output.manifest import facts_of, load_manifest
 from hyperdiag.run.output.receipt import Receipt, Tally

@@ -12,16 +12,17 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from hyperdiag.data.atomic_file import AtomicFile, atomic_file
+from hyperdiag.data.atomic_file import atomic_file
 from hyperdiag.data.conditional_store import Conflict
-from hyperdiag.data.filesystem import Place, resolve
+from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import CURRENT
 from hyperdiag.messages.errors import Busy, OutputError, first_line
 from hyperdiag.process.proc import start_ticks
 
 from .current import Current, Holder, Published, now, this_machine
+from .fence import Fence, held, lost, read_current
 
 log = logging.getLogger("hyperdiag")
 
@@ -32,31 +33,6 @@ _LOOK_SECONDS = 0.5
 _LONG_SILENCE_SECONDS = 600.0
 _PATIENCE_SECONDS = 1.0  # with a store that does not answer, at the end
 _held: set[str] = set()  # the runs of this process that hold an output
-
-
-@dataclass(frozen=True)
-class Fence:
-    """What a worker asks before it shows a file: whether its run still holds the output.
-
-    Attributes:
-        output: the path or URI of the output.
-        run: that is to hold it.
-    """
-
-    output: str
-    run: str
-
-    def check(self) -> None:
-        """Return if the run holds the output.
-
-        Raises:
-            Busy: if another has taken it.
-            OSError: if that cannot be found out.
-        """
-        place = resolve(self.output)
-        holder = current_of(place).holder
-        if holder is None or holder.run != self.run:
-            raise _lost(str(place), holder)
 
 
 class Lease:
@@ -125,7 +101,7 @@ class Lease:
         began = time.monotonic()
         unchanged_since, seen = began, None
         while True:
-            current, version = _read(self._file)
+            current, version = read_current(self._file)
             if version != seen:
                 unchanged_since, seen = time.monotonic(), version
             holder = current.holder
@@ -183,7 +159,7 @@ class Lease:
             version = self._file.swap(wanted.to_bytes(), seen)
         except Conflict:
             # The answer to an earlier attempt may have been lost on its way.
-            current, version = _read(self._file)
+            current, version = read_current(self._file)
             if current != wanted:
                 return False
         self._current, self._version, self._renewed = wanted, version, began
@@ -252,9 +228,9 @@ class Lease:
         """Write that this run goes on, or take note that it has lost the output."""
         assert self._file is not None
         if not self._swapped(wanted, self._version):
-            current, version = _read(self._file)
+            current, version = read_current(self._file)
             if current.holder is None or current.holder.run != self.run:
-                self._lost = _lost(self._name, current.holder)
+                self._lost = lost(self._name, current.holder)
             elif not self._swapped(wanted, version):
                 raise OSError(f"{self._output / CURRENT} changes while nobody else holds it")
 
@@ -274,24 +250,6 @@ class Lease:
             self._file.swap(replace(self._current, holder=None).to_bytes(), self._version)
 
 
-def _read(file: AtomicFile) -> tuple[Current, object]:
-    try:
-        content, version = file.read()
-        return Current.from_bytes(content), version
-    except ValueError as error:
-        raise OSError(f"{CURRENT} is damaged ({error}); remove it") from error
-
-
-def current_of(output: Place) -> Current:
-    """Return what an output says of who holds it, and of what is published in it.
-
-    Raises:
-        OSError: if it cannot be read.
-    """
-    file = atomic_file(output / CURRENT)
-    return Current() if file is None else _read(file)[0]
-
-
 def _lapsed(holder: Holder, unchanged_seconds: float) -> bool:
     """Return whether a run holds an output no longer.
 
@@ -307,27 +265,6 @@ def _lapsed(holder: Holder, unchanged_seconds: float) -> bool:
         return True
     # Clocks may differ: nor has it said anything for longer than it goes without a word.
     return age > holder.seconds and unchanged_seconds > 1.5 * holder.seconds / _RENEWALS
-
-
-def held(name: str, holder: Holder | str) -> Busy:
-    """Return the error that another run holds an output."""
-    lapse = ""
-    if isinstance(holder, Holder):
-        if not holder.is_here:
-            lapse = f"; should it be dead, the output is free {holder.seconds:g} s after that"
-        holder = holder.writer
-    return Busy(
-        f"another run is at work in output.path {name} ({holder}{lapse}): wait for it "
-        "(output.wait_seconds=... does that), or give another output.path"
-    )
-
-
-def _lost(name: str, holder: Holder | None) -> Busy:
-    who = f" ({holder.writer})" if holder else ""
-    return Busy(
-        f"another run{who} has taken {name} over meanwhile: see what it does, with hyperdiag "
-        "status, and start this one again if it is the right one"
-    )
 
 
 def _clock() -> float:

@@ -31,9 +31,9 @@ from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import save_plan
 
+from .fence import Fence
 from .inventory import Inventory, scan_output
 from .journal import Journal
-from .lease import Fence
 from .lock import Lock, check_unlocked
 from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable

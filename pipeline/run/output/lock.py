@@ -7,8 +7,9 @@ from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import LOCK
 from hyperdiag.process.file_lock import FileLock, NoFileLocks, holder_of
 
+from .fence import current_of, held
 from .heartbeat import is_alive, read_heartbeat
-from .lease import Lease, current_of, held
+from .lease import Lease
 
 _LOOK_SECONDS = 0.5
 

@@ -11,7 +11,7 @@ from hyperdiag.messages.errors import InputError, UsageError
 from hyperdiag.messages.masking import masked
 
 from .current import Published
-from .lease import current_of
+from .fence import current_of
 from .listing import data_paths
 
 _TRIES = 10

@@ -7,7 +7,7 @@ from hyperdiag.config.schema import LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import Busy, OutputError
 from hyperdiag.process.proc import peak_bytes
-from hyperdiag.run.output.lease import Fence
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
 

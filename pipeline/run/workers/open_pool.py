@@ -2,7 +2,7 @@
 
 from hyperdiag.config.schema import Config
 from hyperdiag.run.cluster.user_modules import user_modules
-from hyperdiag.run.output.lease import Fence
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.plan.plan import Plan
 
 from .inline_pool import InlinePool

@@ -22,7 +22,7 @@ from hyperdiag.messages.masking import masked_errors
 from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
-from hyperdiag.run.output.lease import Fence
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 

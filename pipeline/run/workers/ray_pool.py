@@ -15,7 +15,7 @@ from hyperdiag.messages.errors import Busy, OutputError, first_line
 from hyperdiag.process.temporary_folder import TemporaryFolder
 from hyperdiag.run.cluster.ray_cluster import capacity, check_capacity, join, on_nodes, start
 from hyperdiag.run.cluster.ray_workarounds import LONGEST_FOLDER
-from hyperdiag.run.output.lease import Fence
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
 

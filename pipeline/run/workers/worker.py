@@ -22,7 +22,7 @@ from hyperdiag.hyperdual import Hanging, derivatives, within
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.networks import build_network
 from hyperdiag.run.cluster.device import check_device
-from hyperdiag.run.output.lease import Fence
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
 

@@ -10,7 +10,8 @@ from hyperdiag.messages.errors import Busy
 from hyperdiag.process import file_lock
 from hyperdiag.run.output import lease as lease_module
 from hyperdiag.run.output.current import Current, Published, this_machine
-from hyperdiag.run.output.lease import Fence, Lease, current_of
+from hyperdiag.run.output.fence import Fence, current_of
+from hyperdiag.run.output.lease import Lease
 from hyperdiag.run.output.lock import Lock, is_locked
 
 
