@@ -207,8 +207,8 @@ def _azure(options: dict[str, Any], container: str) -> ObjectStore:
     config = {"account_name": options["account_name"], "account_key": options["account_key"]}
     config |= {"sas_token": options["sas_token"], "tenant_id": options["tenant_id"]}
     config |= {name: options[name] for name in ("client_id", "client_secret")}
-    given: Any = {name: value for name, value in config.items() if value}
-    return AzureStore(container, config=given, retry_config={"max_retries": 0})
+    known: Any = {name: value for name, value in config.items() if value}
+    return AzureStore(container, config=known, retry_config={"max_retries": 0})
 
 
 _CLIENTS: dict[str, Callable[[dict[str, Any], str], ObjectStore]] = {

@@ -150,9 +150,9 @@ class _Auditor:
             self._findings.append(f"{CURRENT} is of plan {published.plan!r}")
         else:
             listing, files = read_listing(self._output, published.listing), self._inventory.files
-            there = np.flatnonzero(files.size >= 0)
-            same = np.array_equal(listing.shard, there)
-            if not same or not np.array_equal(listing.size, files.size[there]):
+            present = np.flatnonzero(files.size >= 0)
+            same = np.array_equal(listing.shard, present)
+            if not same or not np.array_equal(listing.size, files.size[present]):
                 self._findings.append(f"{published.listing} does not list the files that are there")
 
     def _check_manifest(self, total: Tally) -> None:
