@@ -98,6 +98,7 @@ class OutputConfig(_Section):
     path: str
     layout: Literal["auto", "wide", "tensor"] = "auto"
     mode: Literal["resume", "overwrite", "update"] = "resume"
+    wait_seconds: Annotated[float, Field(ge=0)] = 0.0
     columns: Literal["all", "none"] | list[str] = "all"
     provenance: bool = False
 

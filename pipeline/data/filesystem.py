@@ -4,7 +4,7 @@ import functools
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,9 @@ from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.messages.masking import masked
 
 from .store import STORES, open_s3, upload
+
+# Raises if what is about to be done is not to be done any longer.
+Guard = Callable[[], None]
 
 
 class Place(NamedTuple):
@@ -162,10 +165,15 @@ def write_whole(place: Place, content: bytes, scratch: Place) -> None:
         raise OutputError(f"cannot write {place}: {error}") from error
 
 
-def publish(scratch: Place, place: Place) -> None:
+def publish(scratch: Place, place: Place, guard: Guard | None = None) -> None:
     """Give a finished scratch file its name, replacing any file of that name, in one step.
 
     On a local filesystem the content reaches the disk before the name does.
+
+    Args:
+        scratch: the file.
+        place: for it.
+        guard: called before another file of that name is replaced, on a local filesystem.
     """
     if scratch.is_local:
         descriptor = os.open(scratch.path, os.O_RDONLY)
@@ -173,6 +181,16 @@ def publish(scratch: Place, place: Place) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+        if guard:
+            try:
+                os.link(scratch.path, place.path)
+            except FileExistsError:
+                guard()
+            except OSError:  # a filesystem without hard links
+                pass
+            else:
+                Path(scratch.path).unlink()
+                return
     scratch.filesystem.move(scratch.path, place.path)
 
 

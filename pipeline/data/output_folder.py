@@ -3,6 +3,9 @@
 data/part-0000000.parquet         a shard's rows; its footer is the shard's receipt
 quarantine/part-0000000.parquet   the shard's bad rows, if any; written before its data
 run/lock                          who holds the folder, on a local filesystem
+run/current.json                  who holds it, and which files are published; on a filesystem a
+                                  folder, run/current, in which the highest number holds
+run/listing-*.parquet             the files that are published
 run/plan.json, files-*.parquet    the frozen plan, when a run takes the folder
 run/config.yaml                   the configuration, for people, beside the plan
 run/axes.parquet                  the names of outputs and inputs, by their positions in a tensor
@@ -26,10 +29,11 @@ DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
 SCRATCH, STAGED, JOURNAL = f"{RUN}/scratch", f"{RUN}/staged", f"{RUN}/journal"
 PLAN, MANIFEST, CONFIG = f"{RUN}/plan.json", f"{RUN}/manifest.json", f"{RUN}/config.yaml"
 AXES = f"{RUN}/axes.parquet"
-PROGRESS, LOCK = f"{RUN}/progress.json", f"{RUN}/lock"
+PROGRESS, LOCK, CURRENT = f"{RUN}/progress.json", f"{RUN}/lock", f"{RUN}/current.json"
 
 _DATA_FILE = re.compile(r"part-(\d{7,})\.parquet")
 _INPUT_FILES = re.compile(r"files-[0-9a-f]{16}\.parquet")
+_LISTING = re.compile(r"listing-[0-9a-f]{16}(-folding)?\.parquet")
 
 
 def file_name(shard: int) -> str:
@@ -62,6 +66,21 @@ def input_files(digest: str) -> str:
 def lists_input_files(name: str) -> bool:
     """Return whether a file of this name in the folder `run` is the list of some plan's."""
     return _INPUT_FILES.fullmatch(name) is not None
+
+
+def listing_file(digest: str, folding: bool) -> str:
+    """Return where in an output the published files of the plan with a digest are listed.
+
+    Args:
+        digest: of the plan.
+        folding: whether some of them are not in their places yet.
+    """
+    return f"{RUN}/listing-{digest}{'-folding' if folding else ''}.parquet"
+
+
+def lists_published_files(name: str) -> bool:
+    """Return whether a file of this name in the folder `run` lists published files."""
+    return _LISTING.fullmatch(name) is not None
 
 
 def write_file(output: Place, name: str, content: bytes) -> None:

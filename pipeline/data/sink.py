@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import tempfile
 import uuid
 from collections.abc import Container, Mapping, Sequence
@@ -12,13 +13,16 @@ import pyarrow.parquet as pq
 
 from hyperdiag.messages.errors import OutputError
 
+from .conditional_store import put_guarded
 from .faults import Faults
-from .filesystem import Place, publish
+from .filesystem import Guard, Place, publish
 from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
 from .output_folder import DATA, QUARANTINE, SCRATCH, writing
 from .store import is_passing, upload
 
 _HELD_BYTES = 64 << 20
+# A conditional request is one request, with all of the file; stores take no more than 5 GB in one.
+_MOST_CONDITIONAL_BYTES = 1 << 30
 RECEIPT = b"hyperdiag.receipt"  # the key in a data file's footer
 _CHECKSUM = "checksum"  # the receipt's: pages have their own, footers have none
 ERROR_CODE, ERROR_DETAIL = "_error_code", "_error_detail"
@@ -38,13 +42,23 @@ class ShardSink:
         file_name: of the shard.
         schema: of the data file.
         row_group_rows: rows gathered for a row group before it is written.
+        guard: raises if the output is another run's by now. It is asked before a file gets its
+            name, and again before one takes the place of another; without it, nobody is asked.
 
     Raises:
         OutputError: from every method, if the output cannot be written.
     """
 
-    def __init__(self, output: Place, file_name: str, schema: pa.Schema, row_group_rows: int):
+    def __init__(
+        self,
+        output: Place,
+        file_name: str,
+        schema: pa.Schema,
+        row_group_rows: int,
+        guard: Guard | None = None,
+    ):
         self._output = output
+        self._guard = guard
         self._file_name = file_name
         self._row_group_rows = row_group_rows
         self._held: list[pa.Table] = []
@@ -112,11 +126,13 @@ class ShardSink:
         self._data.close({RECEIPT: text.encode()})
         if self._quarantine:
             self._quarantine.close({})
-            self._quarantine.publish(self._output / QUARANTINE / self._file_name)
+            self._quarantine.publish(self._output / QUARANTINE / self._file_name, self._guard)
         place = self._output / DATA / self._file_name
-        self._data.publish(place)
+        self._data.publish(place, self._guard)
         with writing(place):
             info = place.filesystem.get_file_info(place.path)
+            if info.size is None:
+                raise FileNotFoundError("another hand removed it at once")
         return info.size, info.mtime_ns or 0
 
 
@@ -166,14 +182,19 @@ class _Scratch:
             self._writer.add_key_value_metadata(metadata)
             self._writer.close()
 
-    def publish(self, place: Place) -> None:
+    def publish(self, place: Place, guard: Guard | None) -> None:
         with writing(place):
+            if guard:
+                guard()
             if self._local:
-                self._local.seek(0)
-                upload(place.filesystem, place.path, self._local)
+                if guard and self._local.seek(0, os.SEEK_END) <= _MOST_CONDITIONAL_BYTES:
+                    put_guarded(place, self._local, guard)
+                else:
+                    self._local.seek(0)
+                    upload(place.filesystem, place.path, self._local)
                 self._local.close()
             else:
-                publish(self._place, place)
+                publish(self._place, place, guard)
         self._open = False
 
     def discard(self) -> None:

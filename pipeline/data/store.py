@@ -1,8 +1,12 @@
 """Object stores: how long they are tried, and uploads that appear whole or not at all."""
 
+import configparser
+import contextlib
 import ctypes
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import IO
 from urllib.parse import parse_qsl, urlencode
 
@@ -86,9 +90,32 @@ def _positive(name: str, value: str | float) -> float:
     return number
 
 
+class PassingError(OSError):
+    """A store cannot be reached, or is too busy, for now."""
+
+
 def is_passing(error: BaseException) -> bool:
-    """Return whether an error is an S3 store's that cannot be reached, or is too busy, for now."""
+    """Return whether an error is a store's that cannot be reached, or is too busy, for now."""
+    if isinstance(error, PassingError):
+        return True
     return isinstance(error, OSError) and _PASSING.search(str(error)) is not None
+
+
+def shared_credentials() -> tuple[str, str, str]:
+    """Return access key, secret key and token of the profile in Amazon's credentials file.
+
+    Empty where the environment has a key, or the file has none.
+    """
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return "", "", ""
+    file = configparser.ConfigParser(interpolation=None)
+    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    with contextlib.suppress(configparser.Error, UnicodeDecodeError):
+        file.read(Path(path).expanduser(), encoding="utf-8")
+    profile = os.environ.get("AWS_PROFILE") or "default"
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    access, secret, token = (file.get(profile, name, fallback="") for name in names)
+    return access, secret, token
 
 
 def upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:

@@ -1,5 +1,6 @@
 """A file that one process at a time can hold."""
 
+import errno
 import fcntl
 import time
 from pathlib import Path
@@ -9,8 +10,16 @@ from typing import IO
 _TRIES, _TRY_SECONDS = 5, 0.05
 
 
+class NoFileLocks(OSError):
+    """The filesystem has no locks (flock), or they do not work."""
+
+
 def holder_of(path: Path) -> str | None:
-    """Return what the process that holds the lock in a file signed with; None if none holds it."""
+    """Return what the process that holds the lock in a file signed with; None if none holds it.
+
+    Raises:
+        NoFileLocks: if that cannot be told.
+    """
     if not path.exists():
         return None
     with path.open(encoding="utf-8") as file:
@@ -25,8 +34,12 @@ def _flocked(file: IO[str], kind: int) -> bool:
     """Lock an open file, if nobody else has; tell whether that was so."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno == errno.EACCES:  # as some network filesystems say it
+            return False
+        raise NoFileLocks(error.errno, f"{file.name}: no file locks here: {error}") from error
     return True
 
 
@@ -55,7 +68,11 @@ class FileLock:
         return self._file.fileno()
 
     def take(self) -> bool:
-        """Take the lock, if nobody else has it; tell whether that was so."""
+        """Take the lock, if nobody else has it; tell whether that was so.
+
+        Raises:
+            NoFileLocks: if the filesystem has none.
+        """
         # Held open on purpose: the open file is the lock.
         file = self._path.open("a+", encoding="utf-8")
         for _ in range(_TRIES):

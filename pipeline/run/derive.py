@@ -1,13 +1,12 @@
 """A whole run: plan, take the output folder, derive what is missing, publish."""
 
-import datetime
+import contextlib
 import logging
-import os
-import socket
 import time
 from contextlib import closing
 
 from hyperdiag.config.schema import Config
+from hyperdiag.messages.errors import OutputError
 from hyperdiag.messages.log import about, name_run
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
@@ -40,6 +39,7 @@ def derive(config: Config, config_yaml: str) -> Manifest:
 
     Raises:
         UsageError: if it cannot be done as configured (nothing was started).
+        Busy: if another run is at work in the output, or has taken it over.
         RunIncomplete: if shards failed, or too many rows are bad; the message says which.
         OutputError: if the output could not be written.
         Stopped: if SIGTERM or SIGINT came.
@@ -53,12 +53,14 @@ def derive(config: Config, config_yaml: str) -> Manifest:
         ledger = Ledger(config.output.path, planned.plan)
         try:
             with as_usage_error(config):
-                ledger.open(config.output.mode, config_yaml)
-            now = datetime.datetime.now(datetime.UTC)
-            ledger.sign_lock(f"process {os.getpid()} on {socket.gethostname()}, since {now:%F %T}Z")
+                ledger.open(config.output.mode, config_yaml, config.output.wait_seconds)
             outcome.inventory = ledger.inventory
             outcome.manifest = _complete(config, planned, ledger, signals, began)
             return outcome.manifest
+        except OutputError:
+            with contextlib.suppress(OutputError):
+                ledger.confirm()  # else it is another run that is in the way
+            raise
         finally:
             ledger.close()
 
@@ -75,7 +77,7 @@ def _complete(
         return manifest
     _log_plan(config, planned, ledger)
     totals, failures = Totals(), Failures(inventory, ledger.plan)
-    with HeartbeatListener(ledger.output, inventory, planned.rows, signals) as heartbeat:
+    with HeartbeatListener(ledger, planned.rows, signals) as heartbeat:
         if inventory.count < inventory.shards:
             ledger.begin()
             emitted = _metrics(config, planned)
@@ -93,7 +95,7 @@ def _derive_missing(
     config: Config, ledger: Ledger, monitor: Monitor, failures: Failures, signals: StopSignals
 ) -> None:
     """Derive the shards that are missing, as far as that can be done."""
-    with closing(open_pool(config, ledger.plan, ledger.work_path)) as pool:
+    with closing(open_pool(config, ledger.plan, ledger.work_path, ledger.fence)) as pool:
         signals.check()  # of a signal that came while Ray started
         pool.start()
         try:
@@ -106,6 +108,7 @@ def _derive_missing(
                     monitor.failed(result)
                 monitor.tick()
                 signals.check()
+                ledger.check()
                 if failures.all_will_fail():
                     break
         finally:

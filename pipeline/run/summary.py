@@ -116,6 +116,7 @@ def _columns_line(manifest: Manifest) -> str:
 def _how_to_read(output: str) -> list[str]:
     data = f"{output.rstrip('/')}/{DATA}"
     return [
+        f'Python   hyperdiag.read("{output}")  # also while an update is being published',
         f'pandas   pandas.read_parquet("{data}")',
         f'polars   polars.scan_parquet("{data}/*.parquet")',
         f"DuckDB   SELECT * FROM '{data}/*.parquet'",

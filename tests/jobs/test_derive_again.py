@@ -103,7 +103,7 @@ def test_second_run_on_one_output_refuses_naming_the_first(invoke, tmp_path):
     )
     try:
         wait_for_data(first, tmp_path / "out", 1)
-        text = said(invoke(*command), code=2)
+        text = said(invoke(*command), code=75)
         assert (
             f"another run is at work in output.path {tmp_path}/out (process {first.pid} on" in text
         )

@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
+from hyperdiag.run.output import publication
+from hyperdiag.run.output.lease import Lease
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.plan.plan_file import load_plan
 from hyperdiag.run.workers.worker import Worker
@@ -20,7 +22,7 @@ SHARD_ROWS = 2
 KILLED = """
 import os, signal, sys
 from hyperdiag.jobs.derive import main
-from hyperdiag.run.output import ledger
+from hyperdiag.run.output import publication
 from hyperdiag.run.workers import worker
 
 def deadly(owner, name, survived):
@@ -34,8 +36,8 @@ def deadly(owner, name, survived):
     setattr(owner, name, dies)
 
 where, survived = sys.argv[1].split(":")
-deadly({"work": worker.Worker, "publish": ledger.Ledger}[where],
-       {"work": "derive", "publish": "_freeze"}[where], int(survived))
+deadly({"work": worker.Worker, "publish": publication}[where],
+       {"work": "derive", "publish": "_copy"}[where], int(survived))
 sys.argv[1:] = sys.argv[2:]
 main()
 """
@@ -169,14 +171,27 @@ class Fragile:
                 ledger.output = whole
 
         monkeypatch.setattr(Ledger, "publish", publish)
+        for place, name in ((publication, "_copy"), (Lease, "publish")):
+            monkeypatch.setattr(place, name, self._counted(getattr(place, name), dies_at))
+
+    def count(self, dies_at):
+        """Count an operation, or die."""
+        self.operations += 1
+        if self.operations == dies_at:
+            raise Died
+
+    def _counted(self, step, dies_at):
+        def counted(*arguments):
+            self.count(dies_at)
+            step(*arguments)
+
+        return counted
 
 
 def _filesystem(fragile, dies_at):
     class FragileFileSystem(type(resolve("/").filesystem)):
         def _count(self):
-            fragile.operations += 1
-            if fragile.operations == dies_at:
-                raise Died
+            fragile.count(dies_at)
 
         def move(self, *arguments):
             self._count()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.messages.errors import HyperdiagError, OutputError, RunIncomplete, UsageError
+from hyperdiag.messages.errors import Busy, HyperdiagError, OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.monitoring.monitor import Monitor
 
@@ -252,9 +252,7 @@ def test_two_runs_at_once_on_one_output_are_one_run_and_a_refusal(configure, row
 
     def second(monitor):
         if not refused:
-            with pytest.raises(
-                UsageError, match=r"another run is at work .*process \d+ on"
-            ) as error:
+            with pytest.raises(Busy, match=r"another run is at work .*process \d+ on") as error:
                 derive(*configure(*overrides))
             refused.append(error)
         original(monitor)

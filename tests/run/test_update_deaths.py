@@ -5,12 +5,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+import hyperdiag
 
 from .book import (
     KILLED,
@@ -100,9 +103,15 @@ def test_shard_that_a_killed_update_mended_is_not_taken_for_published(
     book.check()
 
 
+def _numbers(book):
+    """The rows that a reader sees, by their numbers."""
+    return sorted(hyperdiag.read(str(book.out), ["number"])["number"].to_pylist())
+
+
 def test_update_that_dies_at_any_step_of_publishing_is_completed(
     book, tmp_path, configure, monkeypatch
 ):
+    before = _numbers(book)
     # Few, since each step is tried: files that come, with bad rows, that change and that go.
     book.write("a", 2)
     book.write("d", 3, bad=1)
@@ -113,6 +122,8 @@ def test_update_that_dies_at_any_step_of_publishing_is_completed(
         Fragile(patch, 1)
         with pytest.raises(Died):
             book.update()
+    after = sorted(set(chain.from_iterable(book.files.values())) - book.bad)
+    assert _numbers(book) == before != after
     worked = book.out.rename(tmp_path / "worked")
     contents = []
     for step in count(1):
@@ -123,7 +134,11 @@ def test_update_that_dies_at_any_step_of_publishing_is_completed(
             try:
                 book.update()
             except Died:
-                assert not (book.out / "_SUCCESS").exists() or step == 1
+                # What readers see is one publication, before the one step or after it.
+                assert _numbers(book) in (before, after)
+                if (book.out / "_SUCCESS").exists():  # for those who read the folder as it is
+                    plain = pq.read_table(book.out / "data", columns=["number"])
+                    assert sorted(plain["number"].to_pylist()) in (before, after)
             else:
                 break
         book.update()

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from hyperdiag.config.schema import Config, ParquetConfig
 from hyperdiag.data.filesystem import nearest
-from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.errors import Busy, UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import by_code, size
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
-from hyperdiag.run.output.lock import is_locked
 from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.plan.planner import Planned, make_plan
 
@@ -130,9 +129,10 @@ def _output(config: Config, planned: Planned, ledger: Ledger) -> Output:
     try:
         with as_usage_error(config):
             changes = ledger.look(config.output.mode)
+    except Busy as error:
+        return Output(path, LOCKED, [str(error)], [], 0, 0)
     except UsageError as error:
-        state = LOCKED if is_locked(ledger.output) else REFUSED
-        return Output(path, state, list(error.problems), [], 0, 0)
+        return Output(path, REFUSED, list(error.problems), [], 0, 0)
     if not had_plan:
         state = START
     elif config.output.mode == "overwrite":

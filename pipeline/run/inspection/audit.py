@@ -11,13 +11,22 @@ import pyarrow as pa
 
 from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
-from hyperdiag.data.output_folder import MANIFEST, PLAN, SUCCESS, data_file, quarantine_file
+from hyperdiag.data.output_folder import (
+    CURRENT,
+    MANIFEST,
+    PLAN,
+    SUCCESS,
+    data_file,
+    quarantine_file,
+)
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
 from hyperdiag.messages.wording import counted
 from hyperdiag.process.signals import StopSignals
+from hyperdiag.run.output.fence import current_of
 from hyperdiag.run.output.inventory import Inventory
+from hyperdiag.run.output.listing import read_listing
 from hyperdiag.run.output.manifest import facts_of, load_manifest
 from hyperdiag.run.output.receipt import Receipt, Tally
 from hyperdiag.run.output.warnings import excused_rows
@@ -93,6 +102,7 @@ class _Auditor:
 
     def run(self, shards: int, rows: int) -> Audit:
         self._check_names()
+        self._check_listing()
         present = np.flatnonzero(self._inventory.files.size >= 0)
         log.info("reading %s back", counted(present.size, "data file"))
         places = np.linspace(0, present.size - 1, min(shards, present.size)).round().astype(int)
@@ -125,6 +135,25 @@ class _Auditor:
             self._findings.append(f"{name} is no file of this run")
         for shard in np.flatnonzero(files.quarantine & (files.size < 0)).tolist():
             self._findings.append(f"{quarantine_file(shard)} has no data file")
+
+    def _check_listing(self) -> None:
+        """Check that what readers are told is published is the plan's, and is what is there."""
+        published = current_of(self._output).published
+        if published is None:  # an earlier release's, or not published: that is said elsewhere
+            return
+        if published.folding:
+            self._findings.append(
+                "an update is being published, or the run that did it died: the same command as "
+                "before completes it"
+            )
+        elif published.plan != self._plan.digest:
+            self._findings.append(f"{CURRENT} is of plan {published.plan!r}")
+        else:
+            listing, files = read_listing(self._output, published.listing), self._inventory.files
+            present = np.flatnonzero(files.size >= 0)
+            same = np.array_equal(listing.shard, present)
+            if not same or not np.array_equal(listing.size, files.size[present]):
+                self._findings.append(f"{published.listing} does not list the files that are there")
 
     def _check_manifest(self, total: Tally) -> None:
         """Check what was published against the plan, and against what the data files add up to."""

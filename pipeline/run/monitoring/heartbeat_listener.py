@@ -2,11 +2,10 @@
 
 from types import TracebackType
 
-from hyperdiag.data.filesystem import Place
 from hyperdiag.messages.masking import masked_text
 from hyperdiag.process.signals import Stopped, StopSignals
 from hyperdiag.run.output.heartbeat import DONE, INCOMPLETE, STOPPED, Heartbeat
-from hyperdiag.run.output.inventory import Inventory
+from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.receipt import Failed
 
 from .monitor import Listener, Snapshot
@@ -16,15 +15,14 @@ class HeartbeatListener(Listener):
     """Keeps `run/progress.json` up to date as long as the block lasts; then says how that ended.
 
     Args:
-        output: the output folder.
-        inventory: what is done of the run.
+        ledger: the output folder, and what is done in it.
         rows: of the whole run.
         signals: that may stop it.
     """
 
-    def __init__(self, output: Place, inventory: Inventory, rows: int, signals: StopSignals):
-        self._heartbeat = Heartbeat(output)
-        self._inventory, self._rows, self._signals = inventory, rows, signals
+    def __init__(self, ledger: Ledger, rows: int, signals: StopSignals):
+        self._heartbeat = Heartbeat(ledger.output, ledger.holds_the_folder)
+        self._inventory, self._rows, self._signals = ledger.inventory, rows, signals
         self._failed: list[tuple[int, str]] = []
 
     def __enter__(self) -> "HeartbeatListener":

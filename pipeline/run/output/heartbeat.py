@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -95,10 +95,11 @@ class Heartbeat:
 
     Args:
         output: the output folder.
+        holds: tells whether the run still holds it: else the file is another's.
     """
 
-    def __init__(self, output: Place):
-        self._output = output
+    def __init__(self, output: Place, holds: Callable[[], bool] = lambda: True):
+        self._output, self._holds = output, holds
         self._seconds = _SECONDS if output.is_local else _STORE_SECONDS
         now = _now()
         self._record = HeartbeatRecord(
@@ -139,6 +140,8 @@ class Heartbeat:
             self._write()
 
     def _write(self) -> None:
+        if not self._holds():
+            return
         with self._record_lock:
             record = replace(self._record, updated=_now())
         text = json.dumps(record.to_json(), indent=1, ensure_ascii=False)

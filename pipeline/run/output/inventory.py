@@ -24,6 +24,7 @@ from hyperdiag.data.threads import each
 from hyperdiag.run.plan.plan import Plan
 
 from .journal import Journal, Segment
+from .listing import Listing
 from .receipt import Receipt, Tally
 
 
@@ -157,26 +158,28 @@ class Inventory:
         candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
         yield from filter(None, each(self.receipt, candidates))
 
-    def compare(self, name: str) -> tuple[list[Place], list[str]]:
-        """Hold what is in a published folder against what is counted.
+    def missing_files(self) -> list[str]:
+        """Return "folder/name" of each file that is counted, but is not there (any longer).
 
-        Args:
-            name: of the folder: DATA or QUARANTINE.
-
-        Returns:
-            The files of shards that are not done, or have no bad rows; and "name/file" of each file
-            that is counted, but is gone or, a data file, has another size.
+        Nor is a data file that has another size than it had.
         """
-        folder = self._output / name
-        wanted = self.done if name == DATA else self.bad
-        present, stale = np.zeros_like(wanted), []
-        for info in files_in(folder):
-            shard = shard_of(info.base_name)
-            if shard >= wanted.size or (shard >= 0 and not wanted[shard]):
-                stale.append(folder / info.base_name)
-            elif shard >= 0:
-                present[shard] = name == QUARANTINE or info.size == self.files.size[shard]
-        return stale, [f"{name}/{file_name(i)}" for i in np.flatnonzero(wanted & ~present).tolist()]
+        gone = []
+        for folder, wanted in ((DATA, self.done), (QUARANTINE, self.bad)):
+            present = np.zeros_like(wanted)
+            for root, staged in ((self._output, False), (self._output / STAGED, True)):
+                for info in files_in(root / folder):
+                    shard = shard_of(info.base_name)
+                    if not 0 <= shard < wanted.size or self.files.staged[shard] != staged:
+                        continue
+                    present[shard] = folder == QUARANTINE or info.size == self.files.size[shard]
+            missing = np.flatnonzero(wanted & ~present).tolist()
+            gone += [f"{folder}/{file_name(shard)}" for shard in missing]
+        return gone
+
+    def listing(self) -> Listing:
+        """Return the files of the shards that are done."""
+        shards = np.flatnonzero(self.done)
+        return Listing(shards, self.files.size[shards], self.bad[shards], self.files.staged[shards])
 
     def place(self, shard: int, folder: str = DATA) -> Place:
         """Return where a shard's file is (or would be, published)."""

@@ -2,11 +2,9 @@
 
 import contextlib
 import functools
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,30 +12,32 @@ from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import (
     AXES,
     CONFIG,
+    CURRENT,
     DATA,
     JOURNAL,
-    MANIFEST,
     PLAN,
     QUARANTINE,
     SCRATCH,
     STAGED,
     SUCCESS,
-    file_name,
     prepare_folders,
+    shard_of,
     write_file,
+    writing,
 )
 from hyperdiag.data.parquet_listing import BadFile
-from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
-from hyperdiag.run.plan.plan_file import load_digest, save_plan
+from hyperdiag.run.plan.plan_file import save_plan
 
+from .fence import Fence
 from .inventory import Inventory, scan_output
 from .journal import Journal
 from .lock import Lock, check_unlocked
 from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable
+from .publication import delete_folder, empty, fold, publish, withdraw
 from .receipt import Receipt
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -90,24 +90,29 @@ class Ledger:
         return below(self.path, STAGED) if self._staging else self.path
 
     @_naming_the_output(OSError)
-    def open(self, mode: str, config_yaml: str) -> None:
+    def open(self, mode: str, config_yaml: str, wait_seconds: float = 0.0) -> None:
         """Take the folder for this run: make it, lock it, freeze the plan, count what is done.
 
         Args:
             mode: "resume" goes on with the same plan and refuses another; "update" takes over
                 what other input files have changed; "overwrite" removes what an earlier run left.
             config_yaml: kept beside the plan, for people.
+            wait_seconds: for which another run is waited for that is at work in the folder.
 
         Raises:
-            UsageError: if the folder holds another plan (naming what differs) or other files, or
-                another run is at work in it.
+            UsageError: if the folder holds another plan (naming what differs) or other files.
+            Busy: if another run is at work in it.
             OutputError: if it cannot be written.
         """
         check_unknown_files(self.output, masked(self.path))
         check_writable(self.output, masked(self.path))
         prepare_folders(self.output)
-        self._lock.take()
+        with writing(self.output / CURRENT):
+            self._lock.take(wait_seconds)
         # From here on nobody else is at work in the folder.
+        published = self._lock.lease.published
+        if mode != "overwrite" and published and published.folding:
+            fold(self.output, self._lock.lease, published)  # which a run died in
         if mode == "overwrite":
             self._clear()
         else:
@@ -133,7 +138,7 @@ class Ledger:
             Sentences on the input files that an update takes over.
 
         Raises:
-            UsageError: as `open`.
+            UsageError, Busy: as `open`.
             OutputError: if the folder cannot be read.
         """
         name = masked(self.path)
@@ -206,78 +211,75 @@ class Ledger:
 
     @_naming_the_output(OSError, UsageError)
     def begin(self) -> None:
-        """Say that something is missing (again), unless that shows only when it is published."""
+        """Say that something is missing (again), unless that shows only when it is published.
+
+        Raises:
+            OutputError: if it cannot be written.
+            Busy: if another run has taken the folder.
+        """
+        self.check()
         if self._staging:
             staged = self.output / STAGED
             prepare_folders(staged)
             self._empty(f"{STAGED}/{SCRATCH}")
             self._freeze(staged)
         else:
-            self._withdraw()
+            withdraw(self.output, self._lock.lease)
+
+    def check(self) -> None:
+        """Return if this run still holds the folder.
+
+        Raises:
+            Busy: if another run has taken it.
+            OutputError: if the folder does not let this run say that it goes on.
+        """
+        self._lock.lease.check()
+
+    def confirm(self) -> None:
+        """Do the same, having asked: after an error, which may come of what another run does.
+
+        Raises:
+            Busy, OutputError: as `check`.
+        """
+        self._lock.lease.confirm()
+
+    def holds_the_folder(self) -> bool:
+        """Return whether no other run is known to have taken the folder."""
+        return not self._lock.lease.is_lost
+
+    @property
+    def fence(self) -> Fence | None:
+        """What workers ask before they show a file; None where no lease can be kept."""
+        return self._lock.lease.fence(self.path)
 
     @_naming_the_output(OSError, UsageError)
     def publish(self, manifest: Manifest) -> None:
-        """Show what is done: data and quarantine files, the plan, the manifest, then `_SUCCESS`.
+        """Show what is done, all of it in one step: see `publication`.
 
-        Each step can be done again: a run that dies in between is completed by the next.
+        A run that dies in it is completed by the next.
 
         Raises:
-            OutputError: if it cannot be written.
+            OutputError: if it cannot be written, or files are gone.
+            Busy: if another run has taken the folder.
         """
-        self._check_not_replaced()
-        self._withdraw()
-        if self._staging:
-            self._move_staged()
-        self._settle()
-        if self._staging:
-            self._freeze(self.output)
-            self._remove_staged()
-        self._empty(SCRATCH)  # what killed workers had under way, bad rows among it
-        text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False)
-        write_file(self.output, MANIFEST, text.encode())
-        write_file(self.output, SUCCESS, f"{self.plan.digest}\n".encode())
-
-    def _check_not_replaced(self) -> None:
-        """Where there are no locks, see that no other run has put its plan in the place of ours."""
-        if self.output.is_local or (self._staging and not (self.output / STAGED).exists()):
-            return
-        kept = load_digest(self.output / STAGED if self._staging else self.output)
-        if kept != self.plan.digest:
-            raise OutputError(
-                f"another run has taken {masked(self.path)} over meanwhile: see what it does, with "
-                "hyperdiag status, and start this one again if it is the right one"
-            )
-
-    def _move_staged(self) -> None:
-        shards = np.flatnonzero(self.inventory.files.staged & self.inventory.done).tolist()
-
-        def move(shard: int) -> None:
-            # As when it was written: the data file vouches for its quarantine file.
-            for folder in (QUARANTINE, DATA):
-                if folder == DATA or self.inventory.bad[shard]:
-                    name = f"{folder}/{file_name(shard)}"
-                    source, place = self.output / STAGED / name, self.output / name
-                    source.filesystem.move(source.path, place.path)
-
-        _do(move, shards)
-
-    def _settle(self) -> None:
-        """Delete files of shards that the plan does not have (any longer); see the others there."""
-        gone: list[str] = []
-        for folder in (DATA, QUARANTINE):
-            stale, missing = self.inventory.compare(folder)
-            _do(_delete, stale)
-            gone += missing
+        self.check()
+        gone = self.inventory.missing_files()
         if gone:
+            staged = self.inventory.files.staged
+            if not all(staged[shard_of(name.rpartition("/")[2])] for name in gone):
+                withdraw(self.output, self._lock.lease)  # nor is what was published whole
             raise OutputError(
                 f"files in {masked(self.path)} went or changed while the run was at work, by "
                 f"another hand: {listed(gone)}; the same command derives them again"
             )
-
-    def _withdraw(self) -> None:
-        for place in (self.output / SUCCESS, self.output / MANIFEST):
-            if place.exists():
-                self.output.filesystem.delete_file(place.path)
+        self._empty(SCRATCH)  # what killed workers had under way, bad rows among it
+        staged_only = self._staging and not self.inventory.files.staged[self.inventory.done].any()
+        if staged_only:  # files went, and none came
+            self._freeze(self.output)
+        lease, digest = self._lock.lease, self.plan.digest
+        publish(self.output, lease, self.inventory.listing(), digest, manifest)
+        if staged_only:
+            self._remove_staged()
 
     def _freeze(self, root: Place) -> None:
         save_plan(self.plan, root)
@@ -286,31 +288,14 @@ class Ledger:
         write_file(root, AXES, axes.getvalue().to_pybytes())
         write_file(root, CONFIG, self._config_yaml.encode())
 
-    def sign_lock(self, holder: str) -> None:
-        """Say in the lock who holds it, for the run that will be refused."""
-        self._lock.sign(holder)
-
     def _clear(self) -> None:
-        self._withdraw()
+        withdraw(self.output, self._lock.lease)
         for name in (DATA, QUARANTINE, JOURNAL):
             self._empty(name)
         self._remove_staged()
 
     def _remove_staged(self) -> None:
-        staged = self.output / STAGED
-        if staged.exists():
-            staged.filesystem.delete_dir(staged.path)
+        delete_folder(self.output / STAGED, self._lock.lease)
 
     def _empty(self, name: str) -> None:
-        place = self.output / name
-        if place.exists():
-            place.filesystem.delete_dir_contents(place.path)
-
-
-def _do(step: Callable[[Any], None], items: list[Any]) -> None:
-    for _ in each(step, items):
-        pass
-
-
-def _delete(place: Place) -> None:
-    place.filesystem.delete_file(place.path)
+        empty(self.output / name, self._lock.lease)

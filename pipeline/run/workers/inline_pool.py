@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hyperdiag.config.schema import LimitsConfig
 from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import OutputError
+from hyperdiag.messages.errors import Busy, OutputError
 from hyperdiag.process.proc import peak_bytes
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
 
@@ -24,14 +25,17 @@ class InlinePool:
         limits: when a shard is given up.
         plan: of the run.
         output_path: the output folder.
+        fence: what the worker asks before it shows a file, if anything.
     """
 
     workers = 1
 
-    def __init__(self, limits: LimitsConfig, plan: Plan, output_path: str):
+    def __init__(
+        self, limits: LimitsConfig, plan: Plan, output_path: str, fence: Fence | None = None
+    ):
         self._limits = limits
         self._queue: ShardQueue | None = None
-        self._worker = Worker(plan, output_path)
+        self._worker = Worker(plan, output_path, fence)
 
     @property
     def retries(self) -> int:
@@ -58,7 +62,7 @@ class InlinePool:
             try:
                 yield self._worker.derive(shard)
                 queue.succeeded(shard)
-            except OutputError:
+            except (OutputError, Busy):
                 raise
             except Exception as error:  # whatever it is, the other shards go on
                 cause = f"{type(error).__name__}: {error}"

@@ -22,6 +22,7 @@ from hyperdiag.messages.masking import masked_errors
 from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 
@@ -57,12 +58,20 @@ class WorkerActor:
         node = ray.get_runtime_context().get_node_id()
         return Address(node, os.getpid(), start_ticks(os.getpid()))
 
-    def start(self, plan: Plan, output_path: str, slot: int | None, seconds: float) -> None:
+    def start(
+        self,
+        plan: Plan,
+        output_path: str,
+        fence: Fence | None,
+        slot: int | None,
+        seconds: float,
+    ) -> None:
         """Pin this process to a core, if told to and cores are its own, and compile the kernel.
 
         Args:
             plan: the frozen run.
             output_path: the output folder.
+            fence: what is asked before a file is shown, if anything.
             slot: number of this worker among those on its node; None does not pin.
             seconds: that compiling may take.
         """
@@ -72,7 +81,7 @@ class WorkerActor:
             for thread in Path("/proc/self/task").iterdir():  # later threads inherit it
                 os.sched_setaffinity(int(thread.name), {cores[slot % len(cores)]})
         with masked_errors():
-            self._worker = Worker(plan, output_path)
+            self._worker = Worker(plan, output_path, fence)
             self._worker.warm_up(seconds)
         # What stands now stays. Walking over all of it, JAX's traces above all, at each full
         # collection takes 4% of a worker's time on a small network.
@@ -148,13 +157,22 @@ class WorkerGroup:
         output_path: where they write.
         limits: how often they may die at their start, for each of them, before the run is given
             up; and how long they may take for it.
+        fence: what they ask before they show a file, if anything.
 
     Attributes:
         handles: of all workers that are alive, as far as is known.
         starting: those that start, by the reference of the call that they are to answer.
     """
 
-    def __init__(self, cluster: ClusterConfig, plan: Plan, output_path: str, limits: LimitsConfig):
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        plan: Plan,
+        output_path: str,
+        limits: LimitsConfig,
+        fence: Fence | None = None,
+    ):
+        self._fence = fence
         self._cluster, self._output_path, self._limits = cluster, output_path, limits
         self._plan = ray.put(plan)
         self.handles: list[WorkerHandle] = []
@@ -210,7 +228,7 @@ class WorkerGroup:
         handle.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         pinned = self._cluster.pin and not self._cluster.gpus_per_worker
         call = handle.actor.start.remote(
-            *(self._plan, self._output_path, handle.slot if pinned else None),
+            *(self._plan, self._output_path, self._fence, handle.slot if pinned else None),
             self._limits.start_seconds,
         )
         self.starting[call] = handle

@@ -11,10 +11,11 @@ from ray.exceptions import RayError, RayTaskError
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.store import patience
-from hyperdiag.messages.errors import OutputError, first_line
+from hyperdiag.messages.errors import Busy, OutputError, first_line
 from hyperdiag.process.temporary_folder import TemporaryFolder
 from hyperdiag.run.cluster.ray_cluster import capacity, check_capacity, join, on_nodes, start
 from hyperdiag.run.cluster.ray_workarounds import LONGEST_FOLDER
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
 
@@ -61,6 +62,7 @@ class RayPool:
         plan: of the run.
         output_path: the output folder.
         modules: files or folders of the user's own modules, to be sent to a running cluster.
+        fence: what workers ask before they show a file, if anything.
 
     Raises:
         UsageError: if there is no such cluster, or it lacks what the workers need.
@@ -74,6 +76,7 @@ class RayPool:
         plan: Plan,
         output_path: str,
         modules: Sequence[str] = (),
+        fence: Fence | None = None,
     ):
         self._cluster, self._limits = cluster, limits
         longest = max(patience(output_path), patience(plan.location))
@@ -88,7 +91,7 @@ class RayPool:
                 self._folder = TemporaryFolder(LONGEST_FOLDER)
                 start(cluster, self._folder.path)
             check_capacity(cluster)
-            self._group = WorkerGroup(cluster, plan.for_workers(), output_path, limits)
+            self._group = WorkerGroup(cluster, plan.for_workers(), output_path, limits, fence)
         except BaseException:
             self.close()
             raise
@@ -184,7 +187,7 @@ class RayPool:
         try:
             receipt = ray.get(ref)
         except RayTaskError as error:
-            if isinstance(error.cause, OutputError):
+            if isinstance(error.cause, OutputError | Busy):
                 raise error.cause from None
             cause = f"{type(error.cause).__name__}: {error.cause}"
             return queue.failed(shard, cause, worker_died=False, **attempt.handle.log_fields)

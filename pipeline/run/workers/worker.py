@@ -22,6 +22,7 @@ from hyperdiag.hyperdual import Hanging, derivatives, within
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.networks import build_network
 from hyperdiag.run.cluster.device import check_device
+from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
 
@@ -43,13 +44,15 @@ class Worker:
     Args:
         plan: the frozen run.
         output_path: the output folder.
+        fence: what is asked before a file is shown, if anything is.
 
     Raises:
         HyperdiagError: if the network that is built here, or the device, is not as planned.
     """
 
-    def __init__(self, plan: Plan, output_path: str):
+    def __init__(self, plan: Plan, output_path: str, fence: Fence | None = None):
         self.plan = plan
+        self._guard = fence.check if fence else None
         self.output = resolve(output_path)
         kernel = plan.kernel
         check_device(kernel.device)
@@ -164,6 +167,7 @@ class Worker:
         Raises:
             OutputError: if the output cannot be written.
             InputError: if the input cannot be read, or is not what was planned.
+            Busy: if another run has taken the output.
         """
         clock = _Clock()
         tally = Tally()
@@ -172,7 +176,8 @@ class Worker:
         layout = self.plan.layout
         row_group_rows = self.plan.output.row_group_rows
         try:
-            with ShardSink(self.output, shard.file_name, layout.schema, row_group_rows) as sink:
+            target = self.output, shard.file_name, layout.schema, row_group_rows, self._guard
+            with ShardSink(*target) as sink:
                 batches = self.plan.source.read(shard, self._batch)
                 while True:
                     with clock("read"):

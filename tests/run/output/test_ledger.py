@@ -221,7 +221,7 @@ def test_credentials_in_a_path_stay_out_of_the_output(configure, tmp_path):
     ledger.open("resume", yaml + "path: s3://user:secret@b/x\n")
     ledger.close()
     kept = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    assert len(kept) == 5
+    assert len(kept) == 7
     assert not any(b"secret" in path.read_bytes() for path in kept)
     assert secret.source.path == "s3://user:secret@b/x"
 

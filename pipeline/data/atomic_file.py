@@ -1,0 +1,152 @@
+"""A small file that is replaced only by who has seen what it holds: compare and swap.
+
+In an object store that is a conditional request. On a filesystem each content is a file of its own
+whose name is the next number, made by a hard link, which fails where there is one: the content is
+the file with the highest number.
+"""
+
+import contextlib
+import os
+import re
+import uuid
+from pathlib import Path
+from typing import Any, Protocol
+
+from .conditional_store import ConditionalStore, Conflict, Version
+from .filesystem import Place
+
+# Older ones go: who has listed the folder opens what it saw, meanwhile.
+_KEPT = 3
+_TRIES = 20
+_NUMBERED = re.compile(r"(\d{10})\.json")
+
+
+class AtomicFile(Protocol):
+    """A file that can be compared and swapped."""
+
+    def read(self) -> tuple[bytes | None, Any]:
+        """Return what it holds, None if there is no such file yet, and the version of that.
+
+        Raises:
+            OSError: if it cannot be read.
+        """
+
+    def swap(self, content: bytes, seen: Any) -> Any:
+        """Replace the content if it is that of a version; return the new version.
+
+        Raises:
+            Conflict: if it is another by now; or, of an object store, perhaps: see what it holds.
+            OSError: if it cannot be written.
+        """
+
+
+def atomic_file(place: Place) -> AtomicFile | None:
+    """Return a file, to be compared and swapped; None where that is not known to work.
+
+    Args:
+        place: of the file, whose name ends in `.json`; on a filesystem, of the folder of that name
+            without the ending.
+    """
+    if place.is_local:
+        return NumberedFiles(Path(place.path.removesuffix(".json")))
+    try:
+        return StoredObject(ConditionalStore(place), place.path)
+    except NotImplementedError:
+        return None
+
+
+class StoredObject:
+    """An object of a store that knows conditional requests.
+
+    Args:
+        store: its bucket.
+        path: of it, with the bucket.
+    """
+
+    def __init__(self, store: ConditionalStore, path: str):
+        self._store, self._path = store, path
+
+    def read(self) -> tuple[bytes | None, Version | None]:
+        """See `AtomicFile`."""
+        try:
+            return self._store.read(self._path)
+        except FileNotFoundError:
+            return None, None
+
+    def swap(self, content: bytes, seen: Version | None) -> Version:
+        """See `AtomicFile`."""
+        return self._store.write(self._path, content, seen)
+
+
+class NumberedFiles:
+    """Files with numbers for names, of which the highest holds.
+
+    Args:
+        folder: of theirs alone; made when the first is.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def read(self) -> tuple[bytes | None, int]:
+        """See `AtomicFile`."""
+        for _ in range(_TRIES):
+            number = max(self._numbers(), default=0)
+            if not number:
+                return None, 0
+            # Gone where others went on meanwhile.
+            with contextlib.suppress(FileNotFoundError):
+                return self._path(number).read_bytes(), number
+        raise OSError(f"{self._folder} changes faster than it can be read")
+
+    def swap(self, content: bytes, seen: int) -> int:
+        """See `AtomicFile`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        number = seen + 1
+        whole = self._folder / f".{uuid.uuid4().hex}"
+        try:
+            _write(whole, content)
+            try:
+                _link(whole, self._path(number), content)
+            except FileExistsError as error:
+                raise Conflict(str(self._folder)) from error
+        finally:
+            whole.unlink(missing_ok=True)
+        # This one may have come and gone before, while this process stood still.
+        if max(self._numbers()) >= number + _KEPT:
+            raise Conflict(str(self._folder))
+        for old in self._numbers():
+            if old <= number - _KEPT:
+                self._path(old).unlink(missing_ok=True)
+        return number
+
+    def _numbers(self) -> list[int]:
+        try:
+            names = [path.name for path in self._folder.iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match]
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:010d}.json"
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _link(whole: Path, path: Path, content: bytes) -> None:
+    """Give a whole file a name that must be new.
+
+    Raises:
+        FileExistsError: if it is not.
+    """
+    try:
+        os.link(whole, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a filesystem without hard links: then whole for whoever reads a moment later
+        _write(path, content)

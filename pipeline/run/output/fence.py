@@ -1,0 +1,80 @@
+"""The fence: what a worker asks before it shows a file, and what is said of who holds an output."""
+
+from dataclasses import dataclass
+
+from hyperdiag.data.atomic_file import AtomicFile, atomic_file
+from hyperdiag.data.filesystem import Place, resolve
+from hyperdiag.data.output_folder import CURRENT
+from hyperdiag.messages.errors import Busy
+
+from .current import Current, Holder
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What a worker asks before it shows a file: whether its run still holds the output.
+
+    Attributes:
+        output: the path or URI of the output.
+        run: that is to hold it.
+    """
+
+    output: str
+    run: str
+
+    def check(self) -> None:
+        """Return if the run holds the output.
+
+        Raises:
+            Busy: if another has taken it.
+            OSError: if that cannot be found out.
+        """
+        place = resolve(self.output)
+        holder = current_of(place).holder
+        if holder is None or holder.run != self.run:
+            raise lost(str(place), holder)
+
+
+def read_current(file: AtomicFile) -> tuple[Current, object]:
+    """Return what the file says, and the version of that.
+
+    Raises:
+        OSError: if it cannot be read, or is damaged.
+    """
+    try:
+        content, version = file.read()
+        return Current.from_bytes(content), version
+    except ValueError as error:
+        raise OSError(f"{CURRENT} is damaged ({error}); remove it") from error
+
+
+def current_of(output: Place) -> Current:
+    """Return what an output says of who holds it, and of what is published in it.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    file = atomic_file(output / CURRENT)
+    return Current() if file is None else read_current(file)[0]
+
+
+def held(name: str, holder: Holder | str) -> Busy:
+    """Return the error that another run holds an output."""
+    lapse = ""
+    if isinstance(holder, Holder):
+        if not holder.is_here:
+            lapse = f"; should it be dead, the output is free {holder.seconds:g} s after that"
+        holder = holder.writer
+    return Busy(
+        f"another run is at work in output.path {name} ({holder}{lapse}): wait for it "
+        "(output.wait_seconds=... does that), or give another output.path"
+    )
+
+
+def lost(name: str, holder: Holder | None) -> Busy:
+    """Return the error that another run has taken an output over."""
+    who = f" ({holder.writer})" if holder else ""
+    return Busy(
+        f"another run{who} has taken {name} over meanwhile: see what it does, with hyperdiag "
+        "status, and start this one again if it is the right one"
+    )

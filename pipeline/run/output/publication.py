@@ -1,0 +1,191 @@
+"""Publication: one step, after which readers see the new files; then these get their usual places.
+
+What is published is what `run/current.json` says. The files of an update lie in `run/staged` when
+it begins to say so; then they are put into the place of the former ones in `data` and `quarantine`,
+and it says that. A run that dies in between has published: the next one does the rest.
+"""
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyarrow import fs
+
+from hyperdiag.data.filesystem import Place, files_in
+from hyperdiag.data.output_folder import (
+    AXES,
+    CONFIG,
+    DATA,
+    MANIFEST,
+    QUARANTINE,
+    RUN,
+    SCRATCH,
+    STAGED,
+    SUCCESS,
+    file_name,
+    lists_published_files,
+    shard_of,
+    write_file,
+)
+from hyperdiag.data.threads import each
+from hyperdiag.messages.errors import OutputError
+from hyperdiag.run.plan.plan_file import load_plan, save_plan
+
+from .current import Published
+from .lease import Lease
+from .listing import Listing, read_listing, write_listing
+from .manifest import Manifest
+
+
+def withdraw(output: Place, lease: Lease) -> None:
+    """Say that nothing is published in an output (any longer)."""
+    _delete_if_there(output / SUCCESS)
+    lease.publish(None)
+    _delete_if_there(output / MANIFEST)
+
+
+def publish(output: Place, lease: Lease, listing: Listing, plan: str, manifest: Manifest) -> None:
+    """Show files that are in an output, some of them staged perhaps, and nothing else.
+
+    Args:
+        output: the output folder.
+        lease: that holds it.
+        listing: of the files.
+        plan: digest of theirs.
+        manifest: of the run that is whole with them.
+
+    Raises:
+        OutputError: if it cannot be written.
+        Busy: if another run has taken the output.
+    """
+    folding = bool(listing.staged.any())
+    text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False).encode()
+    if folding:
+        write_file(output / STAGED, MANIFEST, text)
+    else:
+        withdraw(output, lease)
+        _delete_others(output, listing, lease)
+        write_file(output, MANIFEST, text)
+    name = write_listing(output, plan, listing)
+    lease.publish(Published(plan, name, folding))  # the one step
+    if folding:
+        fold(output, lease, Published(plan, name, folding))
+    else:
+        write_file(output, SUCCESS, f"{plan}\n".encode())
+        _delete_listings(output, keep=name)
+
+
+def fold(output: Place, lease: Lease, published: Published) -> None:
+    """Put the files of a published update into their places; each step can be done again.
+
+    Args:
+        output: the output folder.
+        lease: that holds it.
+        published: what is published in it.
+
+    Raises:
+        OutputError: if it cannot be written.
+        Busy: if another run has taken the output.
+    """
+    listing = read_listing(output, published.listing)
+    staged = output / STAGED
+    _delete_if_there(output / SUCCESS)
+    _delete_if_there(output / MANIFEST)
+
+    def put_in_place(at: int) -> None:
+        lease.check()
+        # As when it was written: the data file vouches for its quarantine file.
+        for folder in (QUARANTINE, DATA):
+            if folder == DATA or listing.bad[at]:
+                name = f"{folder}/{file_name(int(listing.shard[at]))}"
+                _copy(staged / name, output / name, output / SCRATCH)
+
+    _do(put_in_place, np.flatnonzero(listing.staged).tolist())
+    _delete_others(output, listing, lease)
+    plan = load_plan(staged)
+    if plan is None or plan.digest != published.plan:
+        raise OutputError(
+            f"{staged} does not hold plan {published.plan}, which is published: start again with "
+            "output.mode=overwrite"
+        )
+    save_plan(plan, output)
+    for name in (AXES, CONFIG, MANIFEST):
+        write_file(output, name, (staged / name).read_bytes())
+    name = write_listing(output, published.plan, listing.in_place())
+    lease.publish(Published(published.plan, name))
+    write_file(output, SUCCESS, f"{published.plan}\n".encode())
+    delete_folder(staged, lease)
+    _delete_listings(output, keep=name)
+
+
+def _copy(source: Place, place: Place, scratch: Place) -> None:
+    """Put a file into the place of another, in one step, and leave it where it is, too."""
+    if not source.is_local:
+        source.filesystem.copy_file(source.path, place.path)
+        return
+    second = Path((scratch / uuid.uuid4().hex).path)
+    try:
+        os.link(source.path, second)
+    except OSError:  # a filesystem without hard links
+        source.filesystem.copy_file(source.path, str(second))
+    second.replace(place.path)
+    second.unlink(missing_ok=True)  # still there where both were names of one file
+
+
+def _delete_others(output: Place, listing: Listing, lease: Lease) -> None:
+    """Delete the files of shards that a listing does not have."""
+
+    for folder, shards in ((DATA, listing.shard), (QUARANTINE, listing.shard[listing.bad])):
+        ours = [(info, shard_of(info.base_name)) for info in files_in(output / folder)]
+        ours = [(info, shard) for info, shard in ours if shard >= 0]
+        known = np.isin([shard for _, shard in ours], shards)
+        others = [info for (info, _), keep in zip(ours, known, strict=True) if not keep]
+        _delete(others, output, lease)
+
+
+def empty(folder: Place, lease: Lease) -> None:
+    """Delete the files in a folder, and in those in it.
+
+    One by one, each as long as the lease holds: no store has a condition for a deletion that
+    pyarrow could give, and a run that stood still is not to delete what another has written since.
+    """
+    selector = fs.FileSelector(folder.path, allow_not_found=True, recursive=True)
+    infos = folder.filesystem.get_file_info(selector)
+    _delete([info for info in infos if info.type == fs.FileType.File], folder, lease)
+
+
+def delete_folder(folder: Place, lease: Lease) -> None:
+    """Delete a folder with all that is in it, as `empty` does."""
+    if folder.exists():
+        empty(folder, lease)
+        lease.check()
+        folder.filesystem.delete_dir(folder.path)
+
+
+def _delete(infos: list[fs.FileInfo], within: Place, lease: Lease) -> None:
+    def delete(info: fs.FileInfo) -> None:
+        lease.check()
+        _delete_if_there(within._replace(path=info.path))
+
+    _do(delete, infos)
+
+
+def _delete_listings(output: Place, keep: str) -> None:
+    for info in files_in(output / RUN):
+        if lists_published_files(info.base_name) and f"{RUN}/{info.base_name}" != keep:
+            _delete_if_there(output / RUN / info.base_name)
+
+
+def _delete_if_there(place: Place) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        place.filesystem.delete_file(place.path)
+
+
+def _do(step: Callable[[Any], None], items: list[Any]) -> None:
+    for _ in each(step, items):
+        pass

@@ -1,0 +1,96 @@
+"""Reading a published output: all of one publication, whatever is published meanwhile."""
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+
+from hyperdiag.data.filesystem import Place, files_in, resolve
+from hyperdiag.data.output_folder import DATA, SUCCESS, shard_of
+from hyperdiag.messages.errors import InputError, UsageError
+from hyperdiag.messages.masking import masked
+
+from .current import Published
+from .fence import current_of
+from .listing import data_paths
+
+_TRIES = 10
+
+
+def files(path: str) -> list[str]:
+    """Return the data files that are published in an output, at this moment.
+
+    For readers that take a list of files. An update that is published while they are being read
+    replaces some of them: `read` reads again then.
+
+    Args:
+        path: the output folder, a local path or a URI.
+
+    Returns:
+        Local paths, or `s3://bucket/...` without credentials and options.
+
+    Raises:
+        UsageError: if nothing is published there.
+    """
+    output = resolve(path)
+    paths = _paths(output, _published(output, path))
+    if output.is_local:
+        return paths
+    return [f"{output.filesystem.type_name}://{each}" for each in paths]
+
+
+def read(
+    path: str, columns: list[str] | None = None, filter: ds.Expression | None = None
+) -> pa.Table:
+    """Return the rows that are published in an output, each once, whatever is published meanwhile.
+
+    Args:
+        path: the output folder, a local path or a URI.
+        columns: names of those that are wanted; None: all.
+        filter: which rows are wanted, such as `pyarrow.compute.field("vol") > 0.2`; None: all.
+
+    Raises:
+        UsageError: if nothing is published there, or a column is unknown.
+        InputError: if the output changed each time while it was read.
+    """
+    output = resolve(path)
+    for _ in range(_TRIES):
+        published = _published(output, path)
+        try:
+            table = _table(output, _paths(output, published), columns, filter)
+        except OSError:
+            if _published(output, path) == published:  # no other was published: it is damaged
+                raise
+            continue
+        if _published(output, path) == published:
+            return table
+    raise InputError(f"{masked(path)} changed {_TRIES} times while it was read: read it later")
+
+
+def _table(output: Place, paths: list[str], columns: list[str] | None, filter: Any) -> pa.Table:
+    dataset = ds.dataset(paths, filesystem=output.filesystem, format="parquet")
+    unknown = sorted(set(columns or ()) - set(dataset.schema.names))
+    if unknown:
+        raise UsageError(f"no columns {', '.join(unknown)}: there are {dataset.schema.names}")
+    return dataset.to_table(columns=columns, filter=filter)
+
+
+def _published(output: Place, path: str) -> Published | None:
+    """Return what is published; None where the release that did it did not say.
+
+    Raises:
+        UsageError: if nothing is.
+    """
+    published = current_of(output).published
+    if published is None and not (output / SUCCESS).exists():
+        raise UsageError(
+            f"nothing is published in {masked(path)} (yet): see hyperdiag status output.path=..."
+        )
+    return published
+
+
+def _paths(output: Place, published: Published | None) -> list[str]:
+    if published is not None:
+        return data_paths(output, published.listing)
+    infos = files_in(output / DATA)
+    return sorted(info.path for info in infos if shard_of(info.base_name) >= 0)

@@ -1,0 +1,66 @@
+import os
+import threading
+
+import pytest
+
+from hyperdiag.data.atomic_file import NumberedFiles, atomic_file
+from hyperdiag.data.conditional_store import Conflict
+from hyperdiag.data.filesystem import resolve
+
+
+@pytest.fixture
+def file(tmp_path):
+    return atomic_file(resolve(f"{tmp_path}/current.json"))
+
+
+def test_content_is_replaced_by_who_has_seen_it_alone(file):
+    assert file.read() == (None, 0)
+    first = file.swap(b"a", 0)
+    with pytest.raises(Conflict):
+        file.swap(b"b", 0)
+    second = file.swap(b"c", first)
+    with pytest.raises(Conflict):
+        file.swap(b"d", first)
+    assert file.read() == (b"c", second)
+
+
+def test_numbers_that_have_come_and_gone_are_not_taken_again(file, tmp_path):
+    version = stale = file.swap(b"0", 0)
+    for turn in range(1, 10):
+        version = file.swap(str(turn).encode(), version)
+    with pytest.raises(Conflict):  # its next number is free again
+        file.swap(b"late", stale)
+    assert file.read() == (b"9", version)
+    file.swap(b"10", version)
+    assert len(list((tmp_path / "current").iterdir())) == 3
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
+def test_of_many_at_once_one_succeeds_each_time(tmp_path, monkeypatch, links):
+    if not links:
+
+        def refuse(*arguments):
+            raise PermissionError("no hard links")
+
+        monkeypatch.setattr(os, "link", refuse)
+    swaps, lost = [], []
+
+    def add(count):
+        mine = NumberedFiles(tmp_path / "current")
+        while count:
+            content, version = mine.read()
+            try:
+                swaps.append(
+                    mine.swap(str(int(b"0" if content is None else content) + 1).encode(), version)
+                )
+                count -= 1
+            except (Conflict, ValueError) as error:  # without links one may be read half written
+                lost.append(error)
+
+    threads = [threading.Thread(target=add, args=(25,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert NumberedFiles(tmp_path / "current").read()[0] == b"100"
+    assert len(set(swaps)) == 100

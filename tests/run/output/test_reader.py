@@ -1,0 +1,94 @@
+import json
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+import hyperdiag
+from hyperdiag.messages.errors import InputError, UsageError
+from hyperdiag.run.output import reader
+from tests.run.book import Book
+
+
+@pytest.fixture
+def book(tmp_path, configure):
+    book = Book(tmp_path, configure)
+    for name in "ab":
+        book.write(name, 4, bad=1)
+    return book
+
+
+def _numbers(book, **options):
+    return sorted(hyperdiag.read(str(book.out), **options)["number"].to_pylist())
+
+
+def test_rows_columns_and_filter_are_those_of_the_files(book):
+    book.derive()
+    whole = hyperdiag.read(str(book.out))
+    assert whole.sort_by("number") == pq.read_table(book.out / "data").sort_by("number")
+    assert _numbers(book) == [1, 2, 3, 5, 6, 7]
+    assert _numbers(book, columns=["number"], filter=pc.field("number") > 4) == [5, 6, 7]
+    assert [path.rpartition("/")[2] for path in hyperdiag.files(str(book.out))] == sorted(
+        path.name for path in (book.out / "data").iterdir()
+    )
+    with pytest.raises(UsageError, match="no columns nothing: there are"):
+        hyperdiag.read(str(book.out), columns=["nothing"])
+
+
+def test_what_is_not_published_is_not_read(book, tmp_path):
+    with pytest.raises(UsageError, match="nothing is published in"):
+        hyperdiag.read(f"{tmp_path}/none")
+    book.derive()
+    (book.out / "data/part-0000000.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match="part-0000000"):
+        hyperdiag.read(str(book.out))
+
+
+def test_output_of_an_earlier_release_is_its_folder_of_data(book):
+    book.derive()
+    for path in (book.out / "run/current").iterdir():
+        path.unlink()
+    assert _numbers(book) == [1, 2, 3, 5, 6, 7]
+    book.write("c", 2)
+    book.update()
+    assert _numbers(book) == [1, 2, 3, 5, 6, 7, 8, 9]
+
+
+def test_output_that_changes_while_it_is_read_is_read_again(book, monkeypatch):
+    book.derive()
+    table = reader._table
+    times = []
+
+    def updated_meanwhile(*arguments):
+        if len(times) < 2:
+            times.append(book.write("a", 2 + len(times)))
+            book.update()
+        return table(*arguments)
+
+    monkeypatch.setattr(reader, "_table", updated_meanwhile)
+    assert _numbers(book) == [5, 6, 7, 10, 11, 12]
+
+    def always(*arguments):
+        book.write("a", 3)
+        book.update()
+        return table(*arguments)
+
+    monkeypatch.setattr(reader, "_table", always)
+    monkeypatch.setattr(reader, "_TRIES", 2)
+    with pytest.raises(InputError, match="changed 2 times while it was read"):
+        hyperdiag.read(str(book.out))
+
+
+def test_listing_is_a_table_that_any_reader_takes(book):
+    manifest = book.derive()
+    listing = pq.read_table(book.out / f"run/listing-{manifest.plan}.parquet")
+    assert listing.schema.names == ["shard", "data", "bytes", "quarantine"]
+    sizes = [(book.out / path).stat().st_size for path in listing["data"].to_pylist()]
+    assert listing["bytes"].to_pylist() == sizes
+    quarantine = [path for path in listing["quarantine"].to_pylist() if path]
+    names = sorted(path.name for path in (book.out / "quarantine").iterdir())
+    assert quarantine == [f"quarantine/{name}" for name in names]
+    newest = max((book.out / "run/current").iterdir())
+    assert json.loads(newest.read_text())["published"]["plan"] == manifest.plan
+    assert isinstance(listing, pa.Table)
