@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
-from hyperdiag.process.exit_codes import TRY_AGAIN
+from hyperdiag.process.exit_codes import USAGE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("hyperdiag-nightly.*"))
@@ -162,5 +162,7 @@ def test_airflow_task_that_fails_is_retried_where_that_can_help(airflow, code, e
 def test_service_is_tried_again_where_that_can_help_alone():
     (service,) = [unit for unit in UNITS if unit.suffix == ".service"]
     lines = service.read_text().splitlines()
-    assert "RestartPreventExitStatus=2" in lines
-    assert f"RestartForceExitStatus={TRY_AGAIN}" in lines
+    assert "Restart=on-failure" in lines
+    (prevented,) = [line for line in lines if line.startswith("RestartPreventExitStatus=")]
+    codes = prevented.partition("=")[2].split()
+    assert codes == [str(USAGE)]  # and so 75 is tried again, as 1 is
