@@ -132,10 +132,8 @@ def test_planned_run_that_has_not_begun_has_nothing_done(run, tmp_path, configur
     assert (report.state, report.counts.shards.done) == ("running", 0)
     ledger.close()
     report = _status(tmp_path)
-    assert (report.state, report.cause[:43]) == (
-        "killed",
-        "it ended before its first sign of life: by ",
-    )
+    assert report.state == "killed"
+    assert report.cause.startswith("it left no heartbeat that says more: ")
 
 
 def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeypatch):
