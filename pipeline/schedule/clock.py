@@ -24,6 +24,8 @@ log = logging.getLogger("hyperdiag")
 _LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 5.0
 _FIRST_SECONDS = 5.0
+# An entry is new for so long: until then a machine that was just started learns the time.
+_NEW_SECONDS = 600.0
 _MOST_MISSED = 10_000  # ticks that are made up for; what comes before them is left out
 # By less than that, clocks are set right all the time.
 SET_RIGHT = timedelta(minutes=1)
@@ -64,7 +66,7 @@ class Clock:
         self._next: dict[str, datetime | None] = {}
         # Of entries whose next time was put back in the life of this clock: what it was before.
         self._before: dict[str, datetime] = {}
-        self._new: set[str] = set()  # entries that were first kept in the life of this clock
+        self._new: dict[str, float] = {}  # since when entries are kept that this clock saw first
         self._ended, self._looked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="clock", daemon=True)
 
@@ -95,7 +97,7 @@ class Clock:
                     since = min(before.since, now)
                 else:
                     self._next[name], since = next_tick(entry.trigger, now), now
-                    self._new.add(name)
+                    self._new[name] = time.monotonic()
                 self._kept.keep(name, entry.due, since, self._next[name])
                 self._listener.clock_went_back(entry, now)
             self._entries = wanted
@@ -158,7 +160,7 @@ class Clock:
             del self._before[name]
             self._listener.clock_came_back(entry, now)
             self._set_next(name, before)
-        elif put_forward and name in self._new:  # it begins now, whatever the time was before
+        elif put_forward and self._is_new(name):  # it begins now, whatever the time was before
             self._kept.keep(name, entry.due, now, following)
             self._next[name] = following
         elif kept and following and kept > following:
@@ -169,6 +171,10 @@ class Clock:
             self._before.setdefault(name, kept)
             self._listener.clock_went_back(entry, now)
             self._set_next(name, following)
+
+    def _is_new(self, name: str) -> bool:
+        began = self._new.get(name)
+        return began is not None and time.monotonic() - began < _NEW_SECONDS
 
     def _set_next(self, name: str, tick: datetime | None) -> None:
         self._kept.set_next(name, tick)

@@ -227,6 +227,15 @@ def test_clock_that_was_ahead_and_is_put_forward_a_little_does_not_believe_it_ag
     assert set_clock.next() == MIDNIGHT
 
 
+def test_virtual_machine_that_was_paused_has_what_it_missed(set_clock, monkeypatch):
+    """Its clock is put forward when it goes on, and none of its clocks counted the pause."""
+    set_clock.begin(a="1d")
+    set_clock.look()
+    monkeypatch.setattr(clock_module, "_NEW_SECONDS", 0.0)  # it is no longer new
+    set_clock.now = MIDNIGHT + timedelta(hours=3)
+    assert set_clock.look(put_forward=True) == [MIDNIGHT]
+
+
 def test_machine_that_was_off_or_suspended_has_what_it_missed(set_clock):
     set_clock.begin(a="1d")
     set_clock.look()
