@@ -55,7 +55,7 @@ def _raising_in_handlers() -> Iterator[None]:
             raise error
         original(handler, record)
 
-    logging.Handler.handleError = handle  # type: ignore[method-assign]
+    logging.Handler.handleError = handle  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
