@@ -25,7 +25,7 @@ from hyperdiag.jobs._version import version_line
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
-from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
+from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code, worst
 from hyperdiag.process.signals import StopSignals
 
 log = logging.getLogger("hyperdiag")
@@ -46,7 +46,8 @@ def run(
         task: takes the configuration; each one in turn, where the command line asks for several.
         finish: called at the end if all went well; returns the exit code.
 
-    Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 128 + n signal n.
+    Exit codes: 0 done; 1 finished but incomplete; 2 configuration or usage; 75 another run is at
+    work, try again later; 128 + n signal n.
     """
     # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
@@ -79,7 +80,7 @@ def _run(
     def composed(config: DictConfig) -> None:
         nonlocal code, started
         started = True
-        code = max(code, _guarded(partial(_checked, task, config), signals))
+        code = worst([code, _guarded(partial(_checked, task, config), signals)])
 
     try:
         compose_and_call(CONFIG_DIR, config_name, composed)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt
 from hyperdiag.config.schema import load_section
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.jobs._command import run
-from hyperdiag.jobs._entry_overrides import entry_problems
+from hyperdiag.jobs._entry_overrides import entry_config
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.schedule.entry import Entry, choose, read_entries
 from hyperdiag.schedule.listing import listing, print_listing
@@ -23,6 +23,7 @@ class _Schedule(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     state: str
     keep_logs: PositiveInt = 100
+    metrics: str | None = None
 
 
 class ScheduleConfig(BaseModel):
@@ -53,7 +54,7 @@ def task(composed: DictConfig) -> None:
 
     def read() -> list[Entry]:
         # The user's folder first: an entry of the same name there counts.
-        return read_entries([path / "schedule" for path in reversed(config_dirs)], entry_problems)
+        return read_entries([path / "schedule" for path in reversed(config_dirs)], entry_config)
 
     if options.action == "list":
         schedule = listing(folder, read(), options.last)
@@ -66,7 +67,7 @@ def task(composed: DictConfig) -> None:
             raise UsageError("entry is required: entry=...")
         run_now(folder, choose(read(), options.entry), options.date, flags, keep_logs)
     else:
-        Service(folder, read, flags, keep_logs).serve()
+        Service(folder, read, flags, keep_logs, options.schedule.metrics).serve()
 
 
 def main() -> None:

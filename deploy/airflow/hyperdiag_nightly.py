@@ -7,7 +7,9 @@ HYPERDIAG_JOB_SERVER in its environment; credentials of the data are the cluster
 import datetime
 import os
 import subprocess
+import time
 
+from airflow.exceptions import AirflowFailException
 from airflow.sdk import dag, task
 
 # A value with a `=` in it stands in quotes.
@@ -16,6 +18,10 @@ OVERRIDES = [
     "dataset.path='s3://example-bucket/rows/date=${run.date}'",
     "output.path='s3://example-bucket/derivatives/date=${run.date}'",
 ]
+
+# Exit codes of hyperdiag: what a retry cannot mend, and what is to be tried again a while later.
+USAGE, TRY_AGAIN = 2, 75
+PAUSE_SECONDS = 300
 
 
 @dag(
@@ -39,13 +45,18 @@ def hyperdiag_nightly() -> None:
         """
         # A list, no shell: nothing in an override is read by anything but hyperdiag. A try that was
         # cut off is followed by one that finds the job still running, and follows that.
-        subprocess.run(
-            [
-                *("hyperdiag", "submit", *OVERRIDES, f"run.date={ds}"),
-                f"submit.address={os.environ['HYPERDIAG_JOB_SERVER']}",
-            ],
-            check=True,
-        )
+        command = [
+            *("hyperdiag", "submit", *OVERRIDES, f"run.date={ds}"),
+            f"submit.address={os.environ['HYPERDIAG_JOB_SERVER']}",
+        ]
+        # Another run is at work on the output: no failure, and none of the task's retries. The
+        # timeout of the task ends that.
+        while (code := subprocess.run(command, check=False).returncode) == TRY_AGAIN:
+            time.sleep(PAUSE_SECONDS)
+        if code == USAGE:
+            raise AirflowFailException(f"{command[0]} cannot do what it is asked; see the log")
+        if code:
+            raise subprocess.CalledProcessError(code, command[:2])
 
     derive()
 

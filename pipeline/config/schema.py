@@ -140,7 +140,7 @@ class NotifyConfig(_Section):
 
     command: Annotated[list[str], Field(min_length=1)] | None = None
     url: str | None = None
-    on: list[Literal["success", "failure"]] = ["success", "failure"]
+    on: list[Literal["success", "failure", "busy"]] = ["success", "failure"]
     seconds: PositiveFloat = 10.0
 
     @field_validator("url")

@@ -17,6 +17,7 @@ run/manifest.json                 the summary of a whole run, when it is publish
 _SUCCESS                          the last of all: the digest of the plan that is published
 """
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from contextlib import contextmanager
 from hyperdiag.messages.errors import OutputError
 
 from .filesystem import Place, write_whole
+from .store import is_passing
 
 DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
 SCRATCH, STAGED, JOURNAL = f"{RUN}/scratch", f"{RUN}/staged", f"{RUN}/journal"
@@ -31,6 +33,12 @@ PLAN, MANIFEST, CONFIG = f"{RUN}/plan.json", f"{RUN}/manifest.json", f"{RUN}/con
 AXES = f"{RUN}/axes.parquet"
 PROGRESS, LOCK, CURRENT = f"{RUN}/progress.json", f"{RUN}/lock", f"{RUN}/current.json"
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+# As Arrow words errors of S3.
+_NO_ACCESS = re.compile("AWS Error (ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH)")
+# Arrow, too, would make a bucket, if it were allowed to.
+_NO_BUCKET = re.compile("NO_SUCH_BUCKET|allow_bucket_creation", re.I)
 _DATA_FILE = re.compile(r"part-(\d{7,})\.parquet")
 _INPUT_FILES = re.compile(r"files-[0-9a-f]{16}\.parquet")
 _LISTING = re.compile(r"listing-[0-9a-f]{16}(-folding)?\.parquet")
@@ -97,6 +105,26 @@ def write_file(output: Place, name: str, content: bytes) -> None:
     write_whole(output / name, content, output / SCRATCH / name.rpartition("/")[2])
 
 
+def _cause(error: OSError) -> str:
+    """Return what an error of a filesystem says, but for advice that is of no use here."""
+    return "there is no such bucket" if _NO_BUCKET.search(str(error)) else str(error).rstrip(".")
+
+
+def _mend(error: OSError) -> str:
+    """Return what a person can do about an error of a filesystem."""
+    if error.errno in _FULL:
+        return "Free space"
+    if error.errno in _NOT_ALLOWED:
+        return "Mend the permissions"
+    if is_passing(error):
+        return "Wait until the store answers"
+    if _NO_BUCKET.search(str(error)):
+        return "Make it, or give the path of one that is there"
+    if _NO_ACCESS.search(str(error)):
+        return "Mend the credentials, or what they are allowed to do"
+    return "Mend that"
+
+
 @contextmanager
 def writing(where: Place | str) -> Iterator[None]:
     """Let an error of the filesystem name what could not be written, and how to go on.
@@ -108,8 +136,8 @@ def writing(where: Place | str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"cannot write {where}: {error}. Free space or mend the permissions, then run "
-            "the same command again: finished shards are kept"
+            f"cannot write {where}: {_cause(error)}. {_mend(error)}, then run the same command "
+            "again: finished shards are kept"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """How a command ends, as a number."""
 
 import os
+from collections.abc import Iterable
 
 from hyperdiag.messages.errors import Busy, UsageError
 
@@ -23,6 +24,14 @@ def exit_code(error: BaseException | None) -> int:
     if isinstance(error, Busy):
         return TRY_AGAIN
     return USAGE if isinstance(error, UsageError) else INCOMPLETE
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code of several commands together: the largest.
+
+    Of those that are to be tried again and those that failed, the failures count.
+    """
+    return max(codes, key=lambda code: (code != DONE, code != TRY_AGAIN, code), default=DONE)
 
 
 def of_process(code: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import absolute
-from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.messages.errors import Busy, RunIncomplete, UsageError
 from hyperdiag.messages.masking import masked, masked_text
 from hyperdiag.process.exit_codes import exit_code
 from hyperdiag.process.signals import Stopped
@@ -51,7 +51,7 @@ class Outcome:
         traceback: TracebackType | None,
     ) -> None:
         config = self._config.notify
-        if ("failure" if error else "success") in config.on and (config.command or config.url):
+        if _event(error) in config.on and (config.command or config.url):
             stopped = isinstance(error, Stopped)
             notify(config, self.summary(error), _STOPPED_SECONDS if stopped else config.seconds)
 
@@ -88,6 +88,14 @@ class Outcome:
         return summary
 
 
+def _event(error: BaseException | None) -> str:
+    """Return which of `notify.on` an outcome is."""
+    if error is None:
+        return "success"
+    # Another run is at work: nothing has failed, and whoever tries again would be told each time.
+    return "busy" if isinstance(error, Busy) else "failure"
+
+
 def _state(error: BaseException | None) -> str:
     if error is None:
         return "done"
@@ -95,6 +103,7 @@ def _state(error: BaseException | None) -> str:
         (Stopped, "stopped"),
         (UsageError, "refused"),
         (RunIncomplete, "incomplete"),
+        (Busy, "busy"),
     ):
         if isinstance(error, kind):
             return state

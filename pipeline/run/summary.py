@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from rich.markup import escape
 from rich.table import Table
 
+from hyperdiag.data.filesystem import below, is_uri
 from hyperdiag.data.output_folder import AXES, CONFIG, DATA, MANIFEST, PLAN, QUARANTINE, RUN
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
+from hyperdiag.data.store import without_tries
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.wording import by_code, counted, duration
 
@@ -114,7 +116,15 @@ def _columns_line(manifest: Manifest) -> str:
 
 
 def _how_to_read(output: str) -> list[str]:
-    data = f"{output.rstrip('/')}/{DATA}"
+    data = below(without_tries(output), DATA)
+    if "?" in data and is_uri(data):
+        # Arrow alone understands what stands behind the question mark; the others have it read.
+        dataset = f'pyarrow.dataset.dataset("{data}")'
+        return [
+            f'pandas   pandas.read_parquet("{data}")',
+            f"polars   polars.scan_pyarrow_dataset({dataset})",
+            f"DuckDB   duckdb.from_arrow({dataset})",
+        ]
     return [
         f'Python   hyperdiag.read("{output}")  # also while an update is being published',
         f'pandas   pandas.read_parquet("{data}")',

@@ -3,7 +3,7 @@
 import datetime
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -11,14 +11,15 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.base import BaseTrigger
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, ValidationError
 from yaml import YAMLError
 
+from hyperdiag.config.schema import Config, NotifyConfig
 from hyperdiag.messages.errors import UsageError, closest, listed
 from hyperdiag.messages.masking import masked, masked_text
 from hyperdiag.messages.validation import sentences
 
-from .trigger import cron_trigger, interval_trigger, ticks
+from .trigger import cron_trigger, interval_trigger, last_ticks, ticks
 
 _DAY = datetime.timedelta(days=1)
 _SET_BY_TICK = {
@@ -30,8 +31,6 @@ _SET_BY_TICK = {
 }
 _SHOWN = 3  # ticks near one that does not exist
 _MONTH, _YEARS = 31 * _DAY, 5 * 366 * _DAY
-# So far is looked back for the last ticks, and twice as far as long as there are too few.
-_FIRST_STEP = datetime.timedelta(minutes=1)
 
 
 class Settings(BaseModel):
@@ -46,6 +45,7 @@ class Settings(BaseModel):
     date: Literal["auto", "day", "time"] = "auto"
     missed: Literal["skip", "latest", "all"] = "latest"
     grace_seconds: NonNegativeFloat = 60.0
+    deadline_seconds: PositiveFloat = 43200.0
     address: str | None = None
     active: bool = True
 
@@ -58,11 +58,13 @@ class Entry:
         name: of its file, without the suffix.
         settings: what the file says.
         trigger: when it is due.
+        notify: who hears how its runs end.
     """
 
     name: str
     settings: Settings
     trigger: BaseTrigger
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
 
     @property
     def due(self) -> str:
@@ -106,7 +108,7 @@ class Entry:
         """
         now = datetime.datetime.now(datetime.UTC)
         if text is None:
-            if past := self._last(now, 1, _YEARS):
+            if past := last_ticks(self.trigger, now - _YEARS, now, 1):
                 return past[-1]
             raise UsageError(f"entry {self.name} has not been due for years: give the date=...")
         try:
@@ -128,7 +130,7 @@ class Entry:
         else:
             matching = list(ticks(self.trigger, start, start + datetime.timedelta(microseconds=1)))
         if not matching:
-            near = self._last(start, _SHOWN, _MONTH)
+            near = last_ticks(self.trigger, start - _MONTH, start, _SHOWN)
             raise UsageError(
                 f"entry {self.name} has no tick at date={text}; before it there are: "
                 f"{', '.join(map(utc_text, near)) or 'none within a month'}"
@@ -138,22 +140,6 @@ class Entry:
             raise UsageError(f"entry {self.name} is due at {utc_text(tick)}, which is to come")
         return tick
 
-    def _last(
-        self, end: datetime.datetime, count: int, back: datetime.timedelta
-    ) -> list[datetime.datetime]:
-        """Return the last ticks before a time, in order: so many, fewer if there are no more.
-
-        Args:
-            end: the time.
-            count: how many are wanted.
-            back: how long before the time they may be.
-        """
-        # Ticks are found forwards alone, and there may be one each second.
-        step = _FIRST_STEP
-        while len(past := list(ticks(self.trigger, end - step, end))) < count and step < back:
-            step = min(2 * step, back)
-        return past[-count:]
-
 
 def utc_text(moment: datetime.datetime) -> str:
     """Return a moment as `2026-11-23T06:00:00Z`."""
@@ -161,13 +147,14 @@ def utc_text(moment: datetime.datetime) -> str:
 
 
 def read_entries(
-    folders: Iterable[Path], check: Callable[[Entry], Iterable[str]] = lambda _: ()
+    folders: Iterable[Path], configure: Callable[[Entry], Config] | None = None
 ) -> list[Entry]:
     """Return the entries in folders, sorted by name, but for those that are not active.
 
     Args:
         folders: with a YAML file for each entry; the first that has a name counts.
-        check: what else may be wrong with an entry.
+        configure: returns the configuration of an entry's runs; raises UsageError where there can
+            be none. None leaves its overrides unread.
 
     Raises:
         UsageError: naming the file and everything that is wrong in each of them, or if none is
@@ -182,12 +169,14 @@ def read_entries(
     for name, path in sorted(files.items()):
         try:
             entry = _read(name, path)
-            complaints = list(check(entry)) if entry.settings.active else []
+            if entry.settings.active:
+                if configure is not None:
+                    entry = replace(entry, notify=configure(entry).notify)
+                entries.append(entry)
         except UsageError as error:
-            complaints = list(error.problems)
-        else:
-            entries += [entry] if entry.settings.active else []
-        problems += [f"schedule entry {path}: {masked_text(problem)}" for problem in complaints]
+            problems += [
+                f"schedule entry {path}: {masked_text(problem)}" for problem in error.problems
+            ]
     if problems:
         raise UsageError(problems)
     if not entries:

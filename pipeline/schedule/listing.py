@@ -12,14 +12,18 @@ from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
 
+from .database import FILE
 from .entry import Entry, utc_text
-from .history import ENDED, FILE, History, Run
+from .history import ENDED, History, Run
+from .kept_entries import KeptEntries, KeptEntry
+from .overdue import last_success, overdue, overdue_text
 from .runner import seconds
 from .state_folder import LOGS, SCHEDULER_LOCK
+from .trigger import next_tick
 
 
 def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]:
-    """Return the entries with their next tick, and the last runs of each.
+    """Return the entries with their next tick, what is overdue, and the last runs of each.
 
     No folder is made for it; a history that is there is opened as for writing.
 
@@ -31,27 +35,40 @@ def listing(folder: Path, entries: Sequence[Entry], last: int) -> dict[str, Any]
     now = datetime.now(UTC)
     # Entries that are gone keep their history.
     history = History(folder) if (folder / FILE).exists() else None
+    kept = KeptEntries(folder).all() if history else {}
     names = [*[entry.name for entry in entries], *(history.entries() if history else [])]
     return {
         "state": str(folder),
         "serving": holder_of(folder / SCHEDULER_LOCK) is not None,
-        "entries": [
-            {
-                "name": entry.name,
-                "due": entry.due,
-                "missed": entry.settings.missed,
-                "address": entry.settings.address,
-                "next": utc_text(tick)
-                if (tick := entry.trigger.get_next_fire_time(None, now))
-                else None,
-            }
-            for entry in entries
-        ],
+        "entries": [_entry_values(entry, history, kept.get(entry.name), now) for entry in entries],
         "runs": [
             _run_values(folder, run)
             for name in dict.fromkeys(names)
             for run in (history.latest(name, last) if history else [])
         ],
+    }
+
+
+def _entry_values(
+    entry: Entry, history: History | None, kept: KeptEntry | None, now: datetime
+) -> dict[str, Any]:
+    success = last_success(entry, history, now) if history else None
+    late = overdue(entry, history, kept, now) if history else None
+    coming = next_tick(entry.trigger, now)
+    return {
+        "name": entry.name,
+        "due": entry.due,
+        "missed": entry.settings.missed,
+        "address": entry.settings.address,
+        "next": utc_text(coming) if coming else None,
+        "last_success": utc_text(success.ended) if success else None,
+        "overdue": None
+        if late is None
+        else {
+            "tick": utc_text(late.tick),
+            "since": utc_text(late.since),
+            "text": overdue_text(entry, late),
+        },
     }
 
 
@@ -81,11 +98,14 @@ def print_listing(schedule: dict[str, Any]) -> None:
         soft_wrap=True,
         markup=False,
     )
-    table = Table("entry", "due", "missed", "next", box=None, pad_edge=False)
+    table = Table("entry", "due", "missed", "next", "last success", box=None, pad_edge=False)
     for entry in schedule["entries"]:
         cells = (entry["name"], entry["due"], entry["missed"], entry["next"] or "never")
-        table.add_row(*map(escape, cells))
+        table.add_row(*map(escape, cells), entry["last_success"] or "none")
     console.print(table)
+    for entry in schedule["entries"]:
+        if entry["overdue"]:
+            console.print(entry["overdue"]["text"], soft_wrap=True, markup=False)
     if not schedule["runs"]:
         return
     table = Table("entry", "tick", "state", "code", "took", "", box=None, pad_edge=False)

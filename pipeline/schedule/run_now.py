@@ -1,25 +1,28 @@
 """One tick of an entry, run now: a catch-up or a re-run."""
 
+import contextlib
 import logging
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hyperdiag.messages.errors import RunIncomplete
-from hyperdiag.messages.wording import duration
+from hyperdiag.messages.errors import Busy, RunIncomplete
+from hyperdiag.process.exit_codes import TRY_AGAIN
 from hyperdiag.process.file_lock import holder_of
 from hyperdiag.process.signals import Stopped, StopSignals
 
 from .entry import Entry, utc_text
-from .history import ENDED, History
+from .history import ENDED, History, Run
 from .run_process import start_run
 from .run_spec import make_run_spec
-from .runner import seconds
+from .runner import took
 from .state_folder import LOCKS, make_state_folder
 
 log = logging.getLogger("hyperdiag")
 
 _LINES = 20  # of the log, where a run failed
+_LOOK_SECONDS = 1.0
 
 
 def run_now(
@@ -39,6 +42,7 @@ def run_now(
     Raises:
         UsageError: if there is no such tick.
         RunIncomplete: if the run did not end with exit code 0.
+        Busy: if another run was at work on its output, all its time.
         Stopped: if a signal stopped it.
     """
     tick = entry.tick_of(date)
@@ -53,7 +57,7 @@ def run_now(
     process = start_run(spec)
     try:
         with StopSignals():
-            process.wait()
+            _wait(process, history, run)
     except Stopped:
         process.terminate()
         process.wait()
@@ -63,8 +67,20 @@ def run_now(
         if Path(spec.log).exists():
             text = Path(spec.log).read_text(encoding="utf-8", errors="replace")
             print(*text.splitlines()[-_LINES:], sep="\n", file=sys.stderr)
-        raise RunIncomplete(
+        kind = Busy if run.state == ENDED and run.code == TRY_AGAIN else RunIncomplete
+        raise kind(
             f"entry {entry.name} {utc_text(tick)}: {run.state}, exit code "
             f"{run.code if run.state == ENDED else process.returncode}; see {spec.log}"
         )
-    log.info("%s %s: done in %s", entry.name, utc_text(tick), duration(seconds(run) or 0))
+    log.info("%s %s: done in %s", entry.name, utc_text(tick), took(run))
+
+
+def _wait(process: subprocess.Popen[bytes], history: History, run: Run) -> None:
+    """Wait for the end of a run; say what there is to say of it in the meantime."""
+    reason = None
+    while process.poll() is None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_LOOK_SECONDS)
+        before, reason = reason, history.find(run.entry, run.tick, run.attempt).reason
+        if reason != before and reason and process.poll() is None:
+            log.info("%s", reason)

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from hyperdiag.messages.errors import HyperdiagError
-from hyperdiag.process.exit_codes import INCOMPLETE, of_process
+from hyperdiag.process.exit_codes import DONE, INCOMPLETE, TRY_AGAIN, of_process
 from hyperdiag.process.file_lock import FileLock
 
 from .history import History
@@ -24,6 +25,10 @@ _TURN_SECONDS = 0.2
 # Before a job server is asked again that did not answer: until it is known that a run has ended, no
 # other is begun.
 _AWAY_SECONDS = 10.0
+# Before a run is tried again that another one on its output kept from beginning; sooner where its
+# time is short.
+_BUSY_SECONDS, _BUSY_SHARE = 60.0, 0.05
+_BUSY = "another run is at work on the output"
 # The exit code of a process that was stopped, in order or before it could begin.
 _TERMINATED = of_process(-signal.SIGTERM)
 
@@ -104,19 +109,48 @@ def do_run(spec: RunSpec) -> int:
     log = Path(spec.log)
     log.parent.mkdir(parents=True, exist_ok=True)
     _prune(log.parent, spec.keep_logs)
-    with log.open("a", encoding="utf-8") as stream:
-        stream.write(f"# {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {spec.shown}\n")
-    command = [sys.executable, "-P", "-m", "hyperdiag", *spec.command]
-    code = child.do(command, log, lock)
-    while spec.job and code and not child.stopped and not _is_over(spec.job, code, log):
-        child.pause(_AWAY_SECONDS)
-        code = child.do(command, log, lock)  # follows the job, or submits what is not there yet
+    _say(log, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {spec.shown}")
+    began = time.monotonic()
+    code = _work(spec, child, log, lock, lambda reason: history.note(run, reason))
     # A job goes on, and is followed again.
-    if child.stopped and code and (spec.job or of_process(code) == _TERMINATED):
+    if child.stopped and code and (spec.job or code in (_TERMINATED, TRY_AGAIN)):
         history.interrupt(run, time.time())
     else:
-        history.end(run, time.time(), of_process(code))
-    return of_process(code)
+        reason = f"{_BUSY}, all its time" if code == TRY_AGAIN else None
+        history.end(run, time.time(), code, time.monotonic() - began, reason)
+    return code
+
+
+def _work(
+    spec: RunSpec, child: _Child, log: Path, lock: FileLock, note: Callable[[str], None]
+) -> int:
+    """Run the command of a run until that has come to an end; return its exit code.
+
+    Args:
+        spec: of the run.
+        child: runs it.
+        log: takes what it says.
+        lock: that it shall hold.
+        note: takes what there is to say of the run in the meantime.
+    """
+    command = [sys.executable, "-P", "-m", "hyperdiag", *spec.command]
+    deadline = time.monotonic() + spec.deadline_seconds
+    busy_seconds = min(_BUSY_SECONDS, _BUSY_SHARE * spec.deadline_seconds)
+    while True:
+        code = of_process(child.do(command, log, lock))
+        if code == DONE or child.stopped:
+            return code
+        if code == TRY_AGAIN:
+            if time.monotonic() + busy_seconds > deadline:
+                return code
+            note(f"{_BUSY}; it is tried again")
+            _say(log, f"{_BUSY}; tried again in {busy_seconds:.0f} s")
+            child.pause(busy_seconds)
+        # Of a job, the command follows it again, or submits what is not there yet.
+        elif spec.job and not _is_over(spec.job, code, log):
+            child.pause(_AWAY_SECONDS)
+        else:
+            return code
 
 
 def _is_over(job: Job, code: int, log: Path) -> bool:
@@ -130,8 +164,7 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
     try:
         job_state = state(*job)
     except HyperdiagError as error:
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(f"# whether {job.submission_id} has ended is not known: {error}\n")
+        _say(log, f"whether {job.submission_id} has ended is not known: {error}")
         return False
     if job_state is None or job_state == "SUCCEEDED":
         # Incomplete was no word of the job's then: asked again, the command tells how it ended.
@@ -139,9 +172,20 @@ def _is_over(job: Job, code: int, log: Path) -> bool:
     return job_state not in LIVE
 
 
+def _say(log: Path, text: str) -> None:
+    """Write a line of this process's own into a log."""
+    with log.open("a", encoding="utf-8") as stream:
+        stream.write(f"# {text}\n")
+
+
 def _prune(folder: Path, keep: int) -> None:
-    """Remove the oldest logs, so that there is room for one more."""
-    logs = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime)
+    """Remove the oldest logs, so that there is room for one more.
+
+    Those of a time to come, which a clock wrote that was ahead, count as the oldest.
+    """
+    now = time.time()
+    times = {path: path.stat().st_mtime for path in folder.glob("*.log")}
+    logs = sorted(times, key=lambda path: (times[path] <= now, times[path]))
     for path in logs[: max(len(logs) - keep + 1, 0)]:
         path.unlink(missing_ok=True)
 

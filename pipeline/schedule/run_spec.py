@@ -41,6 +41,7 @@ class RunSpec:
         job: what the command submits; None if it does the work itself.
         log: the file that takes what is said.
         keep_logs: how many logs of the entry are kept.
+        deadline_seconds: for how long it is tried again while another run is at work.
     """
 
     folder: str
@@ -52,6 +53,7 @@ class RunSpec:
     job: Job | None
     log: str
     keep_logs: int
+    deadline_seconds: float
 
     def to_json(self) -> str:
         """Return it as text."""
@@ -93,4 +95,5 @@ def make_run_spec(
         job=job,
         log=str(folder / LOGS / run.entry / f"{run.key}.log"),
         keep_logs=keep_logs,
+        deadline_seconds=entry.settings.deadline_seconds,
     )

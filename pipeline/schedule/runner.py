@@ -84,12 +84,18 @@ class Runner(threading.Thread):
             self._process = None
         run = self._history.find(run.entry, run.tick, run.attempt)
         if run.state == ENDED:
-            log.info("%s: exit code %d after %s", name, run.code, duration(seconds(run) or 0))
+            reason = f" ({run.reason})" if run.reason else ""
+            log.info("%s: exit code %d after %s%s", name, run.code, took(run), reason)
         elif self._stopping:
             self.interrupted = True
         elif run.unfinished:
             log.warning("%s: its process died (%d); it is begun again", name, process.returncode)
             self._news.wait(_AGAIN_SECONDS)
+
+
+def took(run: Run) -> str:
+    """Return how long the last process of a run worked, for people."""
+    return duration(seconds(run) or 0)
 
 
 def seconds(run: Run) -> float | None:

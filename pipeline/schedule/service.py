@@ -11,12 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.wording import counted
 from hyperdiag.process.file_lock import FileLock
 from hyperdiag.process.signals import Stopped
 
-from .clock import Clock
+from .clock import SET_RIGHT, Clock
 from .entry import Entry, utc_text
 from .history import History, Run
+from .metrics import served_metrics
+from .overdue import OverdueWatch
 from .run_process import start_run
 from .run_spec import make_run_spec
 from .runner import Runner
@@ -36,6 +39,7 @@ class Service:
         read: returns the entries; raises UsageError where they cannot be used.
         flags: of Hydra, for the commands.
         keep_logs: how many logs of an entry are kept.
+        metrics: where Prometheus is served, host:port; None: nowhere.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Service:
         read: Callable[[], list[Entry]],
         flags: Sequence[str],
         keep_logs: int,
+        metrics: str | None = None,
     ):
         self._folder, self._read = folder, read
         self._entries: dict[str, Entry] = {}
@@ -51,7 +56,7 @@ class Service:
         self._retired: list[Runner] = []  # of entries that are gone: a run may be under way
         # A SimpleQueue, since signal handlers put into it.
         self._news: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
-        self._flags, self._keep_logs = flags, keep_logs
+        self._flags, self._keep_logs, self._metrics = flags, keep_logs, metrics
 
     def serve(self) -> None:
         """Keep the entries.
@@ -70,17 +75,23 @@ class Service:
             )
         lock.sign(f"process {os.getpid()}, since {utc_text(datetime.now(UTC))}")
         self._history = History(self._folder)
-        self._clock = Clock(self._folder, self._take, self._news.put)
+        self._clock = Clock(self._folder, self)
+        self._watch = OverdueWatch(self._folder, self._current)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda number, frame: self._news.put(number))
         try:
             self._entries = {entry.name: entry for entry in entries}
-            self._clock.start(entries)
-            # Now that all missed ticks are known: of those that wait, some may not be served.
-            self._keep(entries)
-            self._listen()
+            with served_metrics(self._metrics, self._folder, self._current):
+                self._clock.start(entries)
+                # Now that all missed ticks are known: of those that wait, some may not be served.
+                self._keep(entries)
+                self._watch.start()
+                self._listen()
         finally:
             lock.release()
+
+    def _current(self) -> list[Entry]:
+        return list(self._entries.values())
 
     def _listen(self) -> None:
         while True:
@@ -105,7 +116,7 @@ class Service:
             if name in self._runners:
                 self._runners[name].entry = entry
             else:
-                runner = Runner(entry, self._history, self._begin, self._news.put)
+                runner = Runner(entry, self._history, self._begin, self.failed)
                 self._runners[name] = runner
                 runner.start()
             coming = entry.trigger.get_next_fire_time(None, datetime.now(UTC))
@@ -123,23 +134,40 @@ class Service:
         self._keep(entries)
         self._clock.keep(entries)
 
-    def _take(self, name: str, due: list[datetime]) -> None:
+    def due(self, entry: Entry, ticks: list[datetime]) -> None:
         """Enter the ticks of an entry that are due."""
-        entry = self._entries.get(name)
-        if entry is None:  # gone since
-            return
         settings = entry.settings
         dropped = self._history.enter(
-            name, due, settings.missed, settings.grace_seconds, datetime.now(UTC)
+            entry.name, ticks, settings.missed, settings.grace_seconds, datetime.now(UTC)
         )
         for tick, reason in dropped.items():
-            log.warning("%s %s: skipped, %s", name, utc_text(tick), reason)
-        if name in self._runners:
-            self._runners[name].wake()
+            log.warning("%s %s: skipped, %s", entry.name, utc_text(tick), reason)
+        if entry.name in self._runners:
+            self._runners[entry.name].wake()
+
+    def clock_went_back(self, entry: Entry, now: datetime) -> None:
+        """Have ticks served when their time comes that were entered before it."""
+        count = self._history.put_off(entry.name, now + SET_RIGHT)
+        if count:
+            log.warning(
+                "%s: %s to come, entered by a clock that was ahead; served when due",
+                *(entry.name, counted(count, "tick")),
+            )
+
+    def clock_came_back(self, entry: Entry, now: datetime) -> None:
+        """Undo that."""
+        self._history.take_back(entry.name, now + SET_RIGHT)
+        if entry.name in self._runners:
+            self._runners[entry.name].wake()
+
+    def failed(self, error: BaseException) -> None:
+        """End, since the clock or a runner has."""
+        self._news.put(error)
 
     def _stop(self) -> bool:
         """Stop everything in order; return whether a run was interrupted."""
         self._clock.stop()
+        self._watch.stop()
         runners = [*self._runners.values(), *self._retired]
         for runner in runners:
             runner.stop()

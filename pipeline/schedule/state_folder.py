@@ -20,7 +20,7 @@ def make_state_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.stat()
-        # What is kept there is believed: APScheduler unpickles its jobs.
+        # What is kept there is believed.
         if status.st_uid != os.geteuid():
             raise PermissionError(
                 f"it belongs to user {status.st_uid}, and this is user {os.geteuid()}; "

@@ -30,6 +30,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # No clock has ever been put forward or back by more, but for moves across the date line.
 _LARGEST_CHANGE = timedelta(hours=3)
+# So far is looked back for the last ticks, and twice as far as long as there are too few.
+_FIRST_STEP = timedelta(minutes=1)
 
 
 class WallClock(BaseTrigger):
@@ -178,6 +180,25 @@ def interval_trigger(text: str) -> BaseTrigger:
     seconds = int(match[1]) * _UNITS[match[2]]
     # From a fixed moment: a restart moves no tick.
     return IntervalTrigger(seconds=seconds, start_date=_EPOCH, timezone=UTC)
+
+
+def next_tick(trigger: BaseTrigger, now: datetime, after: bool = False) -> datetime | None:
+    """Return the first tick from now on, or after now, in UTC; None if there is none."""
+    start = now + timedelta(microseconds=1) if after else now
+    tick = trigger.get_next_fire_time(None, start)
+    return tick.astimezone(UTC) if tick else None
+
+
+def last_ticks(trigger: BaseTrigger, first: datetime, last: datetime, count: int) -> list[datetime]:
+    """Return the last ticks from `first` to `last`, both included, in order: at most so many."""
+    # Ticks are found forwards alone, and there may be one each second for years.
+    end = last + timedelta(microseconds=1)
+    step = _FIRST_STEP
+    while len(last_few := list(ticks(trigger, max(first, end - step), end))) < count:
+        if end - step <= first:
+            break
+        step *= 2
+    return last_few[-count:]
 
 
 def ticks(trigger: BaseTrigger, start: datetime, end: datetime) -> Iterator[datetime]:

@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 def perform(requests: Sequence[Request]) -> int:
-    """Do what is asked for; return the exit code, of several runs the largest.
+    """Do what is asked for; return the exit code, of several runs the worst.
 
     Args:
         requests: one for each point of a sweep, at least one.

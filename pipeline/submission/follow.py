@@ -10,7 +10,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import duration
-from hyperdiag.process.exit_codes import of_process
+from hyperdiag.process.exit_codes import of_process, worst
 
 from .server import LIVE, Server, ServerUnavailable
 
@@ -116,7 +116,7 @@ def _exit_code(job: JobDetails) -> int:
 
 
 def follow_all(server: Server, submission_ids: Sequence[str], say: Callable[[str], None]) -> int:
-    """Follow jobs until all have ended; return the largest of their exit codes.
+    """Follow jobs until all have ended; return the worst of their exit codes.
 
     Args:
         server: that knows them.
@@ -154,7 +154,7 @@ def follow_all(server: Server, submission_ids: Sequence[str], say: Callable[[str
             ) from unavailable
         codes = [tail.code for tail in tails if tail.code is not None]
         if len(codes) == len(tails):
-            return max(codes)
+            return worst(codes)
         took = time.monotonic() - began
         time.sleep(min(max(_LEAST_SECONDS, took / _SHARE), _MOST_SECONDS))
 

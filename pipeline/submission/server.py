@@ -14,6 +14,7 @@ from ray.job_submission import JobSubmissionClient
 
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.masking import masked
+from hyperdiag.process.exit_codes import TRY_AGAIN
 
 LIVE = ("PENDING", "RUNNING")
 
@@ -160,14 +161,29 @@ def state(address: str | None, submission_id: str) -> str | None:
 
     Args:
         address: of the job server; None means RAY_API_SERVER_ADDRESS, or this machine's.
-        submission_id: of the job.
+        submission_id: of the job; where it was tried again, the last try counts.
 
     Raises:
         UsageError: if there is no such server.
         ServerUnavailable: if it does not answer.
     """
-    job = Server(address).job(submission_id)
+    server = Server(address)
+    job = server.job(submission_id)
+    tries = 1
+    while job and was_kept_waiting(job):
+        tries += 1
+        job = server.job(again_id(submission_id, tries))
     return job.status.value if job else None
+
+
+def was_kept_waiting(job: JobDetails) -> bool:
+    """Return whether a job ended without doing anything: another run was at work on its output."""
+    return job.status.value == "FAILED" and job.driver_exit_code == TRY_AGAIN
+
+
+def again_id(submission_id: str, tries: int) -> str:
+    """Return the id that a job with an id of its own has when it was tried so often."""
+    return submission_id if tries == 1 else f"{submission_id}-again-{tries}"
 
 
 def _status(error: RuntimeError) -> int:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ray.dashboard.modules.job.pydantic_models import JobDetails
+
 from hyperdiag.config.schema import Config, DesignConfig
 from hyperdiag.data.filesystem import absolute, is_uri
 from hyperdiag.messages.errors import UsageError, listed
@@ -19,7 +21,14 @@ from .environment import environment, requirements
 from .options import SubmitConfig
 from .package import JobSpec, content_digest, entrypoint, packed
 from .payload import payload_files
-from .server import LIVE, JobExists, Server, ServerUnavailable
+from .server import (
+    LIVE,
+    JobExists,
+    Server,
+    ServerUnavailable,
+    again_id,
+    was_kept_waiting,
+)
 
 log = logging.getLogger("hyperdiag")
 
@@ -77,9 +86,10 @@ def make_submission(config: Config, command: Command, options: SubmitConfig) -> 
 def send(server: Server, submission: Submission) -> str:
     """Submit a run as a job, unless it is there already; return its submission id.
 
-    A run with an id of its own (`submit.id`) is done once, however its job ends. Of others, a job
-    that is pending or running is the answer; when it has ended the run is submitted anew, as
-    `<id>-2` and so on.
+    A run with an id of its own (`submit.id`) is done once, however its job ends; but where another
+    run on its output kept it from doing anything (exit code 75), it is tried again, as
+    `<id>-again-2` and so on. Of others, a job that is pending or running is the answer; when it has
+    ended the run is submitted anew, as `<id>-2` and so on.
 
     Raises:
         UsageError: if the server refuses, or a file cannot be read any more.
@@ -92,7 +102,7 @@ def send(server: Server, submission: Submission) -> str:
         for _ in range(_TRIES):
             jobs = {job.submission_id: job for job in server.jobs()}
             states = {name: job.status.value for name, job in jobs.items()}
-            name = first if submission.once else _next_id(first, states)
+            name = _once_id(first, jobs) if submission.once else _next_id(first, states)
             if name in states:
                 _check_same_output(name, jobs[name].metadata or {}, submission)
                 log.info("job %s was submitted before, and is %s", name, states[name])
@@ -153,6 +163,14 @@ def _job(config: Config, options: SubmitConfig) -> dict[str, Any]:
         "entrypoint_memory": options.driver_memory_bytes,
         "entrypoint_resources": options.driver_resources,
     }
+
+
+def _once_id(first: str, jobs: Mapping[str | None, JobDetails]) -> str:
+    """Return the id of the job of a run that has one of its own, or that of its next try."""
+    tries = 1
+    while (job := jobs.get(again_id(first, tries))) and was_kept_waiting(job):
+        tries += 1
+    return again_id(first, tries)
 
 
 def _next_id(first: str, states: dict[str | None, str]) -> str:

@@ -81,6 +81,7 @@ class Store(BaseHTTPRequestHandler):
         if name != "hyperdiag" and states:
             state, job = states.pop(0) if len(states) > 1 else states[0]
             status = {"jobDeploymentStatus": state, "jobStatus": job, "reason": "AppFailed"}
+            status["message"] = self.server.messages.pop(0) if self.server.messages else None
             jobs[name]["status"] = status
         self._say(200, jobs[name])
 
@@ -111,7 +112,7 @@ def server(tmp_path):
         "finalizers": ["x"],
     }
     server.jobs["hyperdiag"]["status"] = {"jobDeploymentStatus": "Suspended"}
-    server.spoils = []
+    server.spoils, server.messages = [], []
     server.states = [(None, None), ("Running", "RUNNING"), ("Complete", "SUCCEEDED")]
     key, certificate = tmp_path / "key.pem", tmp_path / "ca.crt"
     subprocess.run(
@@ -140,7 +141,7 @@ def nightly(server, tmp_path):
             [
                 *(sys.executable, "-I", SCRIPT, "--template=hyperdiag", "--namespace=night"),
                 *(f"--job={job}", "--job-uid=u-1", f"--account={tmp_path}", "--look-every=0.01"),
-                "--pause=0.01",
+                *("--pause=0.01", "--busy-pause=0.01"),
                 *(f"--server=https://127.0.0.1:{server.server_port}", *more),
             ],
             capture_output=True,
@@ -218,6 +219,35 @@ def test_failed_rayjob_fails_the_job(server, nightly, state):
     done = nightly(f"hyperdiag-nightly-{TICK}")
     assert done.returncode == 4
     assert f"hyperdiag-{DAY}: AppFailed" in done.stderr
+
+
+# As Ray 2.60.0 says it of a job.
+BUSY = "Job entrypoint command failed with exit code 75, last available logs (truncated to 20,000"
+
+
+def test_day_whose_run_another_kept_waiting_is_tried_again_under_another_name(server, nightly):
+    server.states[:] = [("Failed", "FAILED"), ("Failed", "FAILED"), ("Complete", "SUCCEEDED")]
+    server.messages[:] = [BUSY, BUSY]
+    done = nightly(f"hyperdiag-nightly-{TICK}")
+    assert done.returncode == 0, done.stderr
+    name = f"hyperdiag-{DAY}"
+    assert list(server.jobs) == ["hyperdiag", name, f"{name}-again-2", f"{name}-again-3"]
+    assert done.stdout.count("another run is at work on the output; tried again") == 2
+    entrypoints = {job["spec"]["entrypoint"] for job in list(server.jobs.values())[1:]}
+    assert len(entrypoints) == 1
+    # A pod that takes over goes through the same names, and creates nothing that is there.
+    server.states[:] = [("Failed", "FAILED"), ("Failed", "FAILED"), ("Complete", "SUCCEEDED")]
+    server.messages[:] = [BUSY, BUSY]
+    assert nightly(f"hyperdiag-nightly-{TICK}").returncode == 0
+    assert len(server.jobs) == 4
+
+
+@pytest.mark.parametrize("message", ["exit code 1", "exit code 175", "exit code 752", None])
+def test_day_that_failed_otherwise_is_not_tried_again(server, nightly, message):
+    server.states[:] = [("Failed", "FAILED")]
+    server.messages[:] = [message]
+    assert nightly(f"hyperdiag-nightly-{TICK}").returncode == 4
+    assert list(server.jobs) == ["hyperdiag", f"hyperdiag-{DAY}"]
 
 
 def test_cronjob_gives_up_where_another_try_is_of_no_use_alone():

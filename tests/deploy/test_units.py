@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
+from hyperdiag.process.exit_codes import USAGE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("hyperdiag-nightly.*"))
@@ -81,9 +83,17 @@ def test_task_of_the_service_is_a_valid_configuration():
     assert (config.cluster.name, config.output.mode) == ("local", "update")
 
 
-def test_airflow_task_submits_the_run_of_its_day(monkeypatch):
-    # Airflow is not installed with hyperdiag: these stand for its decorators.
-    asked, tasks = {}, {}
+class AirflowFailException(Exception):
+    """Stands for Airflow's, which forbids retries."""
+
+
+@pytest.fixture
+def airflow(monkeypatch):
+    """The tasks of the Airflow file, the arguments of its DAG, and the commands that it runs.
+
+    Airflow is not installed with hyperdiag: these stand for what the file takes from it.
+    """
+    asked, tasks, commands, codes, pauses = {}, {}, [], [], []
 
     def dag(**arguments):
         asked.update(arguments)
@@ -96,21 +106,33 @@ def test_airflow_task_submits_the_run_of_its_day(monkeypatch):
 
         return decorated
 
-    sdk = types.ModuleType("airflow.sdk")
-    sdk.dag, sdk.task = dag, task
-    monkeypatch.setitem(sys.modules, "airflow", types.ModuleType("airflow"))
-    monkeypatch.setitem(sys.modules, "airflow.sdk", sdk)
+    modules = {name: types.ModuleType(name) for name in ("airflow", "airflow.sdk")}
+    modules["airflow.exceptions"] = types.ModuleType("airflow.exceptions")
+    modules["airflow.sdk"].dag, modules["airflow.sdk"].task = dag, task
+    modules["airflow.exceptions"].AirflowFailException = AirflowFailException
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setenv("HYPERDIAG_JOB_SERVER", "http://head:8265")
+
+    def run(words, check):
+        commands.append(words)
+        return types.SimpleNamespace(returncode=codes.pop(0) if codes else 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     source = (DEPLOY / "airflow/hyperdiag_nightly.py").read_text()
     exec(compile(source, "hyperdiag_nightly.py", "exec"), {})
-    assert asked["max_active_runs"] == 1
-    assert asked["catchup"] is True
-    assert asked["start_date"].tzinfo is datetime.UTC
-    commands = []
-    monkeypatch.setattr(subprocess, "run", lambda words, check: commands.append((words, check)))
-    tasks["derive"](ds="2026-11-23")
-    ((words, check),) = commands
-    assert check
+    return types.SimpleNamespace(
+        derive=tasks["derive"], asked=asked, commands=commands, codes=codes, pauses=pauses
+    )
+
+
+def test_airflow_task_submits_the_run_of_its_day(airflow):
+    assert airflow.asked["max_active_runs"] == 1
+    assert airflow.asked["catchup"] is True
+    assert airflow.asked["start_date"].tzinfo is datetime.UTC
+    airflow.derive(ds="2026-11-23")
+    (words,) = airflow.commands
     assert words[:2] == ["hyperdiag", "submit"]
     # What the command is told makes a run of that day.
     derive = [word for word in words[2:] if not word.startswith("submit.")]
@@ -118,3 +140,29 @@ def test_airflow_task_submits_the_run_of_its_day(monkeypatch):
         config = load_config(compose("derive", derive))
     assert config.dataset.path.endswith("/date=2026-11-23")
     assert config.output.path.endswith("/date=2026-11-23")
+
+
+def test_airflow_task_that_another_run_keeps_waiting_tries_again_and_takes_no_retry(airflow):
+    airflow.codes[:] = [75, 75, 0]
+    airflow.derive(ds="2026-11-23")
+    assert len(airflow.commands) == 3
+    assert airflow.pauses == [300, 300]
+
+
+@pytest.mark.parametrize(
+    ("code", "error"), [(1, subprocess.CalledProcessError), (2, AirflowFailException)]
+)
+def test_airflow_task_that_fails_is_retried_where_that_can_help(airflow, code, error):
+    airflow.codes[:] = [75, code]
+    with pytest.raises(error):
+        airflow.derive(ds="2026-11-23")
+    assert len(airflow.commands) == 2
+
+
+def test_service_is_tried_again_where_that_can_help_alone():
+    (service,) = [unit for unit in UNITS if unit.suffix == ".service"]
+    lines = service.read_text().splitlines()
+    assert "Restart=on-failure" in lines
+    (prevented,) = [line for line in lines if line.startswith("RestartPreventExitStatus=")]
+    codes = prevented.partition("=")[2].split()
+    assert codes == [str(USAGE)]  # and so 75 is tried again, as 1 is

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
+from hyperdiag.messages.errors import Busy, OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 
 # Writes down what it is told.
@@ -85,6 +85,19 @@ def test_output_that_cannot_be_written_is_told_as_a_failure(run, monkeypatch):
     monkeypatch.setattr("hyperdiag.run.output.ledger.Ledger.publish", fail)
     summary, _ = run("limits.max_bad_fraction=1", raises=OutputError)
     assert (summary["state"], summary["exit_code"], summary["error"]) == ("failed", 1, "disk full")
+
+
+@pytest.mark.parametrize("on", [["success", "failure"], ["busy"]])
+def test_run_that_another_kept_waiting_is_told_to_those_who_ask_for_it(run, monkeypatch, on):
+    def fail(*_):
+        raise Busy("another run is at work in output.path out")
+
+    monkeypatch.setattr("hyperdiag.run.output.ledger.Ledger.open", fail)
+    summary, _ = run(f"notify.on={on}", raises=Busy)
+    if on == ["busy"]:
+        assert (summary["state"], summary["exit_code"]) == ("busy", 75)
+    else:
+        assert summary is None
 
 
 @pytest.mark.parametrize(("on", "heard"), [("success", False), ("failure", True)])

@@ -77,11 +77,11 @@ class Nightly:
         ]
 
     @contextmanager
-    def scheduler(self):
+    def scheduler(self, *arguments):
         """Start the scheduler; end it and whatever it left behind."""
         with (self.folder / "scheduler.log").open("ab") as said:
             process = psutil.Popen(
-                self.command(),
+                self.command(*arguments),
                 stdout=said,
                 stderr=said,
                 cwd=self.folder,

@@ -1,15 +1,15 @@
-"""The clock, in real time: a tick each second."""
+"""The clock: in real time, a tick each second; and where what tells it the time is set."""
 
 import sqlite3
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from hyperdiag.schedule import clock as clock_module
 from hyperdiag.schedule.clock import Clock
 from hyperdiag.schedule.entry import read_entries
-from hyperdiag.schedule.history import FILE
+from hyperdiag.schedule.kept_entries import KeptEntries
 
 from .nightly import wait
 
@@ -18,8 +18,20 @@ class Seen:
     """Clocks on one folder, and what they called for."""
 
     def __init__(self, folder):
-        self.folder, self.ticks, self.failures = folder, [], []
+        self.folder, self.ticks, self.failures, self.set_clocks = folder, [], [], []
         self.take = lambda name, due: self.ticks.extend((name, tick) for tick in due)
+
+    def due(self, entry, ticks):
+        self.take(entry.name, ticks)
+
+    def clock_went_back(self, entry, now):
+        self.set_clocks.append((entry.name, "back"))
+
+    def clock_came_back(self, entry, now):
+        self.set_clocks.append((entry.name, "right"))
+
+    def failed(self, error):
+        self.failures.append(error)
 
     def entries(self, **every):
         (self.folder / "entries").mkdir(exist_ok=True)
@@ -30,7 +42,7 @@ class Seen:
         return read_entries([self.folder / "entries"])
 
     def clock(self):
-        return Clock(self.folder, lambda *given: self.take(*given), self.failures.append)
+        return Clock(self.folder, self)
 
     def seconds(self, name="a"):
         return [int(tick.timestamp()) for each, tick in self.ticks if each == name]
@@ -109,16 +121,144 @@ def test_tick_that_cannot_be_entered_is_not_lost(seen, monkeypatch):
 
 
 def test_clock_that_dies_says_so(seen):
-    """As it does when the disk is full: the library's thread would end without a word."""
-
     def spoil(name, due):
-        connection = sqlite3.connect(seen.folder / FILE)
-        connection.execute("DROP TABLE apscheduler_jobs")
-        connection.close()
+        raise ZeroDivisionError
 
     seen.take = spoil
     clock = seen.clock()
     clock.start(seen.entries(a="1s"))
     wait(lambda: seen.failures)
-    assert "no such table" in str(seen.failures[0])
+    assert isinstance(seen.failures[0], ZeroDivisionError)
     clock.stop()
+
+
+NOW = datetime(2026, 11, 23, 12, 0, 30, tzinfo=UTC)
+DAYS = timedelta(days=1)
+
+
+class SetClock:
+    """A clock that looks when it is told to, at a time that it is told."""
+
+    def __init__(self, seen, monkeypatch):
+        self.now, self._seen = NOW, seen
+        monkeypatch.setattr(clock_module, "_now", lambda: self.now)
+        self.clock = None
+
+    def begin(self, **every):
+        """Start a scheduler's clock, as after a restart."""
+        self.clock = self._seen.clock()
+        self.clock.keep(self._seen.entries(**every))
+
+    def look(self, put_forward=False):
+        """Look; return the ticks that were called for."""
+        self._seen.ticks.clear()
+        self.clock._look(put_forward)
+        return [tick for _, tick in self._seen.ticks]
+
+    def next(self, name="a"):
+        return KeptEntries(self._seen.folder).all()[name].next
+
+
+@pytest.fixture
+def set_clock(seen, monkeypatch):
+    return SetClock(seen, monkeypatch)
+
+
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("restarted", [True, False])
+@pytest.mark.parametrize("ahead", [timedelta(hours=13), 400 * DAYS])
+def test_clock_that_was_ahead_silences_no_entry(ahead, restarted, set_clock, seen, caplog):
+    set_clock.now = NOW + ahead
+    set_clock.begin(a="1d")
+    assert set_clock.look() == []
+    wrong = set_clock.next()
+    assert wrong > MIDNIGHT
+    set_clock.now = NOW
+    if restarted:
+        set_clock.begin(a="1d")
+    seen.set_clocks.clear()
+    assert set_clock.look() == []
+    assert set_clock.next() == MIDNIGHT
+    assert seen.set_clocks == [("a", "back")]
+    assert "a: the clock was ahead: next was " in caplog.text
+    set_clock.now = MIDNIGHT
+    assert set_clock.look() == [MIDNIGHT]
+    assert set_clock.next() == MIDNIGHT + DAYS
+    assert seen.set_clocks == [("a", "back")]
+
+
+def test_clock_set_right_by_a_second_calls_for_a_tick_again_which_is_in_the_history(set_clock):
+    set_clock.begin(a="1d")
+    set_clock.now = MIDNIGHT
+    assert set_clock.look() == [MIDNIGHT]
+    set_clock.now = MIDNIGHT - timedelta(seconds=1)
+    assert set_clock.look() == []
+    set_clock.now = MIDNIGHT
+    assert set_clock.look() == [MIDNIGHT]
+
+
+def test_clock_that_was_behind_for_a_while_brings_no_ticks_that_were_long_ago(
+    set_clock, seen, caplog
+):
+    """As on a machine whose battery is empty: it starts in 1970, until a server tells the time."""
+    set_clock.begin(a="1d")
+    set_clock.look()
+    set_clock.now = datetime(1970, 1, 1, 0, 1, tzinfo=UTC)
+    set_clock.begin(a="1d", b="1d")  # of which b is new
+    assert set_clock.look() == []
+    assert set_clock.next() == datetime(1970, 1, 2, tzinfo=UTC)
+    seen.set_clocks.clear()
+    set_clock.now = MIDNIGHT + timedelta(hours=2)
+    assert set_clock.look(put_forward=True) == [MIDNIGHT]  # of a: what it missed indeed
+    assert seen.set_clocks == [("a", "right")]
+    assert "a: the clock is right again; next is 2026-11-24T00:00:00Z, as before" in caplog.text
+    assert set_clock.next("a") == set_clock.next("b") == MIDNIGHT + DAYS
+
+
+def test_clock_that_was_ahead_and_is_put_forward_a_little_does_not_believe_it_again(set_clock):
+    set_clock.now = NOW + 400 * DAYS
+    set_clock.begin(a="1d")
+    set_clock.now = NOW
+    set_clock.look()
+    set_clock.now = NOW + timedelta(minutes=10)
+    assert set_clock.look(put_forward=True) == []
+    assert set_clock.next() == MIDNIGHT
+
+
+def test_virtual_machine_that_was_paused_has_what_it_missed(set_clock, monkeypatch):
+    """Its clock is put forward when it goes on, and none of its clocks counted the pause."""
+    set_clock.begin(a="1d")
+    set_clock.look()
+    monkeypatch.setattr(clock_module, "_NEW_SECONDS", 0.0)  # it is no longer new
+    set_clock.now = MIDNIGHT + timedelta(hours=3)
+    assert set_clock.look(put_forward=True) == [MIDNIGHT]
+
+
+def test_machine_that_was_off_or_suspended_has_what_it_missed(set_clock):
+    set_clock.begin(a="1d")
+    set_clock.look()
+    set_clock.now = MIDNIGHT + 2 * DAYS + timedelta(hours=3)
+    assert set_clock.look() == [MIDNIGHT, MIDNIGHT + DAYS, MIDNIGHT + 2 * DAYS]
+
+
+def test_so_many_missed_ticks_that_nobody_could_serve_them_are_left_out_but_the_last(
+    set_clock, caplog
+):
+    set_clock.begin(a="1s")
+    set_clock.look()
+    set_clock.now = NOW + 3000 * DAYS
+    ticks = set_clock.look()
+    assert len(ticks) == 10_000
+    assert ticks[-1] == set_clock.now
+    assert "a: more than 10000 ticks were missed; those before " in caplog.text
+    assert set_clock.next() == set_clock.now + timedelta(seconds=1)
+
+
+def test_entry_that_a_clock_ahead_began_to_keep_is_kept_since_now(set_clock, seen):
+    set_clock.now = NOW + 400 * DAYS
+    set_clock.begin(a="1d")
+    set_clock.now = NOW
+    set_clock.begin(a="1d")
+    assert KeptEntries(seen.folder).all()["a"].since == NOW

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
+from hyperdiag.config.schema import NotifyConfig
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.schedule.entry import choose, read_entries, utc_text
 
@@ -41,6 +43,10 @@ def test_entry_keeps_its_overrides_as_they_are_written(entry):
     assert (found.name, found.settings.missed, found.due) == ("nightly", "latest", "30 2 * * * UTC")
 
 
+def refuse(entry):
+    raise UsageError(f"{entry.name} is checked, not s3://me:hunter2@b")
+
+
 def test_every_problem_of_every_file_is_named_at_once(write, tmp_path):
     write("a", "cron: 0 25 * * *\ntimezone: Mars/Olympus\noverrides: [--multirun, run.date=x]\n")
     write("b", "crom: 0 2 * * *\nmissed: never\n")
@@ -50,7 +56,7 @@ def test_every_problem_of_every_file_is_named_at_once(write, tmp_path):
     write("f g", "every: 5s\n")
     write("g", "every: 5s\n")
     write("h", "every: ''\n")
-    found = problems(tmp_path, check=lambda entry: [f"{entry.name} is checked"])
+    found = problems(tmp_path, configure=refuse)
     text = "\n".join(found)
     for part in (
         "a.yaml: cron '0 25 * * *': Error validating expression '25'",
@@ -85,7 +91,10 @@ def test_first_folder_with_a_name_counts_and_inactive_entries_do_not(tmp_path):
         (tmp_path / folder / "a.yaml").write_text(f"every: {every}\n")
     (tmp_path / "ours/b.yaml").write_text("every: 1s\nactive: false\noverrides: [x]\n")
     folders = [tmp_path / "mine", tmp_path / "ours"]
-    (found,) = read_entries(folders, check=lambda entry: [] if entry.name == "a" else ["wrong"])
+    hooks = NotifyConfig(url="http://host")
+    configure = {"a": SimpleNamespace(notify=hooks)}  # an entry that is not active is not asked for
+    (found,) = read_entries(folders, lambda entry: configure[entry.name])
+    assert found.notify == hooks
     assert found.due == "every 5s"
     (tmp_path / "mine/a.yaml").write_text("every: 5s\nactive: false\n")
     assert "there is nothing to schedule (not active: a, b)" in problems(*folders)[0]
@@ -95,9 +104,9 @@ def test_first_folder_with_a_name_counts_and_inactive_entries_do_not(tmp_path):
 
 def test_problems_name_no_secret(write, tmp_path):
     write("a", "every: 5s\naddress: ftp://me:hunter2@host\noverrides: [--x=s3://me:hunter2@b]\n")
-    text = "\n".join(problems(tmp_path, check=lambda _: ["s3://me:hunter2@b"]))
+    text = "\n".join(problems(tmp_path, configure=refuse))
     write("b", "every: 5s\n")
-    text += "\n".join(problems(tmp_path, check=lambda _: ["s3://me:hunter2@b"]))
+    text += "\n".join(problems(tmp_path, configure=refuse))
     assert text.count("://***@") == 5
     assert "hunter2" not in text
 

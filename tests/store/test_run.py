@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,13 +10,18 @@ import tempfile
 import time
 from itertools import groupby
 
+import duckdb
+import pandas
+import polars
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.data.output_folder import CURRENT
 from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
+from hyperdiag.run.summary import print_summary
 
 from .conftest import KEY, SECRET
 
@@ -114,6 +120,19 @@ def test_parquet_from_a_store_gives_the_rows_of_a_local_run(run, three_files, tm
     # The quarantine file first: a data file vouches for its whole shard.
     names = _written(proxy)
     assert names.index(f"quarantine/{PARTS[2]}") < names.index(f"data/{PARTS[2]}")
+
+
+def test_lines_that_say_how_to_read_an_output_in_a_store_read_it(run, store, capsys):
+    """Behind a question mark in its URI stands what these readers do not all understand."""
+    manifest = run(*DESIGN, _to(store.uri("out")))
+    print_summary(manifest)
+    said = capsys.readouterr().out
+    lines = dict(re.findall(r"^    (pandas|polars|DuckDB) +(.+)$", said, re.M))
+    names = {"pandas": pandas, "polars": polars, "duckdb": duckdb, "pyarrow": pa}
+    frames = [eval(lines[name], names) for name in ("pandas", "polars", "DuckDB")]
+    assert len(frames[0]) == 600
+    assert frames[1].collect().height == 600
+    assert frames[2].count("*").fetchall() == [(600,)]
 
 
 def test_second_run_changes_nothing_and_overwrite_leaves_nothing_of_the_first(run, store, proxy):
@@ -284,8 +303,12 @@ def test_output_that_cannot_be_is_said_before_any_work(run, store, proxy, wrong,
     else:
         proxy.access_keys = ("another",)
     began = time.monotonic()
-    with pytest.raises(UsageError, match="nowhere" if wrong == "bucket" else store.bucket):
+    name = "nowhere" if wrong == "bucket" else store.bucket
+    with pytest.raises(UsageError, match=name) as caught:
         run(*DESIGN, _to(uri), f"output.mode={mode}")
+    if wrong == "bucket":
+        assert "there is no such bucket. Make it, or give the path of one that" in str(caught.value)
+    assert "Free space" not in str(caught.value)
     assert time.monotonic() - began < 20
     assert store.objects() == {}
 

@@ -48,6 +48,7 @@ def _no_pause(monkeypatch):
         ("SUCCEEDED", 0, 0),
         ("FAILED", 1, 1),
         ("FAILED", 2, 2),
+        ("FAILED", 75, 75),
         ("FAILED", 143, 143),
         ("FAILED", -9, 137),
         ("FAILED", None, 1),

@@ -6,6 +6,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.submission.arguments import Command
 from hyperdiag.submission.options import SubmitConfig
+from hyperdiag.submission.server import state as job_state
 from hyperdiag.submission.submit import make_submission, send
 
 _BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
@@ -70,6 +71,61 @@ def test_id_that_another_run_has_is_refused(prepared):
     other = job.model_copy(update={"metadata": {"output": "/home/ben/out"}})
     with pytest.raises(UsageError, match=r"nightly is the job of another run.*/home/ben/out"):
         send(_Server(other), ours)
+
+
+class _Jobs:
+    """Knows jobs by id, with their states and exit codes; begins those that are submitted."""
+
+    address = "http://host:8265"
+
+    def __init__(self, metadata, **jobs):
+        self._metadata, self.submitted = metadata, []
+        self._jobs = {name: self._job(name, *job) for name, job in jobs.items()}
+
+    def _job(self, name, status, code=None):
+        return JobDetails(
+            type="SUBMISSION",
+            submission_id=name,
+            status=status,
+            entrypoint="",
+            driver_exit_code=code,
+            metadata=self._metadata,
+        )
+
+    def jobs(self):
+        return list(self._jobs.values())
+
+    def job(self, name):
+        return self._jobs.get(name)
+
+    def submit(self, submission_id, **_):
+        self.submitted.append(submission_id)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "name", "state"),
+    [
+        ({}, "n", None),
+        ({"n": ("FAILED", 1)}, "n", "FAILED"),
+        ({"n": ("RUNNING",)}, "n", "RUNNING"),
+        ({"n": ("SUCCEEDED", 0)}, "n", "SUCCEEDED"),
+        ({"n": ("FAILED", 75)}, "n-again-2", None),
+        ({"n": ("FAILED", 75), "n-again-2": ("RUNNING",)}, "n-again-2", "RUNNING"),
+        ({"n": ("FAILED", 75), "n-again-2": ("FAILED", 2)}, "n-again-2", "FAILED"),
+        ({"n": ("FAILED", 75), "n-again-2": ("FAILED", 75)}, "n-again-3", None),
+        # Another attempt's, by hand, which has nothing to do with it.
+        ({"n": ("FAILED", 75), "n-2": ("SUCCEEDED", 0)}, "n-again-2", None),
+    ],
+)
+def test_job_of_an_id_is_tried_again_where_another_run_kept_it_waiting(
+    prepared, monkeypatch, jobs, name, state
+):
+    ours = prepared(id="n")
+    server = _Jobs(ours.job["metadata"], **jobs)
+    assert send(server, ours) == name
+    assert server.submitted == ([] if name in jobs else [name])
+    monkeypatch.setattr("hyperdiag.submission.server.Server", lambda address: server)
+    assert job_state("http://host:8265", "n") == state
 
 
 def test_job_shows_nothing_that_is_secret(prepared):

@@ -24,6 +24,7 @@ from .ray_workarounds import (
     one_try,
     own_signal_handler,
     temp_dir_in,
+    words_to_log,
 )
 
 log = logging.getLogger("hyperdiag")
@@ -169,6 +170,7 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
         UsageError: if there is none at the address.
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
+    words_to_log()
     try:
         check_reachable(address)
         with own_signal_handler(), masked_entrypoint(), one_try():
@@ -217,6 +219,7 @@ def start(cluster: ClusterConfig, folder: str) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     workers = cluster.workers or local_room(cluster)
+    words_to_log()
     try:
         with own_signal_handler(), loopback_only():
             ray.init(

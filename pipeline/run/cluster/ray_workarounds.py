@@ -15,16 +15,20 @@ Other things are worked round where they happen:
   not; `WorkerHandle.kill` has the kernel end it.
 """
 
+import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, worker
 from ray._private import utils as ray_utils
 
 from hyperdiag.messages.masking import HIDDEN, masked_text
+
+log = logging.getLogger("hyperdiag")
 
 _REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
 _LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
@@ -34,6 +38,7 @@ _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # what the system take
 _SOCKET = "/r/session_2026-11-23_06-00-00_000000_4194304/sockets/plasma_store"
 # What a folder's path may have for `temp_dir_in`.
 LONGEST_FOLDER = _SOCKET_BYTES - len(_SOCKET)
+_printed: dict[str, Callable[..., None]] = {}  # what `words_to_log` put something else in place of
 
 
 @contextmanager
@@ -122,6 +127,37 @@ def one_try() -> Iterator[None]:
         yield
     finally:
         del os.environ[_TRIES_VARIABLE]
+
+
+def words_to_log() -> None:
+    """Have what Ray says in this process come through our log from now on.
+
+    Ray prints errors of its nodes on standard output, coloured and whatever `log_to_driver` says:
+    of each worker that dies too, as ours are made to at the end of a run. What matters of that is
+    said by the run itself; here it is a line for those who look for it (level debug). Its logger
+    writes lines of its own to standard error, which are no JSON.
+    """
+    printing = getattr(worker, "print_to_stdstream", None)
+    if printing is not None and printing is not _log_of_nodes:
+        _printed.setdefault("by Ray", printing)
+        worker.print_to_stdstream = _log_of_nodes
+    logging.getLogger("ray").handlers = [_ToLog()]
+
+
+def _log_of_nodes(data: dict[str, Any], *arguments: Any, **options: Any) -> None:
+    if data.get("pid") == "raylet":
+        for line in data["lines"]:
+            log.debug("Ray: %s", line)
+    else:  # what is asked for with log_to_driver=True
+        _printed["by Ray"](data, *arguments, **options)
+
+
+class _ToLog(logging.Handler):
+    """Says what is logged once more, as a line of ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = min(record.levelno, logging.WARNING)  # an error of ours ends a command
+        log.log(level, "Ray: %s", record.getMessage())
 
 
 def check_reachable(address: str) -> None:

@@ -1,18 +1,22 @@
 """What an output folder says of its run, whether that goes on, ended or was killed."""
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from hyperdiag.data.filesystem import Place, absolute, below, resolve
-from hyperdiag.data.output_folder import PLAN, STAGED
-from hyperdiag.messages.errors import UsageError
+from hyperdiag.data.output_folder import LOCK, PLAN, STAGED
+from hyperdiag.messages.errors import Busy, UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.output.heartbeat import (
     DONE,
     INCOMPLETE,
     RUNNING,
     HeartbeatRecord,
+    is_alive,
     read_heartbeat,
 )
 from hyperdiag.run.output.inventory import scan_output
@@ -22,6 +26,9 @@ from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
 
 PUBLISHED, KILLED = "published", "killed"
+# The cause where nothing tells why a run ended, not even that it was killed.
+_UNSEEN = "it left no heartbeat that says more: it ended before the first one, or that is damaged"
+_HOLDER = re.compile(r"process (\d+) on ([^,\s]+), since ")  # as `derive` signs the lock
 # While an update is published, some is seen as it was and some as it is: it is looked at again.
 _LOOKS = 4
 
@@ -108,7 +115,8 @@ class Status:
         counts: of the plan that is in the folder.
         rate: None unless a run is at work.
         failed: shards that the last run gave up; none once the run is published.
-        cause: why the last run ended incomplete; None where it did not, or was killed.
+        cause: why the last run ended incomplete, or that nothing tells it; None where it did not,
+            or was killed.
         update: counts of the plan that an update will put in the place of the other; None unless
             an update is under way, or was interrupted.
         manifest: None unless the run was published.
@@ -154,6 +162,7 @@ def status(path: str) -> Status:
 
     Raises:
         UsageError: if there is no run at the path, or it cannot be read for now.
+        Busy: if a run begins there, and has not written its plan yet.
     """
     output = resolve(path)
     for _ in range(_LOOKS - 1):
@@ -176,19 +185,26 @@ def _plans(output: Place) -> list[tuple[int | None, int | None]]:
 
 
 def _look(path: str, output: Place) -> Status:
-    plan = _readable_plan(path)
+    locked = is_locked(output)
+    plan = _plan_of(path, output)
     heartbeat = read_heartbeat(output)
+    if locked:
+        last = heartbeat if heartbeat and _is_at_work(heartbeat) else None
+    else:
+        last = heartbeat if heartbeat and _is_of_last_run(heartbeat, output) else None
     manifest = published_manifest(output)
     updating = (output / STAGED / PLAN).exists()
-    state = _state(output, heartbeat, manifest is not None and not updating)
-    last = None if state == PUBLISHED else heartbeat
+    state = RUNNING if locked else _state(last, manifest is not None and not updating)
+    cause = _UNSEEN if state == KILLED and last is None else None
+    if state == PUBLISHED:
+        last = None
     return Status(
         output=masked(absolute(path)),
         state=state,
         counts=_counts(output, plan),
-        rate=_rate(last) if last and last.state == state == RUNNING else None,
+        rate=_rate(last) if last and state == RUNNING else None,
         failed=tuple(FailedShard(*failed) for failed in last.failed) if last else (),
-        cause=last.cause if last else None,
+        cause=last.cause if last else cause,
         update=_counts(output, _readable_plan(below(path, STAGED)), update=True)
         if updating
         else None,
@@ -196,14 +212,53 @@ def _look(path: str, output: Place) -> Status:
     )
 
 
-def _state(output: Place, heartbeat: HeartbeatRecord | None, published: bool) -> str:
-    if is_locked(output):
-        return RUNNING
+def _plan_of(path: str, output: Place) -> Plan:
+    """Return the plan in an output.
+
+    Raises:
+        UsageError: if there is none.
+        Busy: if a run is at work that has not written it yet.
+    """
+    try:
+        return _readable_plan(path)
+    except UsageError as error:
+        if is_locked(output) and not (output / PLAN).exists():
+            raise Busy(
+                f"output.path {masked(path)}: a run begins there, and has not written its plan "
+                "yet; ask again in a moment"
+            ) from error
+        raise
+
+
+def _is_at_work(heartbeat: HeartbeatRecord) -> bool:
+    """Return whether a heartbeat is that of the run which holds the lock, as far as can be told.
+
+    Before its first one, that of the run before it is still there.
+    """
+    mine = heartbeat.state == RUNNING and heartbeat.process == os.getpid()
+    return mine or is_alive(heartbeat)
+
+
+def _is_of_last_run(heartbeat: HeartbeatRecord, output: Place) -> bool:
+    """Return whether a heartbeat is that of the run which held the lock last.
+
+    It is not where that one ended before its first. Who held a lock is only known of local ones.
+    """
+    lock = Path((output / LOCK).path)
+    if not output.is_local or not lock.exists():
+        return True
+    holder = _HOLDER.match(lock.read_text(encoding="utf-8", errors="replace"))
+    writer = (str(heartbeat.process), heartbeat.host)
+    return holder is None or holder.groups() == writer
+
+
+def _state(last: HeartbeatRecord | None, published: bool) -> str:
+    """Return the state of an output that no run is at work on, by the last heartbeat of its run."""
     if published:
         return PUBLISHED
-    if heartbeat is None or heartbeat.state == RUNNING:
+    if last is None or last.state == RUNNING:
         return KILLED
-    return INCOMPLETE if heartbeat.state == DONE else heartbeat.state
+    return INCOMPLETE if last.state == DONE else last.state
 
 
 def _rate(heartbeat: HeartbeatRecord) -> Rate:

@@ -1,19 +1,25 @@
 """What is worked round in Ray: signal handlers, command lines, its folder, what it listens on."""
 
+import logging
+import os
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
+import ray
 from hydra import compose, initialize_config_dir
 from ray._private import utils as ray_utils
+from ray.exceptions import RayError
 
 from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.process.signals import StopSignals
+from hyperdiag.run.cluster.ray_cluster import join
 from hyperdiag.run.cluster.ray_workarounds import (
     LONGEST_FOLDER,
     masked_entrypoint,
@@ -119,3 +125,41 @@ def test_command_line_that_ray_shows_is_masked(monkeypatch):
     with masked_entrypoint():
         assert ray_utils.get_entrypoint_name() == "hyperdiag notify.url=*** a_token=***"
     assert ray_utils.get_entrypoint_name is original
+
+
+def test_what_ray_says_of_a_worker_that_died_is_a_line_of_the_log(
+    ray_address, configure, capfd, caplog
+):
+    caplog.set_level("DEBUG", "hyperdiag")
+    config, _ = configure("cluster=existing", f"cluster.address='{ray_address}'")
+    join(config.cluster, [])
+    try:
+        actor = ray.remote(_Sleeper).options(num_cpus=1, max_restarts=0).remote()
+        process = ray.get(actor.process.remote())
+        call = actor.sleep.remote()
+        os.kill(process, signal.SIGKILL)
+        with pytest.raises(RayError):
+            ray.get(call)
+        said = lambda: "Ray: A worker died or was killed" in caplog.text
+        deadline = time.monotonic() + 60
+        while not said() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        logging.getLogger("ray").error("something of its own")
+    finally:
+        ray.shutdown()
+    assert said()
+    assert "Ray: something of its own" in caplog.text
+    assert {record.levelname for record in caplog.records if "Ray: " in record.message} == {
+        *("DEBUG", "WARNING"),
+    }
+    out, err = capfd.readouterr()
+    assert "raylet" not in out + err
+    assert "\x1b[" not in out + err
+
+
+class _Sleeper:
+    def process(self):
+        return os.getpid()
+
+    def sleep(self):
+        time.sleep(600)

@@ -4,6 +4,7 @@ import fcntl
 import json
 import shutil
 import signal
+import socket
 import threading
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.data.filesystem import resolve
-from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.messages.errors import Busy, RunIncomplete, UsageError
 from hyperdiag.process.signals import Stopped
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection import status as status_module
@@ -130,7 +131,9 @@ def test_planned_run_that_has_not_begun_has_nothing_done(run, tmp_path, configur
     report = _status(tmp_path)
     assert (report.state, report.counts.shards.done) == ("running", 0)
     ledger.close()
-    assert _status(tmp_path).state == "killed"
+    report = _status(tmp_path)
+    assert report.state == "killed"
+    assert report.cause.startswith("it left no heartbeat that says more: ")
 
 
 def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeypatch):
@@ -159,6 +162,68 @@ def test_run_with_too_many_bad_rows_says_so(run, tmp_path, capsys):
     text = _printed(report, capsys)
     assert "9 of 400 rows are bad (9 nan), more than" in text
     assert "quarantined  9 nan" in text
+
+
+def test_run_that_begins_shows_nothing_of_the_one_before_it(
+    run, tmp_path, configure, capsys, monkeypatch
+):
+    """Before its first heartbeat, that of the run before is there still."""
+    _fail(monkeypatch, OSError("odd"), {3})
+    with pytest.raises(RunIncomplete):
+        run()
+    before = _status(tmp_path)
+    assert (before.state, len(before.failed)) == ("incomplete", 1)
+    assert before.cause
+    ledger = Ledger(f"{tmp_path}/out", make_plan(configure(*_overrides(tmp_path))[0]).plan)
+    ledger.open("resume", "")
+    for signed in (False, True):
+        if signed:
+            ledger.sign_lock(f"process 999999999 on {socket.gethostname()}, since 2026-11-28Z")
+        report = _status(tmp_path)
+        assert (report.state, report.failed, report.cause, report.rate) == (
+            "running",
+            (),
+            None,
+            None,
+        )
+        assert "odd" not in _printed(report, capsys)
+    # It ends before its first heartbeat: SIGKILL, or SIGTERM.
+    ledger.close()
+    report = _status(tmp_path)
+    assert (report.state, report.failed, report.counts.shards.done) == ("killed", (), 3)
+    text = _printed(report, capsys)
+    assert "the last run died; the same command goes on" in text
+    assert "it left no heartbeat that says more: it ended before the first one" in text
+
+
+def test_run_that_begins_shows_no_rate_of_one_that_was_killed(run, tmp_path, monkeypatch):
+    _fail(monkeypatch, Stopped(9), {2})
+    monkeypatch.setattr(Heartbeat, "stop", lambda self, state, **content: self._end.set())
+    with pytest.raises(Stopped):
+        run()
+    path = tmp_path / "out/run/progress.json"
+    record = json.loads(path.read_text()) | {"process": 999999999, "rows_per_s": 50, "workers": 2}
+    path.write_text(json.dumps(record | {"rows_done": 200}))
+    lock = Lock(resolve(f"{tmp_path}/out"), "out")
+    lock.take()
+    try:
+        report = _status(tmp_path)
+    finally:
+        lock.release()
+    assert (report.state, report.rate) == ("running", None)
+
+
+def test_run_that_has_not_written_its_plan_yet_is_to_be_asked_again(tmp_path):
+    (tmp_path / "out/run").mkdir(parents=True)
+    lock = Lock(resolve(f"{tmp_path}/out"), "out")
+    lock.take()
+    try:
+        with pytest.raises(Busy, match="a run begins there, and has not written its plan yet"):
+            status(f"{tmp_path}/out")
+    finally:
+        lock.release()
+    with pytest.raises(UsageError, match="holds no run"):
+        status(f"{tmp_path}/out")
 
 
 def test_stopped_run_says_so(run, tmp_path, capsys, monkeypatch):
@@ -288,7 +353,8 @@ def test_damaged_heartbeat_counts_as_none(content, run, tmp_path):
     (tmp_path / "out/_SUCCESS").unlink()
     (tmp_path / "out/run/progress.json").write_bytes(content)
     found = _status(tmp_path)
-    assert (found.state, found.failed, found.cause) == ("killed", (), None)
+    assert (found.state, found.failed) == ("killed", ())
+    assert "or that is damaged" in found.cause
 
 
 def test_heartbeat_is_read_as_it_was_written_and_without_what_an_early_one_lacked(tmp_path):

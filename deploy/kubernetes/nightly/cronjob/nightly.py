@@ -2,12 +2,16 @@
 
 It runs in a pod of the CronJob, from a ConfigMap, with nothing but Python's own library.
 
+A RayJob whose run ended with exit code 75, since another run was at work on its output, has failed
+for Kubernetes, and has done nothing: another one is created for the same day, a while later.
+
 Exit codes: 0 the RayJob succeeded; 2 usage; 3 the API server refused, or is away; 4 the RayJob
 failed. Python itself ends with 1, which tells nothing of the RayJob.
 """
 
 import argparse
 import datetime
+import itertools
 import json
 import re
 import ssl
@@ -26,8 +30,13 @@ _MINUTES = re.compile(r"-(\d{6,10})$")
 # Of a request that nobody answers: for about two minutes, by default.
 _TRIES, _PAUSE_SECONDS = 8, 15.0
 _SUCCEEDED, _USAGE, _REFUSED, _FAILED = 0, 2, 3, 4  # exit codes
+# Before a day is tried again whose run another one kept waiting.
+_BUSY_SECONDS = 300.0
+# As Ray says it of a job, and KubeRay of its RayJob.
+_BUSY = re.compile(r"\bexit code 75\b")
 # States of a RayJob that no other follows.
 _ENDED = ("Complete", "Failed", "ValidationFailed")
+DONE, BUSY, FAILED = "done", "busy", "failed"
 
 
 class Refused(Exception):
@@ -63,15 +72,18 @@ def day_of(job: str) -> str:
     )
 
 
-def for_day(template: dict[str, Any], day: str, queue: str | None) -> dict[str, Any]:
+def for_day(
+    template: dict[str, Any], day: str, queue: str | None, tries: int = 1
+) -> dict[str, Any]:
     """Return the RayJob of a day.
 
     Args:
         template: the suspended RayJob as the API server has it.
         day: an ISO date.
         queue: of Kueue, which is to start it; None starts it at once.
+        tries: which try of the day it is, from 1.
     """
-    metadata = template["metadata"]
+    metadata, again = template["metadata"], "" if tries == 1 else f"-again-{tries}"
     labels = dict(metadata.get("labels", {}))
     if queue:
         labels["kueue.x-k8s.io/queue-name"] = queue
@@ -83,7 +95,7 @@ def for_day(template: dict[str, Any], day: str, queue: str | None) -> dict[str, 
         "apiVersion": template["apiVersion"],
         "kind": template["kind"],
         # A day has one name, so that no two ticks, tries or people run it twice at once.
-        "metadata": {"name": f"{metadata['name']}-{day}", "labels": labels},
+        "metadata": {"name": f"{metadata['name']}-{day}{again}", "labels": labels},
         "spec": spec,
     }
 
@@ -158,8 +170,10 @@ def _told(error: urllib.error.HTTPError) -> str:
         return f"({second})"
 
 
-def wait(rayjobs: Rayjobs, name: str, seconds: float) -> bool:
-    """Return whether a RayJob succeeded, when it has ended; what becomes of it is printed.
+def wait(rayjobs: Rayjobs, name: str, seconds: float) -> str:
+    """Return how a RayJob ended, when it has; what becomes of it is printed.
+
+    DONE; BUSY if another run was at work on its output; else FAILED.
 
     Args:
         rayjobs: where it is.
@@ -179,8 +193,8 @@ def wait(rayjobs: Rayjobs, name: str, seconds: float) -> bool:
         if state in _ENDED:
             if state != "Complete" or job != "SUCCEEDED":
                 print(f"{name}: {status.get('reason')} {status.get('message')}", file=sys.stderr)
-                return False
-            return True
+                return BUSY if _BUSY.search(str(status.get("message"))) else FAILED
+            return DONE
         time.sleep(seconds)
 
 
@@ -198,6 +212,12 @@ def main() -> int:
     parser.add_argument(
         "--pause", type=float, default=_PAUSE_SECONDS, help="seconds before a request is repeated"
     )
+    parser.add_argument(
+        "--busy-pause",
+        type=float,
+        default=_BUSY_SECONDS,
+        help="seconds before a day is tried again whose run another one kept waiting",
+    )
     options = parser.parse_args()
     try:
         day = day_of(options.job)
@@ -206,13 +226,23 @@ def main() -> int:
         return _USAGE
     rayjobs = Rayjobs(options.server, options.namespace, options.account, options.pause)
     try:
-        rayjob = for_day(rayjobs.get(options.template), day, options.queue)
-        name = rayjob["metadata"]["name"]
+        template = rayjobs.get(options.template)
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": options.job}
-        rayjob["metadata"]["ownerReferences"] = [owner | {"uid": options.job_uid}]
-        if not rayjobs.create(rayjob):
-            print(f"{name} is there already: this day has been started before", flush=True)
-        return _SUCCEEDED if wait(rayjobs, name, options.look_every) else _FAILED
+        # The Job's activeDeadlineSeconds ends it.
+        for tries in itertools.count(1):
+            rayjob = for_day(template, day, options.queue, tries)
+            name = rayjob["metadata"]["name"]
+            rayjob["metadata"]["ownerReferences"] = [owner | {"uid": options.job_uid}]
+            created = rayjobs.create(rayjob)
+            if not created:
+                print(f"{name} is there already: this day has been started before", flush=True)
+            ended = wait(rayjobs, name, options.look_every)
+            if ended != BUSY:
+                return _SUCCEEDED if ended == DONE else _FAILED
+            if created:
+                print(f"{name}: another run is at work on the output; tried again", flush=True)
+                time.sleep(options.busy_pause)
+        raise AssertionError("there is no last try")
     except Refused as refused:
         print(refused, file=sys.stderr)
         return _REFUSED
