@@ -104,9 +104,9 @@ class Inventory:
         """Return the plan's key of a shard, by its id."""
         return f"{int(self._keys[shard]):016x}"
 
-    def missing(self, plan: Plan) -> Iterator[Shard]:
-        """Yield the shards that are not done, in order."""
-        return (shard for shard in plan.shards() if not self.done[shard.id])
+    def missing(self, plan: Plan) -> "Missing":
+        """Return the shards that are not done, in order."""
+        return Missing(self, plan)
 
     def add(self, receipt: Receipt) -> bool:
         """Count a shard that was done just now; tell whether it had not been counted before."""
@@ -191,6 +191,25 @@ class Inventory:
         stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
         receipt = Receipt.from_footer(footer, stamp)
         return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt
+
+
+class Missing:
+    """The shards of a plan that are not done, made as they are asked for; and how many they are.
+
+    Args:
+        inventory: what is done.
+        plan: of the shards.
+    """
+
+    def __init__(self, inventory: Inventory, plan: Plan):
+        self._inventory, self._plan = inventory, plan
+
+    def __iter__(self) -> Iterator[Shard]:
+        done = self._inventory.done
+        return (shard for shard in self._plan.shards() if not done[shard.id])
+
+    def __len__(self) -> int:
+        return self._inventory.shards - self._inventory.count
 
 
 def scan_output(output: Place, plan: Plan, update: bool = False) -> Inventory:
