@@ -1,18 +1,18 @@
-"""The driver's loop with workers that answer at once: receipts in a second, and what each costs.
+"""The driver of a run whose workers are too many for one machine: what each receipt costs it.
 
-`python -m tests.chaos.driver WORKERS RECEIPTS` has Ray's calls answered in this process, by nobody;
-with `ray` behind, each call goes through a real Ray, to two processes that stand for all workers.
-All else is the product: queue, pool, ledger, journal, listeners.
+`python -m tests.chaos.driver WORKERS RECEIPTS` has calls of workers answered at once, in this
+process. With SECONDS behind, each call goes through a real Ray, to two processes that stand for all
+workers, and is answered after so many seconds for each of its shards. All else is the product:
+queue, pool, ledger, journal, listeners.
 """
 
 import asyncio
 import json
-import logging
 import sys
 import tempfile
 import time
 from concurrent.futures import Future
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from unittest.mock import patch
 
@@ -21,13 +21,13 @@ import ray
 from hydra import compose, initialize_config_dir
 
 from hyperdiag.config.schema import load_config
-from hyperdiag.data.output_folder import DATA
 from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run import derive as derive_module
 from hyperdiag.run.monitoring.failures import Failures
 from hyperdiag.run.monitoring.heartbeat_listener import HeartbeatListener
-from hyperdiag.run.monitoring.monitor import Monitor
+from hyperdiag.run.monitoring.metrics import Metrics
+from hyperdiag.run.monitoring.monitor import Listener, Monitor
 from hyperdiag.run.monitoring.progress import ProgressLines, ShardLog
 from hyperdiag.run.monitoring.totals import Totals
 from hyperdiag.run.output.ledger import Ledger
@@ -105,7 +105,7 @@ class Actors:
         return self._made[self._count % len(self._made)]
 
 
-def answered(worker):
+def _answered(worker):
     """Return an actor whose calls are answered in this process."""
 
     def method(name):
@@ -115,7 +115,7 @@ def answered(worker):
     return SimpleNamespace(**{n: method(n) for n in ("address", "start", "under_way", "derive")})
 
 
-def no_ray():
+def _no_ray():
     """Return what the pool calls of Ray, with nothing behind it."""
 
     def wait(refs, num_returns=1, timeout=None):
@@ -130,17 +130,41 @@ def no_ray():
     )
 
 
-def run(workers, receipts, through_ray, seconds):
-    """Derive so many shards with so many workers; return what it cost."""
+def run(workers, receipts, seconds=None):
+    """Derive so many shards with so many workers; return what that cost.
+
+    Args:
+        workers: how many.
+        receipts: that they return.
+        seconds: that a worker takes for one, through a real Ray; None answers at once, without.
+    """
     jax.config.update("jax_platforms", "cpu")
-    logging.getLogger("hyperdiag").setLevel(logging.INFO)
-    folder = Path(tempfile.mkdtemp(prefix="hdd-"))
+    with tempfile.TemporaryDirectory(prefix="hdd-") as folder, StopSignals() as signals:
+        config, planned, ledger = _opened(folder, workers, receipts)
+        inventory = ledger.inventory
+        totals, failures = Totals(), Failures(inventory, ledger.plan)
+        clock = Clock(receipts // 10, receipts - min(12 * workers, receipts // 2))
+        with (
+            _stand_ins(seconds),
+            HeartbeatListener(ledger.output, inventory, planned.rows, signals) as heartbeat,
+        ):
+            listeners = [clock, totals, failures, ShardLog(), ProgressLines(), heartbeat]
+            if seconds:
+                listeners.append(Metrics(ledger.plan.digest, "chain"))
+            monitor = Monitor(inventory, planned.rows, time.monotonic(), listeners)
+            derive_module._derive_missing(config, ledger, monitor, failures, signals)
+        ledger.close()
+        assert inventory.count == receipts
+    return clock.cost()
+
+
+def _opened(folder, workers, receipts):
     with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
         composed = compose(
             "derive",
             [
                 *("network=chain", "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1]}"),
-                "network.layers='Chain(Dense(3, 4, tanh), Dense(4, 8))'",
+                f"network.layers='Chain(Dense(3, 4, tanh), Dense(4, {OUTPUTS}))'",
                 *(f"dataset.shard_rows={ROWS}", f"dataset.rows={ROWS * receipts}"),
                 *("derivatives.method=hyperdual", "derivatives.tile=64"),
                 *("cluster=local", "cluster.workers=2", f"output.path={folder}/out"),
@@ -148,82 +172,58 @@ def run(workers, receipts, through_ray, seconds):
         )
     config = load_config(composed)
     planned = make_plan(config)
-    cluster = config.cluster.model_copy(update={"workers": workers})
-    config = config.model_copy(update={"cluster": cluster})
     ledger = Ledger(config.output.path, planned.plan)
     ledger.open("resume", "")
     ledger.begin()
-    (Path(folder) / "out" / DATA).mkdir(exist_ok=True)
-    if through_ray:
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        made = [
-            ray.remote(SlowWorker).options(max_concurrency=20_000).remote(seconds) for _ in range(2)
+    cluster = config.cluster.model_copy(update={"workers": workers})
+    return config.model_copy(update={"cluster": cluster}), planned, ledger
+
+
+@contextmanager
+def _stand_ins(seconds):
+    """Let calls of workers be answered by what stands for them."""
+    with ExitStack() as stack:
+        patches = [
+            (ray_pool, "start", lambda *_: None),
+            (ray_pool, "check_capacity", lambda _: None),
         ]
-        ray.get([actor.address.remote() for actor in made])
-    else:
-        made = [answered(Worker(seconds))]
-    with StopSignals() as signals, contextual(made, through_ray):
-        inventory = ledger.inventory
-        totals, failures = Totals(), Failures(inventory, ledger.plan)
-        with HeartbeatListener(ledger.output, inventory, planned.rows, signals) as heartbeat:
-            listeners = [totals, failures, ShardLog(), ProgressLines(), heartbeat]
-            if through_ray:
-                from hyperdiag.run.monitoring.metrics import Metrics
-
-                listeners.append(Metrics("0" * 16, "chain"))
-            monitor = Monitor(inventory, planned.rows, time.monotonic(), listeners)
-            clock = Clock(4 * workers, receipts - 12 * workers)
-            listeners.insert(0, clock)
-            derive_module._derive_missing(config, ledger, monitor, failures, signals)
-    ledger.close()
-    assert inventory.count == receipts, inventory.count
-    return {
-        "workers": workers,
-        "receipts_per_s": round(clock.receipts / clock.wall),
-        "microseconds": round(clock.cpu / clock.receipts * 1e6),
-        "core": round(clock.cpu / clock.wall, 2),
-    }
+        if seconds:
+            ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+            stack.callback(ray.shutdown)
+            remote = ray.remote(SlowWorker).options(max_concurrency=20_000).remote
+            made = [remote(seconds), remote(seconds)]
+            ray.get([actor.address.remote() for actor in made])
+            patches.append((ray_actors.WorkerHandle, "kill", lambda _: None))
+        else:
+            made = [_answered(Worker(1.0))]
+            patches += [(module, "ray", _no_ray()) for module in (ray_pool, ray_actors, dispatcher)]
+        patches.append((ray_actors, "WorkerActor", Actors(made)))
+        for target, name, stand_in in patches:
+            stack.enter_context(patch.object(target, name, stand_in))
+        yield
 
 
-class Clock(derive_module.Listener):
-    """Wall and processor seconds of the work."""
+class Clock(Listener):
+    """Wall and processor seconds between two receipts: without what begins and ends a run."""
 
     def __init__(self, first, last):
-        self._receipts, self._first, self._last = 0, first, last
-
-    def started(self, snapshot):
-        self._began = time.monotonic(), time.process_time()
+        self._first, self._last, self._count, self._times = first, last, 0, []
 
     def done(self, receipt):
-        self._receipts += 1
-        if self._receipts == self._first:
-            self._began = time.monotonic(), time.process_time()
-        if self._receipts == self._last:
-            self.wall = time.monotonic() - self._began[0]
-            self.cpu = time.process_time() - self._began[1]
-            self.receipts = self._last - self._first
+        self._count += 1
+        if self._count in (self._first, self._last):
+            self._times.append((time.monotonic(), time.process_time()))
 
-
-def contextual(made, through_ray):
-    from contextlib import ExitStack
-
-    stack = ExitStack()
-    patched = [
-        (ray_actors, "WorkerActor", Actors(made)),
-        (ray_pool, "start", lambda *arguments: None),
-        (ray_pool, "check_capacity", lambda cluster: None),
-    ]
-    if not through_ray:
-        patched += [(module, "ray", no_ray()) for module in (ray_pool, ray_actors, dispatcher)]
-    else:
-        stack.callback(ray.shutdown)
-        patched += [(ray_actors.WorkerHandle, "kill", lambda handle: None)]
-    for module, name, value in patched:
-        stack.enter_context(patch.object(module, name, value))
-    return stack
+    def cost(self):
+        receipts = self._last - self._first
+        wall, cpu = (end - begin for begin, end in zip(*self._times, strict=True))
+        return {
+            "receipts_per_s": round(receipts / wall),
+            "microseconds": round(cpu / receipts * 1e6),
+            "cores": round(cpu / wall, 2),
+        }
 
 
 if __name__ == "__main__":
-    workers, receipts, *rest = sys.argv[1:]
-    seconds = float(rest[-1]) if rest else 1.0
-    print(json.dumps(run(int(workers), int(receipts), "ray" in rest, seconds)))
+    workers, receipts, *seconds = sys.argv[1:]
+    print(json.dumps(run(int(workers), int(receipts), *map(float, seconds))))
