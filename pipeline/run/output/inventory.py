@@ -1,14 +1,13 @@
 """The inventory: which shards of a plan an output holds, and what their rows add up to.
 
-All is kept in arrays by shard id, so that a million shards are some tens of megabytes.
+All is kept in arrays by shard id, so that ten million shards are some hundreds of megabytes.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-from pyarrow import fs
 
-from hyperdiag.data.filesystem import Place, files_in
+from hyperdiag.data.filesystem import FoundFile, Place, scan
 from hyperdiag.data.output_folder import (
     DATA,
     JOURNAL,
@@ -53,15 +52,15 @@ class Files:
         self.unknown_files: list[str] = []
         for root, staged in ((output, False), (output / STAGED, True))[: 1 + update]:
             for shard, info in self._list(root / DATA, staged):
-                self.size[shard] = info.size
+                self.size[shard] = -1 if info.size is None else info.size
                 self.modified_ns[shard] = info.mtime_ns or 0
                 self.staged[shard] = staged
                 self.quarantine[shard] = False
             for shard, _ in self._list(root / QUARANTINE, staged):
                 self.quarantine[shard] |= staged == self.staged[shard]
 
-    def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, fs.FileInfo]]:
-        for info in files_in(folder):
+    def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, FoundFile]]:
+        for info in scan(folder):
             shard = shard_of(info.base_name)
             if 0 <= shard < self._known.size and self._known[shard]:
                 yield shard, info
@@ -170,7 +169,7 @@ class Inventory:
         folder = self._output / name
         wanted = self.done if name == DATA else self.bad
         present, stale = np.zeros_like(wanted), []
-        for info in files_in(folder):
+        for info in scan(folder):
             shard = shard_of(info.base_name)
             if shard >= wanted.size or (shard >= 0 and not wanted[shard]):
                 stale.append(folder / info.base_name)
