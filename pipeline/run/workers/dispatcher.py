@@ -57,16 +57,23 @@ class Dispatcher:
 
         A worker that dies, or does not answer in time, is replaced, and its shards go back to the
         queue.
+
+        Raises:
+            OutputError: if the output cannot be written.
         """
         next_tick = time.monotonic() + _TICK_SECONDS
         while self._running or not self._queue.empty:
             self._hand_out()
             outcomes: list[Receipt | Failed | None] = []
-            for call, answer in self._answers.wait(max(next_tick - time.monotonic(), 0.0)):
-                if isinstance(call, WorkerHandle):
-                    self._told(call, answer)
-                elif call in self._running:  # else its worker was ended meanwhile
-                    outcomes += self._outcomes_of(call, answer)
+            try:
+                for call, answer in self._answers.wait(max(next_tick - time.monotonic(), 0.0)):
+                    if isinstance(call, WorkerHandle):
+                        self._told(call, answer)
+                    elif call in self._running:  # else its worker was ended meanwhile
+                        outcomes += self._outcomes_of(call, answer)
+            except OutputError:
+                yield outcomes  # what came before it counts
+                raise
             if time.monotonic() >= next_tick:
                 outcomes += [*self._tick(), None]
                 next_tick = time.monotonic() + _TICK_SECONDS

@@ -5,9 +5,10 @@ from concurrent.futures import Future
 from types import SimpleNamespace
 
 import pytest
-from ray.exceptions import ActorDiedError
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from hyperdiag.data.shard import Shard
+from hyperdiag.messages.errors import OutputError
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.workers import dispatcher as dispatcher_module
 from hyperdiag.run.workers.deadline import Deadline
@@ -140,3 +141,14 @@ def test_worker_that_hangs_is_ended_once_and_all_it_had_is_tried_again(started, 
     assert step() == []
     b.answer()
     assert [receipt.shard for receipt in step()] == [0]
+
+
+def test_what_came_before_an_error_of_the_output_counts(started):
+    (a, b), step = started(2, 9)
+    step()
+    a.answer()
+    cause = OutputError("disk full")
+    b.answer(RayTaskError("derive", "", cause).as_instanceof_cause())
+    assert [receipt.shard for receipt in step()] == [0]
+    with pytest.raises(OutputError, match="disk full"):
+        step()
