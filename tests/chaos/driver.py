@@ -100,7 +100,7 @@ class Actors:
     def options(self, **options):
         return self
 
-    def remote(self, folder):
+    def remote(self, *arguments):
         self._count += 1
         return self._made[self._count % len(self._made)]
 

@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from hyperdiag.messages.errors import OutputError, first_line
+from hyperdiag.messages.errors import Busy, OutputError, first_line
 from hyperdiag.run.output.receipt import Failed, Receipt
 
 from .answers import Answers
@@ -60,6 +60,7 @@ class Dispatcher:
 
         Raises:
             OutputError: if the output cannot be written.
+            Busy: if another run has taken it.
         """
         next_tick = time.monotonic() + _TICK_SECONDS
         while self._running or not self._queue.empty:
@@ -71,7 +72,7 @@ class Dispatcher:
                         self._told(call, answer)
                     elif call in self._running:  # else its worker was ended meanwhile
                         outcomes += self._outcomes_of(call, answer)
-            except OutputError:
+            except (OutputError, Busy):
                 yield outcomes  # what came before it counts
                 raise
             if time.monotonic() >= next_tick:
@@ -146,7 +147,7 @@ class Dispatcher:
         try:
             results = answer.result()
         except RayTaskError as error:
-            if isinstance(error.cause, OutputError):
+            if isinstance(error.cause, (OutputError, Busy)):
                 raise error.cause from None
             results = [f"{type(error.cause).__name__}: {error.cause}"] * len(call.shards)
         except RayError as error:  # dead, out of memory, or out of reach: then it is to be dead

@@ -16,7 +16,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import HyperdiagError, OutputError, first_line
+from hyperdiag.messages.errors import Busy, HyperdiagError, OutputError, first_line
 from hyperdiag.messages.log import about, mask_others
 from hyperdiag.messages.masking import masked_errors, masked_text
 from hyperdiag.process.limits import owns_cores
@@ -85,6 +85,7 @@ class WorkerActor:
 
         Raises:
             OutputError: if the output cannot be written.
+            Busy: if another run has taken it.
         """
         with masked_errors():
             return [self._outcome(shard) for shard in shards]
@@ -92,7 +93,7 @@ class WorkerActor:
     def _outcome(self, shard: Shard) -> Receipt | str:
         try:
             return self._worker.derive(shard)
-        except OutputError:
+        except (OutputError, Busy):
             raise
         except Exception as error:  # whatever it is, the other shards go on
             return masked_text(f"{type(error).__name__}: {error}")

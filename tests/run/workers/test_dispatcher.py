@@ -8,7 +8,7 @@ import pytest
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import OutputError
+from hyperdiag.messages.errors import Busy, OutputError
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.workers import dispatcher as dispatcher_module
 from hyperdiag.run.workers.deadline import Deadline
@@ -143,12 +143,13 @@ def test_worker_that_hangs_is_ended_once_and_all_it_had_is_tried_again(started, 
     assert [receipt.shard for receipt in step()] == [0]
 
 
-def test_what_came_before_an_error_of_the_output_counts(started):
+@pytest.mark.parametrize("kind", [OutputError, Busy])
+def test_what_came_before_an_error_of_the_output_counts(started, kind):
     (a, b), step = started(2, 9)
     step()
     a.answer()
-    cause = OutputError("disk full")
+    cause = kind("no more")
     b.answer(RayTaskError("derive", "", cause).as_instanceof_cause())
     assert [receipt.shard for receipt in step()] == [0]
-    with pytest.raises(OutputError, match="disk full"):
+    with pytest.raises(kind, match="no more"):
         step()
