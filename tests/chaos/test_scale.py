@@ -56,6 +56,12 @@ def _resuming(step, shards, groups=1):
     _check_cost(cost, shards)
 
 
+def _finishing(step, shards, groups=1):
+    cost = step("finish", shards, groups)
+    assert cost["rows"] == 100 * shards
+    _check_cost(cost, shards)
+
+
 def _publishing(step, shards):
     step("staged", shards)
     cost = step("publish", shards)
@@ -68,11 +74,12 @@ def test_twenty_thousand_shards_are_planned(step, groups):
     _planning(step, 20_000, groups)
 
 
-def test_twenty_thousand_shards_are_resumed(step):
+def test_twenty_thousand_shards_are_resumed_and_published(step):
     _resuming(step, 20_000)
+    _finishing(step, 20_000)
 
 
-def test_twenty_thousand_shards_are_published(step):
+def test_update_of_twenty_thousand_shards_is_published(step):
     _publishing(step, 20_000)
 
 
@@ -83,9 +90,12 @@ def test_a_million_shards_are_planned_in_a_minute_and_a_gigabyte(step, groups):
 
 
 @pytest.mark.chaos
-def test_ten_million_shards_are_planned_and_resumed_in_ten_minutes_and_four_gigabytes(step):
+def test_ten_million_shards_are_planned_resumed_and_published_in_ten_minutes_and_four_gigabytes(
+    step,
+):
     _planning(step, 10_000_000, 1000)
     _resuming(step, 10_000_000, 1000)
+    _finishing(step, 10_000_000, 1000)
 
 
 @pytest.mark.chaos
