@@ -200,6 +200,43 @@ def files_in(folder: Place) -> list[fs.FileInfo]:
     return folder.filesystem.get_file_info(selector)
 
 
+class FoundFile(NamedTuple):
+    """A file or folder in a folder; its attributes are called as those of pyarrow's `FileInfo`.
+
+    Attributes:
+        base_name: its name.
+        size: bytes; None of a folder.
+        mtime_ns: modification time, nanoseconds since 1970; None where the store has none.
+    """
+
+    base_name: str
+    size: int | None
+    mtime_ns: int | None
+
+
+def scan(folder: Place) -> Iterator[FoundFile]:
+    """Yield what is in a folder, as it is found; nothing if there is no such folder.
+
+    On a local filesystem nothing is held: of ten million files, pyarrow's listing has 2.4 GB.
+    """
+    if not folder.is_local:
+        for info in files_in(folder):
+            yield FoundFile(info.base_name, info.size, info.mtime_ns)
+        return
+    try:
+        entries = os.scandir(folder.path)
+    except FileNotFoundError:
+        return
+    with entries:
+        for entry in entries:
+            try:
+                status = entry.stat()
+            except FileNotFoundError:  # it went meanwhile, or is a link that leads nowhere
+                continue
+            size = None if entry.is_dir() else status.st_size
+            yield FoundFile(entry.name, size, status.st_mtime_ns)
+
+
 def nearest(output: Place) -> Path:
     """Return the folder at a local place, or the nearest above it that is there."""
     path = Path(output.path)

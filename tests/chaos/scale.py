@@ -1,4 +1,4 @@
-"""A million shards in a process of its own, which says what they cost.
+"""Millions of shards in a process of its own, which says what they cost.
 
 `python -m tests.chaos.scale STEP SHARDS FOLDER [ROW_GROUPS]` takes one step. What is simulated: the
 listing of the dataset, its footers, and for `resume` the listing of the output. All else is the
@@ -21,7 +21,7 @@ from pyarrow import fs
 
 from hyperdiag.config.schema import load_config
 from hyperdiag.data import dataset_files, parquet_listing
-from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.filesystem import FoundFile, resolve
 from hyperdiag.data.output_folder import DATA, STAGED, file_name
 from hyperdiag.data.shard import InputFile
 from hyperdiag.jobs._command import CONFIG_DIR
@@ -65,17 +65,10 @@ def simulate_output(ids):
     """Let data files of these shards be in the output."""
 
     def listing(folder):
-        return [
-            fs.FileInfo(
-                f"{folder.path}/{file_name(n)}",
-                fs.FileType.File,
-                size=1000 + n,
-                mtime_ns=WRITTEN,
-            )
-            for n in (ids if folder.path.endswith(DATA) else ())
-        ]
+        shards = ids if folder.path.endswith(DATA) else ()
+        return (FoundFile(file_name(n), 1000 + n, WRITTEN) for n in shards)
 
-    inventory_module.files_in = listing
+    inventory_module.scan = listing
 
 
 def configured(folder, *overrides):
@@ -130,6 +123,20 @@ def resume(folder, shards):
     missing = [shard.id for shard in ledger.inventory.missing(planned.plan)]
     ledger.close()
     assert missing == list(range(shards - shards // 1000, shards))
+    return ledger.inventory.tally.read
+
+
+def finish(folder, shards):
+    """Do the last thousandth, and publish."""
+    done = shards - shards // 1000
+    simulate_output(range(done))
+    planned, ledger = opened(folder)
+    ledger.begin()
+    for shard in range(done, shards):
+        ledger.record(receipt(shard))
+    simulate_output(range(shards))
+    ledger.publish(make_manifest(planned, ledger.inventory, Work(), str(folder)))
+    ledger.close()
     return ledger.inventory.tally.read
 
 

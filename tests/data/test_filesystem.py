@@ -3,7 +3,15 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
-from hyperdiag.data.filesystem import absolute, is_uri, publish, resolve, write_whole
+from hyperdiag.data.filesystem import (
+    absolute,
+    files_in,
+    is_uri,
+    publish,
+    resolve,
+    scan,
+    write_whole,
+)
 from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.messages.masking import masked
 
@@ -138,3 +146,22 @@ def test_publish_on_another_filesystem_replaces_too(tmp_path):
     assert not place.is_local
     assert (tmp_path / "n").read_bytes() == b"new"
     assert not (tmp_path / "s").exists()
+
+
+def test_scan_yields_what_pyarrow_lists(tmp_path):
+    for number in range(5):
+        (tmp_path / f"{number}.bin").write_bytes(b"x" * number)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "3.bin")
+    scanned = {found.base_name: found[1:] for found in scan(resolve(str(tmp_path)))}
+    listed = {
+        info.base_name: (info.size, info.mtime_ns) for info in files_in(resolve(str(tmp_path)))
+    }
+    assert scanned == listed
+    assert scanned["3.bin"] == scanned["link"] == (3, (tmp_path / "3.bin").stat().st_mtime_ns)
+
+
+def test_scan_passes_over_a_link_that_leads_nowhere_and_finds_nothing_in_no_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    assert list(scan(resolve(str(tmp_path)))) == []
+    assert list(scan(resolve(str(tmp_path / "gone")))) == []

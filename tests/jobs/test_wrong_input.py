@@ -134,7 +134,7 @@ CASES = {
     ),
     "grid beyond all bounds": (
         ["dataset.sampler=grid", "dataset.levels=40"],
-        ["makes more than 1,000,000 shards", "dataset.limit"],
+        ["makes more than 10,000,000 shards", "dataset.limit"],
     ),
     "dataset inside the output": (
         [*CHAIN, "dataset=parquet", "dataset.path=mixed/0.parquet", "output.path=."],

@@ -31,6 +31,7 @@ class Failures(Listener):
         self._inventory, self._plan = inventory, plan
         self._failures: list[Failed] = []
         self._in_a_row: list[Shard] = []
+        self._other: Shard | None = None
 
     def done(self, receipt: Receipt) -> None:
         """Begin a new row of failures."""
@@ -51,7 +52,12 @@ class Failures(Listener):
         files = {_path(shard) for shard in self._in_a_row}
         if len(files) >= _MOST_FAILURES_IN_A_ROW:
             return True
-        return all(_path(shard) in files for shard in self._inventory.missing(self._plan))
+        # Of all that are left, which may be millions, the same one will do as long as it holds.
+        other = self._other
+        if other is None or self._inventory.done[other.id] or _path(other) in files:
+            missing = self._inventory.missing(self._plan)
+            self._other = next((shard for shard in missing if _path(shard) not in files), None)
+        return self._other is None
 
     def check(self) -> None:
         """Check that there are none.

@@ -10,6 +10,7 @@ Of how long things take there are seconds in counters, by stage, and no histogra
 on a histogram's buckets alone, from which its sum comes back as a guess.
 """
 
+from collections import Counter as Counts
 from collections.abc import Mapping
 from typing import Any
 
@@ -55,6 +56,7 @@ class Metrics(Listener):
         self._tags = {"run": run, "network": network}
         self._counters: dict[str, Any] = {}
         self._gauges: dict[str, Any] = {}
+        self._new: Counts[tuple[str, tuple[tuple[str, str], ...]]] = Counts()
         self._retries = 0
         self._seconds = self._worker_seconds = self._kernel_seconds = 0.0
 
@@ -85,7 +87,7 @@ class Metrics(Listener):
         self._count("shards_failed", 1)
 
     def tick(self, snapshot: Snapshot) -> None:
-        """Set the gauges, which Ray 2.60.0 forgets if nobody does, and count retries."""
+        """Tell Ray what is new, retries too; set the gauges, which it forgets if nobody does."""
         self._worker_seconds += snapshot.workers * (snapshot.seconds - self._seconds)
         self._seconds = snapshot.seconds
         gauges = {
@@ -103,7 +105,11 @@ class Metrics(Listener):
             self._gauges[f"hyperdiag_{name}"].set(value)
         self._count("retries", snapshot.retries - self._retries)
         self._retries = snapshot.retries
+        for (name, tags), amount in self._new.items():
+            if amount > 0:  # Ray 2.60.0 refuses to add zero
+                self._counters[f"hyperdiag_{name}"].inc(amount, dict(tags))
+        self._new.clear()
 
     def _count(self, name: str, amount: float, **tags: str) -> None:
-        if amount > 0:  # Ray 2.60.0 refuses to add zero
-            self._counters[f"hyperdiag_{name}"].inc(amount, tags)
+        """Keep what is to be added: a dozen counters for each shard would be a burden to Ray."""
+        self._new[name, tuple(tags.items())] += amount  # type: ignore[assignment]

@@ -8,6 +8,8 @@ from typing import Protocol
 from hyperdiag.run.output.inventory import Inventory
 from hyperdiag.run.output.receipt import Failed, Receipt
 
+_TICK_SECONDS = 0.25  # between two ticks, however many shards are done meanwhile
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -89,7 +91,7 @@ class Listener:
         """A shard was given up."""
 
     def tick(self, snapshot: Snapshot) -> None:
-        """Time has passed: after each shard, and about twice a second while waiting for one."""
+        """Time has passed: a few times a second, and at the end of the work."""
 
     def ended(self) -> None:
         """The work is over, well or not."""
@@ -110,6 +112,8 @@ class Monitor:
     ):
         self._inventory, self._rows, self._run_began = inventory, rows, run_began
         self._listeners = listeners
+        self._working = False
+        self._next_tick = 0.0
 
     def started(self, pool: PoolState) -> None:
         """Tell that the workers of a pool are ready."""
@@ -119,6 +123,7 @@ class Monitor:
         snapshot = self._snapshot()
         for listener in self._listeners:
             listener.started(snapshot)
+        self._working = True
 
     def done(self, receipt: Receipt) -> None:
         """Tell that a shard is done and recorded."""
@@ -131,15 +136,24 @@ class Monitor:
             listener.failed(failed)
 
     def tick(self) -> None:
-        """Tell how far the run is."""
+        """Tell how far the run is, if that was not told just now: to be called at any time."""
+        if time.monotonic() >= self._next_tick:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._next_tick = time.monotonic() + _TICK_SECONDS
         snapshot = self._snapshot()
         for listener in self._listeners:
             listener.tick(snapshot)
 
     def ended(self) -> None:
-        """Tell that the work is over."""
-        for listener in self._listeners:
-            listener.ended()
+        """Tell how far the run is at the end, if it began to work, and that the work is over."""
+        try:
+            if self._working:
+                self._tell()
+        finally:
+            for listener in self._listeners:
+                listener.ended()
 
     def _snapshot(self) -> Snapshot:
         inventory, tally = self._inventory, self._inventory.tally

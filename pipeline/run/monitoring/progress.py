@@ -101,6 +101,8 @@ class ShardLog(Listener):
 
     def done(self, receipt: Receipt) -> None:
         """Log what became of a shard's rows."""
+        if not log.isEnabledFor(logging.DEBUG):  # of a million shards the sentences take seconds
+            return
         tally = receipt.tally
         bad = (
             f", {tally.bad:,} of them quarantined ({by_code(tally.quarantined)})"

@@ -1,14 +1,13 @@
 """The inventory: which shards of a plan an output holds, and what their rows add up to.
 
-All is kept in arrays by shard id, so that a million shards are some tens of megabytes.
+All is kept in arrays by shard id, so that ten million shards are some hundreds of megabytes.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
-from pyarrow import fs
 
-from hyperdiag.data.filesystem import Place, files_in
+from hyperdiag.data.filesystem import FoundFile, Place, scan
 from hyperdiag.data.output_folder import (
     DATA,
     JOURNAL,
@@ -54,15 +53,15 @@ class Files:
         self.unknown_files: list[str] = []
         for root, staged in ((output, False), (output / STAGED, True))[: 1 + update]:
             for shard, info in self._list(root / DATA, staged):
-                self.size[shard] = info.size
+                self.size[shard] = -1 if info.size is None else info.size
                 self.modified_ns[shard] = info.mtime_ns or 0
                 self.staged[shard] = staged
                 self.quarantine[shard] = False
             for shard, _ in self._list(root / QUARANTINE, staged):
                 self.quarantine[shard] |= staged == self.staged[shard]
 
-    def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, fs.FileInfo]]:
-        for info in files_in(folder):
+    def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, FoundFile]]:
+        for info in scan(folder):
             shard = shard_of(info.base_name)
             if 0 <= shard < self._known.size and self._known[shard]:
                 yield shard, info
@@ -105,9 +104,9 @@ class Inventory:
         """Return the plan's key of a shard, by its id."""
         return f"{int(self._keys[shard]):016x}"
 
-    def missing(self, plan: Plan) -> Iterator[Shard]:
-        """Yield the shards that are not done, in order."""
-        return (shard for shard in plan.shards() if not self.done[shard.id])
+    def missing(self, plan: Plan) -> "Missing":
+        """Return the shards that are not done, in order."""
+        return Missing(self, plan)
 
     def add(self, receipt: Receipt) -> bool:
         """Count a shard that was done just now; tell whether it had not been counted before."""
@@ -167,7 +166,7 @@ class Inventory:
         for folder, wanted in ((DATA, self.done), (QUARANTINE, self.bad)):
             present = np.zeros_like(wanted)
             for root, staged in ((self._output, False), (self._output / STAGED, True)):
-                for info in files_in(root / folder):
+                for info in scan(root / folder):
                     shard = shard_of(info.base_name)
                     if not 0 <= shard < wanted.size or self.files.staged[shard] != staged:
                         continue
@@ -194,6 +193,25 @@ class Inventory:
         stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
         receipt = Receipt.from_footer(footer, stamp)
         return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt
+
+
+class Missing:
+    """The shards of a plan that are not done, made as they are asked for; and how many they are.
+
+    Args:
+        inventory: what is done.
+        plan: of the shards.
+    """
+
+    def __init__(self, inventory: Inventory, plan: Plan):
+        self._inventory, self._plan = inventory, plan
+
+    def __iter__(self) -> Iterator[Shard]:
+        done = self._inventory.done
+        return (shard for shard in self._plan.shards() if not done[shard.id])
+
+    def __len__(self) -> int:
+        return self._inventory.shards - self._inventory.count
 
 
 def scan_output(output: Place, plan: Plan, update: bool = False) -> Inventory:

@@ -25,7 +25,7 @@ from .spec import DatasetSpec, DesignSpec, Ends, ParquetSpec, PointsSpec, encode
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
 _SHARDS = 64
-_MOST_SHARDS = 1_000_000  # more than a plan can hold with ease
+_MOST_SHARDS = 10_000_000  # see "How large" in pipeline/run/README.md
 _SHARD_ROWS_LEAST, _SHARD_ROWS_MOST = 1 << 13, 1 << 17
 
 

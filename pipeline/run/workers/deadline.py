@@ -1,7 +1,5 @@
 """How long a worker may take before it is taken for hung."""
 
-from hyperdiag.data.shard import Shard
-
 _TIMES_THE_SLOWEST = 10
 _LEAST_SECONDS = 60.0
 _UNKNOWN_SECONDS = 3600.0  # before any shard is done
@@ -23,28 +21,40 @@ class Deadline:
         self._least = _LEAST_SECONDS + store_seconds
         self._slowest = 0.0  # seconds for a row
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether every shard has the same seconds."""
+        return self._fixed is not None
+
     def observe(self, rows: int, seconds: float) -> None:
-        """Take note of how long a shard of so many rows took, from when it was handed out."""
+        """Take note of how long shards of so many rows took, from when they were handed out."""
         if rows:
             self._slowest = max(self._slowest, seconds / rows)
 
-    def is_over(self, shard: Shard, began: float, quiet_since: float, now: float) -> bool:
-        """Tell whether a shard is overdue, by when it began and when it last made progress."""
+    def is_over(self, rows: int, began: float, quiet_since: float, now: float) -> bool:
+        """Tell whether shards of so many rows are overdue.
+
+        Args:
+            rows: of shards that a worker was given together; of one, where the seconds are fixed.
+            began: when it was given them, on the monotonic clock, as `quiet_since` and `now`.
+            quiet_since: when it last made progress.
+            now: the time.
+        """
         if self._fixed is not None:
             return now - began > self._fixed
-        return now - quiet_since > self.quiet_seconds(shard)
+        return now - quiet_since > self.quiet_seconds(rows)
 
-    def quiet_seconds(self, shard: Shard) -> float:
-        """Return how long a worker may go without progress in a shard."""
+    def quiet_seconds(self, rows: int) -> float:
+        """Return how long a worker may go without progress in shards of so many rows."""
         if not self._slowest:
             return _UNKNOWN_SECONDS
-        return max(self._least, _TIMES_THE_SLOWEST * self._slowest * shard.rows)
+        return max(self._least, _TIMES_THE_SLOWEST * self._slowest * rows)
 
-    def sentence(self, shard: Shard) -> str:
-        """Return what a shard may take, and how to let it take longer."""
+    def sentence(self, rows: int) -> str:
+        """Return what so many rows may take, and how to let them take longer."""
         if self._fixed is not None:
             return f"limits.shard_seconds={self._fixed:g} is what a shard may take"
         return (
-            f"{self.quiet_seconds(shard):.0f} s without progress; a limits.shard_seconds of your "
+            f"{self.quiet_seconds(rows):.0f} s without progress; a limits.shard_seconds of your "
             "own lets it take longer"
         )

@@ -55,10 +55,11 @@ class InlinePool:
         queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
         self._queue = queue
         while not queue.empty:
-            shard = queue.take(())
-            if shard is None:
+            taken = queue.take(idle=True)
+            if not taken:
                 time.sleep(_TICK_SECONDS)
                 continue
+            (shard,) = taken
             try:
                 yield self._worker.derive(shard)
                 queue.succeeded(shard)

@@ -16,9 +16,9 @@ from ray.exceptions import RayError, RayTaskError
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import HyperdiagError, first_line
+from hyperdiag.messages.errors import Busy, HyperdiagError, OutputError, first_line
 from hyperdiag.messages.log import about, mask_others
-from hyperdiag.messages.masking import masked_errors
+from hyperdiag.messages.masking import masked_errors, masked_text
 from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
@@ -26,6 +26,7 @@ from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 
+from .call import Call
 from .worker import Worker
 
 log = logging.getLogger("hyperdiag")
@@ -88,10 +89,23 @@ class WorkerActor:
         gc.collect()
         gc.freeze()
 
-    def derive(self, shard: Shard) -> Receipt:
-        """Derive a shard."""
+    def derive(self, shards: Sequence[Shard]) -> list[Receipt | str]:
+        """Derive shards, one after another; return of each its receipt, or why it failed.
+
+        Raises:
+            OutputError: if the output cannot be written.
+            Busy: if another run has taken it.
+        """
         with masked_errors():
+            return [self._outcome(shard) for shard in shards]
+
+    def _outcome(self, shard: Shard) -> Receipt | str:
+        try:
             return self._worker.derive(shard)
+        except (OutputError, Busy):
+            raise
+        except Exception as error:  # whatever it is, the other shards go on
+            return masked_text(f"{type(error).__name__}: {error}")
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""
@@ -117,8 +131,10 @@ class WorkerHandle:
         placed: when that was, on the monotonic clock.
         slot: its number among the workers on its node.
         ready: whether it has compiled its kernel.
-        in_flight: shards that it was given, and has not answered for.
+        calls: with shards, that it has not answered, in the order in which they were made.
         under_way: {shard id: rows read so far}, as last heard of.
+        asked: when it was asked for that, on the monotonic clock.
+        answering: whether it has not answered that yet.
     """
 
     actor: Any
@@ -126,8 +142,10 @@ class WorkerHandle:
     placed: float = 0.0
     slot: int = 0
     ready: bool = False
-    in_flight: list[Shard] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
     under_way: dict[int, int] = field(default_factory=dict)
+    asked: float = 0.0
+    answering: bool = False
 
     @property
     def log_fields(self) -> dict[str, str | int]:
@@ -177,7 +195,6 @@ class WorkerGroup:
         self._plan = ray.put(plan)
         self.handles: list[WorkerHandle] = []
         self.starting: dict[Any, WorkerHandle] = {}
-        self._polls: dict[Any, WorkerHandle] = {}
         self._failures_at_start = 0
         self._size_checked = self._last_enough = time.monotonic()
         for _ in range(cluster.workers or capacity(cluster)):
@@ -265,15 +282,14 @@ class WorkerGroup:
         """
         now = time.monotonic()
         longest = self._limits.start_seconds + _GRACE_SECONDS
-        for handle in self.handles:
-            if not handle.ready and handle.address and now - handle.placed > longest:
-                self.starting = {r: h for r, h in self.starting.items() if h is not handle}
+        for ref, handle in list(self.starting.items()):
+            if handle.address and now - handle.placed > longest:
+                del self.starting[ref]
                 cause = (
                     f"a worker was not ready after {longest:g} s, and did not say why "
                     "(limits.start_seconds): building the network or compiling it may hang"
                 )
                 self._failed_at_start(handle, cause)
-                break
         # Those that compile have their place, however long it takes.
         placed = sum(handle.address is not None for handle in self.handles)
         if placed >= self.least:
@@ -294,21 +310,6 @@ class WorkerGroup:
     def rows_under_way(self) -> int:
         """Return the rows read so far of shards that are not done."""
         return sum(sum(handle.under_way.values()) for handle in self.handles)
-
-    def poll_progress(self) -> None:
-        """Take in how far workers say they are, without waiting, and ask again those who said."""
-        if self._polls:
-            answered, _ = ray.wait(list(self._polls), num_returns=len(self._polls), timeout=0)
-            for ref in answered:
-                handle = self._polls.pop(ref)
-                try:
-                    handle.under_way = ray.get(ref)
-                except RayError:
-                    handle.under_way = {}  # the results of its shards will tell
-        polled = {id(handle) for handle in self._polls.values()}
-        for handle in self.ready:
-            if id(handle) not in polled:
-                self._polls[handle.actor.under_way.remote()] = handle
 
     def kill(self) -> None:
         """Kill all workers."""

@@ -2,16 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.store import patience
-from hyperdiag.messages.errors import Busy, OutputError, first_line
 from hyperdiag.process.temporary_folder import TemporaryFolder
 from hyperdiag.run.cluster.ray_cluster import capacity, check_capacity, join, on_nodes, start
 from hyperdiag.run.cluster.ray_workarounds import LONGEST_FOLDER
@@ -20,37 +16,12 @@ from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
 
 from .deadline import Deadline
+from .dispatcher import Dispatcher
 from .pool import Result
-from .ray_actors import WorkerGroup, WorkerHandle
+from .ray_actors import WorkerGroup
 from .shard_queue import ShardQueue
 
 _TICK_SECONDS = 0.5
-
-
-@dataclass
-class _Attempt:
-    """A shard that a worker has under way.
-
-    Attributes:
-        handle: of the worker.
-        shard: which.
-        began: when it was handed out, on the monotonic clock, as `moved`.
-        rows: read of it, when last heard of.
-        moved: when that was more than before.
-    """
-
-    handle: WorkerHandle
-    shard: Shard
-    began: float
-    rows: int = 0
-    moved: float = 0.0
-
-    def quiet_since(self, now: float) -> float:
-        """Return since when no progress has been heard of."""
-        rows = self.handle.under_way.get(self.shard.id, 0)
-        if rows > self.rows:
-            self.rows, self.moved = rows, now
-        return max(self.began, self.moved)
 
 
 class RayPool:
@@ -127,7 +98,9 @@ class RayPool:
             self._advance_starts()
 
     def _advance_starts(self) -> None:
-        ready, _ = ray.wait(list(self.group.starting), timeout=_TICK_SECONDS)
+        refs = list(self.group.starting)
+        ray.wait(refs, timeout=_TICK_SECONDS)
+        ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)  # all that are by now
         for ref in ready:
             self.group.advance_start(ref)
         self.group.reconcile()
@@ -137,93 +110,15 @@ class RayPool:
         return self.group.rows_under_way()
 
     def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
-        """Derive shards; yield what became of each, and None about twice a second.
+        """Derive shards; yield what became of each, and None about twice a second."""
+        for outcomes in self.batches(shards):
+            yield from outcomes
 
-        A worker that dies, or does not answer in time, is replaced, and its shards go back to the
-        queue.
-        """
-        queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
-        self._queue = queue
-        running: dict[Any, _Attempt] = {}
-        while running or not queue.empty:
-            self._hand_out(queue, running)
-            ready = self._wait([*running, *self.group.starting])
-            self.group.poll_progress()
-            self.group.reconcile()
-            yield from self._overdue(queue, running)
-            if not ready:
-                yield None
-            for ref in ready:
-                if ref in self.group.starting:
-                    self.group.advance_start(ref)
-                elif ref in running:
-                    attempt = running.pop(ref)
-                    attempt.handle.in_flight.remove(attempt.shard)
-                    attempt.handle.under_way.pop(attempt.shard.id, None)
-                    yield self._outcome(ref, attempt, queue)
-
-    def _wait(self, refs: list[Any]) -> list[Any]:
-        if refs:
-            return ray.wait(refs, timeout=_TICK_SECONDS)[0]
-        time.sleep(_TICK_SECONDS)  # all that is left waits for its next attempt
-        return []
-
-    def _hand_out(self, queue: ShardQueue, running: dict[Any, _Attempt]) -> None:
-        """Give the least busy worker a shard, until nobody can take one."""
-        free = self.group.ready
-        while free:
-            handle = min(free, key=lambda handle: len(handle.in_flight))
-            full = len(handle.in_flight) >= self._cluster.shards_in_flight
-            shard = None if full else queue.take(handle.in_flight)
-            if shard is None:
-                free.remove(handle)
-                continue
-            handle.in_flight.append(shard)
-            ref = handle.actor.derive.remote(shard)
-            running[ref] = _Attempt(handle, shard, time.monotonic())
-
-    def _outcome(self, ref: Any, attempt: _Attempt, queue: ShardQueue) -> Receipt | Failed | None:
-        shard = attempt.shard
-        try:
-            receipt = ray.get(ref)
-        except RayTaskError as error:
-            if isinstance(error.cause, OutputError | Busy):
-                raise error.cause from None
-            cause = f"{type(error.cause).__name__}: {error.cause}"
-            return queue.failed(shard, cause, worker_died=False, **attempt.handle.log_fields)
-        except RayError as error:  # dead, out of memory, or out of reach: then it is to be dead
-            attempt.handle.kill()
-            self.group.replace(attempt.handle)
-            cause = f"its worker died ({first_line(error)})"
-            return queue.failed(shard, cause, worker_died=True, **attempt.handle.log_fields)
-        queue.succeeded(shard)
-        # Rows that a filter left out took next to no time.
-        worked = receipt.tally.derived + receipt.tally.bad
-        self._deadline.observe(worked, time.monotonic() - attempt.began)
-        return receipt
-
-    def _overdue(self, queue: ShardQueue, running: dict[Any, _Attempt]) -> Iterator[Failed]:
-        """End workers that take too long for a shard, and replace them."""
-        now = time.monotonic()
-        late = [
-            attempt
-            for attempt in running.values()
-            if self._deadline.is_over(attempt.shard, attempt.began, attempt.quiet_since(now), now)
-        ]
-        for culprit in late:
-            handle = culprit.handle
-            handle.kill()
-            # Nobody waits for it: a node that is cut off never answers.
-            for ref in [ref for ref, attempt in running.items() if attempt.handle is handle]:
-                shard = running.pop(ref).shard
-                cause = (
-                    f"its worker, {now - culprit.began:.0f} s into shard {culprit.shard.id}, was "
-                    f"taken for hung and was ended ({self._deadline.sentence(culprit.shard)})"
-                )
-                given_up = queue.failed(shard, cause, worker_died=True, **handle.log_fields)
-                if given_up:
-                    yield given_up
-            self.group.replace(handle)
+    def batches(self, shards: Iterable[Shard]) -> Iterator[list[Receipt | Failed | None]]:
+        """Derive shards; yield what became of them, as it is heard of, as `Dispatcher` does."""
+        self._queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
+        in_flight = self._cluster.shards_in_flight
+        yield from Dispatcher(self.group, self._queue, self._deadline, in_flight).batches()
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernels alone need for these shards' points, in memory."""

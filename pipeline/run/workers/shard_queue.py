@@ -1,9 +1,12 @@
-"""Which shard is next, how often each was tried, and which must be tried alone."""
+"""Which shards are next, how often each was tried, and which must be tried alone."""
 
+import heapq
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable
+from itertools import count
+from operator import length_hint
 
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.log import about
@@ -31,15 +34,15 @@ class ShardQueue:
 
     Attributes:
         retries: failed attempts after which a shard was put back.
+        untried: how many have not been taken yet; 0 where `shards` cannot tell how many they are.
     """
 
     def __init__(self, shards: Iterable[Shard], max_attempts: int, pause: float = 0.0):
         self.retries = 0
+        self.untried = length_hint(shards)
         self._untried = iter(shards)
         self._next = next(self._untried, None)
-        # Failed ones, with the time from which on they may be tried again.
-        self._waiting: deque[tuple[float, Shard]] = deque()
-        self._suspects: deque[tuple[float, Shard]] = deque()
+        self._waiting, self._suspects = _Resting(), _Resting()  # of failed ones
         self._alone: set[int] = set()
         self._attempts: Counter[int] = Counter()
         self._failures_in_a_row = 0
@@ -48,31 +51,48 @@ class ShardQueue:
     @property
     def empty(self) -> bool:
         """Whether no shard is left to be taken, now or later."""
-        return self._next is None and not self._waiting and not self._suspects
+        return self._next is None and not self._waiting.shards and not self._suspects.shards
 
-    def take(self, in_flight: Collection[Shard]) -> Shard | None:
-        """Return the next shard for a worker; None where it gets none now.
+    @property
+    def suspects_due(self) -> int:
+        """How many suspects may be tried now; 0, or more than may."""
+        return self._suspects.shards if self._suspects.due else 0
+
+    def is_suspect(self, shard: Shard) -> bool:
+        """Return whether a shard must be tried alone."""
+        return shard.id in self._alone
+
+    def take(self, idle: bool, rows: int = 0, most: int = 1) -> list[Shard]:
+        """Return the next shards for a worker, to be done one after another; none if it gets none.
+
+        Several are such as were never tried: so that one that fails takes no other with it twice.
 
         Args:
-            in_flight: shards that the worker has under way.
+            idle: whether the worker has nothing under way: only such a one gets a suspect.
+            rows: that several shards may have together; one may have more.
+            most: shards to take.
         """
-        if any(shard.id in self._alone for shard in in_flight):
-            return None
-        if _due(self._suspects):  # workers run dry until one is free for the suspect
-            return None if in_flight else self._suspects.popleft()[1]
-        if _due(self._waiting):
-            return self._waiting.popleft()[1]
-        if self._waiting and self._failures_in_a_row >= _MANY_FAILURES:
-            return None
-        shard = self._next
-        if shard is not None:
+        if idle and self._suspects.due:
+            return [self._suspects.pop()]
+        if self._waiting.due:
+            return [self._waiting.pop()]
+        if self._waiting.shards and self._failures_in_a_row >= _MANY_FAILURES:
+            return []
+        taken: list[Shard] = []
+        while self._next is not None and len(taken) < most:
+            rows -= self._next.rows
+            if taken and rows < 0:
+                break
+            taken.append(self._next)
             self._next = next(self._untried, None)
-        return shard
+        self.untried = max(self.untried - len(taken), 0)
+        return taken
 
     def succeeded(self, shard: Shard) -> None:
         """Take note that a shard is done."""
         self._failures_in_a_row = 0
         self._attempts.pop(shard.id, None)
+        self._alone.discard(shard.id)
 
     def failed(
         self, shard: Shard, cause: str, worker_died: bool, **log_fields: str | int
@@ -99,11 +119,33 @@ class ShardQueue:
         if worker_died:
             self._alone.add(shard.id)
         pause = min(self._pause * 4 ** (attempts - 1), _LONGEST_PAUSE)
-        queue = self._suspects if shard.id in self._alone else self._waiting
-        queue.append((time.monotonic() + pause, shard))
+        resting = self._suspects if shard.id in self._alone else self._waiting
+        resting.add(shard, pause)
         self.retries += 1
         return None
 
 
-def _due(queue: deque[tuple[float, Shard]]) -> bool:
-    return bool(queue) and queue[0][0] <= time.monotonic()
+class _Resting:
+    """Shards that failed, each with the time from which on it may be tried again."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Shard]] = []
+        self._order = count()  # of two with the same time, the first that failed
+
+    @property
+    def shards(self) -> int:
+        """How many there are."""
+        return len(self._heap)
+
+    @property
+    def due(self) -> bool:
+        """Whether one of them may be tried now."""
+        return bool(self._heap) and self._heap[0][0] <= time.monotonic()
+
+    def add(self, shard: Shard, pause: float) -> None:
+        """Let a shard rest for so many seconds."""
+        heapq.heappush(self._heap, (time.monotonic() + pause, next(self._order), shard))
+
+    def pop(self) -> Shard:
+        """Return the one whose time came first."""
+        return heapq.heappop(self._heap)[2]

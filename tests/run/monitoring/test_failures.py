@@ -26,7 +26,8 @@ def _shard(number, file):
 )
 def test_run_is_given_up_only_when_the_others_would_fail_too(files, missing, all_fail):
     left = [_shard(100 + number, file) for number, file in enumerate(missing)]
-    inventory = SimpleNamespace(shards=99, count=3, missing=lambda plan: iter(left))
+    done = [False] * 102
+    inventory = SimpleNamespace(shards=99, count=3, done=done, missing=lambda plan: iter(left))
     failures = Failures(inventory, plan=None)
     for number, file in enumerate(files):
         failures.failed(Failed(_shard(number, file), 2, f"cause {number}"))
@@ -40,6 +41,28 @@ def test_run_is_given_up_only_when_the_others_would_fail_too(files, missing, all
     assert lines[6:] == [f"and {len(files) - 5} more"]
     failures.done(Receipt(50, Tally()))
     assert not failures.all_will_fail()
+
+
+def test_shards_that_are_left_are_looked_through_only_when_that_may_have_changed():
+    """Of millions, after each receipt, it would take all of the driver's time."""
+    left = [_shard(0, "a.parquet"), *(_shard(number, f"{number}.parquet") for number in (1, 2))]
+    looks = []
+
+    def missing(plan):
+        looks.append(plan)
+        return (shard for shard in left if not inventory.done[shard.id])
+
+    inventory = SimpleNamespace(shards=9, count=3, done=[False] * 20, missing=missing)
+    failures = Failures(inventory, plan=None)
+    for number in range(3, 18):
+        failures.failed(Failed(_shard(number, "a.parquet"), 2, "cause"))
+        assert not failures.all_will_fail()
+    assert len(looks) == 1
+    inventory.done[1] = True
+    assert not failures.all_will_fail()
+    inventory.done[2] = True
+    assert failures.all_will_fail()
+    assert len(looks) == 3
 
 
 def test_run_without_failures_passes():

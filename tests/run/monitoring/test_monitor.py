@@ -56,7 +56,7 @@ def test_all_listeners_hear_all_in_order(clock):
     monitor.ended()
     assert [call[:2] for call in calls] == [
         (name, event)
-        for event in ("started", "done", "failed", "tick", "ended")
+        for event in ("started", "done", "failed", "tick", "tick", "ended")
         for name in ("a", "b")
     ]
     started, tick = calls[0][2], calls[6][2]
@@ -67,3 +67,23 @@ def test_all_listeners_hear_all_in_order(clock):
     assert (tick.rows, tick.rows_before, tick.rows_done, tick.rows_read) == (40, 10, 20, 27)
     assert (tick.workers, tick.retries, tick.seconds) == (2, 3, 5)
     assert tick.quarantined == {"nan": 4}
+
+
+def test_listeners_hear_of_time_a_few_times_a_second_however_many_shards_are_done(clock):
+    calls = []
+    inventory = SimpleNamespace(shards=9000, count=0, tally=Tally())
+    pool = SimpleNamespace(workers=3000, retries=0, rows_under_way=lambda: 0)
+    monitor = Monitor(inventory, 9000, 88.0, [Heard("a", calls)])
+    monitor.started(pool)
+    for shard in range(2000):
+        inventory.count += 1
+        monitor.done(Receipt(shard, Tally()))
+        monitor.tick()
+        clock.now += 0.0005
+    monitor.ended()
+    events = [event for _, event, _ in calls]
+    assert events.count("done") == 2000
+    assert events.count("tick") == 5
+    # The last one says how it stands at the end.
+    assert events[-2:] == ["tick", "ended"]
+    assert calls[-2][2].shards_done == 2000

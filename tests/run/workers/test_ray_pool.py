@@ -1,5 +1,6 @@
 """Real workers on a real cluster, really killed."""
 
+import re
 import socket
 import time
 
@@ -12,6 +13,8 @@ from ray._private.services import resolve_ip_for_localhost
 
 from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
+from hyperdiag.run.workers import call_size
+from hyperdiag.run.workers.shard_queue import ShardQueue
 
 SIMPLE = ["derivatives.method=hyperdual", "derivatives.tile=8"]  # timing them takes its time
 
@@ -75,6 +78,53 @@ def test_shard_that_always_kills_its_worker_is_given_up_and_the_others_are_done(
     assert not (tmp_path / "out/_SUCCESS").exists()
     kept = sorted(path.name for path in (tmp_path / "out/data").iterdir())
     assert kept == [f"part-{shard:07d}.parquet" for shard in (0, 1, 3, 4, 5, 6, 7)]
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Let workers get small shards of 10 rows together, as a thousand would; return the numbers."""
+    monkeypatch.setattr(call_size, "_CALLS_PER_SECOND", 0.1)
+    numbers = []
+
+    def take(queue, *arguments):
+        shards = _take(queue, *arguments)
+        numbers.append(len(shards))
+        return shards
+
+    _take = ShardQueue.take
+    monkeypatch.setattr(ShardQueue, "take", take)
+    return numbers
+
+
+def test_shard_that_fails_takes_none_of_those_with_it_that_a_worker_got_together(
+    configure, rows, on_cluster, tmp_path, together
+):
+    x1 = np.linspace(-1, 1, 600)
+    x1[305] = 666.0
+    overrides = [*rows(x1, row_group_size=10), *on_cluster, "dataset.shard_rows=10"]
+    overrides += ["network.target=tests.run.networks:trusted", "limits.max_attempts=2"]
+    overrides += ["network.kwargs={weights: w.npz, api_token: tell-nobody}"]
+    with pytest.raises(RunIncomplete, match=r"1 of 60 shards failed.*\n.*shard 30 ") as failed:
+        derive(*configure(*overrides))
+    assert "tell-nobody" not in str(failed.value)
+    assert max(together) > 4
+    assert len(list((tmp_path / "out/data").iterdir())) == 59
+
+
+def test_shard_that_kills_its_worker_is_found_among_those_that_it_got_together(
+    configure, rows, on_cluster, tmp_path, together, caplog
+):
+    x1 = np.linspace(-1, 1, 600)
+    x1[305] = 666.0
+    overrides = [*rows(x1, row_group_size=10), *on_cluster, "dataset.shard_rows=10"]
+    overrides += ["network.target=tests.run.networks:killer", "limits.max_attempts=2"]
+    with pytest.raises(RunIncomplete, match=r"1 of 60 shards failed.*\n.*shard 30 .*worker died"):
+        derive(*configure(*overrides))
+    assert max(together) > 4
+    assert len(list((tmp_path / "out/data").iterdir())) == 59
+    failures = [int(number) for number in re.findall(r"shard (\d+) failed", caplog.text)]
+    assert failures.count(30) == 2
+    assert len(set(failures)) > 4  # what was under way with it, each tried once more
 
 
 def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray_address, tmp_path):

@@ -1,0 +1,14 @@
+import pytest
+
+from tests.chaos.driver import run
+
+
+def test_receipt_costs_about_the_same_with_three_hundred_workers_as_with_ten():
+    few, many = (run(workers, 4000)["microseconds"] for workers in (10, 300))
+    assert many < 5 * few  # 25 times as much where each receipt looks at each worker
+
+
+@pytest.mark.chaos
+def test_three_thousand_workers_return_two_thousand_receipts_a_second_to_half_a_core():
+    cost = run(3000, 120_000)
+    assert cost["microseconds"] < 250  # of the driver's own; Ray's is in the table of the page

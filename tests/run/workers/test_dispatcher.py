@@ -1,0 +1,155 @@
+"""Which shards go to which worker, with actors whose answers the test gives; real ones are in
+`test_ray_pool.py`."""
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+from ray.exceptions import ActorDiedError, RayTaskError
+
+from hyperdiag.data.shard import Shard
+from hyperdiag.messages.errors import Busy, OutputError
+from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
+from hyperdiag.run.workers import dispatcher as dispatcher_module
+from hyperdiag.run.workers.deadline import Deadline
+from hyperdiag.run.workers.dispatcher import Dispatcher
+from hyperdiag.run.workers.ray_actors import WorkerHandle
+from hyperdiag.run.workers.shard_queue import ShardQueue
+
+
+class Actor:
+    """Keeps what it is asked for, until the test answers."""
+
+    def __init__(self):
+        self.asked = []
+        self.derive = SimpleNamespace(remote=self._ask)
+        self.under_way = SimpleNamespace(remote=lambda: SimpleNamespace(future=Future))
+
+    def _ask(self, shards):
+        answer = Future()
+        self.asked.append(([shard.id for shard in shards], answer))
+        return SimpleNamespace(future=lambda: answer)
+
+    @property
+    def shards(self):
+        """Ids of the shards of each call that is open."""
+        return [ids for ids, _ in self.asked]
+
+    def answer(self, error=None):
+        """Answer the first call: with receipts, or with an error."""
+        ids, answer = self.asked.pop(0)
+        if error:
+            answer.set_exception(error)
+        else:
+            seconds = dict.fromkeys(STAGES, 0.1)
+            answer.set_result([Receipt(number, Tally(1, 1), seconds) for number in ids])
+
+    def die(self):
+        """Answer all calls with the news of its death."""
+        while self.asked:
+            self.answer(ActorDiedError())
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(dispatcher_module, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(WorkerHandle, "kill", lambda handle: clock.killed.append(handle))
+    clock.killed = []
+    return clock
+
+
+@pytest.fixture
+def started(clock):
+    """Start to derive so many shards with so many workers; return the actors, and a step."""
+
+    def start(workers, shards, seconds=None):
+        handles = [WorkerHandle(Actor(), ready=True) for _ in range(workers)]
+        group = SimpleNamespace(
+            ready=[*handles],
+            handles=handles,
+            starting={},
+            reconcile=lambda: None,
+        )
+        group.replace = lambda handle: handles.remove(handle) if handle in handles else None
+        queue = ShardQueue([Shard(n, None, 0, 0, 0, 1) for n in range(shards)], 3)
+        batches = Dispatcher(group, queue, Deadline(seconds), 2).batches()
+
+        def step(later=0.0):
+            clock.now += 0.5 + later  # so that nobody is waited for
+            return [outcome for outcome in next(batches) if outcome is not None]
+
+        return [handle.actor for handle in handles], step
+
+    return start
+
+
+def test_shards_go_to_the_least_busy_and_receipts_come_back(started):
+    (a, b), step = started(2, 6)
+    assert step() == []
+    assert (a.shards, b.shards) == ([[0], [2]], [[1], [3]])
+    b.answer()
+    b.answer()
+    assert [receipt.shard for receipt in step()] == [1, 3]
+    step()
+    assert b.shards == [[4], [5]]
+    for actor in (a, a, b, b):
+        actor.answer()
+    assert sorted(receipt.shard for receipt in step()) == [0, 2, 4, 5]
+    with pytest.raises(StopIteration):
+        step()
+
+
+def test_suspects_wait_for_as_many_workers_as_they_are_and_the_others_go_on(started):
+    actors, step = started(5, 100)
+    step()
+    (dead, *others) = actors
+    lost = [number for ids in dead.shards for number in ids]
+    dead.die()
+    step()
+    assert len(lost) == 2
+    # Each of the others is done with one of its two: two of them run dry, two get another.
+    for actor in others:
+        actor.answer()
+    step()
+    step()
+    assert sorted(len(actor.shards) for actor in others) == [1, 1, 2, 2]
+    dry = [actor for actor in others if len(actor.shards) == 1]
+    for actor in dry:
+        actor.answer()
+    step()
+    step()
+    assert sorted(actor.shards for actor in dry) == [[[number]] for number in lost]  # and alone
+    dry[0].answer()
+    step()
+    step()
+    assert len(dry[0].shards) == 2
+
+
+def test_worker_that_hangs_is_ended_once_and_all_it_had_is_tried_again(started, clock):
+    (a, b), step = started(2, 4, seconds=30)
+    step()
+    b.answer()
+    b.answer()
+    assert len(step()) == 2
+    step(later=40)
+    assert [handle.actor for handle in clock.killed] == [a]
+    step()
+    step()
+    assert b.shards == [[0]]  # alone
+    a.answer()  # too late: it counts for nothing
+    assert step() == []
+    b.answer()
+    assert [receipt.shard for receipt in step()] == [0]
+
+
+@pytest.mark.parametrize("kind", [OutputError, Busy])
+def test_what_came_before_an_error_of_the_output_counts(started, kind):
+    (a, b), step = started(2, 9)
+    step()
+    a.answer()
+    cause = kind("no more")
+    b.answer(RayTaskError("derive", "", cause).as_instanceof_cause())
+    assert [receipt.shard for receipt in step()] == [0]
+    with pytest.raises(kind, match="no more"):
+        step()

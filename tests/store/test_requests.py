@@ -1,0 +1,59 @@
+"""How many requests a run makes to a store: what bounds a run of a hundred thousand shards."""
+
+import pytest
+
+from hyperdiag.run.derive import derive
+
+from .request_kinds import kinds
+from .test_run import BOX, QUICK, _to
+
+FEW, MANY = 10, 60
+
+
+@pytest.fixture
+def run(configure, store, proxy):
+    """Derive a design of so many shards; return the requests that this took, by kind."""
+
+    def derived(shards, *overrides):
+        proxy.requests.clear()
+        out = store.uri(f"out{shards}")
+        derive(*configure(*QUICK, BOX, f"dataset.rows={100 * shards}", _to(out), *overrides))
+        return kinds(proxy)
+
+    return derived
+
+
+def _for_each(few, many):
+    """Return {kind: requests for each shard}, of what grows with their number."""
+    each = {kind: (many[kind] - few[kind]) / (MANY - FEW) for kind in few.keys() | many.keys()}
+    return {kind: more for kind, more in each.items() if more}
+
+
+def test_shard_of_a_design_takes_two_requests(run):
+    # The second asks when the first was taken in: it is part of what the journal knows a file by.
+    assert _for_each(run(FEW), run(MANY)) == {"PUT data": 1, "HEAD data": 1}
+
+
+def test_resume_and_rerun_of_a_whole_output_take_no_request_for_each_shard(run):
+    for shards in (FEW, MANY):
+        run(shards)
+    again = [run(shards) for shards in (FEW, MANY)]
+    assert _for_each(*again) == {}
+    assert sum(again[1].values()) < 60
+
+
+def test_shard_of_a_parquet_file_takes_eight_requests_and_one_for_each_column(
+    configure, store, proxy, table
+):
+    counts = []
+    for files in (FEW, MANY):
+        for number in range(files):
+            store.put(f"in{files}/{number}.parquet", table)
+        proxy.requests.clear()
+        source = "dataset=parquet", f"dataset.path='{store.uri(f'in{files}')}'"
+        derive(*configure(*QUICK, *source, _to(store.uri(f"out{files}"))))
+        counts.append(kinds(proxy))
+    # Planning and deriving each ask for the file's size and read its footer; before deriving it and
+    # after it, its time is asked for.
+    columns = {"HEAD other": 4, "GET other": 2 + table.num_columns}
+    assert _for_each(*counts) == {"PUT data": 1, "HEAD data": 1, **columns}
