@@ -16,7 +16,8 @@ from hyperdiag.config.interpolation import check_interpolations, interpolation_p
 from hyperdiag.config.logical_date import fill_date
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._arguments import hydra_arguments
-from hyperdiag.jobs._hydra_workarounds import compose_and_call
+from hyperdiag.jobs._hydra_section import check_flags, check_hydra_section, check_search_path
+from hyperdiag.jobs._hydra_workarounds import checking, compose_and_call
 from hyperdiag.jobs._overrides import check_overrides
 from hyperdiag.jobs._stopping import ending_when_stopped
 from hyperdiag.jobs._sweep import mask_record
@@ -25,6 +26,7 @@ from hyperdiag.jobs._version import version_line
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
+from hyperdiag.networks.site_policy import leave_current_folder
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
 from hyperdiag.process.signals import StopSignals
 
@@ -50,7 +52,11 @@ def run(
     """
     # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
-    with ending_when_stopped(log.error) as signals, ending_when_unread():
+    with (
+        ending_when_stopped(log.error) as signals,
+        ending_when_unread(),
+        checking(check_hydra_section, check_search_path),
+    ):
         sys.exit(_run(config_name, task, finish, signals))
 
 
@@ -64,14 +70,14 @@ def _run(
     if "--version" in sys.argv[1:]:
         print(version_line())
         return DONE
-    _register_networks()
-    # `network.target` finds modules in the current folder, as `python -m` would.
-    sys.path.insert(0, str(Path.cwd()))
     try:
+        leave_current_folder()
+        _register_networks()
+        check_flags(sys.argv[1:])
         sys.argv[1:] = hydra_arguments(CONFIG_DIR, sys.argv[1:])
+        problems = check_overrides(CONFIG_DIR, config_name, sys.argv[1:])
     except UsageError as error:
         return _complain(error.problems)
-    problems = check_overrides(CONFIG_DIR, config_name, sys.argv[1:])
     if problems:
         return _complain(problems)
     code, started = DONE, False
@@ -86,6 +92,8 @@ def _run(
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         return failed if stop.code else DONE
+    except UsageError as error:  # of what was composed
+        return _complain(error.problems)
     except (HydraException, OmegaConfBaseException) as error:
         return _complain([_sentence(error)])
     except Exception as error:

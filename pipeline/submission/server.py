@@ -14,6 +14,7 @@ from ray.job_submission import JobSubmissionClient
 
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.masking import masked
+from hyperdiag.networks.site_policy import check_host
 
 LIVE = ("PENDING", "RUNNING")
 
@@ -54,6 +55,8 @@ class Server:
     """
 
     def __init__(self, address: str | None):
+        if address is not None:
+            check_host(address, "submit.address")
         self.address = (address or os.environ.get(_ADDRESS) or _LOCAL).rstrip("/")
         if not re.match(r"https?://[^/]", self.address):
             raise UsageError(

@@ -3,7 +3,8 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import ray
@@ -21,8 +22,10 @@ from .ray_workarounds import (
     check_reachable,
     loopback_only,
     masked_entrypoint,
+    nothing_before_installed_modules,
     one_try,
     own_signal_handler,
+    take_own_token,
     temp_dir_in,
 )
 
@@ -171,7 +174,7 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         check_reachable(address)
-        with own_signal_handler(), masked_entrypoint(), one_try():
+        with _as_ours(), masked_entrypoint(), one_try():
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
@@ -184,6 +187,13 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
             "with `ray start --head`, set cluster.address, or take cluster=local; one that "
             "asks for a token needs RAY_AUTH_MODE=token here too"
         ) from error
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Let a `ray.init` in the block leave our signals, and our workers' path, as they are."""
+    with own_signal_handler(), nothing_before_installed_modules():
+        yield
 
 
 def local_room(cluster: ClusterConfig) -> int:
@@ -218,7 +228,8 @@ def start(cluster: ClusterConfig, folder: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     workers = cluster.workers or local_room(cluster)
     try:
-        with own_signal_handler(), loopback_only():
+        take_own_token()
+        with _as_ours(), loopback_only():
             ray.init(
                 address="local",
                 num_cpus=workers,
