@@ -119,9 +119,7 @@ def do_run(spec: RunSpec) -> int:
     code = child.do(spec.command, log, lock)
     while spec.job and code and not child.stopped and not _is_over(spec.job, code, log):
         child.pause(_AWAY_SECONDS)
-        code = child.do(
-            spec.command, log, lock
-        )  # follows the job, or submits it
+        code = child.do(spec.command, log, lock)  # follows the job, or submits it
     # A job goes on, and is followed again.
     if child.stopped and code and (spec.job or of_process(code) == _TERMINATED):
         history.interrupt(run, time.time())
