@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
@@ -78,6 +79,8 @@ def _run(
         problems = check_overrides(CONFIG_DIR, config_name, sys.argv[1:])
     except UsageError as error:
         return _complain(error.problems)
+    except yaml.YAMLError as error:
+        return _complain([_unreadable(error)])
     if problems:
         return _complain(problems)
     code, started = DONE, False
@@ -94,6 +97,8 @@ def _run(
         return failed if stop.code else DONE
     except UsageError as error:  # of what was composed
         return _complain(error.problems)
+    except yaml.YAMLError as error:
+        return _complain([_unreadable(error)])
     except (HydraException, OmegaConfBaseException) as error:
         return _complain([_sentence(error)])
     except Exception as error:
@@ -153,6 +158,13 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException):
         return interpolation_problem(error)
     return " ".join(str(error).split())
+
+
+def _unreadable(error: yaml.YAMLError) -> str:
+    """Say which file of configuration is no YAML, without what is in it."""
+    mark = getattr(error, "problem_mark", None)
+    place = f"{mark.name}, line {mark.line + 1}" if mark else "a file of configuration"
+    return f"{place}: {getattr(error, 'problem', None) or 'this is no YAML'}"
 
 
 def _register_networks() -> None:

@@ -197,7 +197,7 @@ def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
     problems = Problems()
     arrays = {}
     expected: dict[str, tuple[int, ...]] = {}
-    layer_of = {}
+    layer_of: dict[str, Dense] = {}
     for number, layer in enumerate(dense, start=1):
         matrix = (layer.outputs, layer.inputs)
         expected[f"W{number}"] = matrix if layout == "out_in" else matrix[::-1]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperdiag.messages.errors import RunIncomplete
+from hyperdiag.messages.printable import printable
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
 from hyperdiag.process.signals import Stopped, StopSignals
@@ -62,7 +63,7 @@ def run_now(
     if run.state != ENDED or run.code:
         if Path(spec.log).exists():
             text = Path(spec.log).read_text(encoding="utf-8", errors="replace")
-            print(*text.splitlines()[-_LINES:], sep="\n", file=sys.stderr)
+            print(*map(printable, text.splitlines()[-_LINES:]), sep="\n", file=sys.stderr)
         raise RunIncomplete(
             f"entry {entry.name} {utc_text(tick)}: {run.state}, exit code "
             f"{run.code if run.state == ENDED else process.returncode}; see {spec.log}"
