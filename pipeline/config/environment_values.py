@@ -16,7 +16,7 @@ from hyperdiag.messages.secrets import register_secrets
 from hyperdiag.networks.site_policy import check_variable
 
 # Sections with keys for text of any kind; elsewhere values are numbers, paths and words of ours.
-_FREE = re.compile(r"(network|notify|submit)\b")
+_FREE = re.compile(r"(network|notify|submit|dataset\.filter)\b")
 _PLACE = re.compile(r"(path|weights|files)(\[\d+\])?$")
 _LOCAL_PATH = re.compile(r"~?/|\.{1,2}/")
 

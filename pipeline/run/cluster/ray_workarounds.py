@@ -122,10 +122,14 @@ def take_own_token() -> None:
     """
     if _AUTH_MODE not in os.environ:
         os.environ |= {_AUTH_MODE: "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        # Both were read when Ray was imported; an older version has neither.
-        with suppress(AttributeError):
-            ray._raylet.Config.initialize("")
-            ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
+        read_authentication_anew()
+
+
+def read_authentication_anew() -> None:
+    """Let Ray see how the environment says that it is to authenticate: it has looked before."""
+    with suppress(AttributeError):  # an older version has neither
+        ray._raylet.Config.initialize("")
+        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
