@@ -5,6 +5,7 @@ masked wherever it turns up, but for what people have to read: where a run reads
 how it works.
 """
 
+import os
 import re
 from typing import Any
 
@@ -26,7 +27,7 @@ def _env(name: str, *default: Any, _node_: Node) -> str | None:
     key = str(_node_._get_full_key(None))
     check_variable(name, f"${{oc.env:{name}}}")
     value = oc.env(name, *default)
-    if isinstance(value, str) and _is_credential(key, name, value):
+    if isinstance(value, str) and name in os.environ and _is_credential(key, name, value):
         register_secrets([value])
     return value
 

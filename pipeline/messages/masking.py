@@ -13,7 +13,10 @@ from typing import Any
 
 from .secrets import HIDDEN, register_secrets, without_secrets
 
-_SECRET = "secret|token|passw(?:or)?d|passphrase|pwd|credentials?|signature|authorization"
+# PWD and OLDPWD are folders.
+_SECRET = (
+    "secret|token|passw(?:or)?d|passphrase|(?<=.)(?<!old)pwd|credentials?|signature|authorization"
+)
 # Of a URI's option: anything with such a word in its name, or one of these names.
 _OPTION = re.compile(
     r"secret|key|token|passw|pwd|signature|credential|auth|^(?:x-amz-|x-goog-)?sig$", re.I
