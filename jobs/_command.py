@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hyperdiag.config.interpolation import check_interpolations, interpolation_problem
 from hyperdiag.config.logical_date import fill_date
 from hyperdiag.config.schema import load_section
+from hyperdiag.config.site_limits import check_stores
 from hyperdiag.jobs._arguments import hydra_arguments
 from hyperdiag.jobs._hydra_section import check_flags, check_hydra_section, check_search_path
 from hyperdiag.jobs._hydra_workarounds import checking, compose_and_call
@@ -119,6 +120,7 @@ def _checked(task: Callable[[DictConfig], None], config: DictConfig) -> None:
     if "run" in config:
         fill_date(config)  # values may be made from it
     check_interpolations(config)
+    check_stores(config)
     with open_dict(config):
         settings = config.pop("log", DictConfig({}))
     set_up(load_section(LogConfig, settings, "log."))

@@ -212,7 +212,8 @@ def load_config(composed: DictConfig) -> Config:
     problems.check()
     notify = config.notify
     register_secrets(_parts_of_webhook(notify.url))
-    check_site_limits(notify.command, notify.url, config.cluster.address)
+    joins = config.cluster.name == "existing"
+    check_site_limits(notify.command, notify.url, config.cluster.address, joins)
     return config
 
 

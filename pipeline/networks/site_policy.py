@@ -110,7 +110,7 @@ def check_host(address: str, what: str) -> None:
     Raises:
         UsageError: if it does not.
     """
-    place = urlsplit(address if "://" in address else f"//{address}").netloc.rpartition("@")[2]
+    place = urlsplit(address if "//" in address else f"//{address}").netloc.rpartition("@")[2]
     for path, policy in _site_policies():
         if not {place, place.rpartition(":")[0] or place} & set(policy.allowed_hosts):
             raise _refusal(what, f"the host {place}", path, "hosts", policy.allowed_hosts)

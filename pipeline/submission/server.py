@@ -55,8 +55,9 @@ class Server:
     """
 
     def __init__(self, address: str | None):
-        if address is not None:
-            check_host(address, "submit.address")
+        if address is not None or _ADDRESS not in os.environ:
+            # Whoever listens there gets the run, and the user's token.
+            check_host(address or _LOCAL, "submit.address")
         self.address = (address or os.environ.get(_ADDRESS) or _LOCAL).rstrip("/")
         if not re.match(r"https?://[^/]", self.address):
             raise UsageError(

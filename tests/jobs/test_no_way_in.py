@@ -121,6 +121,20 @@ RUNNING = [
         (*_CHAIN, "cluster=existing", "cluster.address=127.0.0.1:1"),
         "does not allow the host 127.0.0.1:1",
     ),
+    ("head that I name in /tmp", (*_CHAIN, "cluster=existing"), "does not allow the host auto"),
+    (
+        "store of mine",
+        ("status", "output.path='s3://b/x?endpoint_override=127.0.0.1:1&scheme=http'"),
+        "output.path: this site does not allow the host 127.0.0.1:1",
+    ),
+    (
+        "data of a server of mine",
+        ("derive", "dataset=parquet", "dataset.path='fsspec+http://127.0.0.1:1/x.parquet'"),
+        "dataset.path: this site does not allow the host 127.0.0.1:1",
+    ),
+    ("HDFS of mine", ("status", "output.path=hdfs://evil/x"), "does not allow the host evil"),
+    ("Azure of mine", ("status", "output.path='abfs://c@evil:1/x'"), "allow the host evil:1"),
+    ("job server of this machine", ("submit", *_CHAIN[1:5], *_CHAIN[6:]), "host 127.0.0.1:8265"),
     ("job server of mine", ("submit", "submit.address=http://127.0.0.1:1"), "the host 127.0.0.1:1"),
     (
         "interpreter",
