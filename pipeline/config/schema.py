@@ -212,8 +212,7 @@ def load_config(composed: DictConfig) -> Config:
     problems.check()
     notify = config.notify
     register_secrets(_parts_of_webhook(notify.url))
-    joins = config.cluster.name == "existing"
-    check_site_limits(notify.command, notify.url, config.cluster.address, joins)
+    check_site_limits(notify.command, notify.url, config.cluster.address)
     return config
 
 

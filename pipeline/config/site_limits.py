@@ -1,6 +1,5 @@
 """What the policy of a site says of a run: what it may start, and whom it may talk to."""
 
-import os
 from collections.abc import Sequence
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,16 +13,13 @@ _STORES = ("s3", "gs", "gcs", "file")
 _AZURE = (".core.windows.net", ".fabric.microsoft.com")
 
 
-def check_site_limits(
-    command: Sequence[str] | None, url: str | None, address: str | None, joins: bool
-) -> None:
+def check_site_limits(command: Sequence[str] | None, url: str | None, address: str | None) -> None:
     """Check that the site allows what a configuration has a run start, and talk to.
 
     Args:
         command: of `notify`.
         url: of `notify`.
         address: of a cluster. Who answers there hands this process objects that it unpickles.
-        joins: whether the cluster is joined.
 
     Raises:
         UsageError: naming every key that it does not allow.
@@ -33,9 +29,8 @@ def check_site_limits(
         problems.attempt(check_command, command[0], "notify.command")
     if url:
         problems.attempt(check_host, url, "notify.url")
-    if joins and (address not in (None, "auto") or "RAY_ADDRESS" not in os.environ):
-        # Without an address Ray believes a file in /tmp, or the command line of any process.
-        problems.attempt(check_host, address or "auto", "cluster.address")
+    if address not in (None, "auto"):
+        problems.attempt(check_host, address, "cluster.address")
     problems.check()
 
 

@@ -200,7 +200,7 @@ READING = [
     ("webhook elsewhere", (*_CHAIN, f"notify.url='http://bad/services/{VALUE}'"), "the host bad"),
     (
         "signature",
-        ("status", f"output.path='s3://b/x?X-Amz-Signature={KEY}&sig={KEY}&endpoint_override=x'"),
+        ("status", f"output.path='s3://b/x?X-Amz-Signature={KEY}&sig={KEY}&bogus=x'"),
         "X-Amz-Signature=***",
     ),
     ("password", ("status", f"output.path='s3://me:{KEY}@b/x?anonymous=y'"), "s3://***@b/x"),

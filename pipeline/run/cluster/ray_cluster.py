@@ -15,6 +15,7 @@ from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.messages.errors import HyperdiagError, UsageError, first_line
 from hyperdiag.messages.masking import masked_errors
 from hyperdiag.messages.wording import counted, size
+from hyperdiag.networks.site_policy import check_host
 from hyperdiag.process.limits import cores, memory_bytes
 
 from .device import worker_environment
@@ -172,6 +173,9 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
         UsageError: if there is none at the address.
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
+    if address == "auto":
+        # Ray believes a file in /tmp, or the command line of any process.
+        check_host(address, "cluster.address")
     try:
         check_reachable(address)
         with _as_ours(), masked_entrypoint(), one_try():
