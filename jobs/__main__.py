@@ -12,6 +12,7 @@ from hyperdiag.jobs._stopping import end_at_once
 from hyperdiag.jobs._unread import ending_when_unread
 from hyperdiag.jobs._version import version_line
 from hyperdiag.messages.errors import closest
+from hyperdiag.messages.printable import printable_name
 
 
 def job_names() -> list[str]:
@@ -54,7 +55,10 @@ def _dispatch(arguments: list[str]) -> None:
         sys.exit(0)
     name = arguments[0]
     if name not in job_names():
-        print(f"hyperdiag: no job '{name}'{closest(name, job_names())}\n", file=sys.stderr)
+        print(
+            f"hyperdiag: no job '{printable_name(name)}'{closest(name, job_names())}\n",
+            file=sys.stderr,
+        )
         print(_usage(), file=sys.stderr)
         sys.exit(2)
     completing = any(flag in arguments for flag in COMPLETION_FLAGS)

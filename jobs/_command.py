@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
@@ -15,8 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from hyperdiag.config.interpolation import check_interpolations, interpolation_problem
 from hyperdiag.config.logical_date import fill_date
 from hyperdiag.config.schema import load_section
+from hyperdiag.config.site_limits import check_stores
 from hyperdiag.jobs._arguments import hydra_arguments
-from hyperdiag.jobs._hydra_workarounds import compose_and_call
+from hyperdiag.jobs._hydra_section import check_flags, check_hydra_section, check_search_path
+from hyperdiag.jobs._hydra_workarounds import checking, compose_and_call
 from hyperdiag.jobs._overrides import check_overrides
 from hyperdiag.jobs._stopping import ending_when_stopped
 from hyperdiag.jobs._sweep import mask_record
@@ -25,6 +28,7 @@ from hyperdiag.jobs._version import version_line
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
+from hyperdiag.networks.site_policy import leave_current_folder
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code, worst
 from hyperdiag.process.signals import StopSignals
 
@@ -51,7 +55,11 @@ def run(
     """
     # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
-    with ending_when_stopped(log.error) as signals, ending_when_unread():
+    with (
+        ending_when_stopped(log.error) as signals,
+        ending_when_unread(),
+        checking(check_hydra_section, check_search_path),
+    ):
         sys.exit(_run(config_name, task, finish, signals))
 
 
@@ -65,14 +73,16 @@ def _run(
     if "--version" in sys.argv[1:]:
         print(version_line())
         return DONE
-    _register_networks()
-    # `network.target` finds modules in the current folder, as `python -m` would.
-    sys.path.insert(0, str(Path.cwd()))
     try:
+        leave_current_folder()
+        _register_networks()
+        check_flags(sys.argv[1:])
         sys.argv[1:] = hydra_arguments(CONFIG_DIR, sys.argv[1:])
+        problems = check_overrides(CONFIG_DIR, config_name, sys.argv[1:])
     except UsageError as error:
         return _complain(error.problems)
-    problems = check_overrides(CONFIG_DIR, config_name, sys.argv[1:])
+    except yaml.YAMLError as error:
+        return _complain([_unreadable(error)])
     if problems:
         return _complain(problems)
     code, started = DONE, False
@@ -87,6 +97,10 @@ def _run(
     except SystemExit as stop:  # Hydra has printed what went wrong
         failed = INCOMPLETE if started else USAGE
         return failed if stop.code else DONE
+    except UsageError as error:  # of what was composed
+        return _complain(error.problems)
+    except yaml.YAMLError as error:
+        return _complain([_unreadable(error)])
     except (HydraException, OmegaConfBaseException) as error:
         return _complain([_sentence(error)])
     except Exception as error:
@@ -107,6 +121,7 @@ def _checked(task: Callable[[DictConfig], None], config: DictConfig) -> None:
     if "run" in config:
         fill_date(config)  # values may be made from it
     check_interpolations(config)
+    check_stores(config)
     with open_dict(config):
         settings = config.pop("log", DictConfig({}))
     set_up(load_section(LogConfig, settings, "log."))
@@ -146,6 +161,13 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OmegaConfBaseException):
         return interpolation_problem(error)
     return " ".join(str(error).split())
+
+
+def _unreadable(error: yaml.YAMLError) -> str:
+    """Say which file of configuration is no YAML, without what is in it."""
+    mark = getattr(error, "problem_mark", None)
+    place = f"{mark.name}, line {mark.line + 1}" if mark else "a file of configuration"
+    return f"{place}: {getattr(error, 'problem', None) or 'this is no YAML'}"
 
 
 def _register_networks() -> None:

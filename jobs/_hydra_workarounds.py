@@ -9,13 +9,17 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import hydra
 from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
@@ -53,6 +57,37 @@ def searching(config_dir: Path, config_name: str, user_dir: Path | None) -> Iter
         yield
     finally:
         GlobalHydra.instance().clear()
+
+
+@contextlib.contextmanager
+def checking(
+    check_section: Callable[[DictConfig], None], check_places: Callable[[Sequence[str]], None]
+) -> Iterator[None]:
+    """Let whatever Hydra composes in the block be checked before Hydra acts on it.
+
+    Hydra sets up logging and calls callbacks, launchers and sweepers before the job's function, and
+    has no hook between composing and that.
+
+    Args:
+        check_section: takes the composed section `hydra`.
+        check_places: takes the places in which configuration is searched for.
+    """
+    load, look = ConfigLoaderImpl.load_configuration, ConfigRepository.initialize_sources
+
+    def checked_load(self: ConfigLoaderImpl, *arguments: Any, **options: Any) -> DictConfig:
+        composed = load(self, *arguments, **options)
+        check_section(composed.hydra)
+        return composed
+
+    def checked_look(self: ConfigRepository, config_search_path: ConfigSearchPath) -> None:
+        check_places([str(element.path) for element in config_search_path.get_path()])
+        look(self, config_search_path)
+
+    with (
+        patch.object(ConfigLoaderImpl, "load_configuration", checked_load),
+        patch.object(ConfigRepository, "initialize_sources", checked_look),
+    ):
+        yield
 
 
 def config_loader() -> ConfigLoader:

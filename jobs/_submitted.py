@@ -8,7 +8,7 @@ from omegaconf import DictConfig, open_dict
 from hyperdiag.jobs import derive
 from hyperdiag.jobs._command import USAGE, run
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.submission.package import read_job_spec
+from hyperdiag.submission.package import take_job_spec
 
 
 def task(composed: DictConfig) -> None:
@@ -21,7 +21,7 @@ def task(composed: DictConfig) -> None:
 def main() -> None:
     """Derive, in what `hyperdiag.submission.bootstrap` found to be the expected environment."""
     try:
-        job_spec = read_job_spec(Path.cwd())
+        job_spec = take_job_spec(Path.cwd())
     except UsageError as error:
         print(f"hyperdiag: {error}", file=sys.stderr)
         sys.exit(USAGE)

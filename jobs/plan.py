@@ -1,6 +1,5 @@
 """What a run would do, its time, size and cost, and nothing done of it."""
 
-import json
 import sys
 from functools import cache
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from hyperdiag.config.schema import load_config, load_section
 from hyperdiag.jobs._arguments import added
 from hyperdiag.jobs._command import run
 from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.printable import json_text
 from hyperdiag.process.proc import age_seconds
 from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.forecast.table import print_forecast
@@ -42,7 +42,7 @@ def task(composed: DictConfig) -> None:
     config = load_config(composed)
     report = forecast(config, Price(**options.cost.model_dump()), launch)
     if options.format == "json":
-        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+        print(json_text(report.to_json(), indent=1))
     else:
         print_forecast(report)
     if report.output.problems:

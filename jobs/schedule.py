@@ -1,6 +1,5 @@
 """Runs `derive` at given times, and says what became of each run."""
 
-import json
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from hyperdiag.data.filesystem import absolute
 from hyperdiag.jobs._command import run
 from hyperdiag.jobs._entry_overrides import entry_config
 from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.printable import json_text
 from hyperdiag.schedule.entry import Entry, choose, read_entries
 from hyperdiag.schedule.listing import listing, print_listing
 from hyperdiag.schedule.run_now import run_now
@@ -59,7 +59,7 @@ def task(composed: DictConfig) -> None:
     if options.action == "list":
         schedule = listing(folder, read(), options.last)
         if options.format == "json":
-            print(json.dumps(schedule, indent=1, ensure_ascii=False))
+            print(json_text(schedule, indent=1))
         else:
             print_listing(schedule)
     elif options.action == "run":

@@ -1,6 +1,5 @@
 """How far the run in an output folder is."""
 
-import json
 from typing import Literal
 
 from omegaconf import DictConfig
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._command import run
+from hyperdiag.messages.printable import json_text
 from hyperdiag.run.inspection.status import status
 from hyperdiag.run.inspection.status_table import print_status
 
@@ -31,7 +31,7 @@ def task(composed: DictConfig) -> None:
     options = load_section(StatusConfig, composed)
     report = status(options.output.path)
     if options.format == "json":
-        print(json.dumps(report.to_json(), indent=1, ensure_ascii=False))
+        print(json_text(report.to_json(), indent=1))
     else:
         print_status(report)
 

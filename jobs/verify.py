@@ -1,6 +1,5 @@
 """Whether an output is what its manifest says, and what its inputs give."""
 
-import json
 from typing import Literal
 
 import jax
@@ -12,6 +11,7 @@ from hyperdiag.config.schema import ClusterConfig, load_section
 from hyperdiag.jobs._command import run
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
+from hyperdiag.messages.printable import json_text
 from hyperdiag.messages.wording import counted
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.inspection.audit_table import print_audit
@@ -53,7 +53,7 @@ def task(composed: DictConfig) -> None:
     jax.config.update("jax_platforms", "cpu")  # few rows, in float64
     report = audit(options.output.path, options.dataset.path, options.shards, options.rows)
     if options.format == "json":
-        print(json.dumps(report._asdict(), indent=1, ensure_ascii=False))
+        print(json_text(report._asdict(), indent=1))
     else:
         print_audit(report)
     if report.findings:

@@ -25,6 +25,7 @@ BEHAVIOURS = {
     "hyperdual/test_structure.py": "operations that are not computed, counted",
     "jobs/test_hydra_usage.py": "what a user of Hydra is used to",
     "jobs/test_interrupt.py": "Ctrl-C, whatever the job",
+    "jobs/test_no_way_in.py": "tries to run code, and to read secrets",
     "jobs/test_user_folder.py": "modules of a person's own, named as folders of the project",
     "jobs/test_wrong_input.py": "what a person gets wrong, and what is said",
     "networks/test_no_pickle.py": "weights that would run code",

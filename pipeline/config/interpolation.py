@@ -12,6 +12,7 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
+import hyperdiag.config.environment_values  # noqa: F401  the resolver of ${oc.env:...}
 from hyperdiag.messages.errors import UsageError, closest, first_line
 
 

@@ -1,5 +1,6 @@
 """The configuration of a run: typed, validated, every problem found at once."""
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from hyperdiag.config.interpolation import check_interpolations
 from hyperdiag.config.logical_date import fill_date
+from hyperdiag.config.site_limits import check_site_limits
 from hyperdiag.data.design import SAMPLERS
 from hyperdiag.data.filesystem import below
 from hyperdiag.data.output_folder import QUARANTINE
@@ -24,9 +26,12 @@ from hyperdiag.data.quantities import DEFAULT, QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.hyperdual import AUTO, DTYPES, METHODS
 from hyperdiag.messages.errors import Problems, UsageError
+from hyperdiag.messages.masking import register_credentials
+from hyperdiag.messages.secrets import register_secrets
 from hyperdiag.messages.validation import sentences
 
 Options = TypeVar("Options", bound=BaseModel)
+_ADDRESS = re.compile(r"auto|(ray://)?([\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -116,6 +121,14 @@ class ClusterConfig(_Section):
     shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
     pin: bool = True
 
+    @field_validator("address")
+    @classmethod
+    def _check_address(cls, address: str | None) -> str | None:
+        # Ray imports what stands before `://`, where that is none of its own words.
+        if address is not None and not _ADDRESS.fullmatch(address):
+            raise PydanticCustomError("address", "host:6379, ray://host:10001 or auto")
+        return address
+
     @field_validator("gpus_per_worker")
     @classmethod
     def _check_gpus(cls, gpus: float) -> float:
@@ -189,6 +202,7 @@ def load_config(composed: DictConfig) -> Config:
         values = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(values, dict)
         values.pop("log", None)  # the command's business
+        register_credentials(values)
         config = Config.model_validate(values)
     except ValidationError as error:
         # A missing value stands in the container as '???', which may fail its type as well.
@@ -197,7 +211,18 @@ def load_config(composed: DictConfig) -> Config:
         problems.check()
         raise
     problems.check()
+    notify = config.notify
+    register_secrets(_parts_of_webhook(notify.url))
+    check_site_limits(notify.command, notify.url, config.cluster.address)
     return config
+
+
+def _parts_of_webhook(url: str | None) -> list[str]:
+    """Return what of a URL lets one in who knows it: all but the host."""
+    parts = urlsplit(url or "")
+    words = [word for word in re.split(r"[/?&=]", f"{parts.path}?{parts.query}") if len(word) > 15]
+    rest = (url or "").partition(parts.netloc)[2] if parts.netloc else ""
+    return [url, rest, *words] if url and len(rest) > 1 else []
 
 
 def load_section(model: type[Options], composed: DictConfig, prefix: str = "") -> Options:

@@ -2,9 +2,15 @@
 
 import re
 import sys
-from typing import IO, cast
+from typing import IO, Any, cast
 
+from rich import markup
 from rich.console import Console
+from rich.text import Text
+
+from .masking import is_secret
+from .printable import printable, printable_name
+from .secrets import without_secrets
 
 _PLAIN_WIDTH = 110
 
@@ -20,10 +26,22 @@ class _Trimmed:
 
 
 class _Console(Console):
-    """A console that leaves a reader who went away to who prints: rich ends the process."""
+    """A console that shows no credential, and nothing of a name that a terminal would obey.
+
+    It leaves a reader who went away to who prints: rich ends the process.
+    """
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return what is printed as text, as rich asks for it of every line and cell."""
+        return super().render_str(printable(without_secrets(text, is_secret)), **options)
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
+
+
+def escape(text: str) -> str:
+    """Return a name, or another text of others, as a line or cell takes it: without markup."""
+    return markup.escape(printable_name(text))
 
 
 def plain_console(least_width: int = 0) -> Console:

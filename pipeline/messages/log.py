@@ -1,17 +1,18 @@
 """What is logged, to standard error: lines for people, or a JSON object a line for programs.
 
 A line may be about something: `log.info("...", extra=about(shard=3))`. People see the sentence; a
-program finds the shard in a field of its own. Whatever looks like a credential is masked in both.
+program finds the shard in a field of its own. Whatever is, or looks like, a credential is masked in
+both, and what a terminal would obey is escaped.
 """
 
 import datetime
-import json
 import logging
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from .masking import masked_text, masked_values
+from .printable import json_text, printable_lines
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
 
@@ -75,7 +76,7 @@ class _Text(logging.Formatter):
         return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked_text(super().format(record))
+        return printable_lines(masked_text(super().format(record)))
 
 
 class _Masking(logging.Formatter):
@@ -86,7 +87,7 @@ class _Masking(logging.Formatter):
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked_text(self._inner.format(record))
+        return printable_lines(masked_text(self._inner.format(record)))
 
 
 class _Json(logging.Formatter):
@@ -101,7 +102,7 @@ class _Json(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(_masked(masked_values(fields)), ensure_ascii=False, default=str)
+        return json_text(_masked(masked_values(fields)), default=str)
 
 
 def _masked(fields: Any) -> Any:

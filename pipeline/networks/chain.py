@@ -1,10 +1,11 @@
 """Chains of dense layers, written as in Flux: `Chain(Dense(5, 3, elu), Dense(3, 3))`."""
 
 import ast
+import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, Any
 
 import jax
@@ -12,13 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
-from hyperdiag.messages.errors import Problems, UsageError, closest
+from hyperdiag.messages.errors import Problems, UsageError, closest, listed
+from hyperdiag.messages.wording import size
 
 from .activations import ACTIVATIONS, canonical
 from .digest import digest_of
 from .network import Network, checked_ranges, named
+from .weight_file import WeightFile
 
 LAYOUTS = ("out_in", "in_out")
+_PARAMETER_BYTES = 8  # float64, in which they are kept
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ def build(
     if layout not in LAYOUTS:
         raise UsageError(f"network.layout must be {' or '.join(LAYOUTS)}; got '{layout}'")
     dense = parse_layers(layers)
+    _check_memory(dense)
     arrays = _random_arrays(dense, seed) if weights is None else _load(weights, dense, layout)
 
     def function(x: jax.Array) -> jax.Array:
@@ -135,7 +140,7 @@ def _read_text(text: str) -> _Calls:
     try:
         # Flux also writes Dense(5 => 3, elu). Parsed, never evaluated.
         tree = ast.parse(text.strip().replace("=>", ","), mode="eval").body
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         raise UsageError(usage) from error
     if isinstance(tree, ast.Call) and getattr(tree.func, "id", None) == "Chain":
         if tree.keywords:
@@ -189,42 +194,56 @@ def _random_arrays(dense: list[Dense], seed: int) -> dict[str, np.ndarray]:
 
 
 def _load(path: str, dense: list[Dense], layout: str) -> dict[str, np.ndarray]:
-    try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
-    except FileNotFoundError as error:
-        raise UsageError(f"network.weights: no such file: {path}") from error
-    except Exception as error:  # zip, header and pickle errors come in many classes
-        raise UsageError(
-            f"network.weights: {path} is not an .npz of plain arrays ({error}); "
-            "save it with numpy.savez(path, W1=..., b1=..., ...)"
-        ) from error
     problems = Problems()
     arrays = {}
+    expected: dict[str, tuple[int, ...]] = {}
+    layer_of: dict[str, Dense] = {}
     for number, layer in enumerate(dense, start=1):
-        shape = (layer.outputs, layer.inputs)
-        expected: dict[str, tuple[int, ...]] = {
-            f"W{number}": shape if layout == "out_in" else shape[::-1],
-            f"b{number}": (layer.outputs,),
-        }
-        for name, size in expected.items():
-            array = stored.get(name)
-            if array is None:
+        matrix = (layer.outputs, layer.inputs)
+        expected[f"W{number}"] = matrix if layout == "out_in" else matrix[::-1]
+        expected[f"b{number}"] = (layer.outputs,)
+        layer_of |= dict.fromkeys((f"W{number}", f"b{number}"), layer)
+    with WeightFile(path) as file:
+        for name, shape in expected.items():
+            if name not in file.names:
                 problems.add(
-                    f"network.weights: {path} has no array '{name}' for {layer}; "
-                    f"it has {', '.join(stored) or 'none'}"
+                    f"network.weights: {path} has no array '{name}' for {layer_of[name]}; "
+                    f"it has {listed(file.names) or 'none'}"
                 )
-            elif array.shape != size:
-                problems.add(_shape_problem(path, name, array.shape, size, layout))
-            elif not (np.issubdtype(array.dtype, np.floating) and np.isfinite(array).all()):
+                continue
+            header = problems.attempt(file.shape_and_dtype, name, math.prod(shape))
+            if header is None:
+                continue
+            stored, dtype = header
+            if stored != shape:
+                problems.add(_shape_problem(path, name, stored, shape, layout))
+                continue
+            array = file.read(name) if np.issubdtype(dtype, np.floating) else None
+            if array is None or not np.isfinite(array).all():
                 problems.add(f"network.weights: '{name}' in {path} must hold finite floats")
             else:
                 arrays[name] = array.T if name[0] == "W" and layout == "in_out" else array
-    names = {f"{key}{number}" for number in range(1, len(dense) + 1) for key in "Wb"}
-    for name in sorted(stored.keys() - names):
-        problems.add(f"network.weights: '{name}' in {path} belongs to no layer of network.layers")
+        for name in sorted(set(file.names) - expected.keys()):
+            problems.add(
+                f"network.weights: '{name}' in {path} belongs to no layer of network.layers"
+            )
     problems.check()
     return arrays
+
+
+def _check_memory(dense: list[Dense]) -> None:
+    """Check that this machine has memory for the parameters, before it is asked for.
+
+    Raises:
+        UsageError: if it has not.
+    """
+    needed = sum(layer.outputs * (layer.inputs + 1) for layer in dense) * _PARAMETER_BYTES
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > installed:
+        raise UsageError(
+            f"network.layers: its parameters need {size(needed)}, and this machine has "
+            f"{size(installed)} of memory"
+        )
 
 
 def _shape_problem(path: str, name: str, shape: tuple, expected: tuple, layout: str) -> str:

@@ -14,8 +14,8 @@ from hyperdiag.hyperdual import Float32Function, dtype_difference
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError, closest
 from hyperdiag.messages.validation import sentences
 
-from .allowed_modules import check_builder, check_module, check_site_policy
 from .network import Network, output_size
+from .site_policy import check_builder, check_module, has_policy, leave_current_folder
 
 # One line registers a network: its name, and the function that builds it from its options.
 _BUILTIN = {
@@ -51,9 +51,10 @@ def _builder(name: str) -> Callable[..., Network]:
     module, _, function = registered[name].partition(":")
     what = f"network '{name}' is registered as {registered[name]}"
     if name in _BUILTIN:
-        check_site_policy()
+        has_policy()  # one that cannot be read is complained of, whatever network is asked for
     else:
         check_module(module, what)
+        leave_current_folder()
     try:
         builder = attrgetter(function)(importlib.import_module(module))
     except (ImportError, AttributeError) as error:

@@ -3,11 +3,10 @@
 from typing import Any
 
 import numpy as np
-from rich.markup import escape
 from rich.table import Table
 
 from hyperdiag.hyperdual import DEFAULT_METHOD, RuleError, derivatives
-from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.errors import UsageError
 
 from .network import Network

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 _ANSWER = "hyperdiag answers: "
@@ -49,6 +48,4 @@ def ask(module: str, question: Any, environment: Mapping[str, str], most_seconds
 
 def answer(function: Callable[[Any], Any]) -> None:
     """Answer the question on standard input with what a function makes of it."""
-    # The network's own module may be in the current folder.
-    sys.path.insert(0, str(Path.cwd()))
     print(f"\n{_ANSWER}{json.dumps(function(json.load(sys.stdin)))}", flush=True)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-from rich.markup import escape
 from rich.table import Table
 
 from hyperdiag.data.filesystem import below, is_uri
@@ -11,7 +10,8 @@ from hyperdiag.data.output_folder import AXES, CONFIG, DATA, MANIFEST, PLAN, QUA
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.data.store import without_tries
-from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.console import escape, plain_console
+from hyperdiag.messages.printable import printable_name
 from hyperdiag.messages.wording import by_code, counted, duration
 
 from .output.manifest import Manifest
@@ -53,11 +53,12 @@ def print_summary(manifest: Manifest) -> None:
     names = ", ".join(name.removeprefix(f"{RUN}/") for name in (PLAN, CONFIG, MANIFEST))
     console.print(f"{_folder(RUN)}{names}")
     console.print(
-        f"{_folder(DATA)}{counted(manifest.shards, 'file')}, {_columns_line(manifest)}",
+        f"{_folder(DATA)}{counted(manifest.shards, 'file')}, "
+        f"{printable_name(_columns_line(manifest))}",
         markup=False,
     )
     for line in _how_to_read(manifest.output):
-        console.print(f"    {line}", soft_wrap=True, markup=False)
+        console.print(f"    {printable_name(line)}", soft_wrap=True, markup=False)
 
 
 def _folder(name: str) -> str:

@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import duration
 from hyperdiag.process.file_lock import holder_of
 
@@ -94,9 +93,8 @@ def print_listing(schedule: dict[str, Any]) -> None:
     console = plain_console()
     scheduler = "a scheduler" if schedule["serving"] else "no scheduler"
     console.print(
-        f"{schedule['state']}: {scheduler} is at work",
+        f"{escape(schedule['state'])}: {scheduler} is at work",
         soft_wrap=True,
-        markup=False,
     )
     table = Table("entry", "due", "missed", "next", "last success", box=None, pad_edge=False)
     for entry in schedule["entries"]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hyperdiag.messages.errors import Busy, RunIncomplete
+from hyperdiag.messages.printable import printable
 from hyperdiag.process.exit_codes import TRY_AGAIN
 from hyperdiag.process.file_lock import holder_of
 from hyperdiag.process.signals import Stopped, StopSignals
@@ -66,7 +67,7 @@ def run_now(
     if run.state != ENDED or run.code:
         if Path(spec.log).exists():
             text = Path(spec.log).read_text(encoding="utf-8", errors="replace")
-            print(*text.splitlines()[-_LINES:], sep="\n", file=sys.stderr)
+            print(*map(printable, text.splitlines()[-_LINES:]), sep="\n", file=sys.stderr)
         kind = Busy if run.state == ENDED and run.code == TRY_AGAIN else RunIncomplete
         raise kind(
             f"entry {entry.name} {utc_text(tick)}: {run.state}, exit code "

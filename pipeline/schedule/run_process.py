@@ -3,6 +3,8 @@
 It answers to the history alone: the scheduler may die meanwhile, and another find the outcome.
 """
 
+import contextlib
+import json
 import signal
 import subprocess
 import sys
@@ -57,18 +59,23 @@ class _Child:
         self._stopped.wait(seconds)
 
     def do(self, command: list[str], log: Path, lock: FileLock) -> int:
-        """Run a command to its end, unless stopped; return its exit code, or minus a signal."""
+        """Run a command of `hyperdiag` to its end, unless stopped.
+
+        Return its exit code, or minus a signal.
+        """
         if self.stopped:
             return -signal.SIGTERM
         with log.open("ab") as stream:
             self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
+                # `ps` shows everybody what stands here: no argument, which may be a credential.
+                [sys.executable, "-P", "-m", "hyperdiag.jobs._scheduled"],
+                stdin=subprocess.PIPE,
                 stdout=stream,
                 stderr=stream,
                 # Should this process be killed, the entry is at work as long as the child is.
                 pass_fds=[lock.descriptor],
             )
+        _tell(self._process, json.dumps(command))
         if self.stopped:  # in the meantime
             self._process.terminate()
         return self._process.wait()
@@ -84,13 +91,16 @@ def start_run(spec: RunSpec) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
-    assert process.stdin is not None
-    try:
-        with process.stdin as stream:  # which `ps` does not show
-            stream.write(spec.to_json().encode())
-    except BrokenPipeError:
-        pass  # it has been ended already, and says so by its exit code
+    _tell(process, spec.to_json())
     return process
+
+
+def _tell(process: subprocess.Popen[bytes], text: str) -> None:
+    """Give a process a text on its input, which `ps` does not show."""
+    assert process.stdin is not None
+    # It may have been ended already, and says so by its exit code.
+    with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+        stream.write(text.encode())
 
 
 def do_run(spec: RunSpec) -> int:
@@ -133,11 +143,10 @@ def _work(
         lock: that it shall hold.
         note: takes what there is to say of the run in the meantime.
     """
-    command = [sys.executable, "-P", "-m", "hyperdiag", *spec.command]
     deadline = time.monotonic() + spec.deadline_seconds
     busy_seconds = min(_BUSY_SECONDS, _BUSY_SHARE * spec.deadline_seconds)
     while True:
-        code = of_process(child.do(command, log, lock))
+        code = of_process(child.do(spec.command, log, lock))
         if code == DONE or child.stopped:
             return code
         if code == TRY_AGAIN:

@@ -8,6 +8,7 @@ from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.messages.errors import HyperdiagError, Problems, UsageError
 from hyperdiag.messages.masking import masked
+from hyperdiag.messages.printable import printable
 from hyperdiag.process.exit_codes import DONE, exit_code
 from hyperdiag.process.signals import Stopped, StopSignals
 
@@ -63,7 +64,7 @@ def perform(requests: Sequence[Request]) -> int:
     if job is None:
         raise server.unknown(options.id)
     if options.action == "logs":
-        print(server.log(options.id), end="")
+        print(printable(server.log(options.id)), end="")
     elif job.status.value in LIVE:
         server.stop(options.id)
         job = wait_until_ended(server, options.id)
@@ -146,4 +147,4 @@ def _until_signal(server: Server, names: Sequence[str], step: Callable[[], int])
 
 
 def _print_line(line: str) -> None:
-    print(line, flush=True)
+    print(printable(line), flush=True)

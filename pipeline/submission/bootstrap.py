@@ -40,9 +40,10 @@ def main() -> None:
 
     Or say what this Python lacks for it, and exit with code 2.
     """
-    job_spec = json.loads(Path("_hyperdiag.json").read_text(encoding="ascii"))
-    mismatches = differences(job_spec["environment"])
+    file = Path("_hyperdiag.json")
+    mismatches = differences(json.loads(file.read_text(encoding="ascii"))["environment"])
     if mismatches:
+        file.unlink()  # there may be credentials in it, and Ray keeps it
         print(
             f"hyperdiag: the cluster has {', '.join(mismatches)} in {sys.executable}: name another "
             "interpreter with submit.python, submit from an environment like the cluster's, or "

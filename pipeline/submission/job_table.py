@@ -5,10 +5,9 @@ import time
 from collections.abc import Sequence
 
 from ray.dashboard.modules.job.pydantic_models import JobDetails
-from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import duration
 
 _COLUMNS = ("id", "state", "began (UTC)", "took", "network", "output")

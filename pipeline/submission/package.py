@@ -8,6 +8,7 @@ read.
 import contextlib
 import hashlib
 import json
+import secrets
 import shlex
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +17,10 @@ from typing import NamedTuple
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.temporary_folder import TemporaryFolder
+from hyperdiag.run.cluster.job_spec_file import JOB_SPEC, remove_job_spec
 
-JOB_SPEC = "_hyperdiag.json"
 BOOTSTRAP = "_hyperdiag.py"
-# The date of every file in the package, the earliest that a zip file can hold: the same content
-# makes the same bytes, which Ray keeps once.
+# The date of every file in the package, the earliest that a zip file can hold.
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -82,8 +82,11 @@ def packed(files: Mapping[str, Path], job_spec: JobSpec) -> Iterator[Path]:
     try:
         path = Path(folder.path) / "package.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as package:
+            # Ray keeps what it unpacked, by the content of the package, and the job specification
+            # is taken out of that: each package is one of its own.
+            package.comment = secrets.token_hex(16).encode()
             # ASCII alone, where any text survives, half a surrogate pair too.
-            _put(package, JOB_SPEC, json.dumps(job_spec._asdict()).encode("ascii"))
+            _put(package, JOB_SPEC, json.dumps(job_spec._asdict()).encode("ascii"), mode=0o600)
             _put(package, BOOTSTRAP, Path(__file__).with_name("bootstrap.py").read_bytes())
             for name, file in sorted(files.items()):
                 try:
@@ -95,15 +98,15 @@ def packed(files: Mapping[str, Path], job_spec: JobSpec) -> Iterator[Path]:
         folder.remove()
 
 
-def _put(package: zipfile.ZipFile, name: str, content: bytes) -> None:
+def _put(package: zipfile.ZipFile, name: str, content: bytes, mode: int = 0o644) -> None:
     entry = zipfile.ZipInfo(name, _EARLIEST)
     entry.compress_type = zipfile.ZIP_DEFLATED
-    entry.external_attr = 0o644 << 16
+    entry.external_attr = mode << 16  # which Ray gives the unpacked file
     package.writestr(entry, content)
 
 
-def read_job_spec(folder: Path) -> JobSpec:
-    """Return the job specification in an unpacked package.
+def take_job_spec(folder: Path) -> JobSpec:
+    """Return the job specification in an unpacked package, and remove its file.
 
     Raises:
         UsageError: if there is none.
@@ -114,4 +117,6 @@ def read_job_spec(folder: Path) -> JobSpec:
             f"there is no {JOB_SPEC} in {folder}: this is the entrypoint of jobs that "
             "`hyperdiag submit` sends, not a command of its own"
         )
-    return JobSpec(**json.loads(path.read_text(encoding="ascii")))
+    job_spec = JobSpec(**json.loads(path.read_text(encoding="ascii")))
+    remove_job_spec(folder)
+    return job_spec

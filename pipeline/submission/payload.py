@@ -7,7 +7,7 @@ from typing import Any
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import is_uri
 from hyperdiag.messages.errors import Problems, UsageError
-from hyperdiag.run.cluster.user_modules import hyperdiag_here, user_modules
+from hyperdiag.run.cluster.user_modules import stands_before_installed, user_modules
 
 from .environment import is_wheel
 from .options import SubmitConfig
@@ -124,12 +124,15 @@ def _files_in(folder: Path, above: Sequence[Path] = ()) -> Iterator[Path]:
 
 def _check_names(files: Mapping[str, Path], problems: Problems) -> None:
     """Check that nothing stands in the way of what is ours on the cluster."""
-    ours = hyperdiag_here()
-    for name, path in files.items():
+    shadows = {
+        entry: stands_before_installed(entry)
+        for entry in {PurePosixPath(name).parts[0] for name in files}
+    }
+    for name in files:
         first = PurePosixPath(name).parts[0]
-        if path == ours:
+        if shadows[first]:
             problems.add(
-                f"submit.files, network.*: {first} would stand before hyperdiag's own package of "
+                f"submit.files, network.*: {first} would stand before the installed package of "
                 "that name on the cluster; give it another name, or leave it out"
             )
         elif first in (JOB_SPEC, BOOTSTRAP, _CONFIG):

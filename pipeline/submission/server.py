@@ -14,6 +14,7 @@ from ray.job_submission import JobSubmissionClient
 
 from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.masking import masked
+from hyperdiag.networks.site_policy import check_host
 from hyperdiag.process.exit_codes import TRY_AGAIN
 
 LIVE = ("PENDING", "RUNNING")
@@ -55,6 +56,9 @@ class Server:
     """
 
     def __init__(self, address: str | None):
+        if address is not None or _ADDRESS not in os.environ:
+            # Whoever listens there gets the run, and the user's token.
+            check_host(address or _LOCAL, "submit.address")
         self.address = (address or os.environ.get(_ADDRESS) or _LOCAL).rstrip("/")
         if not re.match(r"https?://[^/]", self.address):
             raise UsageError(

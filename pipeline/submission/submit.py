@@ -13,6 +13,7 @@ from hyperdiag.config.schema import Config, DesignConfig
 from hyperdiag.data.filesystem import absolute, is_uri
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.masking import masked
+from hyperdiag.networks.site_policy import check_command, check_unlimited
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.plan.planner import check
 
@@ -68,6 +69,7 @@ def make_submission(config: Config, command: Command, options: SubmitConfig) -> 
         raise UsageError(
             "cluster=local: a submitted run has the cluster's workers; leave cluster=local out"
         )
+    _check_site_limits(options)
     prepare_jax(config)
     check(config, with_files=_sees_dataset(config))
     files = payload_files(config, options, command.config_dirs)
@@ -81,6 +83,20 @@ def make_submission(config: Config, command: Command, options: SubmitConfig) -> 
         ),
         job=_job(config, options),
     )
+
+
+def _check_site_limits(options: SubmitConfig) -> None:
+    """Check that the site allows what is to be started, and installed, on the cluster.
+
+    Raises:
+        UsageError: if it does not.
+    """
+    if options.python != SubmitConfig().python:
+        check_command(options.python, "submit.python")
+    if options.environment == "install" and (options.package or options.requirements):
+        check_unlimited(
+            "submit.package, submit.requirements", "have them installed on the cluster's machines"
+        )
 
 
 def send(server: Server, submission: Submission) -> str:

@@ -11,7 +11,7 @@ import pytest
 from ray.job_submission import JobSubmissionClient
 
 from tests.ray_head import free_port, job_server, start_head
-from tests.schedule.nightly import CHAIN, Nightly, Watch, kill_all, overlaps, wait
+from tests.schedule.nightly import CHAIN, RUN, Nightly, Watch, kill_all, overlaps, wait
 
 pytestmark = pytest.mark.chaos
 
@@ -28,7 +28,7 @@ def test_nothing_is_derived_twice_however_often_its_processes_are_killed(missed,
         for _ in range(6):
             with nightly.scheduler() as scheduler:
                 nightly.grow()
-                wait(lambda: nightly.processes(f"output.path={nightly.out}"), why=nightly.log)
+                wait(lambda: nightly.processes(RUN), why=nightly.log)
                 time.sleep(chance.uniform(0, 4))
                 below = scheduler.children(recursive=True)
                 how = chance.choice(["alone", "all", "attempt", "stop"])

@@ -140,23 +140,41 @@ def test_modules_named_as_folders_of_the_project_travel_with_a_submitted_run(sit
     _check(site.folder / "out")
 
 
-@pytest.mark.parametrize(
-    ("name", "entry"), [("hyperdiag.py", "hyperdiag.py"), ("hyperdiag/__init__.py", "hyperdiag")]
-)
-def test_module_of_the_programs_own_name_is_refused_where_workers_would_import_it(
-    invoke, folder, name, entry
-):
-    _write(folder, {name: "raise ImportError"})
-    done = invoke("derive", "network=chain", "dataset=parquet", "dataset.path=rows.parquet")
-    assert done.returncode == 2
-    assert done.stderr == (
-        f"hyperdiag: {entry} in the current folder would stand before hyperdiag's own package of "
-        "that name in its workers: rename it, or run from another folder\n"
-    )
-    assert not (folder / "outputs").exists()
+_HOSTILE = "import pathlib; pathlib.Path({mark!r}).touch(); raise ImportError({mark!r})"
+# What this program and its libraries import, now or later, or find by looking through the path.
+_NAMES = [
+    *("hyperdiag.py", "ray.py", "scipy.py", "jax.py", "rich.py", "json.py", "cupy/__init__.py"),
+    *("tensorflow.py", "sitecustomize.py", "hydra_plugins/theirs/__init__.py"),
+    *("jax_plugins/theirs/__init__.py", "pyarrow/__init__.py", "fusion_surrogates.py"),
+]
 
 
-def test_module_of_the_programs_own_name_harms_nothing_where_there_are_no_workers(derive, folder):
-    _write(folder, {"hyperdiag.py": "raise ImportError"})
-    said(derive("cluster=inline"))
+@pytest.mark.parametrize("cluster", ["inline", "local"])
+def test_modules_in_the_folder_are_run_for_the_network_alone(derive, folder, cluster):
+    mark = folder / "mark"
+    _write(folder, dict.fromkeys(_NAMES, _HOSTILE.format(mark=str(mark))))
+    info = folder / "theirs-1.dist-info"
+    _write(folder, {f"{info.name}/METADATA": "Name: theirs\nVersion: 1\n"})
+    points = "".join(f"[{group}]\nx = theirs_mine:y\n" for group in ("pydantic", "jax_plugins"))
+    _write(folder, {f"{info.name}/entry_points.txt": points})
+    said(derive(f"cluster={cluster}", "cluster.workers=1", "derivatives.method=auto"))
     _check(folder / "out")
+    assert not mark.exists()
+    verified = subprocess.run(
+        ["hyperdiag", "verify", "output.path=out"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": _path()},
+        check=False,
+    )
+    said(verified)
+    assert not mark.exists()
+
+
+def test_what_is_installed_is_never_replaced_and_that_is_said(derive, folder):
+    _write(folder, {"rich.py": "def build(): return lambda x: x"})
+    done = derive("network.target=rich:build", "cluster=inline")
+    assert done.returncode == 2
+    assert "module rich has no 'build'" in done.stderr
+    assert "rich.py in the current folder is not looked at" in done.stderr

@@ -1,6 +1,17 @@
+import time
+
 import pytest
 
-from hyperdiag.messages.masking import is_secret, masked_errors, masked_text, masked_values
+from hyperdiag.messages import secrets
+from hyperdiag.messages.masking import (
+    is_secret,
+    masked,
+    masked_errors,
+    masked_text,
+    masked_values,
+    register_credentials,
+)
+from hyperdiag.messages.secrets import register_secrets
 
 
 @pytest.mark.parametrize(
@@ -20,6 +31,19 @@ from hyperdiag.messages.masking import is_secret, masked_errors, masked_text, ma
         ("{tokens: [abc, def], n: 3}", "{tokens: ***, n: 3}"),
         ("{credentials: {user: abc, value: def}, n: 3}", "{credentials: ***, n: 3}"),
         (r"{token: 'a\' b', n: 3}", "{token: ***, n: 3}"),
+        ("{token: [[a, b], c], n: 3}", "{token: ***, n: 3}"),
+        ("api_token='a b' password=\"c d\" n=3", "api_token=*** password=*** n=3"),
+        ("token='never closed", "token=***"),
+        ("password: hunter 2\nn: 3", "password: ***\nn: 3"),
+        ("- db_password: hunter2", "- db_password: ***"),
+        ("https://h/x?sv=1&sig=a%2Fb&se=2", "https://h/x?sv=1&sig=***&se=2"),
+        ("s3://b/x?X-Amz-Signature=ab&X-Amz-Date=1", "s3://b/x?X-Amz-Signature=***&X-Amz-Date=1"),
+        ("AccountName=me;AccountKey=ab==;Suffix=x", "AccountName=me;AccountKey=***"),
+        ("{'Authorization': 'Bearer abc'}", "{'Authorization': ***}"),
+        ("sent Bearer abcdefgh1.x to h", "sent Bearer *** to h"),
+        ("`notify.url=https://h/T0/B1?x=y`", "`notify.url=***"),
+        ("notify={url: https://h/T0/B1}", "notify=***"),
+        ("from s3://a:b://c@d/x", "from s3://***@d/x"),
     ],
 )
 def test_text_is_masked_where_it_looks_like_a_credential(text, shown):
@@ -30,6 +54,67 @@ def test_text_is_masked_where_it_is_a_credential_of_the_environment(monkeypatch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
     monkeypatch.setenv("LOGNAME", "somebody")
     assert masked_text("got wJalrXUtnFEMI from somebody") == "got *** from somebody"
+
+
+# A piece that is repeated to 64 kB, as an error of another library may hold.
+_PIECES = [
+    *("?a", "://", "://a:", "://a@", "://a:b@", "a@", "{", "{a:", "{token:[", "{'a'", "[{(", "a :"),
+    *(
+        "token='",
+        "token=",
+        "token='\\",
+        "a",
+        "a.",
+        "a=",
+        "aA",
+        "?key",
+        "&key=",
+        "Bearer ",
+        "Basic 1",
+    ),
+    *("\n", "\n- ", " ", ", ", "'", '{"password": "', "password: [{("),
+]
+
+
+@pytest.mark.parametrize("function", [masked_text, masked, is_secret])
+def test_time_is_in_proportion_to_the_text(function):
+    seconds = {}
+    for piece in _PIECES:
+        text = piece * (2**16 // len(piece))
+        began = time.process_time()
+        function(text)
+        seconds[piece] = time.process_time() - began
+    # Some milliseconds; in proportion to the square it was a minute.
+    assert {piece: each for piece, each in seconds.items() if each > 1} == {}
+
+
+@pytest.fixture
+def registered():
+    """Forget what is registered in a test."""
+    before = set(secrets._registered)
+    yield
+    secrets._registered.clear()
+    secrets._registered.update(before)
+
+
+def test_text_is_masked_where_it_is_what_was_registered(registered):
+    register_secrets(['s3cr/t+x "y', "abcd", "true", "12345", "ab"])
+    shown = "got *** as *** or ***, abcde, *** true 12345 ab"
+    assert shown == masked_text(
+        r'got s3cr/t+x "y as s3cr%2Ft%2Bx%20%22y or s3cr/t+x \"y, abcde, abcd true 12345 ab'
+    )
+
+
+def test_credentials_of_settings_are_masked_wherever_they_turn_up(registered):
+    register_credentials(
+        {
+            "path": "s3://AKIDEXAMPLE:pa%2Fss@b/x?X-Amz-Signature=abcdef&region=r-eu",
+            "kwargs": {"api_token": "tok1-tok2", "n": 3, "scale": "linear"},
+            "user": "hdfs://alice@namenode/x",
+        }
+    )
+    text = "AKIDEXAMPLE pa%2Fss pa/ss abcdef tok1-tok2 r-eu linear alice b"
+    assert masked_text(text) == "*** *** *** *** *** r-eu linear alice b"
 
 
 def test_values_are_masked_by_their_keys_and_as_uris():
@@ -55,14 +140,17 @@ def test_values_are_masked_by_their_keys_and_as_uris():
     "name",
     [
         *("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "apiKey", "token"),
-        *("dbPassword", "accessToken", "apitoken", "tokens"),
+        *("dbPassword", "accessToken", "apitoken", "tokens", "db_pwd", "AccountKey"),
+        *("Authorization", "x_signature", "sharedAccessKey"),
     ],
 )
 def test_names_of_credentials(name):
     assert is_secret(name)
 
 
-@pytest.mark.parametrize("name", ["keys", "tokenizer", "monkey", "sort_key", "PATH", "secretary"])
+@pytest.mark.parametrize(
+    "name", ["keys", "tokenizer", "monkey", "sort_key", "PATH", "secretary", "PWD", "OLDPWD"]
+)
 def test_names_of_other_things(name):
     assert not is_secret(name)
 

@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 CHAIN = ("network=chain", "network.layers='Chain(Dense(2,2,tanh))'", "network.inputs=[a,b]")
+# In the command of the process that derives, which shows no override.
+RUN = "hyperdiag.jobs._scheduled"
 QUICK = ("cluster=inline", "derivatives.method=hyperdual", "derivatives.verify_rows=0")
 
 
@@ -91,7 +93,7 @@ class Nightly:
         try:
             yield process
         finally:
-            left = self.processes("hyperdiag.schedule.run_process") + self.processes(str(self.out))
+            left = self.processes("hyperdiag.schedule.run_process") + self.processes(RUN)
             for each in [process, *left]:
                 if each.is_running():
                     each.kill()
@@ -145,7 +147,7 @@ class Watch(threading.Thread):
 
     def run(self):
         while not self._done.wait(0.2):
-            found = self._nightly.processes(f"output.path={self._nightly.out}")
+            found = self._nightly.processes(RUN)
             self.most = max(self.most, len(found))
             self.seen |= {process.pid for process in found}
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ray._private.runtime_env.packaging import unzip_package
 
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.submission.package import JobSpec, content_digest, packed, read_job_spec
+from hyperdiag.submission.package import JobSpec, content_digest, packed, take_job_spec
 
 from .texts import awkward
 
@@ -20,21 +21,30 @@ def test_job_specification_arrives_as_it_was_written(tmp_path_factory, arguments
     folder = tmp_path_factory.mktemp("unpacked")
     with packed({}, JobSpec(arguments, environment)) as package, zipfile.ZipFile(package) as opened:
         opened.extractall(folder)
-    assert read_job_spec(folder) == JobSpec(arguments, environment)
+    assert take_job_spec(folder) == JobSpec(arguments, environment)
     assert not package.parent.exists()
 
 
-def test_package_holds_files_by_their_paths_and_the_same_content_makes_the_same_bytes(tmp_path):
+def test_package_holds_files_by_their_paths_and_each_is_one_of_its_own(tmp_path):
     (tmp_path / "a.npz").write_bytes(bytes(range(256)))
     files = {"data/é b.npz": tmp_path / "a.npz"}
-    contents = []
-    for stamp in (1_000_000_000, 1_700_000_000):
-        os.utime(tmp_path / "a.npz", (stamp, stamp))
+    contents = set()
+    for _ in range(2):
         with packed(files, JobSpec(["x=1"], {})) as package:
-            contents.append(package.read_bytes())
+            contents.add(package.read_bytes())
             with zipfile.ZipFile(package) as opened:
                 assert opened.read("data/é b.npz") == bytes(range(256))
-    assert contents[0] == contents[1]
+    assert len(contents) == 2  # a node that has kept the first has no job specification any more
+
+
+def test_job_specification_is_nobody_elses_to_read_and_is_taken_once(tmp_path):
+    with packed({}, JobSpec(["output.path=s3://me:hunter2@b/o"], {})) as package:
+        unzip_package(str(package), str(tmp_path), False, False)  # as Ray does it on each node
+    file = tmp_path / "_hyperdiag.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert take_job_spec(tmp_path).arguments == ["output.path=s3://me:hunter2@b/o"]
+    assert not file.exists()
+    assert (tmp_path / "_hyperdiag.py").exists()
 
 
 def test_digest_is_of_names_and_content(tmp_path):
@@ -94,4 +104,4 @@ def test_package_of_a_killed_process_is_removed_by_the_next(tmp_path, monkeypatc
 
 def test_folder_without_a_job_specification_is_refused(tmp_path):
     with pytest.raises(UsageError, match="entrypoint of jobs that `hyperdiag submit` sends"):
-        read_job_spec(tmp_path)
+        take_job_spec(tmp_path)

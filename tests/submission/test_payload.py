@@ -100,11 +100,11 @@ def test_files_that_cannot_travel_are_named_all_at_once(packed_for, folder):
     assert nowhere == f"submit.files: there is no nowhere in {folder}"
     assert password.startswith("submit.files: /etc/passwd is not below the current folder")
     assert ours.startswith(
-        "submit.files, network.*: hyperdiag.py would stand before hyperdiag's own"
+        "submit.files, network.*: hyperdiag.py would stand before the installed package"
     )
 
 
-_STANDS_BEFORE = "submit.files, network.*: hyperdiag would stand before hyperdiag's own package"
+_STANDS_BEFORE = "submit.files, network.*: hyperdiag would stand before the installed package"
 _TRAVELS = "submit.files, network.*: _hyperdiag.json is the name of something else that travels"
 
 

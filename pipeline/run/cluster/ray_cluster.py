@@ -3,7 +3,8 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import ray
@@ -14,6 +15,7 @@ from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.messages.errors import HyperdiagError, UsageError, first_line
 from hyperdiag.messages.masking import masked_errors
 from hyperdiag.messages.wording import counted, size
+from hyperdiag.networks.site_policy import check_host
 from hyperdiag.process.limits import cores, memory_bytes
 
 from .device import worker_environment
@@ -21,8 +23,10 @@ from .ray_workarounds import (
     check_reachable,
     loopback_only,
     masked_entrypoint,
+    nothing_before_installed_modules,
     one_try,
     own_signal_handler,
+    take_own_token,
     temp_dir_in,
     words_to_log,
 )
@@ -171,9 +175,12 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     """
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     words_to_log()
+    if address == "auto":
+        # Ray believes a file in /tmp, or the command line of any process.
+        check_host(address, "cluster.address")
     try:
         check_reachable(address)
-        with own_signal_handler(), masked_entrypoint(), one_try():
+        with _as_ours(), masked_entrypoint(), one_try():
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
@@ -186,6 +193,13 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
             "with `ray start --head`, set cluster.address, or take cluster=local; one that "
             "asks for a token needs RAY_AUTH_MODE=token here too"
         ) from error
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    """Let a `ray.init` in the block leave our signals, and our workers' path, as they are."""
+    with own_signal_handler(), nothing_before_installed_modules():
+        yield
 
 
 def local_room(cluster: ClusterConfig) -> int:
@@ -221,7 +235,8 @@ def start(cluster: ClusterConfig, folder: str) -> None:
     workers = cluster.workers or local_room(cluster)
     words_to_log()
     try:
-        with own_signal_handler(), loopback_only():
+        take_own_token()
+        with _as_ours(), loopback_only():
             ray.init(
                 address="local",
                 num_cpus=workers,

@@ -17,14 +17,17 @@ Other things are worked round where they happen:
 
 import logging
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import ray
 from ray._private import ray_constants, services, worker
 from ray._private import utils as ray_utils
+from ray.job_config import JobConfig
 
 from hyperdiag.messages.masking import HIDDEN, masked_text
 
@@ -33,6 +36,7 @@ log = logging.getLogger("hyperdiag")
 _REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
 _LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 _TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
+_AUTH_MODE = "RAY_AUTH_MODE"
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # what the system takes as a path of one
 # The longest path that Ray makes for a socket in its folder, with the largest number of a process.
 _SOCKET = "/r/session_2026-11-23_06-00-00_000000_4194304/sockets/plasma_store"
@@ -91,6 +95,46 @@ def own_signal_handler() -> Iterator[None]:
         yield
     finally:
         ray_utils.set_sigterm_handler = original
+
+
+@contextmanager
+def nothing_before_installed_modules() -> Iterator[None]:
+    """Keep the driver's folders out of the path that workers of a `ray.init` in the block have.
+
+    Ray puts the driver's current folder, and that of its script, before all else that workers
+    import from: a `scipy.py` that lies there would be run. There is no option for it.
+    """
+    serialize = JobConfig._serialize
+
+    def without_folders(config: JobConfig) -> bytes:
+        config._py_driver_sys_path = []
+        return serialize(config)
+
+    JobConfig._serialize = without_folders
+    try:
+        yield
+    finally:
+        JobConfig._serialize = serialize
+
+
+def take_own_token() -> None:
+    """Have the Ray that this process starts next ask for a token that nobody else knows.
+
+    Left to itself, Ray asks for one from version 2.60 on, makes it where the user has none, and
+    leaves it in the home folder; older versions let in whoever finds the port. Where the user's
+    environment says how (RAY_AUTH_MODE), it stays so. The variables stay, for the processes that
+    Ray starts, and later ones of this process.
+    """
+    if _AUTH_MODE not in os.environ:
+        os.environ |= {_AUTH_MODE: "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        read_authentication_anew()
+
+
+def read_authentication_anew() -> None:
+    """Let Ray see how the environment says that it is to authenticate: it has looked before."""
+    with suppress(AttributeError):  # an older version has neither
+        ray._raylet.Config.initialize("")
+        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager

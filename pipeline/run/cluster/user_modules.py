@@ -1,14 +1,14 @@
-"""The user's own code: what a cluster has to be given, and what would stand before ours."""
+"""The user's own code: what a cluster is given, and what would stand before installed modules."""
 
 import sys
-from importlib.machinery import PathFinder
+from importlib.machinery import PathFinder, all_suffixes
 from pathlib import Path
 
 import hyperdiag
 from hyperdiag.config.schema import Config
-from hyperdiag.messages.errors import UsageError
 
 OURS = "hyperdiag"  # every node has it already
+_SUFFIXES = {Path(f"x{suffix}").suffix for suffix in all_suffixes()}
 
 
 def user_modules(config: Config) -> list[str]:
@@ -27,31 +27,22 @@ def user_modules(config: Config) -> list[str]:
     return sorted(str(entry) for entry in entries if entry.resolve() not in _own_folders())
 
 
-def hyperdiag_here() -> Path | None:
-    """Return the file that `import hyperdiag` finds in the current folder; None if there is none.
+def stands_before_installed(name: str) -> bool:
+    """Return whether a module or package of a folder would be taken in place of an installed one.
 
-    A folder of that name without `__init__.py`, such as a clone of the repository, has none: Python
-    goes on looking elsewhere.
+    Ray puts the folder of a job's files before all else that its processes import from.
+
+    Args:
+        name: of a file or folder, in the current one; a folder without `__init__.py` is no package
+            that stands before another.
     """
-    spec = PathFinder.find_spec(OURS, [str(Path.cwd())])
-    return Path(spec.origin) if spec and spec.origin else None
-
-
-def check_current_folder(config: Config) -> None:
-    """Check that workers will find this program, and not a module of the user's.
-
-    Ray puts the driver's current folder before all else that its workers import from.
-
-    Raises:
-        UsageError: if the folder has a module or package `hyperdiag` of its own.
-    """
-    file = None if config.cluster.name == "inline" else hyperdiag_here()
-    if file and file.resolve() != Path(hyperdiag.__file__).resolve():
-        entry = file.relative_to(Path.cwd()).parts[0]
-        raise UsageError(
-            f"{entry} in the current folder would stand before hyperdiag's own package of that "
-            "name in its workers: rename it, or run from another folder"
-        )
+    path = Path(name)
+    if not (path / "__init__.py").exists() if path.is_dir() else path.suffix not in _SUFFIXES:
+        return False
+    module = path.name.partition(".")[0]
+    here = Path.cwd().resolve()
+    elsewhere = [entry for entry in sys.path if Path(entry or ".").resolve() != here]
+    return module in sys.stdlib_module_names or PathFinder.find_spec(module, elsewhere) is not None
 
 
 def _own_folders() -> set[Path]:

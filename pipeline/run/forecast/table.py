@@ -1,9 +1,8 @@
 """A forecast for people."""
 
-from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted, duration, size
 
 from .result import (

@@ -1,6 +1,7 @@
 """The audit of an output, for people."""
 
 from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.printable import printable_name
 from hyperdiag.messages.wording import counted
 
 from .audit import Audit
@@ -11,7 +12,7 @@ def print_audit(audit: Audit) -> None:
     console = plain_console()
 
     def line(text: str) -> None:
-        console.print(text, soft_wrap=True, markup=False)
+        console.print(printable_name(text), soft_wrap=True, markup=False)
 
     for finding in audit.findings:
         line(f"wrong: {finding}")

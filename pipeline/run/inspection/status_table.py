@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-from rich.markup import escape
 from rich.table import Table
 
-from hyperdiag.messages.console import plain_console
+from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted, duration
 from hyperdiag.run.output.heartbeat import INCOMPLETE, RUNNING, STOPPED
 from hyperdiag.run.summary import print_summary

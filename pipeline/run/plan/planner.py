@@ -11,9 +11,8 @@ from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
 from hyperdiag.data.quantities import SEPARATOR, row_bytes
 from hyperdiag.hyperdual import Float32Function
 from hyperdiag.messages.errors import Problems, UsageError
-from hyperdiag.messages.masking import masked, masked_values
+from hyperdiag.messages.masking import masked, masked_values, unregistered_values
 from hyperdiag.networks import Network, build_network
-from hyperdiag.run.cluster.user_modules import check_current_folder
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
 from .input_values import check_input_values
@@ -106,7 +105,6 @@ def make_plan(config: Config) -> Planned:
     Raises:
         UsageError: with every problem that was found.
     """
-    check_current_folder(config)
     network, listing, dataset, previous = check(config)
     assert dataset is not None
     files = listing.files if listing else ()
@@ -179,7 +177,7 @@ def _network_spec(network: Network, options: dict[str, Any]) -> NetworkSpec:
         inputs=tuple(network.inputs),
         outputs=tuple(network.outputs),
         ranges={name: (low, high) for name, (low, high) in network.ranges.items()},
-        settings=masked_values(options),
+        settings=unregistered_values(masked_values(options)),
     )
 
 

@@ -19,8 +19,10 @@ from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import Busy, HyperdiagError, OutputError, first_line
 from hyperdiag.messages.log import about, mask_others
 from hyperdiag.messages.masking import masked_errors, masked_text
+from hyperdiag.messages.secrets import register_secrets, registered_secrets
 from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
+from hyperdiag.run.cluster.job_spec_file import remove_job_spec
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Receipt
@@ -48,8 +50,11 @@ class Address(NamedTuple):
 class WorkerActor:
     """A `Worker` in a process of its own."""
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, secrets: Sequence[str]):
+        register_secrets(secrets)
         mask_others()  # Ray keeps what a worker prints
+        if ray.get_runtime_context().runtime_env.get("working_dir"):  # that of a submitted run
+            remove_job_spec(Path.cwd())
         # As on the driver: relative paths, and modules in the current folder, mean the same here.
         if Path(folder).is_dir():
             os.chdir(folder)
@@ -213,7 +218,7 @@ class WorkerGroup:
     def _add(self) -> None:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
             max_concurrency=self._cluster.shards_in_flight, **resources(self._cluster)
-        ).remote(str(Path.cwd()))
+        ).remote(str(Path.cwd()), registered_secrets())
         handle = WorkerHandle(actor)
         self.handles.append(handle)
         self.starting[actor.address.remote()] = handle

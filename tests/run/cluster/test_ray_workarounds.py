@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,6 +25,7 @@ from hyperdiag.run.cluster.ray_workarounds import (
     LONGEST_FOLDER,
     masked_entrypoint,
     own_signal_handler,
+    read_authentication_anew,
 )
 from hyperdiag.run.derive import derive
 from hyperdiag.run.monitoring.monitor import Monitor
@@ -53,6 +55,15 @@ def local_run():
             assert any("WorkerActor" in name for name in names), names
             seen.hosts = [host for host, _ in _listening([psutil.Process(), *ours]) - listening]
             seen.handler = signal.getsignal(signal.SIGTERM)
+            seen.variables = {name: os.environ.get(name) for name in _AUTHENTICATION}
+            seen.commands = " ".join(names)
+            address = ray.get_runtime_context().gcs_address
+            token = seen.variables["RAY_AUTH_TOKEN"]
+            seen.answers = [
+                _ask_store(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token),
+                _ask_store(address, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="0" * 64),
+                _ask_store(address, RAY_AUTH_MODE="disabled"),
+            ]
         tick(monitor)
 
     tick = Monitor.tick
@@ -68,13 +79,44 @@ def local_run():
             *("cluster=local", "cluster.workers=1", f"output.path={folder}/out"),
         )
         with pytest.MonkeyPatch.context() as patch:
+            # As where nobody has said how to authenticate; and no home but this one.
+            for name in _AUTHENTICATION:
+                patch.delenv(name, raising=False)
+            seen.home = Path(folder, "home")
+            patch.setenv("HOME", str(seen.home))
+            read_authentication_anew()
             patch.setattr(tempfile, "tempdir", str(seen.folder))
             patch.setattr(Monitor, "tick", look)
             with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
                 config = load_config(compose("derive", list(overrides)))
             assert derive(config, "").rows.derived == 40
+        read_authentication_anew()
         seen.left = list(seen.folder.iterdir())
         yield seen
+
+
+_AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+# Who may ask Ray's control store may run anything on the cluster.
+_ASK = """
+import sys
+from ray._raylet import GcsClient
+print(GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None))
+"""
+
+
+def _ask_store(address, **variables):
+    """Return whether the control store at an address answers."""
+    done = subprocess.run(
+        [sys.executable, "-c", _ASK, address],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables},
+        timeout=60,
+        check=False,
+    )
+    return done.returncode == 0
 
 
 def _children():
@@ -94,6 +136,14 @@ def _listening(processes):
 def test_local_run_listens_on_loopback_alone(local_run):
     assert len(local_run.hosts) >= 5  # driver, control store, node, agent, worker
     assert set(local_run.hosts) == {"127.0.0.1"}
+
+
+def test_ray_of_our_own_asks_for_a_token_that_nobody_else_has(local_run):
+    assert local_run.variables["RAY_AUTH_MODE"] == "token"
+    assert len(local_run.variables["RAY_AUTH_TOKEN"]) == 64
+    assert local_run.answers == [True, False, False]
+    assert local_run.variables["RAY_AUTH_TOKEN"] not in local_run.commands
+    assert not local_run.home.exists()  # Ray would leave one there
 
 
 def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(local_run):

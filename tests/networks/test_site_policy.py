@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.networks import allowed_modules, build_network, network_names, network_summary
+from hyperdiag.networks import build_network, network_names, network_summary, site_policy
 
 BUILDER = """
 from pathlib import Path
@@ -121,7 +121,7 @@ def test_both_site_files_must_allow_a_module(module, allow, monkeypatch, tmp_pat
     module("own_net")
     everywhere = tmp_path / "etc.yaml"
     everywhere.write_text("allowed_modules: [mycompany.*]")
-    monkeypatch.setattr(allowed_modules, "EVERYWHERE", Path(everywhere))
+    monkeypatch.setattr(site_policy, "EVERYWHERE", Path(everywhere))
     allow("*")
     with pytest.raises(UsageError, match=r"does not allow the module own_net .*etc\.yaml"):
         _build("own_net:build")
