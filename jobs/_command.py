@@ -26,6 +26,7 @@ from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code
+from hyperdiag.process.hard_exit import hard_exit, must_exit_hard
 from hyperdiag.process.signals import StopSignals
 
 log = logging.getLogger("hyperdiag")
@@ -51,7 +52,10 @@ def run(
     # Until the configuration says otherwise: what is wrong with it has to be said as well.
     set_up(LogConfig(format="json" if "log.format=json" in sys.argv else "text"))
     with ending_when_stopped(log.error) as signals, ending_when_unread():
-        sys.exit(_run(config_name, task, finish, signals))
+        code = _run(config_name, task, finish, signals)
+        if must_exit_hard():  # Python's own end would wait for what hangs
+            hard_exit(code)
+        sys.exit(code)
 
 
 def _run(

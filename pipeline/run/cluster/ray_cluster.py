@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -17,13 +17,15 @@ from hyperdiag.messages.wording import counted, size
 from hyperdiag.process.limits import cores, memory_bytes
 
 from .device import worker_environment
+from .ray_session import RaySession
 from .ray_workarounds import (
     check_reachable,
     loopback_only,
     masked_entrypoint,
+    no_word_of_the_thread,
     one_try,
-    own_signal_handler,
     temp_dir_in,
+    waiting_in_steps,
 )
 
 log = logging.getLogger("hyperdiag")
@@ -48,18 +50,26 @@ def on_cluster(
         UsageError: if there is no such cluster, or the function fails there.
         HyperdiagError: if an autoscaler brings no room for it in time.
     """
-    join(cluster, modules)
+    session = RaySession(cluster)
     try:
-        check_capacity(cluster)  # a task that nothing can run would wait for ever
-        task = (
-            ray.remote(_with_masked_errors).options(**resources(cluster)).remote(function, argument)
-        )
-        _wait_for_capacity(cluster, task)
-        return ray.get(task)
+        session.start(lambda: join(cluster, modules))
+        return session.result_of(_on_a_worker(cluster, function, argument))
+    finally:
+        session.close(ray.shutdown)
+
+
+def _on_a_worker(
+    cluster: ClusterConfig, function: Callable[[Any], Any], argument: Any
+) -> Generator[None, None, Any]:
+    """Return what a function returns in a task of the cluster that this joined."""
+    check_capacity(cluster)  # a task that nothing can run would wait for ever
+    task = ray.remote(_with_masked_errors).options(**resources(cluster)).remote(function, argument)
+    yield from _wait_for_capacity(cluster, task)
+    try:
+        (result,) = yield from answers([task])
     except RayTaskError as error:
         raise UsageError(f"on the cluster: {error.cause}") from error
-    finally:
-        ray.shutdown()
+    return result
 
 
 def _with_masked_errors(function: Callable[[Any], Any], argument: Any) -> Any:
@@ -67,9 +77,19 @@ def _with_masked_errors(function: Callable[[Any], Any], argument: Any) -> Any:
         return function(argument)
 
 
+def answers(refs: Sequence[Any]) -> Generator[None, None, list[Any]]:
+    """Return what calls return; yield now and then while waiting."""
+    waiting = list(refs)
+    while waiting:
+        waiting = ray.wait(waiting, num_returns=len(waiting), timeout=_LOOK_SECONDS)[1]
+        ray.cluster_resources()  # does not come back where nobody will ever answer
+        yield
+    return ray.get(list(refs))
+
+
 def on_nodes(
     nodes: Collection[str], function: Callable[[str], _Result], argument: str
-) -> list[_Result]:
+) -> Generator[None, None, list[_Result]]:
     """Return what a function returns on each of some nodes of the cluster that this joined.
 
     Args:
@@ -86,7 +106,7 @@ def on_nodes(
         task.options(num_cpus=0, scheduling_strategy=place).remote(argument) for place in places
     ]
     try:
-        return ray.get(refs)
+        return (yield from answers(refs))
     except RayTaskError:
         raise
     except RayError as error:
@@ -127,10 +147,11 @@ def check_capacity(cluster: ClusterConfig) -> None:
         )
 
 
-def _wait_for_capacity(cluster: ClusterConfig, task: Any) -> None:
-    """Return when a task runs, or could: an autoscaler acts on tasks that wait."""
+def _wait_for_capacity(cluster: ClusterConfig, task: Any) -> Iterator[None]:
+    """Yield until a task runs, or could: an autoscaler acts on tasks that wait."""
     deadline = time.monotonic() + cluster.wait_seconds
     while not capacity(cluster) and not ray.wait([task], timeout=_LOOK_SECONDS)[0]:
+        yield
         if time.monotonic() > deadline:
             ray.cancel(task)
             raise HyperdiagError(
@@ -171,7 +192,7 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         check_reachable(address)
-        with own_signal_handler(), masked_entrypoint(), one_try():
+        with masked_entrypoint(), one_try(), no_word_of_the_thread():
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
@@ -218,7 +239,7 @@ def start(cluster: ClusterConfig, folder: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     workers = cluster.workers or local_room(cluster)
     try:
-        with own_signal_handler(), loopback_only():
+        with loopback_only(), waiting_in_steps(), no_word_of_the_thread():
             ray.init(
                 address="local",
                 num_cpus=workers,

@@ -15,18 +15,24 @@ Other things are worked round where they happen:
   not; `WorkerHandle.kill` has the kernel end it.
 """
 
+import logging
 import os
+import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from ray._private import ray_constants, services
+from ray._private import node, ray_constants, services
 from ray._private import utils as ray_utils
 
 from hyperdiag.messages.masking import HIDDEN, masked_text
 
 _REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
+_STEP_MILLISECONDS = 50
 _LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 _TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # what the system takes as a path of one
@@ -73,19 +79,55 @@ def temp_dir_in(folder: str) -> str:
     return f"{folder}/r"
 
 
-@contextmanager
-def own_signal_handler() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM over a `ray.init` in the block.
+def hear_sigterm() -> None:
+    """Let Python hear SIGTERM again, after a `ray.init`; in a thread that is not the main one, not.
 
-    `ray.init` puts one in its place that raises SystemExit, and does not always end of it: a
-    signal that came in the wrong moment while Ray started was lost.
+    The compiled code that `ray.init` starts puts a handler of its own over Python's, which prints a
+    stack, calls Python's, and has the process abort three seconds later.
     """
-    original = ray_utils.set_sigterm_handler
-    ray_utils.set_sigterm_handler = lambda handler: None
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def waiting_in_steps() -> Iterator[None]:
+    """Let other threads run while a `ray.init` in the block waits for the port of its GCS.
+
+    It calls a compiled function for that, which holds the interpreter's lock for half a minute.
+    """
+    original = getattr(node, "wait_for_persisted_port", None)
+    if original is None:  # an older Ray
+        yield
+        return
+
+    def wait(*place: Any, timeout_ms: int) -> int:
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            try:
+                return original(*place, timeout_ms=_STEP_MILLISECONDS)
+            except Exception:  # it says "timed out" in different ways
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_STEP_MILLISECONDS / 1000)
+
+    node.wait_for_persisted_port = wait
     try:
         yield
     finally:
-        ray_utils.set_sigterm_handler = original
+        node.wait_for_persisted_port = original
+
+
+@contextmanager
+def no_word_of_the_thread() -> Iterator[None]:
+    """Keep `ray.init` in the block from warning that it is not called in the main thread."""
+    logger = logging.getLogger("ray._private.worker")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def open_pool(config: Config, plan: Plan, output_path: str) -> Pool:
     """
     if config.cluster.name == "inline":
         return InlinePool(config.limits, plan, output_path)
-    from .ray_pool import RayPool  # late: without Ray, inline still works
+    from .guarded_pool import GuardedPool  # late: without Ray, inline still works
 
     modules = user_modules(config) if config.cluster.name == "existing" else []
-    return RayPool(config.cluster, config.limits, plan, output_path, modules)
+    return GuardedPool(config.cluster, config.limits, plan, output_path, modules)

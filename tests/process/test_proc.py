@@ -1,0 +1,53 @@
+"""Processes that belong together by the files that they write."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from hyperdiag.process.proc import kill_writing_into, writing_into
+
+
+def _start(code, **options):
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{code}\nprint('on', flush=True)\nimport time; time.sleep(60)"],
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        **options,
+    )
+    assert process.stdout.readline() == b"on\n"
+    return process
+
+
+def test_those_who_write_below_a_folder_are_killed_whoever_their_parent_is_and_no_others(tmp_path):
+    folder, beside = tmp_path / "ray", tmp_path / "rays"
+    (folder / "logs").mkdir(parents=True)
+    beside.mkdir()
+    log = folder / "logs/log"
+    log.touch()
+    writer = _start(f"f = open({str(log)!r}, 'a')")
+    reader = _start(f"f = open({str(log)!r})")
+    neighbour = _start(f"f = open({str(beside / 'log')!r}, 'w')")
+    # Its parent is dead at once, and it is stopped, so that it heeds nobody.
+    with log.open("a") as file:
+        orphan = int(
+            subprocess.run(
+                ["sh", "-c", "sleep 60 >&3 & echo $!"],
+                stdout=subprocess.PIPE,
+                check=True,
+                preexec_fn=lambda: os.dup2(file.fileno(), 3),
+                pass_fds=[3],
+            ).stdout
+        )
+    os.kill(orphan, signal.SIGSTOP)
+    try:
+        assert set(writing_into(str(folder))) == {writer.pid, orphan}
+        assert kill_writing_into(str(folder), 10) == []
+        assert writer.wait(10) == -9
+        time.sleep(0.1)
+        assert reader.poll() is neighbour.poll() is None
+    finally:
+        for process in (writer, reader, neighbour):
+            process.kill()
+            process.wait()
