@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NoReturn
 
 from .exit_codes import of_process
@@ -16,30 +16,21 @@ from .signals import SIGNALS, handled
 # Ray, which stops a submitted run, kills it three seconds after the signal.
 _DEAF_SECONDS = 2.5
 
-_steps: list[Callable[[], None]] = []
+_hanging = threading.Event()
 
 
-def before_hard_exit(step: Callable[[], None]) -> None:
-    """Have a step taken should this process end hard: it ends what was started and may be left."""
-    _steps.append(step)
-
-
-def not_before_hard_exit(step: Callable[[], None]) -> None:
-    """Take back a step: what it would end has ended in order."""
-    with contextlib.suppress(ValueError):
-        _steps.remove(step)
+def require_hard_exit() -> None:
+    """Say that a thread hangs, for which the end of this process must not wait."""
+    _hanging.set()
 
 
 def must_exit_hard() -> bool:
-    """Return whether something was started that did not end in order."""
-    return bool(_steps)
+    """Return whether that was said."""
+    return _hanging.is_set()
 
 
 def hard_exit(code: int) -> NoReturn:
-    """End this process with an exit code, and what was started; no other thread is waited for."""
-    for step in [*_steps]:
-        with contextlib.suppress(Exception):  # the others are taken all the same
-            step()
+    """End this process with an exit code; no other thread is waited for."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):  # its reader may be gone, or it be closed
             stream.flush()

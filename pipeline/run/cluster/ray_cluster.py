@@ -16,6 +16,7 @@ from hyperdiag.messages.masking import masked_errors
 from hyperdiag.messages.wording import counted, size
 from hyperdiag.process.limits import cores, memory_bytes
 
+from .bad_nodes import BadNodes
 from .device import worker_environment
 from .ray_session import RaySession
 from .ray_workarounds import (
@@ -23,6 +24,7 @@ from .ray_workarounds import (
     loopback_only,
     masked_entrypoint,
     no_word_of_the_thread,
+    node_of,
     one_try,
     temp_dir_in,
     waiting_in_steps,
@@ -58,23 +60,38 @@ def on_cluster(
         session.close(ray.shutdown)
 
 
+class _Caller:
+    """A process of its own, as a worker has one, that calls a function."""
+
+    def call(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        with masked_errors():
+            return function(argument)
+
+
 def _on_a_worker(
     cluster: ClusterConfig, function: Callable[[Any], Any], argument: Any
 ) -> Generator[None, None, Any]:
-    """Return what a function returns in a task of the cluster that this joined."""
-    check_capacity(cluster)  # a task that nothing can run would wait for ever
-    task = ray.remote(_with_masked_errors).options(**resources(cluster)).remote(function, argument)
-    yield from _wait_for_capacity(cluster, task)
-    try:
-        (result,) = yield from answers([task])
-    except RayTaskError as error:
-        raise UsageError(f"on the cluster: {error.cause}") from error
-    return result
+    """Return what a function returns on the cluster that this joined.
 
-
-def _with_masked_errors(function: Callable[[Any], Any], argument: Any) -> Any:
-    with masked_errors():
-        return function(argument)
+    Where it fails it is tried on another node, until it fails in the same way on two, or on all.
+    """
+    check_capacity(cluster)  # what nothing can run would wait for ever
+    bad = BadNodes()
+    while True:
+        options = resources(cluster) | bad.placement
+        caller = ray.remote(_Caller).options(**options).remote()
+        ref = caller.call.remote(function, argument)
+        yield from _wait_while_there_is_room(cluster, ref, bad)
+        try:
+            return ray.get(ref)
+        except RayError as error:
+            cause = str(error.cause) if isinstance(error, RayTaskError) else first_line(error)
+            node = node_of(caller)
+            known = cause in bad.causes()
+            if node is not None:
+                bad.add(node, cause)
+            if known or node is None or not (capacity(cluster, bad) or cluster.autoscales):
+                raise UsageError(f"on the cluster: {cause}") from error
 
 
 def answers(refs: Sequence[Any]) -> Generator[None, None, list[Any]]:
@@ -113,9 +130,14 @@ def on_nodes(
         raise HyperdiagError(f"a node of the cluster is lost ({first_line(error)})") from error
 
 
-def capacity(cluster: ClusterConfig) -> int:
-    """Return how many workers the cluster that this process is connected to has room for."""
-    return min(_capacities(cluster).values())
+def capacity(cluster: ClusterConfig, without: Collection[str] = ()) -> int:
+    """Return how many workers the cluster that this process is connected to has room for.
+
+    Args:
+        cluster: what each needs.
+        without: ids of nodes that do not count.
+    """
+    return min(_capacities(cluster, without).values())
 
 
 def check_capacity(cluster: ClusterConfig) -> None:
@@ -147,18 +169,30 @@ def check_capacity(cluster: ClusterConfig) -> None:
         )
 
 
-def _wait_for_capacity(cluster: ClusterConfig, task: Any) -> Iterator[None]:
-    """Yield until a task runs, or could: an autoscaler acts on tasks that wait."""
-    deadline = time.monotonic() + cluster.wait_seconds
-    while not capacity(cluster) and not ray.wait([task], timeout=_LOOK_SECONDS)[0]:
-        yield
-        if time.monotonic() > deadline:
-            ray.cancel(task)
-            raise HyperdiagError(
-                f"the autoscaler brought no node for a worker in {cluster.wait_seconds:g} s "
-                "(cluster.wait_seconds): see `ray status` on the cluster, and whether a node of "
-                "it can have what a worker needs"
+def _wait_while_there_is_room(
+    cluster: ClusterConfig, ref: Any, without: Collection[str]
+) -> Iterator[None]:
+    """Yield until a call is answered, or no node can make it for too long.
+
+    Raises:
+        HyperdiagError: if none could for `cluster.wait_seconds`.
+    """
+    last_room = time.monotonic()
+    while not ray.wait([ref], timeout=_LOOK_SECONDS)[0]:
+        now = time.monotonic()
+        if capacity(cluster, without):
+            last_room = now
+        elif now - last_room > cluster.wait_seconds:
+            trouble = (
+                "the autoscaler brought no node"
+                if cluster.autoscales
+                else "the cluster has had no room"
             )
+            raise HyperdiagError(
+                f"{trouble} for a worker in {cluster.wait_seconds:g} s (cluster.wait_seconds): see "
+                "`ray status` on the cluster, and whether a node of it can have what a worker needs"
+            )
+        yield
 
 
 def _each(cluster: ClusterConfig) -> dict[str, float]:
@@ -167,11 +201,16 @@ def _each(cluster: ClusterConfig) -> dict[str, float]:
     return {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
 
 
-def _capacities(cluster: ClusterConfig) -> dict[str, int]:
+def _capacities(cluster: ClusterConfig, without: Collection[str] = ()) -> dict[str, int]:
     """Return for how many workers there is enough of each resource that they need."""
     total = ray.cluster_resources()
-    # Ray counts in ten-thousandths; 1 // 0.1 is 9.
-    return {kind: int(round(total.get(kind, 0) / each, 4)) for kind, each in _each(cluster).items()}
+    nodes = ray.nodes() if without else ()
+    left_out = [n["Resources"] for n in nodes if n["Alive"] and n["NodeID"] in without]
+    room = {}
+    for kind, each in _each(cluster).items():
+        much = total.get(kind, 0) - sum(each_node.get(kind, 0) for each_node in left_out)
+        room[kind] = int(round(much / each, 4))  # Ray counts in ten-thousandths; 1 // 0.1 is 9
+    return room
 
 
 def resources(cluster: ClusterConfig) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 from hyperdiag.config.schema import ClusterConfig
-from hyperdiag.process.hard_exit import before_hard_exit, not_before_hard_exit
-from hyperdiag.process.proc import kill_writing_into
+from hyperdiag.process.hard_exit import require_hard_exit
+from hyperdiag.process.reaper import Reaper
 from hyperdiag.process.signals import Stopped
 from hyperdiag.process.temporary_folder import TemporaryFolder
 
@@ -22,7 +22,6 @@ _Result = TypeVar("_Result")
 
 # Of Ray's end. A command that a signal stops has three seconds for everything.
 _END_SECONDS, _STOPPED_SECONDS = 20.0, 1.2
-_KILL_SECONDS = 5.0
 
 
 class RaySession:
@@ -39,8 +38,8 @@ class RaySession:
         self._cluster = cluster
         self._folder = TemporaryFolder(LONGEST_FOLDER) if cluster.name == "local" else None
         self.folder = self._folder.path if self._folder else None
+        self._reaper = Reaper(self.folder) if self.folder else None
         self._thread = RayThread()
-        before_hard_exit(self._kill)
 
     def start(self, function: Callable[[], _Result]) -> _Result:
         """Return what a function returns that starts Ray or joins it.
@@ -92,7 +91,9 @@ class RaySession:
         return self._thread.result_of(steps, self._cluster.answer_seconds, self._no_answer)
 
     def close(self, let_go: Callable[[], None]) -> None:
-        """End Ray: in order, or where that takes too long, by force.
+        """End Ray in order. Where that takes too long, it is ended together with this process.
+
+        Not before: Ray's compiled code may end this process at once when it loses its own.
 
         Args:
             let_go: leaves or stops Ray.
@@ -100,20 +101,20 @@ class RaySession:
         # The exception that the block around this ends with.
         stopped = isinstance(sys.exception(), Stopped)
         seconds = _STOPPED_SECONDS if stopped else _END_SECONDS
-        rest = "its processes were killed" if self.folder else "it is left as it is"
         known = self._thread.hangs
         try:
-            self._thread.call(let_go, seconds, f"Ray did not end within {seconds:g} s; {rest}")
+            self._thread.call(let_go, seconds, f"Ray did not end within {seconds:g} s")
         except RayHangs as error:
+            require_hard_exit()
             if not known and not stopped:
-                log.warning("%s", error)
+                end = "its processes are killed" if self.folder else "it is left to the cluster"
+                log.warning("%s: %s when this command ends", error, end)
+            return
         finally:
-            self._kill()
-            if not self._thread.hangs:
-                not_before_hard_exit(self._kill)
             self._thread.end()
-            if self._folder:
-                self._folder.remove()
+        if self._reaper and self._folder:
+            self._reaper.end()
+            self._folder.remove()
 
     @property
     def _no_answer(self) -> str:
@@ -123,8 +124,3 @@ class RaySession:
             "its GCS is stopped, overloaded or cut off; what is finished is kept, and the same "
             "command goes on from there"
         )
-
-    def _kill(self) -> None:
-        """Kill what is left of a Ray of our own."""
-        if self.folder and (left := kill_writing_into(self.folder, _KILL_SECONDS)):
-            log.warning("processes of Ray that cannot be killed: %s", left)

@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from ray._private import node, ray_constants, services
+from ray._private import node, ray_constants, services, state
 from ray._private import utils as ray_utils
 
 from hyperdiag.messages.masking import HIDDEN, masked_text
@@ -164,6 +164,18 @@ def one_try() -> Iterator[None]:
         yield
     finally:
         del os.environ[_TRIES_VARIABLE]
+
+
+def node_of(actor: Any) -> str | None:
+    """Return the id of the node that an actor is on, or was; None where Ray does not know.
+
+    Of one that died before it answered a call, Ray tells the driver nothing but an address.
+    """
+    try:
+        info = state.state.actor_table(actor._actor_id.hex()) or {}
+    except Exception:  # whatever Ray's private parts raise: it is a question of blame alone
+        return None
+    return info.get("Address", {}).get("NodeID") or None
 
 
 def check_reachable(address: str) -> None:

@@ -6,22 +6,26 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import HyperdiagError, first_line
 from hyperdiag.messages.log import about, mask_others
 from hyperdiag.messages.masking import masked_errors
+from hyperdiag.messages.wording import counted
 from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
+from hyperdiag.run.cluster.bad_nodes import BadNodes
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
+from hyperdiag.run.cluster.ray_workarounds import node_of
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 
@@ -120,6 +124,10 @@ class WorkerHandle:
     in_flight: list[Shard] = field(default_factory=list)
     under_way: dict[int, int] = field(default_factory=dict)
 
+    def is_ready_on(self, node: str) -> bool:
+        """Return whether it has started, on a node."""
+        return self.ready and self.address is not None and self.address.node == node
+
     @property
     def log_fields(self) -> dict[str, str | int]:
         """Its node and process, for the log."""
@@ -160,7 +168,9 @@ class WorkerGroup:
         self.handles: list[WorkerHandle] = []
         self.starting: dict[Any, WorkerHandle] = {}
         self._polls: dict[Any, WorkerHandle] = {}
+        self._bad_nodes = BadNodes()
         self._failures_at_start = 0
+        self._failures_on: Counter[str] = Counter()  # by node, as the former
         self._size_checked = self._last_enough = time.monotonic()
         for _ in range(cluster.workers or capacity(cluster)):
             self._add()
@@ -177,7 +187,9 @@ class WorkerGroup:
 
     def _add(self) -> None:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
-            max_concurrency=self._cluster.shards_in_flight, **resources(self._cluster)
+            max_concurrency=self._cluster.shards_in_flight,
+            **resources(self._cluster),
+            **self._bad_nodes.placement,
         ).remote(str(Path.cwd()))
         handle = WorkerHandle(actor)
         self.handles.append(handle)
@@ -199,7 +211,12 @@ class WorkerGroup:
             self._failed_at_start(handle, f"a worker cannot start: {error.cause}", lasting=True)
             return
         except RayError as error:
-            self._failed_at_start(handle, f"workers die at their start: {first_line(error)}")
+            if isinstance(error, RayActorError) and error.actor_init_failed:
+                reason = str(error).strip().splitlines()[-1]  # after the stack
+                cause = f"a worker cannot start: {reason}"
+                self._failed_at_start(handle, cause, lasting=True)
+            else:
+                self._failed_at_start(handle, f"workers die at their start: {first_line(error)}")
             return
         if handle.address is not None:
             handle.ready = True
@@ -216,16 +233,51 @@ class WorkerGroup:
         self.starting[call] = handle
 
     def _failed_at_start(self, handle: WorkerHandle, cause: str, lasting: bool = False) -> None:
-        """Try another in its place; but not for ever, and the run goes on with the others."""
+        """Try another in its place; but not for ever, and the run goes on with the others.
+
+        Where none of a node's workers has started, and this one cannot, or they die again and
+        again, the node is left out.
+
+        Raises:
+            HyperdiagError: if the nodes that are left are not enough.
+        """
         self._failures_at_start += 1
+        node = handle.address.node if handle.address else node_of(handle.actor)
         handle.kill()
-        if not self.ready and (lasting or self._failures_at_start >= self._most_failures):
-            raise HyperdiagError(cause)
         log.warning("%s", cause, extra=about(**handle.log_fields))
-        if self._failures_at_start < self._most_failures:
+        if node is not None and not any(each.is_ready_on(node) for each in self.handles):
+            self._failures_on[node] += 1
+            if lasting or self._failures_on[node] >= self._limits.max_attempts:
+                self._bad_nodes.add(node, cause)
+        elif not self.ready and (lasting or self._failures_at_start >= self._most_failures):
+            raise HyperdiagError(cause)
+        if self._bad_nodes:
+            self._check_room()
+        if self._failures_at_start < self._most_failures and self._has_room_instead_of(handle):
             self.replace(handle)
         elif handle in self.handles:
             self.handles.remove(handle)
+
+    def room(self) -> int:
+        """Return how many workers the cluster has room for, without nodes that are left out."""
+        return capacity(self._cluster, self._bad_nodes)
+
+    def _has_room_instead_of(self, handle: WorkerHandle) -> bool:
+        others = len(self.handles) - (handle in self.handles)
+        return self._cluster.autoscales or not self._bad_nodes or others < self.room()
+
+    def _check_room(self) -> None:
+        """Check that the nodes that are left are enough; those of an autoscaler are to come."""
+        least, room = self._cluster.min_workers or 1, self.room()
+        if self._cluster.autoscales or room >= least:
+            return
+        if len(self._bad_nodes) == 1 and not room:  # there was no other
+            raise HyperdiagError(self._bad_nodes.causes()[0])
+        raise HyperdiagError(
+            f"the nodes that are left have room for {counted(room, 'worker')}, fewer than the "
+            f"{least} that the run needs (cluster.min_workers); left out were those "
+            f"{self._bad_nodes.sentence()}"
+        )
 
     @property
     def _most_failures(self) -> int:
@@ -264,12 +316,12 @@ class WorkerGroup:
             raise HyperdiagError(
                 f"{placed} workers, fewer than the {self.least} of cluster.min_workers, for "
                 f"{self._cluster.wait_seconds:g} s (cluster.wait_seconds): the cluster has room "
-                f"for {capacity(self._cluster)}; what is finished is kept, and the same command "
+                f"for {self.room()}; what is finished is kept, and the same command "
                 "goes on from there"
             )
         if self._cluster.workers is None and now - self._size_checked > _SIZE_CHECK_SECONDS:
             self._size_checked = now
-            for _ in range(capacity(self._cluster) - len(self.handles)):
+            for _ in range(self.room() - len(self.handles)):
                 log.info("the cluster has grown: one more worker")
                 self._add()
 

@@ -14,7 +14,6 @@ from hyperdiag.data.store import patience
 from hyperdiag.messages.errors import OutputError, first_line
 from hyperdiag.run.cluster.ray_cluster import (
     answers,
-    capacity,
     check_capacity,
     join,
     on_nodes,
@@ -127,7 +126,7 @@ class RayPool:
             yield
         deadline = time.monotonic() + wait_seconds
         while self.group.starting and time.monotonic() < deadline:
-            if len(self.group.ready) >= capacity(self._cluster):
+            if len(self.group.ready) >= self.group.room():
                 break
             self._advance_starts()
             yield

@@ -1,12 +1,13 @@
-"""Processes that belong together by the files that they write."""
+"""Processes that belong together by the files that they write, and their end."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from hyperdiag.process.proc import kill_writing_into, writing_into
+from hyperdiag.process.reaper import Reaper, kill_writing_into, writing_into
 
 
 def _start(code, **options):
@@ -51,3 +52,38 @@ def test_those_who_write_below_a_folder_are_killed_whoever_their_parent_is_and_n
         for process in (writer, reader, neighbour):
             process.kill()
             process.wait()
+
+
+_KILLED = """
+import os, signal, subprocess, sys
+from hyperdiag.process.reaper import Reaper
+
+reaper = Reaper(sys.argv[1])
+child = subprocess.Popen(["sleep", "60"], stdout=open(f"{sys.argv[1]}/log", "w"))
+child.send_signal(signal.SIGSTOP)
+print(child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_has_started_ends_with_it_and_its_folder_is_removed(tmp_path):
+    folder = tmp_path / "ray"
+    folder.mkdir()
+    driver = subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(folder)], stdout=subprocess.PIPE, text=True
+    )
+    child = int(driver.stdout.readline())
+    assert driver.wait(10) == -9
+    deadline = time.monotonic() + 10
+    while folder.exists() or Path(f"/proc/{child}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_reaper_that_is_told_to_end_has_done_its_work(tmp_path):
+    folder = tmp_path / "ray"
+    folder.mkdir()
+    writer = _start(f"f = open({str(folder / 'log')!r}, 'a')")
+    Reaper(str(folder)).end()
+    assert not folder.exists()
+    assert writer.wait(10) == -9
