@@ -29,7 +29,7 @@ def strike(command: list[str], folder: Path, seed: int, longest: float) -> str:
     rng = random.Random(seed)
     moment = rng.uniform(0, longest)
     number = rng.choice([signal.SIGTERM, signal.SIGINT])
-    driver, said = _started(command, folder)
+    driver, said = started(command, folder)
     try:
         time.sleep(moment)
         began = time.monotonic()
@@ -54,14 +54,15 @@ def strike(command: list[str], folder: Path, seed: int, longest: float) -> str:
 
 def resume(command: list[str], folder: Path) -> None:
     """Give the command once more; it must end well."""
-    driver, said = _started(command, folder)
+    driver, said = started(command, folder)
     try:
         assert driver.wait(120) == 0, said.read_text(errors="replace")
     finally:
         kill_all(driver.pid)
 
 
-def _started(command: list[str], folder: Path) -> "tuple[subprocess.Popen[bytes], Path]":
+def started(command: list[str], folder: Path) -> "tuple[subprocess.Popen[bytes], Path]":
+    """Start the command; return its process and the file that it prints into."""
     said = folder / "said.log"
     with said.open("wb") as log:
         driver = subprocess.Popen(
@@ -77,8 +78,10 @@ def _started(command: list[str], folder: Path) -> "tuple[subprocess.Popen[bytes]
 
 def _check_nothing_left(session: int, folder: Path, when: str) -> None:
     # What was killed by the kernel together with its parent may take an instant.
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 5
     while left := [each for each in processes(session) if each.pid != session]:
         assert time.monotonic() < deadline, f"{when}: left behind {left}"
         time.sleep(0.05)
-    assert writing_into(os.fspath(folder)) == [], when
+    while left_writing := writing_into(os.fspath(folder)):
+        assert time.monotonic() < deadline, f"{when}: left behind {left_writing}"
+        time.sleep(0.05)

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,15 +19,14 @@ from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import HyperdiagError, first_line
 from hyperdiag.messages.log import about, mask_others
 from hyperdiag.messages.masking import masked_errors
-from hyperdiag.messages.wording import counted
 from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
-from hyperdiag.run.cluster.bad_nodes import BadNodes
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
 from hyperdiag.run.cluster.ray_workarounds import node_of
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 
+from .start_failures import StartFailures
 from .worker import Worker
 
 log = logging.getLogger("hyperdiag")
@@ -168,9 +166,7 @@ class WorkerGroup:
         self.handles: list[WorkerHandle] = []
         self.starting: dict[Any, WorkerHandle] = {}
         self._polls: dict[Any, WorkerHandle] = {}
-        self._bad_nodes = BadNodes()
-        self._failures_at_start = 0
-        self._failures_on: Counter[str] = Counter()  # by node, as the former
+        self._failures = StartFailures(cluster, limits)
         self._size_checked = self._last_enough = time.monotonic()
         for _ in range(cluster.workers or capacity(cluster)):
             self._add()
@@ -189,7 +185,7 @@ class WorkerGroup:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
             max_concurrency=self._cluster.shards_in_flight,
             **resources(self._cluster),
-            **self._bad_nodes.placement,
+            **self._failures.bad_nodes.placement,
         ).remote(str(Path.cwd()))
         handle = WorkerHandle(actor)
         self.handles.append(handle)
@@ -220,7 +216,7 @@ class WorkerGroup:
             return
         if handle.address is not None:
             handle.ready = True
-            self._failures_at_start = 0
+            self._failures.forget()
             return
         taken = {h.slot for h in self.handles if h.address and h.address.node == address.node}
         handle.address, handle.placed = address, time.monotonic()
@@ -235,53 +231,25 @@ class WorkerGroup:
     def _failed_at_start(self, handle: WorkerHandle, cause: str, lasting: bool = False) -> None:
         """Try another in its place; but not for ever, and the run goes on with the others.
 
-        Where none of a node's workers has started, and this one cannot, or they die again and
-        again, the node is left out.
-
         Raises:
-            HyperdiagError: if the nodes that are left are not enough.
+            HyperdiagError: if they are not enough.
         """
-        self._failures_at_start += 1
         node = handle.address.node if handle.address else node_of(handle.actor)
         handle.kill()
         log.warning("%s", cause, extra=about(**handle.log_fields))
-        if node is not None and not any(each.is_ready_on(node) for each in self.handles):
-            self._failures_on[node] += 1
-            if lasting or self._failures_on[node] >= self._limits.max_attempts:
-                self._bad_nodes.add(node, cause)
-        elif not self.ready and (lasting or self._failures_at_start >= self._most_failures):
-            raise HyperdiagError(cause)
-        if self._bad_nodes:
-            self._check_room()
-        if self._failures_at_start < self._most_failures and self._has_room_instead_of(handle):
+        if node is not None and any(each.is_ready_on(node) for each in self.handles):
+            node = None
+        self._failures.record(cause, node, lasting, len(self.ready), len(self.handles))
+        others = len(self.handles) - (handle in self.handles)
+        again = not self._failures.too_many(len(self.handles))
+        if again and self._failures.has_room_beside(others):
             self.replace(handle)
         elif handle in self.handles:
             self.handles.remove(handle)
 
     def room(self) -> int:
         """Return how many workers the cluster has room for, without nodes that are left out."""
-        return capacity(self._cluster, self._bad_nodes)
-
-    def _has_room_instead_of(self, handle: WorkerHandle) -> bool:
-        others = len(self.handles) - (handle in self.handles)
-        return self._cluster.autoscales or not self._bad_nodes or others < self.room()
-
-    def _check_room(self) -> None:
-        """Check that the nodes that are left are enough; those of an autoscaler are to come."""
-        least, room = self._cluster.min_workers or 1, self.room()
-        if self._cluster.autoscales or room >= least:
-            return
-        if len(self._bad_nodes) == 1 and not room:  # there was no other
-            raise HyperdiagError(self._bad_nodes.causes()[0])
-        raise HyperdiagError(
-            f"the nodes that are left have room for {counted(room, 'worker')}, fewer than the "
-            f"{least} that the run needs (cluster.min_workers); left out were those "
-            f"{self._bad_nodes.sentence()}"
-        )
-
-    @property
-    def _most_failures(self) -> int:
-        return self._limits.max_attempts * len(self.handles)
+        return self._failures.room()
 
     def replace(self, handle: WorkerHandle) -> None:
         """Start another worker for a dead one, once, whichever of its calls tells first."""
