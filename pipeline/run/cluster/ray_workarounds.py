@@ -9,8 +9,8 @@ Other things are worked round where they happen:
 - `run/monitoring/metrics.py`: a gauge that is not set again is forgotten, a counter takes no zero,
   and of a histogram no sum is passed on;
 - `bench/plain_ray_data.py`: Ray Data reads a dataset as few large blocks;
-- `run/cluster/ray_thread.py`: calls wait for ever where Ray's processes do not answer, and no signal
-  is handled meanwhile;
+- `run/cluster/ray_thread.py`: calls wait for ever where Ray's processes do not answer, and no
+  signal is handled meanwhile;
 - `process/reaper.py`: workers and agents of a raylet that is killed may be left;
 - `process/signals.py`: compiled code of Ray's swallows an exception that a signal handler raises,
   or makes another one of it; `StopSignals.check` and the end of its block raise it again;
