@@ -68,6 +68,7 @@ class Reaper:
     """
 
     def __init__(self, folder: str):
+        self._folder = folder
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", __file__, folder],
             stdin=subprocess.PIPE,  # which the kernel closes when this process ends in any way
@@ -78,17 +79,18 @@ class Reaper:
         )
 
     def end(self) -> None:
-        """Let it do its work now, and wait for it."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
+        """Kill what belongs to the folder now, but for this process; the folder stays."""
+        kill_writing_into(self._folder, _MOST_SECONDS)
+        self._process.kill()
         self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
 
 def _reap(folder: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    sys.stdin.read()
+    sys.stdin.read()  # until its other end, the process that started this one, is no more
     kill_writing_into(folder, _MOST_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from hyperdiag.process.reaper import Reaper, kill_writing_into, writing_into
 
 
@@ -80,10 +82,16 @@ def test_what_a_killed_process_has_started_ends_with_it_and_its_folder_is_remove
         time.sleep(0.05)
 
 
-def test_reaper_that_is_told_to_end_has_done_its_work(tmp_path):
+def test_reaper_that_is_told_to_end_has_killed_the_others_and_not_the_process_that_told_it(
+    tmp_path,
+):
     folder = tmp_path / "ray"
     folder.mkdir()
     writer = _start(f"f = open({str(folder / 'log')!r}, 'a')")
-    Reaper(str(folder)).end()
-    assert not folder.exists()
+    with (folder / "own").open("w"):
+        reaper = Reaper(str(folder))
+        reaper.end()
     assert writer.wait(10) == -9
+    assert folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(reaper._process.pid, 0)
