@@ -23,7 +23,6 @@ from .ray_workarounds import (
     check_reachable,
     loopback_only,
     masked_entrypoint,
-    no_word_of_the_thread,
     node_of,
     one_try,
     temp_dir_in,
@@ -231,7 +230,7 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or "auto"
     try:
         check_reachable(address)
-        with masked_entrypoint(), one_try(), no_word_of_the_thread():
+        with masked_entrypoint(), one_try():
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
@@ -278,7 +277,7 @@ def start(cluster: ClusterConfig, folder: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     workers = cluster.workers or local_room(cluster)
     try:
-        with loopback_only(), waiting_in_steps(), no_word_of_the_thread():
+        with loopback_only(), waiting_in_steps():
             ray.init(
                 address="local",
                 num_cpus=workers,

@@ -14,7 +14,12 @@ from hyperdiag.process.signals import Stopped
 from hyperdiag.process.temporary_folder import TemporaryFolder
 
 from .ray_thread import RayHangs, RayThread
-from .ray_workarounds import LONGEST_FOLDER, hear_sigterm
+from .ray_workarounds import (
+    LONGEST_FOLDER,
+    hear_sigterm,
+    no_word_of_the_thread,
+    without_ray_deadlines,
+)
 
 log = logging.getLogger("hyperdiag")
 
@@ -62,7 +67,8 @@ class RaySession:
                 "see `ray status` there"
             )
         try:
-            return self._thread.call(function, seconds, complaint)
+            with without_ray_deadlines(), no_word_of_the_thread():
+                return self._thread.call(function, seconds, complaint)
         finally:
             hear_sigterm()
 

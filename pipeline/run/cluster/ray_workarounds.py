@@ -38,6 +38,11 @@ _REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
 _STEP_MILLISECONDS = 50
 _LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 _TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
+_GCS_VARIABLES = (
+    "RAY_gcs_rpc_server_reconnect_timeout_s",
+    "RAY_gcs_server_request_timeout_seconds",
+)
+_A_DAY = "86400"
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # what the system takes as a path of one
 # The longest path that Ray makes for a socket in its folder, with the largest number of a process.
 _SOCKET = "/r/session_2026-11-23_06-00-00_000000_4194304/sockets/plasma_store"
@@ -167,6 +172,22 @@ def one_try() -> Iterator[None]:
         yield
     finally:
         del os.environ[_TRIES_VARIABLE]
+
+
+@contextmanager
+def without_ray_deadlines() -> Iterator[None]:
+    """Let a `ray.init` in the block begin a connection to a GCS that is kept whatever happens.
+
+    By itself Ray ends this process, at once and with an exit code of its own, a minute after it has
+    lost the GCS. A value that the user has set stays as it is.
+    """
+    added = [name for name in _GCS_VARIABLES if name not in os.environ]
+    os.environ.update(dict.fromkeys(added, _A_DAY))
+    try:
+        yield
+    finally:
+        for name in added:
+            del os.environ[name]
 
 
 def node_of(actor: Any) -> str | None:
