@@ -14,12 +14,7 @@ from hyperdiag.process.signals import Stopped
 from hyperdiag.process.temporary_folder import TemporaryFolder
 
 from .ray_thread import RayHangs, RayThread
-from .ray_workarounds import (
-    LONGEST_FOLDER,
-    hear_sigterm,
-    no_word_of_the_thread,
-    without_ray_deadlines,
-)
+from .ray_workarounds import LONGEST_FOLDER, hear_sigterm, no_word_of_the_thread
 
 log = logging.getLogger("hyperdiag")
 
@@ -67,7 +62,7 @@ class RaySession:
                 "see `ray status` there"
             )
         try:
-            with without_ray_deadlines(), no_word_of_the_thread():
+            with no_word_of_the_thread():
                 return self._thread.call(function, seconds, complaint)
         finally:
             hear_sigterm()

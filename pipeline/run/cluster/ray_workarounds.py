@@ -11,6 +11,7 @@ Other things are worked round where they happen:
 - `bench/plain_ray_data.py`: Ray Data reads a dataset as few large blocks;
 - `run/cluster/ray_thread.py`: calls wait for ever where Ray's processes do not answer, and no
   signal is handled meanwhile;
+- `run/cluster/ray_environment.py`: Ray ends its driver a minute after it has lost the GCS;
 - `process/reaper.py`: workers and agents of a raylet that is killed may be left;
 - `process/signals.py`: compiled code of Ray's swallows an exception that a signal handler raises,
   or makes another one of it; `StopSignals.check` and the end of its block raise it again;
@@ -38,11 +39,6 @@ _REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
 _STEP_MILLISECONDS = 50
 _LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 _TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
-_GCS_VARIABLES = (
-    "RAY_gcs_rpc_server_reconnect_timeout_s",
-    "RAY_gcs_server_request_timeout_seconds",
-)
-_A_DAY = "86400"
 _SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # what the system takes as a path of one
 # The longest path that Ray makes for a socket in its folder, with the largest number of a process.
 _SOCKET = "/r/session_2026-11-23_06-00-00_000000_4194304/sockets/plasma_store"
@@ -172,22 +168,6 @@ def one_try() -> Iterator[None]:
         yield
     finally:
         del os.environ[_TRIES_VARIABLE]
-
-
-@contextmanager
-def without_ray_deadlines() -> Iterator[None]:
-    """Let a `ray.init` in the block begin a connection to a GCS that is kept whatever happens.
-
-    By itself Ray ends this process, at once and with an exit code of its own, a minute after it has
-    lost the GCS. A value that the user has set stays as it is.
-    """
-    added = [name for name in _GCS_VARIABLES if name not in os.environ]
-    os.environ.update(dict.fromkeys(added, _A_DAY))
-    try:
-        yield
-    finally:
-        for name in added:
-            del os.environ[name]
 
 
 def node_of(actor: Any) -> str | None:
