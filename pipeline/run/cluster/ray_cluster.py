@@ -86,11 +86,10 @@ def _on_a_worker(
         except RayError as error:
             cause = str(error.cause) if isinstance(error, RayTaskError) else first_line(error)
             node = node_of(caller)
-            known = cause in bad.causes()
-            if node is not None:
-                bad.add(node, cause)
-            if known or node is None or not (capacity(cluster, bad) or cluster.autoscales):
+            others = cluster.autoscales or capacity(cluster, {*bad, node or ""})
+            if node is None or not others or cause in bad.causes():
                 raise UsageError(f"on the cluster: {cause}") from error
+            bad.add(node, cause)
 
 
 def answers(refs: Sequence[Any]) -> Generator[None, None, list[Any]]:

@@ -67,14 +67,6 @@ class RaySession:
         finally:
             hear_sigterm()
 
-    def call(self, function: Callable[[], _Result]) -> _Result:
-        """Return what a function returns that calls Ray.
-
-        Raises:
-            RayHangs: if that takes longer than `cluster.answer_seconds`.
-        """
-        return self._thread.call(function, self._cluster.answer_seconds, self._no_answer)
-
     def each(self, steps: Iterator[_Result]) -> Iterator[_Result]:
         """Yield what a generator yields that calls Ray.
 

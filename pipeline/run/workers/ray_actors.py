@@ -236,10 +236,10 @@ class WorkerGroup:
         """
         node = handle.address.node if handle.address else node_of(handle.actor)
         handle.kill()
-        log.warning("%s", cause, extra=about(**handle.log_fields))
         if node is not None and any(each.is_ready_on(node) for each in self.handles):
             node = None
         self._failures.record(cause, node, lasting, len(self.ready), len(self.handles))
+        log.warning("%s", cause, extra=about(**handle.log_fields))
         others = len(self.handles) - (handle in self.handles)
         again = not self._failures.too_many(len(self.handles))
         if again and self._failures.has_room_beside(others):

@@ -47,6 +47,7 @@ class StartFailures:
         if node is not None:
             self._failures_on[node] += 1
             if lasting or self._failures_on[node] >= self._limits.max_attempts:
+                self._check_not_the_only_one(node, cause)
                 self.bad_nodes.add(node, cause)
         elif not ready and (lasting or self.too_many(workers)):
             raise HyperdiagError(cause)
@@ -65,13 +66,15 @@ class StartFailures:
         """Return whether there is a place for one more, or may be one."""
         return self._cluster.autoscales or not self.bad_nodes or workers < self.room()
 
+    def _check_not_the_only_one(self, node: str, cause: str) -> None:
+        if not (self._cluster.autoscales or self.bad_nodes or capacity(self._cluster, {node})):
+            raise HyperdiagError(cause)
+
     def _check_room(self) -> None:
         """Check that the nodes that are left are enough; those of an autoscaler are to come."""
         least, room = self._cluster.min_workers or 1, self.room()
         if self._cluster.autoscales or room >= least:
             return
-        if len(self.bad_nodes) == 1 and not room:  # there was no other
-            raise HyperdiagError(self.bad_nodes.causes()[0])
         raise HyperdiagError(
             f"the nodes that are left have room for {counted(room, 'worker')}, fewer than the "
             f"{least} that the run needs (cluster.min_workers); left out were those "
