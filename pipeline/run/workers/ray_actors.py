@@ -239,7 +239,8 @@ class WorkerGroup:
         if node is not None and any(each.is_ready_on(node) for each in self.handles):
             node = None
         self._failures.record(cause, node, lasting, len(self.ready), len(self.handles))
-        log.warning("%s", cause, extra=about(**handle.log_fields))
+        if node not in self._failures.bad_nodes:  # of which it is said
+            log.warning("%s", cause, extra=about(**handle.log_fields))
         others = len(self.handles) - (handle in self.handles)
         again = not self._failures.too_many(len(self.handles))
         if again and self._failures.has_room_beside(others):
