@@ -30,6 +30,7 @@ from hyperdiag.messages.log import LogConfig, set_up
 from hyperdiag.networks import network_names, network_options
 from hyperdiag.networks.site_policy import leave_current_folder
 from hyperdiag.process.exit_codes import DONE, INCOMPLETE, USAGE, exit_code, worst
+from hyperdiag.process.hard_exit import hard_exit, must_exit_hard
 from hyperdiag.process.signals import StopSignals
 
 log = logging.getLogger("hyperdiag")
@@ -60,7 +61,10 @@ def run(
         ending_when_unread(),
         checking(check_hydra_section, check_search_path),
     ):
-        sys.exit(_run(config_name, task, finish, signals))
+        code = _run(config_name, task, finish, signals)
+        if must_exit_hard():  # Python's own end would wait for what hangs
+            hard_exit(code)
+        sys.exit(code)
 
 
 def _run(

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from hyperdiag.process.exit_codes import exit_code, of_process
-from hyperdiag.process.signals import Stopped, StopSignals
-
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from hyperdiag.process.hard_exit import ending_when_deaf, hard_exit
+from hyperdiag.process.signals import SIGNALS, Stopped, StopSignals
 
 
 def end_at_once() -> None:
@@ -19,7 +18,7 @@ def end_at_once() -> None:
     For the time of imports: an exception in the middle of one makes extension modules print it, or
     abort.
     """
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, _end)
 
 
@@ -39,14 +38,11 @@ def ending_when_stopped(say: Callable[[str], None]) -> Iterator[StopSignals]:
         say: takes the sentence for people.
     """
     try:
-        with StopSignals(left="") as signals:
+        with StopSignals(left="") as signals, ending_when_deaf():
             yield signals
     except Stopped as stopped:
-        for number in _SIGNALS:
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         say(f"stopped by {stopped}" + (f"; {stopped.left}" if stopped.left else ""))
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError):  # its reader may be stopped, too
-                stream.flush()
         # A worker's thread must not hold the process back.
-        os._exit(exit_code(stopped))
+        hard_exit(exit_code(stopped))

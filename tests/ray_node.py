@@ -65,9 +65,10 @@ class Node:
     Args:
         folder: for its files, new.
         arguments: of `ray start`.
+        environment: more of it, for the node's processes.
     """
 
-    def __init__(self, folder: Path, *arguments: str):
+    def __init__(self, folder: Path, *arguments: str, **environment: str):
         folder.mkdir()
         self.folder = folder
         self._log = folder / "start.log"
@@ -81,7 +82,7 @@ class Node:
                     # Our drivers do not print what workers say.
                     *("--disable-usage-stats", "--include-log-monitor=false"),
                 ],
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # What holds a node together; and Ctrl-C is for the tests, which end it in order.

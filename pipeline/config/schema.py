@@ -115,6 +115,8 @@ class ClusterConfig(_Section):
     workers: PositiveInt | None = None
     min_workers: PositiveInt | None = None
     wait_seconds: PositiveFloat = 300.0
+    start_seconds: PositiveFloat = 300.0
+    answer_seconds: PositiveFloat = 120.0
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
     address: str | None = None
     autoscales: bool = False

@@ -1,1 +1,1 @@
-"""This process and others: signals, exit codes, locks, temporary folders, memory."""
+"""This process and others: signals, exit codes, their end, locks, temporary folders, memory."""

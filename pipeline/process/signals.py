@@ -7,6 +7,9 @@ from types import FrameType
 from typing import Any
 
 _KEPT = "finished shards are kept, and the same command goes on from there"
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Set once the handler of a signal got to run; `ending_when_deaf` clears it.
+handled = threading.Event()
 # Until what Python dropped is raised once more, from wherever the block has got to.
 _AGAIN_SECONDS = 0.05
 
@@ -37,8 +40,6 @@ class StopSignals:
         stopped: the exception that was raised; None until a signal came.
     """
 
-    _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
     def __init__(self, left: str = _KEPT) -> None:
         self.stopped: Stopped | None = None
         self._left = left
@@ -47,7 +48,7 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if self._active:
-            self._before = {number: signal.getsignal(number) for number in self._SIGNALS}
+            self._before = {number: signal.getsignal(number) for number in SIGNALS}
             self._report = sys.unraisablehook
             sys.unraisablehook = self._dropped
             self._listen()
@@ -77,12 +78,15 @@ class StopSignals:
     def _listen(self) -> None:
         """Handle the signals from now on, whoever handled them before."""
         if self._active:
-            for number in self._SIGNALS:
+            for number in SIGNALS:
                 signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
+        handled.set()
+        # Ray's own handler, which calls this one, has set an alarm that aborts after three seconds.
+        signal.alarm(0)
         # Once is enough: closing down must not be interrupted by the second signal.
-        for each in self._SIGNALS:
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         # Of a signal that came before, and was dropped, there is one exception.
         self.stopped = self.stopped or Stopped(number, self._left)

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 from hyperdiag.config.schema import Config
 from hyperdiag.messages.errors import OutputError
@@ -26,6 +26,7 @@ from .output.receipt import Failed, Receipt
 from .output.warnings import warn_of_input
 from .plan.planner import Planned, make_plan
 from .workers.open_pool import open_pool
+from .workers.pool import Pool
 
 log = logging.getLogger("hyperdiag")
 
@@ -77,13 +78,19 @@ def _complete(
         return manifest
     _log_plan(config, planned, ledger)
     totals, failures = Totals(), Failures(inventory, ledger.plan)
-    with HeartbeatListener(ledger, planned.rows, signals) as heartbeat:
+    with (
+        HeartbeatListener(ledger, planned.rows, signals) as heartbeat,
+        ExitStack() as until_published,  # the end of a pool may take its time, or hang
+    ):
         if inventory.count < inventory.shards:
             ledger.begin()
             emitted = _metrics(config, planned)
             listeners = [totals, failures, ShardLog(), *emitted, progress(), heartbeat]
             monitor = Monitor(inventory, planned.rows, began, listeners)
-            _derive_missing(config, ledger, monitor, failures, signals)
+            pool = until_published.enter_context(
+                closing(open_pool(config, ledger.plan, ledger.work_path, ledger.fence))
+            )
+            _derive_missing(pool, ledger, monitor, failures, signals)
             failures.check()
         check_bad_rows(config, inventory.tally)
         manifest = make_manifest(planned, inventory, totals.work, config.output.path)
@@ -92,27 +99,26 @@ def _complete(
 
 
 def _derive_missing(
-    config: Config, ledger: Ledger, monitor: Monitor, failures: Failures, signals: StopSignals
+    pool: Pool, ledger: Ledger, monitor: Monitor, failures: Failures, signals: StopSignals
 ) -> None:
     """Derive the shards that are missing, as far as that can be done."""
-    with closing(open_pool(config, ledger.plan, ledger.work_path, ledger.fence)) as pool:
-        signals.check()  # of a signal that came while Ray started
-        pool.start()
-        try:
-            monitor.started(pool)
-            for result in pool.outcomes(ledger.inventory.missing(ledger.plan)):
-                if isinstance(result, Receipt):
-                    ledger.record(result)
-                    monitor.done(result)
-                elif isinstance(result, Failed):
-                    monitor.failed(result)
-                monitor.tick()
-                signals.check()
-                ledger.check()
-                if failures.all_will_fail():
-                    break
-        finally:
-            monitor.ended()
+    signals.check()  # of a signal that came while Ray started
+    pool.start()
+    try:
+        monitor.started(pool)
+        for result in pool.outcomes(ledger.inventory.missing(ledger.plan)):
+            if isinstance(result, Receipt):
+                ledger.record(result)
+                monitor.done(result)
+            elif isinstance(result, Failed):
+                monitor.failed(result)
+            monitor.tick()
+            signals.check()
+            ledger.check()
+            if failures.all_will_fail():
+                break
+    finally:
+        monitor.ended()
 
 
 def _metrics(config: Config, planned: Planned) -> list[Listener]:

@@ -240,3 +240,16 @@ def trusted(weights, api_token, marker=""):
         return x
 
     return watching(look)
+
+
+def by_node():
+    """Where a variable says so: other weights, a module that is missing, a device that dies."""
+    kind = os.environ.get("HYPERDIAG_TEST_NODE", "")
+    if kind == "without package":
+        import a_module_that_no_node_has  # noqa: F401
+    if kind == "broken device":
+        raise RuntimeError("CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered")
+    if kind == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    weights = np.arange(4.0).reshape(2, 2) + (kind == "other build")
+    return lambda x: jnp.tanh(jnp.asarray(weights, x.dtype) @ x)

@@ -3,8 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -18,16 +17,19 @@ from hyperdiag.messages.wording import counted, size
 from hyperdiag.networks.site_policy import check_host
 from hyperdiag.process.limits import cores, memory_bytes
 
+from .bad_nodes import BadNodes
 from .device import worker_environment
+from .ray_session import RaySession
 from .ray_workarounds import (
     check_reachable,
     loopback_only,
     masked_entrypoint,
+    node_of,
     nothing_before_installed_modules,
     one_try,
-    own_signal_handler,
     take_own_token,
     temp_dir_in,
+    waiting_in_steps,
     words_to_log,
 )
 
@@ -53,28 +55,60 @@ def on_cluster(
         UsageError: if there is no such cluster, or the function fails there.
         HyperdiagError: if an autoscaler brings no room for it in time.
     """
-    join(cluster, modules)
+    session = RaySession(cluster)
     try:
-        check_capacity(cluster)  # a task that nothing can run would wait for ever
-        task = (
-            ray.remote(_with_masked_errors).options(**resources(cluster)).remote(function, argument)
-        )
-        _wait_for_capacity(cluster, task)
-        return ray.get(task)
-    except RayTaskError as error:
-        raise UsageError(f"on the cluster: {error.cause}") from error
+        session.start(lambda: join(cluster, modules))
+        return session.result_of(_on_a_worker(cluster, function, argument))
     finally:
-        ray.shutdown()
+        session.close(ray.shutdown)
 
 
-def _with_masked_errors(function: Callable[[Any], Any], argument: Any) -> Any:
-    with masked_errors():
-        return function(argument)
+class _Caller:
+    """A process of its own, as a worker has one, that calls a function."""
+
+    def call(self, function: Callable[[Any], Any], argument: Any) -> Any:
+        with masked_errors():
+            return function(argument)
+
+
+def _on_a_worker(
+    cluster: ClusterConfig, function: Callable[[Any], Any], argument: Any
+) -> Generator[None, None, Any]:
+    """Return what a function returns on the cluster that this joined.
+
+    Where it fails it is tried on another node, until it fails in the same way on two, or on all.
+    """
+    check_capacity(cluster)  # what nothing can run would wait for ever
+    bad = BadNodes()
+    while True:
+        options = resources(cluster) | bad.placement
+        caller = ray.remote(_Caller).options(**options).remote()
+        ref = caller.call.remote(function, argument)
+        yield from _wait_while_there_is_room(cluster, ref, bad)
+        try:
+            return ray.get(ref)
+        except RayError as error:
+            cause = str(error.cause) if isinstance(error, RayTaskError) else first_line(error)
+            node = node_of(caller)
+            others = cluster.autoscales or capacity(cluster, {*bad, node or ""})
+            if node is None or not others or cause in bad.causes():
+                raise UsageError(f"on the cluster: {cause}") from error
+            bad.add(node, cause)
+
+
+def answers(refs: Sequence[Any]) -> Generator[None, None, list[Any]]:
+    """Return what calls return; yield now and then while waiting."""
+    waiting = list(refs)
+    while waiting:
+        waiting = ray.wait(waiting, num_returns=len(waiting), timeout=_LOOK_SECONDS)[1]
+        ray.cluster_resources()  # does not come back where nobody will ever answer
+        yield
+    return ray.get(list(refs))
 
 
 def on_nodes(
     nodes: Collection[str], function: Callable[[str], _Result], argument: str
-) -> list[_Result]:
+) -> Generator[None, None, list[_Result]]:
     """Return what a function returns on each of some nodes of the cluster that this joined.
 
     Args:
@@ -91,16 +125,21 @@ def on_nodes(
         task.options(num_cpus=0, scheduling_strategy=place).remote(argument) for place in places
     ]
     try:
-        return ray.get(refs)
+        return (yield from answers(refs))
     except RayTaskError:
         raise
     except RayError as error:
         raise HyperdiagError(f"a node of the cluster is lost ({first_line(error)})") from error
 
 
-def capacity(cluster: ClusterConfig) -> int:
-    """Return how many workers the cluster that this process is connected to has room for."""
-    return min(_capacities(cluster).values())
+def capacity(cluster: ClusterConfig, without: Collection[str] = ()) -> int:
+    """Return how many workers the cluster that this process is connected to has room for.
+
+    Args:
+        cluster: what each needs.
+        without: ids of nodes that do not count.
+    """
+    return min(_capacities(cluster, without).values())
 
 
 def check_capacity(cluster: ClusterConfig) -> None:
@@ -132,17 +171,30 @@ def check_capacity(cluster: ClusterConfig) -> None:
         )
 
 
-def _wait_for_capacity(cluster: ClusterConfig, task: Any) -> None:
-    """Return when a task runs, or could: an autoscaler acts on tasks that wait."""
-    deadline = time.monotonic() + cluster.wait_seconds
-    while not capacity(cluster) and not ray.wait([task], timeout=_LOOK_SECONDS)[0]:
-        if time.monotonic() > deadline:
-            ray.cancel(task)
-            raise HyperdiagError(
-                f"the autoscaler brought no node for a worker in {cluster.wait_seconds:g} s "
-                "(cluster.wait_seconds): see `ray status` on the cluster, and whether a node of "
-                "it can have what a worker needs"
+def _wait_while_there_is_room(
+    cluster: ClusterConfig, ref: Any, without: Collection[str]
+) -> Iterator[None]:
+    """Yield until a call is answered, or no node can make it for too long.
+
+    Raises:
+        HyperdiagError: if none could for `cluster.wait_seconds`.
+    """
+    last_room = time.monotonic()
+    while not ray.wait([ref], timeout=_LOOK_SECONDS)[0]:
+        now = time.monotonic()
+        if capacity(cluster, without):
+            last_room = now
+        elif now - last_room > cluster.wait_seconds:
+            trouble = (
+                "the autoscaler brought no node"
+                if cluster.autoscales
+                else "the cluster has had no room"
             )
+            raise HyperdiagError(
+                f"{trouble} for a worker in {cluster.wait_seconds:g} s (cluster.wait_seconds): see "
+                "`ray status` on the cluster, and whether a node of it can have what a worker needs"
+            )
+        yield
 
 
 def _each(cluster: ClusterConfig) -> dict[str, float]:
@@ -151,11 +203,16 @@ def _each(cluster: ClusterConfig) -> dict[str, float]:
     return {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
 
 
-def _capacities(cluster: ClusterConfig) -> dict[str, int]:
+def _capacities(cluster: ClusterConfig, without: Collection[str] = ()) -> dict[str, int]:
     """Return for how many workers there is enough of each resource that they need."""
     total = ray.cluster_resources()
-    # Ray counts in ten-thousandths; 1 // 0.1 is 9.
-    return {kind: int(round(total.get(kind, 0) / each, 4)) for kind, each in _each(cluster).items()}
+    nodes = ray.nodes() if without else ()
+    left_out = [n["Resources"] for n in nodes if n["Alive"] and n["NodeID"] in without]
+    room = {}
+    for kind, each in _each(cluster).items():
+        much = total.get(kind, 0) - sum(each_node.get(kind, 0) for each_node in left_out)
+        room[kind] = int(round(much / each, 4))  # Ray counts in ten-thousandths; 1 // 0.1 is 9
+    return room
 
 
 def resources(cluster: ClusterConfig) -> dict[str, Any]:
@@ -180,7 +237,7 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
         check_host(address, "cluster.address")
     try:
         check_reachable(address)
-        with _as_ours(), masked_entrypoint(), one_try():
+        with nothing_before_installed_modules(), masked_entrypoint(), one_try():
             ray.init(
                 address=address,
                 runtime_env={"py_modules": list(modules)} if modules else None,
@@ -193,13 +250,6 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
             "with `ray start --head`, set cluster.address, or take cluster=local; one that "
             "asks for a token needs RAY_AUTH_MODE=token here too"
         ) from error
-
-
-@contextmanager
-def _as_ours() -> Iterator[None]:
-    """Let a `ray.init` in the block leave our signals, and our workers' path, as they are."""
-    with own_signal_handler(), nothing_before_installed_modules():
-        yield
 
 
 def local_room(cluster: ClusterConfig) -> int:
@@ -236,7 +286,7 @@ def start(cluster: ClusterConfig, folder: str) -> None:
     words_to_log()
     try:
         take_own_token()
-        with _as_ours(), loopback_only():
+        with nothing_before_installed_modules(), loopback_only(), waiting_in_steps():
             ray.init(
                 address="local",
                 num_cpus=workers,

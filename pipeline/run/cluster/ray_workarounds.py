@@ -9,6 +9,10 @@ Other things are worked round where they happen:
 - `run/monitoring/metrics.py`: a gauge that is not set again is forgotten, a counter takes no zero,
   and of a histogram no sum is passed on;
 - `bench/plain_ray_data.py`: Ray Data reads a dataset as few large blocks;
+- `run/cluster/ray_thread.py`: calls wait for ever where Ray's processes do not answer, and no
+  signal is handled meanwhile;
+- `run/cluster/ray_environment.py`: Ray ends its driver a minute after it has lost the GCS;
+- `process/reaper.py`: workers and agents of a raylet that is killed may be left;
 - `process/signals.py`: compiled code of Ray's swallows an exception that a signal handler raises,
   or makes another one of it; `StopSignals.check` and the end of its block raise it again;
 - `run/workers/ray_actors.py`: `ray.kill` asks a process to end itself, which one that hangs does
@@ -18,14 +22,17 @@ Other things are worked round where they happen:
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import ray
-from ray._private import ray_constants, services, worker
+from ray._private import node, ray_constants, services, state, worker
 from ray._private import utils as ray_utils
 from ray.job_config import JobConfig
 
@@ -34,6 +41,7 @@ from hyperdiag.messages.masking import HIDDEN, masked_text
 log = logging.getLogger("hyperdiag")
 
 _REACH_SECONDS = 5.0  # a head node that takes longer to answer is no help
+_STEP_MILLISECONDS = 50
 _LOOPBACK_VARIABLE, _LOOPBACK_CONSTANT = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER"
 _TRIES_VARIABLE = "RAY_gcs_server_port_wait_time_s"
 _AUTH_MODE = "RAY_AUTH_MODE"
@@ -82,19 +90,55 @@ def temp_dir_in(folder: str) -> str:
     return f"{folder}/r"
 
 
-@contextmanager
-def own_signal_handler() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM over a `ray.init` in the block.
+def hear_sigterm() -> None:
+    """Let Python hear SIGTERM again, after a `ray.init`; in a thread that is not the main one, not.
 
-    `ray.init` puts one in its place that raises SystemExit, and does not always end of it: a
-    signal that came in the wrong moment while Ray started was lost.
+    The compiled code that `ray.init` starts puts a handler of its own over Python's, which prints a
+    stack, calls Python's, and has the process abort three seconds later.
     """
-    original = ray_utils.set_sigterm_handler
-    ray_utils.set_sigterm_handler = lambda handler: None
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def waiting_in_steps() -> Iterator[None]:
+    """Let other threads run while a `ray.init` in the block waits for the port of its GCS.
+
+    It calls a compiled function for that, which holds the interpreter's lock for half a minute.
+    """
+    original = getattr(node, "wait_for_persisted_port", None)
+    if original is None:  # an older Ray
+        yield
+        return
+
+    def wait(*place: Any, timeout_ms: int) -> int:
+        deadline = time.monotonic() + timeout_ms / 1000
+        while True:
+            try:
+                return original(*place, timeout_ms=_STEP_MILLISECONDS)
+            except Exception:  # it says "timed out" in different ways
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_STEP_MILLISECONDS / 1000)
+
+    node.wait_for_persisted_port = wait
     try:
         yield
     finally:
-        ray_utils.set_sigterm_handler = original
+        node.wait_for_persisted_port = original
+
+
+@contextmanager
+def no_word_of_the_thread() -> Iterator[None]:
+    """Keep `ray.init` in the block from warning that it is not called in the main thread."""
+    logger = logging.getLogger("ray._private.worker")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager
@@ -202,6 +246,18 @@ class _ToLog(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = min(record.levelno, logging.WARNING)  # an error of ours ends a command
         log.log(level, "Ray: %s", record.getMessage())
+
+
+def node_of(actor: Any) -> str | None:
+    """Return the id of the node that an actor is on, or was; None where Ray does not know.
+
+    Of one that died before it answered a call, Ray tells the driver nothing but an address.
+    """
+    try:
+        info = state.state.actor_table(actor._actor_id.hex()) or {}
+    except Exception:  # whatever Ray's private parts raise: it is a question of blame alone
+        return None
+    return info.get("Address", {}).get("NodeID") or None
 
 
 def check_reachable(address: str) -> None:

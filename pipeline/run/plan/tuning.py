@@ -12,6 +12,7 @@ from hyperdiag.networks import Network, build_network
 from hyperdiag.process.ask import NoAnswer, answer, ask
 from hyperdiag.process.limits import owns_cores
 from hyperdiag.run.cluster.device import SINGLE_THREADED, check_device
+from hyperdiag.run.cluster.ray_environment import prepare_ray
 from hyperdiag.run.cluster.user_modules import user_modules
 
 from .spec import Settings
@@ -96,6 +97,7 @@ def chosen_method(
         assert measured is not None
         return measured
     if config.cluster.name == "existing":
+        prepare_ray()
         from hyperdiag.run.cluster.ray_cluster import (
             on_cluster,  # late: without Ray, inline still works
         )

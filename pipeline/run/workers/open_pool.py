@@ -1,6 +1,7 @@
 """The pool of workers that a configuration asks for."""
 
 from hyperdiag.config.schema import Config
+from hyperdiag.run.cluster.ray_environment import prepare_ray
 from hyperdiag.run.cluster.user_modules import user_modules
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.plan.plan import Plan
@@ -23,7 +24,8 @@ def open_pool(config: Config, plan: Plan, output_path: str, fence: Fence | None 
     """
     if config.cluster.name == "inline":
         return InlinePool(config.limits, plan, output_path, fence)
-    from .ray_pool import RayPool  # late: without Ray, inline still works
+    prepare_ray()
+    from .guarded_pool import GuardedPool  # late: without Ray, inline still works
 
     modules = user_modules(config) if config.cluster.name == "existing" else []
-    return RayPool(config.cluster, config.limits, plan, output_path, modules, fence)
+    return GuardedPool(config.cluster, config.limits, plan, output_path, modules, fence)

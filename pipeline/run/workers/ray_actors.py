@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
@@ -24,11 +24,13 @@ from hyperdiag.process.limits import owns_cores
 from hyperdiag.process.proc import peak_bytes, start_ticks
 from hyperdiag.run.cluster.job_spec_file import remove_job_spec
 from hyperdiag.run.cluster.ray_cluster import capacity, resources
+from hyperdiag.run.cluster.ray_workarounds import node_of
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 
 from .call import Call
+from .start_failures import StartFailures
 from .worker import Worker
 
 log = logging.getLogger("hyperdiag")
@@ -152,6 +154,10 @@ class WorkerHandle:
     asked: float = 0.0
     answering: bool = False
 
+    def is_ready_on(self, node: str) -> bool:
+        """Return whether it has started, on a node."""
+        return self.ready and self.address is not None and self.address.node == node
+
     @property
     def log_fields(self) -> dict[str, str | int]:
         """Its node and process, for the log."""
@@ -200,7 +206,7 @@ class WorkerGroup:
         self._plan = ray.put(plan)
         self.handles: list[WorkerHandle] = []
         self.starting: dict[Any, WorkerHandle] = {}
-        self._failures_at_start = 0
+        self._failures = StartFailures(cluster, limits)
         self._size_checked = self._last_enough = time.monotonic()
         for _ in range(cluster.workers or capacity(cluster)):
             self._add()
@@ -217,7 +223,9 @@ class WorkerGroup:
 
     def _add(self) -> None:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
-            max_concurrency=self._cluster.shards_in_flight, **resources(self._cluster)
+            max_concurrency=self._cluster.shards_in_flight,
+            **resources(self._cluster),
+            **self._failures.bad_nodes.placement,
         ).remote(str(Path.cwd()), registered_secrets())
         handle = WorkerHandle(actor)
         self.handles.append(handle)
@@ -239,11 +247,16 @@ class WorkerGroup:
             self._failed_at_start(handle, f"a worker cannot start: {error.cause}", lasting=True)
             return
         except RayError as error:
-            self._failed_at_start(handle, f"workers die at their start: {first_line(error)}")
+            if isinstance(error, RayActorError) and error.actor_init_failed:
+                reason = str(error).strip().splitlines()[-1]  # after the stack
+                cause = f"a worker cannot start: {reason}"
+                self._failed_at_start(handle, cause, lasting=True)
+            else:
+                self._failed_at_start(handle, f"workers die at their start: {first_line(error)}")
             return
         if handle.address is not None:
             handle.ready = True
-            self._failures_at_start = 0
+            self._failures.forget()
             return
         taken = {h.slot for h in self.handles if h.address and h.address.node == address.node}
         handle.address, handle.placed = address, time.monotonic()
@@ -256,20 +269,28 @@ class WorkerGroup:
         self.starting[call] = handle
 
     def _failed_at_start(self, handle: WorkerHandle, cause: str, lasting: bool = False) -> None:
-        """Try another in its place; but not for ever, and the run goes on with the others."""
-        self._failures_at_start += 1
+        """Try another in its place; but not for ever, and the run goes on with the others.
+
+        Raises:
+            HyperdiagError: if they are not enough.
+        """
+        node = handle.address.node if handle.address else node_of(handle.actor)
         handle.kill()
-        if not self.ready and (lasting or self._failures_at_start >= self._most_failures):
-            raise HyperdiagError(cause)
-        log.warning("%s", cause, extra=about(**handle.log_fields))
-        if self._failures_at_start < self._most_failures:
+        if node is not None and any(each.is_ready_on(node) for each in self.handles):
+            node = None
+        self._failures.record(cause, node, lasting, len(self.ready), len(self.handles))
+        if node not in self._failures.bad_nodes:  # of which it is said
+            log.warning("%s", cause, extra=about(**handle.log_fields))
+        others = len(self.handles) - (handle in self.handles)
+        again = not self._failures.too_many(len(self.handles))
+        if again and self._failures.has_room_beside(others):
             self.replace(handle)
         elif handle in self.handles:
             self.handles.remove(handle)
 
-    @property
-    def _most_failures(self) -> int:
-        return self._limits.max_attempts * len(self.handles)
+    def room(self) -> int:
+        """Return how many workers the cluster has room for, without nodes that are left out."""
+        return self._failures.room()
 
     def replace(self, handle: WorkerHandle) -> None:
         """Start another worker for a dead one, once, whichever of its calls tells first."""
@@ -303,12 +324,12 @@ class WorkerGroup:
             raise HyperdiagError(
                 f"{placed} workers, fewer than the {self.least} of cluster.min_workers, for "
                 f"{self._cluster.wait_seconds:g} s (cluster.wait_seconds): the cluster has room "
-                f"for {capacity(self._cluster)}; what is finished is kept, and the same command "
+                f"for {self.room()}; what is finished is kept, and the same command "
                 "goes on from there"
             )
         if self._cluster.workers is None and now - self._size_checked > _SIZE_CHECK_SECONDS:
             self._size_checked = now
-            for _ in range(capacity(self._cluster) - len(self.handles)):
+            for _ in range(self.room() - len(self.handles)):
                 log.info("the cluster has grown: one more worker")
                 self._add()
 

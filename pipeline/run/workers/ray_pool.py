@@ -1,16 +1,20 @@
 """Shards derived by workers on Ray: on this machine, or on a running cluster."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import ray
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.store import patience
-from hyperdiag.process.temporary_folder import TemporaryFolder
-from hyperdiag.run.cluster.ray_cluster import capacity, check_capacity, join, on_nodes, start
-from hyperdiag.run.cluster.ray_workarounds import LONGEST_FOLDER
+from hyperdiag.run.cluster.ray_cluster import (
+    answers,
+    check_capacity,
+    join,
+    on_nodes,
+    start,
+)
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
@@ -27,11 +31,14 @@ _TICK_SECONDS = 0.5
 class RayPool:
     """Workers of one plan as Ray actors; joins or starts Ray, and leaves or stops it.
 
+    What waits for Ray is a generator, which yields now and then while it waits: see `GuardedPool`.
+
     Args:
         cluster: how many workers, and where.
         limits: when a shard is given up.
         plan: of the run.
         output_path: the output folder.
+        folder: for the files of a Ray of our own; None joins a running cluster.
         modules: files or folders of the user's own modules, to be sent to a running cluster.
         fence: what workers ask before they show a file, if anything.
 
@@ -46,6 +53,7 @@ class RayPool:
         limits: LimitsConfig,
         plan: Plan,
         output_path: str,
+        folder: str | None,
         modules: Sequence[str] = (),
         fence: Fence | None = None,
     ):
@@ -53,14 +61,12 @@ class RayPool:
         longest = max(patience(output_path), patience(plan.location))
         self._deadline = Deadline(limits.shard_seconds, longest)
         self._queue: ShardQueue | None = None
-        self._folder: TemporaryFolder | None = None
         self._group: WorkerGroup | None = None
         try:
-            if cluster.name == "existing":
+            if folder is None:
                 join(cluster, modules)
             else:
-                self._folder = TemporaryFolder(LONGEST_FOLDER)
-                start(cluster, self._folder.path)
+                start(cluster, folder)
             check_capacity(cluster)
             self._group = WorkerGroup(cluster, plan.for_workers(), output_path, limits, fence)
         except BaseException:
@@ -83,7 +89,7 @@ class RayPool:
         """How many attempts at shards failed so far and were put back."""
         return self._queue.retries if self._queue else 0
 
-    def start(self, wait_seconds: float = 0.0) -> None:
+    def start(self, wait_seconds: float) -> Generator[None, None, None]:
         """Return when as many workers as the run needs have compiled their kernels.
 
         Args:
@@ -91,11 +97,13 @@ class RayPool:
         """
         while len(self.group.ready) < self.group.least:
             self._advance_starts()
+            yield
         deadline = time.monotonic() + wait_seconds
         while self.group.starting and time.monotonic() < deadline:
-            if len(self.group.ready) >= capacity(self._cluster):
+            if len(self.group.ready) >= self.group.room():
                 break
             self._advance_starts()
+            yield
 
     def _advance_starts(self) -> None:
         refs = list(self.group.starting)
@@ -120,29 +128,35 @@ class RayPool:
         in_flight = self._cluster.shards_in_flight
         yield from Dispatcher(self.group, self._queue, self._deadline, in_flight).batches()
 
-    def measure(self, shards: Sequence[Shard]) -> float:
+    def measure(self, shards: Sequence[Shard]) -> Generator[None, None, float]:
         """Return the seconds that the kernels alone need for these shards' points, in memory."""
         handles = self.group.ready
         shares = [shards[position :: len(handles)] for position in range(len(handles))]
         pairs = zip(handles, shares, strict=True)
-        return max(ray.get([handle.actor.measure.remote(share) for handle, share in pairs]))
+        return max((yield from answers([h.actor.measure.remote(share) for h, share in pairs])))
 
-    def peak_bytes(self) -> int:
+    def peak_bytes(self) -> Generator[None, None, int]:
         """Return the most memory that any worker's process had at a time."""
-        return max(ray.get([handle.actor.peak_bytes.remote() for handle in self.group.ready]))
+        refs = [handle.actor.peak_bytes.remote() for handle in self.group.ready]
+        return max((yield from answers(refs)))
 
-    def on_each_node(self, step: Callable[[str], Result], path: str) -> list[Result]:
+    def on_each_node(
+        self, step: Callable[[str], Result], path: str
+    ) -> Generator[None, None, list[Result]]:
         """Return what a step does with a path on each node that has workers."""
         if self._cluster.name == "local":
             return [step(path)]
         nodes = {handle.address.node for handle in self.group.handles if handle.address}
-        return on_nodes(nodes, step, path)
+        return (yield from on_nodes(nodes, step, path))
 
     def close(self) -> None:
         """Stop the workers at once, and the Ray that was started for them."""
-        if ray.is_initialized():
-            if self._group:
-                self._group.kill()
-            ray.shutdown()
-        if self._folder:
-            self._folder.remove()
+        leave_ray(self._group)
+
+
+def leave_ray(group: WorkerGroup | None = None) -> None:
+    """Leave Ray, or stop it where it was started here; kill workers first."""
+    if ray.is_initialized():
+        if group:
+            group.kill()
+        ray.shutdown()

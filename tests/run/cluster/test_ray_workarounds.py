@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ import psutil
 import pytest
 import ray
 from hydra import compose, initialize_config_dir
+from ray._private import node
 from ray._private import utils as ray_utils
 from ray.exceptions import RayError
 
@@ -21,11 +24,14 @@ from hyperdiag.config.schema import load_config
 from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.ray_cluster import join
+from hyperdiag.run.cluster.ray_thread import RayThread
 from hyperdiag.run.cluster.ray_workarounds import (
     LONGEST_FOLDER,
+    hear_sigterm,
     masked_entrypoint,
-    own_signal_handler,
+    no_word_of_the_thread,
     read_authentication_anew,
+    waiting_in_steps,
 )
 from hyperdiag.run.derive import derive
 from hyperdiag.run.monitoring.monitor import Monitor
@@ -159,14 +165,45 @@ def test_start_of_ray_leaves_the_handler_of_signals_alone(local_run):
     assert isinstance(local_run.handler.__self__, StopSignals)
 
 
-def test_handler_that_ray_would_replace_stays():
-    with StopSignals():
-        ours = signal.getsignal(signal.SIGTERM)
-        with own_signal_handler():
-            ray_utils.set_sigterm_handler(lambda number, frame: sys.exit(number))
-        assert signal.getsignal(signal.SIGTERM) == ours
-        ray_utils.set_sigterm_handler(signal.SIG_IGN)  # as before, outside of the block
-        assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+def test_sigterm_is_heard_by_python_alone_once_ray_has_started(ray_address, capfd):
+    """Ray's own handler prints a stack, calls Python's, and aborts three seconds later."""
+    numbers = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: numbers.append(number))
+    thread = RayThread()
+    try:
+        with no_word_of_the_thread():
+            thread.call(lambda: ray.init(ray_address, log_to_driver=False), 60, "no Ray")
+        hear_sigterm()
+        capfd.readouterr()
+        signal.raise_signal(signal.SIGTERM)
+        assert numbers == [signal.SIGTERM]
+        assert signal.alarm(0) == 0
+        assert capfd.readouterr().err == ""
+    finally:
+        signal.alarm(0)
+        thread.call(ray.shutdown, 60, "no end")
+        thread.end()
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_wait_for_the_port_of_a_gcs_lets_other_threads_run(tmp_path):
+    """Of one that never says its port."""
+    ticks, ended = [time.monotonic()], threading.Event()
+
+    def tick():
+        while not ended.wait(0.01):
+            ticks.append(time.monotonic())
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    try:
+        with waiting_in_steps(), pytest.raises(RuntimeError, match="Timed out"):
+            node.wait_for_persisted_port(str(tmp_path), "a" * 56, "gcs_server", timeout_ms=2000)
+    finally:
+        ended.set()
+        thread.join()
+    assert ticks[-1] - ticks[0] > 1.5
+    assert max(later - earlier for earlier, later in pairwise(ticks)) < 1
 
 
 def test_command_line_that_ray_shows_is_masked(monkeypatch):
