@@ -35,6 +35,7 @@ from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers import dispatcher, ray_actors, ray_pool
 from hyperdiag.run.workers.ray_actors import Address
+from hyperdiag.run.workers.ray_pool import RayPool
 
 ROWS = 100  # of a shard
 OUTPUTS = 8
@@ -130,6 +131,14 @@ def _no_ray():
     )
 
 
+class _Pool(RayPool):
+    """A pool that this thread waits for."""
+
+    def start(self):
+        for _ in super().start(0.0):
+            pass
+
+
 def run(workers, receipts, seconds=None):
     """Derive so many shards with so many workers; return what that cost.
 
@@ -146,13 +155,14 @@ def run(workers, receipts, seconds=None):
         clock = Clock(receipts // 10, receipts - min(12 * workers, receipts // 2))
         with (
             _stand_ins(seconds),
-            HeartbeatListener(ledger.output, inventory, planned.rows, signals) as heartbeat,
+            HeartbeatListener(ledger, planned.rows, signals) as heartbeat,
         ):
             listeners = [clock, totals, failures, ShardLog(), ProgressLines(), heartbeat]
             if seconds:
                 listeners.append(Metrics(ledger.plan.digest, "chain"))
             monitor = Monitor(inventory, planned.rows, time.monotonic(), listeners)
-            derive_module._derive_missing(config, ledger, monitor, failures, signals)
+            pool = _Pool(config.cluster, config.limits, ledger.plan, ledger.work_path, folder)
+            derive_module._derive_missing(pool, ledger, monitor, failures, signals)
         ledger.close()
         assert inventory.count == receipts
     return clock.cost()
