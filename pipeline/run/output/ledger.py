@@ -26,7 +26,7 @@ from hyperdiag.data.output_folder import (
     writing,
 )
 from hyperdiag.data.parquet_listing import BadFile
-from hyperdiag.messages.errors import OutputError, UsageError, listed
+from hyperdiag.messages.errors import Busy, OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import save_plan
@@ -82,7 +82,7 @@ class Ledger:
         self._lock = Lock(self.output, masked(self.path))
         self._staging = False
         self._config_yaml = ""
-        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH)
+        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH, self.check)
 
     @property
     def work_path(self) -> str:
@@ -163,7 +163,7 @@ class Ledger:
         """Write down what is done, and let go of the folder."""
         try:
             # What it would save is time; whatever is wrong with the output has been said.
-            with contextlib.suppress(OutputError):
+            with contextlib.suppress(OutputError, Busy):
                 self._journal.flush()
         finally:
             self._lock.release()
@@ -282,11 +282,15 @@ class Ledger:
             self._remove_staged()
 
     def _freeze(self, root: Place) -> None:
-        save_plan(self.plan, root)
+        save_plan(self.plan, root, self.check)
         axes = pa.BufferOutputStream()
         pq.write_table(self.plan.layout.axes, axes)
-        write_file(root, AXES, axes.getvalue().to_pybytes())
-        write_file(root, CONFIG, self._config_yaml.encode())
+        for name, content in (
+            (AXES, axes.getvalue().to_pybytes()),
+            (CONFIG, self._config_yaml.encode()),
+        ):
+            self.check()
+            write_file(root, name, content)
 
     def _clear(self) -> None:
         withdraw(self.output, self._lock.lease)
