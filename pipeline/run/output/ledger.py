@@ -31,7 +31,7 @@ from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import save_plan
 
-from .fence import Fence
+from .fence import Fence, current_of
 from .inventory import Inventory, scan_output
 from .journal import Journal
 from .lock import Lock, check_unlocked
@@ -207,6 +207,11 @@ class Ledger:
         whole &= not (inventory.files.staged & inventory.done).any()
         if manifest is None or not whole or manifest.plan != self.plan.digest:
             return None
+        published = current_of(self.output).published
+        if published and (
+            published.plan != manifest.plan or not (self.output / published.listing).exists()
+        ):
+            return None  # another release went on with the output, or a part of it was copied
         return manifest if bad_files in (None, manifest.bad_files) else None
 
     @_naming_the_output(OSError, UsageError)
@@ -276,6 +281,8 @@ class Ledger:
         staged_only = self._staging and not self.inventory.files.staged[self.inventory.done].any()
         if staged_only:  # files went, and none came
             self._freeze(self.output)
+        elif self._staging:  # again: a run that died while it tidied up may have removed it
+            self._freeze(self.output / STAGED)
         lease, digest = self._lock.lease, self.plan.digest
         publish(self.output, lease, self.inventory.listing(), digest, manifest)
         if staged_only:

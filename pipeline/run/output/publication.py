@@ -68,14 +68,15 @@ def publish(output: Place, lease: Lease, listing: Listing, plan: str, manifest: 
     if folding:
         _write(output / STAGED, MANIFEST, text, lease)
     else:
-        withdraw(output, lease)
-        _delete_others(output, listing, lease)
+        _delete_if_there(output / SUCCESS, lease)
         _write(output, MANIFEST, text, lease)
+    lease.check()
     name = write_listing(output, plan, listing)
     lease.publish(Published(plan, name, folding))  # the one step
     if folding:
         fold(output, lease, Published(plan, name, folding))
     else:
+        _delete_others(output, listing, lease)
         _write(output, SUCCESS, f"{plan}\n".encode(), lease)
         _delete_listings(output, lease, keep=name)
 
@@ -94,6 +95,12 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
     """
     listing = read_listing(output, published.listing)
     staged = output / STAGED
+    plan = load_plan(staged)
+    if plan is None or plan.digest != published.plan:
+        raise OutputError(
+            f"{staged} does not hold plan {published.plan}, which is published: start again with "
+            "output.mode=overwrite"
+        )
     _delete_if_there(output / SUCCESS, lease)
     _delete_if_there(output / MANIFEST, lease)
 
@@ -107,18 +114,15 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
 
     _do(put_in_place, np.flatnonzero(listing.staged).tolist())
     _delete_others(output, listing, lease)
-    plan = load_plan(staged)
-    if plan is None or plan.digest != published.plan:
-        raise OutputError(
-            f"{staged} does not hold plan {published.plan}, which is published: start again with "
-            "output.mode=overwrite"
-        )
     save_plan(plan, output, lease.check)
     for name in (AXES, CONFIG, MANIFEST):
         _write(output, name, (staged / name).read_bytes(), lease)
+    lease.check()
     name = write_listing(output, published.plan, listing.in_place())
     lease.publish(Published(published.plan, name))
     _write(output, SUCCESS, f"{published.plan}\n".encode(), lease)
+    for folder in (DATA, QUARANTINE):  # the plan last: without it they would be nobody's
+        empty(staged / folder, lease)
     delete_folder(staged, lease)
     _delete_listings(output, lease, keep=name)
 
