@@ -8,6 +8,7 @@ the file with the highest number.
 import contextlib
 import os
 import re
+import time
 import uuid
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,7 +18,8 @@ from .filesystem import Place
 
 # Older ones go: who has listed the folder opens what it saw, meanwhile.
 _KEPT = 3
-_TRIES = 20
+_TRIES, _TRY_SECONDS = 20, 0.02
+_END = b"\n"  # of a content that is whole
 _NUMBERED = re.compile(r"(\d{10})\.json")
 
 
@@ -66,6 +68,9 @@ class StoredObject:
     def __init__(self, store: ConditionalStore, path: str):
         self._store, self._path = store, path
 
+    def __str__(self) -> str:
+        return self._path
+
     def read(self) -> tuple[bytes | None, Version | None]:
         """See `AtomicFile`."""
         try:
@@ -90,14 +95,18 @@ class NumberedFiles:
 
     def read(self) -> tuple[bytes | None, int]:
         """See `AtomicFile`."""
-        for _ in range(_TRIES):
-            number = max(self._numbers(), default=0)
-            if not number:
+        for turn in range(_TRIES):
+            numbers = sorted(self._numbers(), reverse=True)
+            if not numbers:
                 return None, 0
-            # Gone where others went on meanwhile.
-            with contextlib.suppress(FileNotFoundError):
-                return self._path(number).read_bytes(), number
-        raise OSError(f"{self._folder} changes faster than it can be read")
+            # The highest may be half written for a moment, or for good, see `_link`.
+            for number in numbers if turn == _TRIES - 1 else numbers[:1]:
+                with contextlib.suppress(FileNotFoundError):  # others went on meanwhile
+                    content = self._path(number).read_bytes()
+                    if content.endswith(_END):
+                        return content.removesuffix(_END), numbers[0]
+                    time.sleep(_TRY_SECONDS)
+        raise OSError(f"{self._folder} changes faster than it can be read, or is damaged")
 
     def swap(self, content: bytes, seen: int) -> int:
         """See `AtomicFile`."""
@@ -105,9 +114,9 @@ class NumberedFiles:
         number = seen + 1
         whole = self._folder / f".{uuid.uuid4().hex}"
         try:
-            _write(whole, content)
+            _write(whole, content + _END)
             try:
-                _link(whole, self._path(number), content)
+                _link(whole, self._path(number), content + _END)
             except FileExistsError as error:
                 raise Conflict(str(self._folder)) from error
         finally:
@@ -119,6 +128,9 @@ class NumberedFiles:
             if old <= number - _KEPT:
                 self._path(old).unlink(missing_ok=True)
         return number
+
+    def __str__(self) -> str:
+        return str(self._folder)
 
     def _numbers(self) -> list[int]:
         try:
@@ -148,5 +160,5 @@ def _link(whole: Path, path: Path, content: bytes) -> None:
         os.link(whole, path)
     except FileExistsError:
         raise
-    except OSError:  # a filesystem without hard links: then whole for whoever reads a moment later
+    except OSError:  # a filesystem without hard links: whole a moment later, or never
         _write(path, content)

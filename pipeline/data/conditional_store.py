@@ -1,5 +1,7 @@
 """Conditional requests to an object store: an object is written if it is as it was seen, or not."""
 
+import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -12,15 +14,21 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from .filesystem import Guard, Place
-from .store import PassingError, shared_credentials
+from .store import PassingError, attempts_of, shared_credentials
 
 _Result = TypeVar("_Result")
 # What tells one content of an object from another: its "e_tag", its "version", or both.
 Version = dict[str, str]
 
 # As `store` has it for pyarrow's requests.
-_ATTEMPTS, _FIRST_PAUSE_SECONDS = 10, 0.05
+_FIRST_PAUSE_SECONDS = 0.05
+_CONFLICTS = 20
 _LONGEST_PAUSE_SECONDS = 5.0
+_REQUEST_SECONDS = 20.0  # where a URI leaves that to pyarrow
+_SLOW_BYTES_PER_S = 500_000  # slower than that, an upload is taken for stuck
+_NO_RETRIES: Any = {"max_retries": 0}  # they are made here
+# Where credentials are looked for when nothing else has any: it is no answer of the store's.
+_METADATA_SERVICE = "169.254."
 
 
 class Conflict(Exception):
@@ -32,20 +40,25 @@ class ConditionalStore:
 
     Args:
         place: in an object store that pyarrow opened.
+        size: bytes of what is to be written: a request may take longer for more.
 
     Raises:
         NotImplementedError: if no client for such a store is known.
     """
 
-    def __init__(self, place: Place):
+    def __init__(self, place: Place, size: int = 0):
         kind, bucket = place.filesystem.type_name, place.path.partition("/")[0]
         if kind not in _CLIENTS:
             raise NotImplementedError(kind)
         _, (options,) = place.filesystem.__reduce__()
-        key = f"{kind} {bucket} {options}"
-        if key not in _clients:  # a client keeps its connections
-            _clients[key] = _CLIENTS[kind](options, bucket)
+        quick = max(options.get("request_timeout") or 0, 0) or _REQUEST_SECONDS
+        # In powers of two: a client keeps its connections, and there is one for each time.
+        seconds = 2 ** math.ceil(math.log2(2 * quick + size / _SLOW_BYTES_PER_S))
+        key = f"{kind} {bucket} {options} {seconds}"
+        if key not in _clients:
+            _clients[key] = _CLIENTS[kind](options, bucket, timedelta(seconds=seconds))
         self._store = _clients[key]
+        self._attempts = attempts_of(place.filesystem)
 
     def read(self, path: str) -> tuple[bytes, Version]:
         """Return the content of an object and its version.
@@ -60,7 +73,7 @@ class ConditionalStore:
             answer = obstore.get(self._store, _key(path))
             return bytes(answer.bytes()), _version(answer.meta)
 
-        return _persistently(get)
+        return self._persistently(get)
 
     def version(self, path: str) -> Version | None:
         """Return the version of an object; None if there is none.
@@ -69,7 +82,7 @@ class ConditionalStore:
             PassingError, OSError: as `read`.
         """
         try:
-            return _version(_persistently(lambda: obstore.head(self._store, _key(path))))
+            return _version(self._persistently(lambda: obstore.head(self._store, _key(path))))
         except FileNotFoundError:
             return None
 
@@ -97,7 +110,22 @@ class ConditionalStore:
             except FileNotFoundError as error:  # no such bucket
                 raise OSError(_sentence(error)) from error
 
-        return _persistently(put)
+        return self._persistently(put)
+
+    def _persistently(self, request: Callable[[], _Result]) -> _Result:
+        """Return what a request returns, tried again where the store is busy or silent."""
+        pause = _FIRST_PAUSE_SECONDS
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return request()
+            except BaseError as error:
+                if not _is_passing(error):
+                    raise OSError(_sentence(error)) from error
+                if attempt == self._attempts:
+                    raise PassingError(_sentence(error)) from error
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        raise AssertionError("unreachable")
 
 
 def put_guarded(place: Place, file: IO[bytes], guard: Guard) -> None:
@@ -111,10 +139,10 @@ def put_guarded(place: Place, file: IO[bytes], guard: Guard) -> None:
     Raises:
         PassingError, OSError: as `ConditionalStore.write`.
     """
-    store = ConditionalStore(place)
+    store = ConditionalStore(place, file.seek(0, os.SEEK_END))
     content = mmap(file.fileno(), 0, access=ACCESS_READ)
     seen: Version | None = None
-    for _ in range(_ATTEMPTS):
+    for _ in range(_CONFLICTS):
         try:
             store.write(place.path, content, seen)
             return
@@ -132,26 +160,12 @@ def _key(path: str) -> str:
     return path.partition("/")[2]
 
 
-def _persistently(request: Callable[[], _Result]) -> _Result:
-    """Return what a request returns, tried again where the store is busy or silent."""
-    pause = _FIRST_PAUSE_SECONDS
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return request()
-        except BaseError as error:
-            if not _is_passing(error):
-                raise OSError(_sentence(error)) from error
-            if attempt == _ATTEMPTS:
-                raise PassingError(_sentence(error)) from error
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-    raise AssertionError("unreachable")
-
-
 def _is_passing(error: BaseError) -> bool:
     # obstore 0.12.1 has one class for a connection that breaks, a time that is over, and for
     # answers that it has no class for: the number of the answer is in its text alone.
     text = str(error)
+    if _METADATA_SERVICE in text:
+        return False
     if "status code: " in text:
         return text.partition("status code: ")[2][:3] in {"429", "500", "502", "503", "504"}
     return "HTTP error" in text or "error sending request" in text or "operation timed out" in text
@@ -162,7 +176,7 @@ def _sentence(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _s3(options: dict[str, Any], bucket: str) -> ObjectStore:
+def _s3(options: dict[str, Any], bucket: str, longest: timedelta) -> ObjectStore:
     config: Any = {"virtual_hosted_style_request": options["force_virtual_addressing"]}
     if options["anonymous"]:
         config["skip_signature"] = True
@@ -179,18 +193,15 @@ def _s3(options: dict[str, Any], bucket: str) -> ObjectStore:
         endpoint = options["endpoint_override"]
         known = "://" in endpoint
         config["endpoint"] = endpoint if known else f"{options['scheme'] or 'https'}://{endpoint}"
-    times = {
-        "connect_timeout": timedelta(seconds=options["connect_timeout"]),
-        "read_timeout": timedelta(seconds=options["request_timeout"]),
-        "timeout": timedelta(minutes=10),
-    }
-    client: Any = {**times, "allow_http": options["scheme"] == "http"}
+    client: Any = {"timeout": longest, "allow_http": options["scheme"] == "http"}
+    if options["connect_timeout"] > 0:
+        client["connect_timeout"] = timedelta(seconds=options["connect_timeout"])
     if options["tls_ca_file_path"]:
         client["root_certificate"] = Path(options["tls_ca_file_path"]).read_bytes()
     proxy = options["proxy_options"]
     if proxy["host"]:
         client["proxy_url"] = f"{proxy['scheme'] or 'http'}://{proxy['host']}:{proxy['port']}"
-    return S3Store(bucket, config=config, client_options=client, retry_config={"max_retries": 0})
+    return S3Store(bucket, config=config, client_options=client, retry_config=_NO_RETRIES)
 
 
 def _keys(access: str, secret: str, token: str) -> dict[str, str]:
@@ -198,20 +209,22 @@ def _keys(access: str, secret: str, token: str) -> dict[str, str]:
     return {name: value for name, value in keys.items() if value}
 
 
-def _gcs(options: dict[str, Any], bucket: str) -> ObjectStore:
+def _gcs(options: dict[str, Any], bucket: str, longest: timedelta) -> ObjectStore:
     config: Any = {"skip_signature": True} if options["anonymous"] else {}
-    return GCSStore(bucket, config=config, retry_config={"max_retries": 0})
+    client: Any = {"timeout": longest}
+    return GCSStore(bucket, config=config, client_options=client, retry_config=_NO_RETRIES)
 
 
-def _azure(options: dict[str, Any], container: str) -> ObjectStore:
+def _azure(options: dict[str, Any], container: str, longest: timedelta) -> ObjectStore:
     config = {"account_name": options["account_name"], "account_key": options["account_key"]}
     config |= {"sas_token": options["sas_token"], "tenant_id": options["tenant_id"]}
     config |= {name: options[name] for name in ("client_id", "client_secret")}
     known: Any = {name: value for name, value in config.items() if value}
-    return AzureStore(container, config=known, retry_config={"max_retries": 0})
+    client: Any = {"timeout": longest}
+    return AzureStore(container, config=known, client_options=client, retry_config=_NO_RETRIES)
 
 
-_CLIENTS: dict[str, Callable[[dict[str, Any], str], ObjectStore]] = {
+_CLIENTS: dict[str, Callable[[dict[str, Any], str, timedelta], ObjectStore]] = {
     "s3": _s3,
     "gcs": _gcs,
     "abfs": _azure,

@@ -24,6 +24,8 @@ _S3_TRIES = {"max_attempts": 10, "connect_timeout": 5.0, "request_timeout": 20.0
 # pyarrow 26.0.1 takes these from a URI alone, and from there takes no strategy.
 _URI_ONLY = {"tls_ca_dir_path", "tls_verify_certificates", "smart_defaults"}
 
+_attempts: dict[str, int] = {}  # of filesystems that were opened here, by their arguments
+
 _PIECE_BYTES = 20 << 20  # two of pyarrow's parts: what an upload holds in memory, twice
 
 # How pyarrow 26.0.1 words what may be over in a while, as opposed to what is not there or not
@@ -59,7 +61,13 @@ def open_s3(uri: str) -> tuple[fs.FileSystem, str]:
         strategy = fs.AwsDefaultS3RetryStrategy(max_attempts=int(tries.pop("max_attempts")))
         _, (arguments,) = filesystem.__reduce__()
         filesystem = fs.S3FileSystem(**{**arguments, **tries, "retry_strategy": strategy})
+        _attempts[str(filesystem.__reduce__()[1])] = strategy.max_attempts
     return filesystem, path
+
+
+def attempts_of(filesystem: fs.FileSystem) -> int:
+    """Return how often a request to a store is made, at most: pyarrow does not tell it again."""
+    return _attempts.get(str(filesystem.__reduce__()[1]), int(_S3_TRIES["max_attempts"]))
 
 
 def patience(uri: str) -> float:
@@ -102,20 +110,26 @@ def is_passing(error: BaseException) -> bool:
 
 
 def shared_credentials() -> tuple[str, str, str]:
-    """Return access key, secret key and token of the profile in Amazon's credentials file.
+    """Return access key, secret key and token of the profile in Amazon's files.
 
-    Empty where the environment has a key, or the file has none.
+    Empty where the environment has a key, or the files have none.
     """
     if os.environ.get("AWS_ACCESS_KEY_ID"):
         return "", "", ""
-    file = configparser.ConfigParser(interpolation=None)
-    path = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
-    with contextlib.suppress(configparser.Error, UnicodeDecodeError):
-        file.read(Path(path).expanduser(), encoding="utf-8")
     profile = os.environ.get("AWS_PROFILE") or "default"
     names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    access, secret, token = (file.get(profile, name, fallback="") for name in names)
-    return access, secret, token
+    for variable, usual, section in (
+        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", profile),
+        ("AWS_CONFIG_FILE", "~/.aws/config", f"profile {profile}".removeprefix("profile default")),
+    ):
+        file = configparser.ConfigParser(interpolation=None)
+        with contextlib.suppress(configparser.Error, UnicodeDecodeError):
+            path = Path(os.environ.get(variable) or usual)
+            file.read(path.expanduser(), encoding="utf-8")
+        access, secret, token = (file.get(section or profile, n, fallback="") for n in names)
+        if access:
+            return access, secret, token
+    return "", "", ""
 
 
 def upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:

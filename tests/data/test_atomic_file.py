@@ -62,5 +62,6 @@ def test_of_many_at_once_one_succeeds_each_time(tmp_path, monkeypatch, links):
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert NumberedFiles(tmp_path / "current").read()[0] == b"100"
+    # A conflict may be told of a swap that was done, where the others went on at once.
+    assert 100 <= int(NumberedFiles(tmp_path / "current").read()[0]) <= 100 + len(lost)
     assert len(set(swaps)) == 100

@@ -57,8 +57,7 @@ def test_lost_answer_is_no_lost_lease(place, proxy):
     assert current_of(place).holder is None
 
 
-def test_store_that_is_silent_for_long_is_said(place, proxy, monkeypatch):
-    monkeypatch.setattr("hyperdiag.data.conditional_store._ATTEMPTS", 2)
+def test_store_that_is_silent_for_long_is_said(place, proxy):
     lease = Lease(place, "out")
     with proxy.fault("answer", method="GET", path=CURRENT), pytest.raises(PassingError):
         lease.take(0, nobody_else_here=False)

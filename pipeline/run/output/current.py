@@ -58,7 +58,9 @@ class Holder:
     @property
     def is_alive(self) -> bool:
         """Whether it goes on, as far as one look can tell."""
-        return self.lives_here if self.is_here else self.age_seconds < self.seconds
+        if self.is_here and not self.lives_here:
+            return False
+        return self.age_seconds < self.seconds
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from hyperdiag.data.atomic_file import AtomicFile, atomic_file
 from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.data.output_folder import CURRENT
-from hyperdiag.messages.errors import Busy
+from hyperdiag.data.store import PassingError
+from hyperdiag.messages.errors import Busy, OutputError, UsageError, first_line
 
 from .current import Current, Holder
 
@@ -30,7 +31,8 @@ class Fence:
             OSError: if that cannot be found out.
         """
         place = resolve(self.output)
-        holder = current_of(place).holder
+        file = atomic_file(place / CURRENT)
+        holder = read_current(file)[0].holder if file else None
         if holder is None or holder.run != self.run:
             raise lost(str(place), holder)
 
@@ -45,17 +47,22 @@ def read_current(file: AtomicFile) -> tuple[Current, object]:
         content, version = file.read()
         return Current.from_bytes(content), version
     except ValueError as error:
-        raise OSError(f"{CURRENT} is damaged ({error}); remove it") from error
+        raise OSError(f"{file} is damaged ({error}); remove it") from error
 
 
 def current_of(output: Place) -> Current:
     """Return what an output says of who holds it, and of what is published in it.
 
     Raises:
-        OSError: if it cannot be read.
+        UsageError: if it cannot be read.
     """
     file = atomic_file(output / CURRENT)
-    return Current() if file is None else read_current(file)[0]
+    try:
+        return Current() if file is None else read_current(file)[0]
+    except PassingError as error:
+        raise OutputError(f"cannot read {output / CURRENT}: {first_line(error)}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {output / CURRENT}: {first_line(error)}") from error
 
 
 def held(name: str, holder: Holder | str) -> Busy:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from pyarrow import fs
 
-from hyperdiag.data.filesystem import Place, write_whole
+from hyperdiag.data.filesystem import Guard, Place, write_whole
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import UsageError
 
@@ -46,10 +46,11 @@ class Journal:
     Args:
         folder: for the segments, and nothing else.
         scratch: where files grow.
+        guard: called before a segment is written or removed: raises if the output is another run's.
     """
 
-    def __init__(self, folder: Place, scratch: Place):
-        self._folder, self._scratch = folder, scratch
+    def __init__(self, folder: Place, scratch: Place, guard: Guard = lambda: None):
+        self._folder, self._scratch, self._guard = folder, scratch, guard
         self._begin()
         self._next = 0
 
@@ -76,6 +77,7 @@ class Journal:
 
     def remove(self, name: str) -> None:
         """Take a segment away that no longer stands for its shards."""
+        self._guard()
         self._folder.filesystem.delete_file((self._folder / name).path)
 
     def add(self, receipt: Receipt, key: str) -> None:
@@ -102,5 +104,6 @@ class Journal:
             self._next += 1
             content = {"entries": self._entries, "rows": self._tally.to_dict()}
             text = json.dumps(content, separators=(",", ":"))
+            self._guard()
             write_whole(self._folder / name, text.encode(), self._scratch / name)
         self._begin()

@@ -18,6 +18,7 @@ from hyperdiag.data.atomic_file import atomic_file
 from hyperdiag.data.conditional_store import Conflict
 from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import CURRENT
+from hyperdiag.data.store import PassingError
 from hyperdiag.messages.errors import Busy, OutputError, first_line
 from hyperdiag.process.proc import start_ticks
 
@@ -29,8 +30,7 @@ log = logging.getLogger("hyperdiag")
 _SECONDS, _STORE_SECONDS = 15.0, 60.0
 _RENEWALS = 3  # within these
 _LOOK_SECONDS = 0.5
-# A run that was silent for so long is not asked again whether it is: clocks do not differ by that.
-_LONG_SILENCE_SECONDS = 600.0
+_CLOCKS_SECONDS = 5.0  # by which the clocks of two machines may differ
 _PATIENCE_SECONDS = 1.0  # with a store that does not answer, at the end
 _held: set[str] = set()  # the runs of this process that hold an output
 
@@ -100,6 +100,19 @@ class Lease:
             return
         began = time.monotonic()
         unchanged_since, seen = began, None
+        try:
+            read_current(self._file)
+        except PassingError:
+            raise
+        except OSError as error:
+            if self._output.is_local:
+                raise
+            self._file = None
+            log.warning(
+                "%s: no lease can be kept there (%s): do not start two runs on one output",
+                *(self._name, first_line(error)),
+            )
+            return
         while True:
             current, version = read_current(self._file)
             if version != seen:
@@ -110,8 +123,9 @@ class Lease:
                     break
             else:
                 patience = wait_seconds
-                if nobody_else_here:
-                    patience = max(patience, holder.seconds + _LOOK_SECONDS)
+                if nobody_else_here or not -_CLOCKS_SECONDS < holder.age_seconds < holder.seconds:
+                    # It seems to be dead; whether it is, is seen within the time of one lease.
+                    patience = max(patience, holder.seconds + 4 * _LOOK_SECONDS)
                 if time.monotonic() - began >= patience:
                     raise held(self._name, holder)
             time.sleep(_LOOK_SECONDS if holder else 0)
@@ -127,15 +141,17 @@ class Lease:
         self._thread.start()
 
     def _is_exclusive(self, former: object) -> bool:
-        """Try to write as who has not seen that this run took the output."""
+        """Try to write as who has not seen what the file holds."""
         if self._output.is_local:
             return True
         assert self._file is not None
-        try:
-            self._version = self._file.swap(self._current.to_bytes(), former)
-        except Conflict:
-            return True
-        return False
+        for unseen in (former, {"e_tag": '"none"', "version": "1"}):
+            try:
+                self._file.swap(self._current.to_bytes(), unseen)
+            except Conflict:
+                continue
+            return False
+        return True
 
     def _swapped(self, wanted: Current, seen: object) -> bool:
         """Replace what the file says, with this run as the holder; tell whether that was done.
@@ -174,7 +190,8 @@ class Lease:
         """
         if self._lost:
             raise self._lost
-        if self.can_be_held and _clock() - self._renewed >= self._seconds:
+        # Who takes over has seen nothing new for twice as long.
+        if self.can_be_held and _clock() - self._renewed >= self._seconds / 2:
             self.confirm()
 
     def confirm(self) -> None:
@@ -207,7 +224,7 @@ class Lease:
             Busy: if another run has taken the output.
             OSError: if it cannot be written.
         """
-        if not self.can_be_held or published == self._current.published:
+        if not self.can_be_held:
             return
         with self._mutex:
             self.check()
@@ -253,18 +270,17 @@ class Lease:
 def _lapsed(holder: Holder, unchanged_seconds: float) -> bool:
     """Return whether a run holds an output no longer.
 
+    Clocks may differ: of a run that cannot be seen to be dead, it counts what was seen of it here.
+
     Args:
         holder: the run.
         unchanged_seconds: for which it has been seen to say nothing.
     """
-    if holder.is_here:
-        own = holder.process == os.getpid()
-        return holder.run not in _held if own and holder.lives_here else not holder.lives_here
-    age = holder.age_seconds
-    if age > _LONG_SILENCE_SECONDS or unchanged_seconds > holder.seconds:
+    if holder.is_here and not holder.lives_here:
         return True
-    # Clocks may differ: nor has it said anything for longer than it goes without a word.
-    return age > holder.seconds and unchanged_seconds > 1.5 * holder.seconds / _RENEWALS
+    if holder.is_here and holder.process == os.getpid() and holder.run not in _held:
+        return True
+    return unchanged_seconds > holder.seconds
 
 
 def _clock() -> float:

@@ -26,12 +26,12 @@ from hyperdiag.data.output_folder import (
     writing,
 )
 from hyperdiag.data.parquet_listing import BadFile
-from hyperdiag.messages.errors import OutputError, UsageError, listed
+from hyperdiag.messages.errors import Busy, OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import save_plan
 
-from .fence import Fence
+from .fence import Fence, current_of
 from .inventory import Inventory, scan_output
 from .journal import Journal
 from .lock import Lock, check_unlocked
@@ -82,7 +82,7 @@ class Ledger:
         self._lock = Lock(self.output, masked(self.path))
         self._staging = False
         self._config_yaml = ""
-        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH)
+        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH, self.check)
 
     @property
     def work_path(self) -> str:
@@ -163,7 +163,7 @@ class Ledger:
         """Write down what is done, and let go of the folder."""
         try:
             # What it would save is time; whatever is wrong with the output has been said.
-            with contextlib.suppress(OutputError):
+            with contextlib.suppress(OutputError, Busy):
                 self._journal.flush()
         finally:
             self._lock.release()
@@ -207,6 +207,11 @@ class Ledger:
         whole &= not (inventory.files.staged & inventory.done).any()
         if manifest is None or not whole or manifest.plan != self.plan.digest:
             return None
+        published = current_of(self.output).published
+        if published and (
+            published.plan != manifest.plan or not (self.output / published.listing).exists()
+        ):
+            return None  # another release went on with the output, or a part of it was copied
         return manifest if bad_files in (None, manifest.bad_files) else None
 
     @_naming_the_output(OSError, UsageError)
@@ -276,17 +281,23 @@ class Ledger:
         staged_only = self._staging and not self.inventory.files.staged[self.inventory.done].any()
         if staged_only:  # files went, and none came
             self._freeze(self.output)
+        elif self._staging:  # again: a run that died while it tidied up may have removed it
+            self._freeze(self.output / STAGED)
         lease, digest = self._lock.lease, self.plan.digest
         publish(self.output, lease, self.inventory.listing(), digest, manifest)
         if staged_only:
             self._remove_staged()
 
     def _freeze(self, root: Place) -> None:
-        save_plan(self.plan, root)
+        save_plan(self.plan, root, self.check)
         axes = pa.BufferOutputStream()
         pq.write_table(self.plan.layout.axes, axes)
-        write_file(root, AXES, axes.getvalue().to_pybytes())
-        write_file(root, CONFIG, self._config_yaml.encode())
+        for name, content in (
+            (AXES, axes.getvalue().to_pybytes()),
+            (CONFIG, self._config_yaml.encode()),
+        ):
+            self.check()
+            write_file(root, name, content)
 
     def _clear(self) -> None:
         withdraw(self.output, self._lock.lease)

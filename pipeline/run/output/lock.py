@@ -98,9 +98,11 @@ class Lock:
                 self._lock.sign(self.lease.writer)
             except NoFileLocks:
                 locked = False
-        elif not self.lease.can_be_held:
-            check_unlocked(self._output, self._name)
         self.lease.take(wait_seconds - (time.monotonic() - began), nobody_else_here=locked)
+        if not self.lease.can_be_held:
+            heartbeat = read_heartbeat(self._output)
+            if heartbeat is not None and is_alive(heartbeat):
+                raise held(self._name, heartbeat.writer)
 
     def release(self) -> None:
         """Let go of the folder."""

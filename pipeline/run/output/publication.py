@@ -44,9 +44,9 @@ from .manifest import Manifest
 
 def withdraw(output: Place, lease: Lease) -> None:
     """Say that nothing is published in an output (any longer)."""
-    _delete_if_there(output / SUCCESS)
+    _delete_if_there(output / SUCCESS, lease)
     lease.publish(None)
-    _delete_if_there(output / MANIFEST)
+    _delete_if_there(output / MANIFEST, lease)
 
 
 def publish(output: Place, lease: Lease, listing: Listing, plan: str, manifest: Manifest) -> None:
@@ -66,18 +66,19 @@ def publish(output: Place, lease: Lease, listing: Listing, plan: str, manifest: 
     folding = bool(listing.staged.any())
     text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False).encode()
     if folding:
-        write_file(output / STAGED, MANIFEST, text)
+        _write(output / STAGED, MANIFEST, text, lease)
     else:
-        withdraw(output, lease)
-        _delete_others(output, listing, lease)
-        write_file(output, MANIFEST, text)
+        _delete_if_there(output / SUCCESS, lease)
+        _write(output, MANIFEST, text, lease)
+    lease.check()
     name = write_listing(output, plan, listing)
     lease.publish(Published(plan, name, folding))  # the one step
     if folding:
         fold(output, lease, Published(plan, name, folding))
     else:
-        write_file(output, SUCCESS, f"{plan}\n".encode())
-        _delete_listings(output, keep=name)
+        _delete_others(output, listing, lease)
+        _write(output, SUCCESS, f"{plan}\n".encode(), lease)
+        _delete_listings(output, lease, keep=name)
 
 
 def fold(output: Place, lease: Lease, published: Published) -> None:
@@ -94,8 +95,14 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
     """
     listing = read_listing(output, published.listing)
     staged = output / STAGED
-    _delete_if_there(output / SUCCESS)
-    _delete_if_there(output / MANIFEST)
+    plan = load_plan(staged)
+    if plan is None or plan.digest != published.plan:
+        raise OutputError(
+            f"{staged} does not hold plan {published.plan}, which is published: start again with "
+            "output.mode=overwrite"
+        )
+    _delete_if_there(output / SUCCESS, lease)
+    _delete_if_there(output / MANIFEST, lease)
 
     def put_in_place(at: int) -> None:
         lease.check()
@@ -107,20 +114,17 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
 
     _do(put_in_place, np.flatnonzero(listing.staged).tolist())
     _delete_others(output, listing, lease)
-    plan = load_plan(staged)
-    if plan is None or plan.digest != published.plan:
-        raise OutputError(
-            f"{staged} does not hold plan {published.plan}, which is published: start again with "
-            "output.mode=overwrite"
-        )
-    save_plan(plan, output)
+    save_plan(plan, output, lease.check)
     for name in (AXES, CONFIG, MANIFEST):
-        write_file(output, name, (staged / name).read_bytes())
+        _write(output, name, (staged / name).read_bytes(), lease)
+    lease.check()
     name = write_listing(output, published.plan, listing.in_place())
     lease.publish(Published(published.plan, name))
-    write_file(output, SUCCESS, f"{published.plan}\n".encode())
+    _write(output, SUCCESS, f"{published.plan}\n".encode(), lease)
+    for folder in (DATA, QUARANTINE):  # the plan last: without it they would be nobody's
+        empty(staged / folder, lease)
     delete_folder(staged, lease)
-    _delete_listings(output, keep=name)
+    _delete_listings(output, lease, keep=name)
 
 
 def _copy(source: Place, place: Place, scratch: Place) -> None:
@@ -169,19 +173,24 @@ def delete_folder(folder: Place, lease: Lease) -> None:
 
 def _delete(infos: list[fs.FileInfo], within: Place, lease: Lease) -> None:
     def delete(info: fs.FileInfo) -> None:
-        lease.check()
-        _delete_if_there(within._replace(path=info.path))
+        _delete_if_there(within._replace(path=info.path), lease)
 
     _do(delete, infos)
 
 
-def _delete_listings(output: Place, keep: str) -> None:
+def _delete_listings(output: Place, lease: Lease, keep: str) -> None:
     for info in files_in(output / RUN):
         if lists_published_files(info.base_name) and f"{RUN}/{info.base_name}" != keep:
-            _delete_if_there(output / RUN / info.base_name)
+            _delete_if_there(output / RUN / info.base_name, lease)
 
 
-def _delete_if_there(place: Place) -> None:
+def _write(output: Place, name: str, content: bytes, lease: Lease) -> None:
+    lease.check()
+    write_file(output, name, content)
+
+
+def _delete_if_there(place: Place, lease: Lease) -> None:
+    lease.check()
     with contextlib.suppress(FileNotFoundError):
         place.filesystem.delete_file(place.path)
 

@@ -27,7 +27,7 @@ def files(path: str) -> list[str]:
         path: the output folder, a local path or a URI.
 
     Returns:
-        Local paths, or `s3://bucket/...` without credentials and options.
+        Local paths, or `s3://bucket/...` (`gs://`, `abfs://`) without credentials and options.
 
     Raises:
         UsageError: if nothing is published there.
@@ -36,7 +36,8 @@ def files(path: str) -> list[str]:
     paths = _paths(output, _published(output, path))
     if output.is_local:
         return paths
-    return [f"{output.filesystem.type_name}://{each}" for each in paths]
+    scheme = {"gcs": "gs"}.get(output.filesystem.type_name, output.filesystem.type_name)
+    return [f"{scheme}://{each}" for each in paths]
 
 
 def read(
@@ -58,7 +59,7 @@ def read(
         published = _published(output, path)
         try:
             table = _table(output, _paths(output, published), columns, filter)
-        except OSError:
+        except (OSError, pa.ArrowException):
             if _published(output, path) == published:  # no other was published: it is damaged
                 raise
             continue
@@ -82,7 +83,15 @@ def _published(output: Place, path: str) -> Published | None:
         UsageError: if nothing is.
     """
     published = current_of(output).published
-    if published is None and not (output / SUCCESS).exists():
+    success = output / SUCCESS
+    signed = success.read_bytes().decode(errors="replace").strip() if success.exists() else None
+    if published and not published.folding and signed not in (None, published.plan):
+        raise InputError(
+            f"{masked(path)}: {SUCCESS} is of plan {signed}, the listing of {published.plan}: an "
+            "earlier release went on with this output, or a part of it was copied; the same "
+            "command as before mends that"
+        )
+    if published is None and signed is None:
         raise UsageError(
             f"nothing is published in {masked(path)} (yet): see hyperdiag status output.path=..."
         )

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyperdiag.data.filesystem import Place, files_in, resolve
+from hyperdiag.data.filesystem import Guard, Place, files_in, resolve
 from hyperdiag.data.output_folder import PLAN, RUN, input_files, lists_input_files, write_file
 from hyperdiag.data.shard import InputFile
 from hyperdiag.messages.errors import UsageError
@@ -32,20 +32,28 @@ _FILE_COLUMNS = pa.schema(
 )
 
 
-def save_plan(plan: Plan, output: Place) -> None:
+def save_plan(plan: Plan, output: Place, guard: Guard = lambda: None) -> None:
     """Keep a plan in an output's `run` folder.
+
+    Args:
+        plan: to be kept.
+        output: the output folder.
+        guard: called before each file is written or deleted: raises if the output is another run's.
 
     Raises:
         OutputError: if it cannot be written.
     """
     own = input_files(plan.digest)
+    guard()
     if plan.files:
         write_file(output, own, _encoded(plan.files))
     content = {"digest": plan.digest, "files": len(plan.files), "settings": plan.to_json()}
     text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False)
+    guard()
     write_file(output, PLAN, text.encode())  # from here on the list of files is this plan's
     for info in files_in(output / RUN):
         if lists_input_files(info.base_name) and f"{RUN}/{info.base_name}" != own:
+            guard()
             output.filesystem.delete_file(info.path)
 
 
