@@ -17,10 +17,10 @@ from hyperdiag.schedule.state_folder import LOGS, make_state_folder
 from hyperdiag.submission.server import ServerUnavailable
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-# In the place of `python -m hyperdiag`: ends with the next of the codes in a file, or the last.
+# In the place of a scheduled run: ends with the next of the codes in a file, or the last.
 COMMAND = """
-import pathlib, sys
-path = pathlib.Path(sys.argv[1])
+import json, pathlib, sys
+path = pathlib.Path(json.load(sys.stdin)[0])
 code, *rest = path.read_text().split()
 if rest:
     path.write_text(" ".join(rest))
@@ -31,8 +31,10 @@ sys.exit(int(code))
 
 @pytest.fixture
 def state(tmp_path, monkeypatch):
-    (tmp_path / "fake").mkdir()
-    (tmp_path / "fake/hyperdiag.py").write_text(COMMAND)
+    (tmp_path / "fake/hyperdiag/jobs").mkdir(parents=True)
+    (tmp_path / "fake/hyperdiag/__init__.py").write_text("")
+    (tmp_path / "fake/hyperdiag/jobs/__init__.py").write_text("")
+    (tmp_path / "fake/hyperdiag/jobs/_scheduled.py").write_text(COMMAND)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "fake"))
     monkeypatch.setattr(run_process, "_BUSY_SECONDS", 0.05)
     monkeypatch.setattr(run_process, "_AWAY_SECONDS", 0.05)

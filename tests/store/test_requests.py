@@ -29,9 +29,10 @@ def _for_each(few, many):
     return {kind: more for kind, more in each.items() if more}
 
 
-def test_shard_of_a_design_takes_two_requests(run):
-    # The second asks when the first was taken in: it is part of what the journal knows a file by.
-    assert _for_each(run(FEW), run(MANY)) == {"PUT data": 1, "HEAD data": 1}
+def test_shard_of_a_design_takes_three_requests(run):
+    # The first asks whether the run still holds the output; the last when the file was taken in,
+    # which is part of what the journal knows it by.
+    assert _for_each(run(FEW), run(MANY)) == {"GET run": 1, "PUT data": 1, "HEAD data": 1}
 
 
 def test_resume_and_rerun_of_a_whole_output_take_no_request_for_each_shard(run):
@@ -42,7 +43,7 @@ def test_resume_and_rerun_of_a_whole_output_take_no_request_for_each_shard(run):
     assert sum(again[1].values()) < 60
 
 
-def test_shard_of_a_parquet_file_takes_eight_requests_and_one_for_each_column(
+def test_shard_of_a_parquet_file_takes_nine_requests_and_one_for_each_column(
     configure, store, proxy, table
 ):
     counts = []
@@ -56,4 +57,4 @@ def test_shard_of_a_parquet_file_takes_eight_requests_and_one_for_each_column(
     # Planning and deriving each ask for the file's size and read its footer; before deriving it and
     # after it, its time is asked for.
     columns = {"HEAD other": 4, "GET other": 2 + table.num_columns}
-    assert _for_each(*counts) == {"PUT data": 1, "HEAD data": 1, **columns}
+    assert _for_each(*counts) == {"GET run": 1, "PUT data": 1, "HEAD data": 1, **columns}

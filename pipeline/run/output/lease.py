@@ -50,15 +50,18 @@ class Lease:
     def __init__(self, output: Place, name: str):
         self._name = name
         self._output = output
-        self.run = uuid.uuid4().hex
+        self._begin()
         self.writer = f"process {os.getpid()} on {socket.gethostname()}, since {now():%F %T}Z"
         self._file = atomic_file(output / CURRENT)
         self._seconds = _SECONDS if output.is_local else _STORE_SECONDS
+        self._mutex = threading.RLock()
+
+    def _begin(self) -> None:
+        self.run = uuid.uuid4().hex
         self._current = Current()
         self._version: object = None
         self._renewed = 0.0
         self._lost: Busy | None = None
-        self._mutex = threading.RLock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="lease")
 
@@ -98,6 +101,8 @@ class Lease:
                 *(self._name, self._output.filesystem.type_name),
             )
             return
+        if self._end.is_set():
+            self._begin()  # it held the output before
         began = time.monotonic()
         unchanged_since, seen = began, None
         try:

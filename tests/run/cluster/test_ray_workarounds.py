@@ -217,11 +217,18 @@ def test_command_line_that_ray_shows_is_masked(monkeypatch):
 def test_what_ray_says_of_a_worker_that_died_is_a_line_of_the_log(
     ray_address, configure, capfd, caplog
 ):
+    class Sleeper:  # in here: workers do not find this file
+        def process(self):
+            return os.getpid()
+
+        def sleep(self):
+            time.sleep(600)
+
     caplog.set_level("DEBUG", "hyperdiag")
     config, _ = configure("cluster=existing", f"cluster.address='{ray_address}'")
     join(config.cluster, [])
     try:
-        actor = ray.remote(_Sleeper).options(num_cpus=1, max_restarts=0).remote()
+        actor = ray.remote(Sleeper).options(num_cpus=1, max_restarts=0).remote()
         process = ray.get(actor.process.remote())
         call = actor.sleep.remote()
         os.kill(process, signal.SIGKILL)
@@ -242,11 +249,3 @@ def test_what_ray_says_of_a_worker_that_died_is_a_line_of_the_log(
     out, err = capfd.readouterr()
     assert "raylet" not in out + err
     assert "\x1b[" not in out + err
-
-
-class _Sleeper:
-    def process(self):
-        return os.getpid()
-
-    def sleep(self):
-        time.sleep(600)

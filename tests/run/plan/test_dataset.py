@@ -77,9 +77,9 @@ def test_shard_rows_holds_within_row_groups(run):
 def test_more_shards_than_a_plan_can_hold_are_refused(run):
     checked = check(run([[10]])[0])
     (file,) = checked.listing.files
-    listing = checked.listing._replace(files=(file._replace(row_group_rows=(2_000_000,)),))
+    listing = checked.listing._replace(files=(file._replace(row_group_rows=(20_000_000,)),))
     config, _ = run([[10]], "dataset.shard_rows=1")
-    with pytest.raises(UsageError, match=r"shard_rows=1 splits 2,000,000 rows into more than"):
+    with pytest.raises(UsageError, match=r"shard_rows=1 splits 20,000,000 rows into more than"):
         plan_parquet(config.dataset, checked.network, listing, None)
 
 
