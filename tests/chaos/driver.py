@@ -138,6 +138,10 @@ class _Pool(RayPool):
         for _ in super().start(0.0):
             pass
 
+    def outcomes(self, shards):
+        for batch in self.batches(shards):
+            yield from batch
+
 
 def run(workers, receipts, seconds=None):
     """Derive so many shards with so many workers; return what that cost.

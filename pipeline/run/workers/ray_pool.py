@@ -117,11 +117,6 @@ class RayPool:
         """Return the rows read so far of shards that are not done."""
         return self.group.rows_under_way()
 
-    def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
-        """Derive shards; yield what became of each, and None about twice a second."""
-        for outcomes in self.batches(shards):
-            yield from outcomes
-
     def batches(self, shards: Iterable[Shard]) -> Iterator[list[Receipt | Failed | None]]:
         """Derive shards; yield what became of them, as it is heard of, as `Dispatcher` does."""
         self._queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
