@@ -60,7 +60,6 @@ def test_command_after_a_kill_does_only_what_is_missing(
     )
     wait_for_data(victim, tmp_path / "out", 3)
     children = psutil.Process(victim.pid).children(recursive=True)
-    child_names = {child.pid: child.name() for child in children}
     victim.send_signal(number)
     sent = time.monotonic()
     _, complaint = victim.communicate(timeout=30)
@@ -68,20 +67,18 @@ def test_command_after_a_kill_does_only_what_is_missing(
     if number != signal.SIGKILL:
         assert time.monotonic() - sent < 3
         assert "the same command goes on from there" in complaint
-    # Ray's own agents take their time to notice that their node is gone.
-    agents = {pid for pid, name in child_names.items() if "Agent" in name}
-    left = agents if number == signal.SIGKILL else set()
-    working = [child for child in children if child.pid not in left]
-    _, alive = psutil.wait_procs(working, timeout=30)
+    # Of a killed run, a process that outlives it ends what it started, and removes its files.
+    _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
-    left_behind = list(temporary.iterdir())
-    assert bool(left_behind) == (number == signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while list(temporary.iterdir()):
+        assert time.monotonic() < deadline, list(temporary.iterdir())
+        time.sleep(0.1)
     assert not (tmp_path / "out/_SUCCESS").exists()
     data = tmp_path / "out/data"
     kept = {path: path.stat().st_mtime_ns for path in data.iterdir()}
     assert 3 <= len(kept) < 24
     (tmp_path / "marker").unlink()
-    # Only a killed run leaves a cluster's files behind, for the next to clear; else, no cluster.
     killed = number == signal.SIGKILL
     text = said(hyperdiag(*command) if killed else invoke(*command, "cluster=inline"))
     assert "of them done before" in text

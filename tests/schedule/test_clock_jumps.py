@@ -15,7 +15,7 @@ from tests.ray_head import free_port
 
 from .nightly import Nightly, finished, wait
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 needs_faketime = pytest.mark.skipif(not shutil.which("faketime"), reason="no faketime here")
 needs_prometheus = pytest.mark.skipif(not shutil.which("prometheus"), reason="no prometheus here")
 RULES = Path(__file__).parents[2] / "deploy/prometheus/alerts.yml"
