@@ -86,7 +86,9 @@ def _plain(section: DictConfig, key: str) -> Any:
     """Return a part of the section as plain values; an interpolation stays what it is."""
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(section, parent) if parent else section
-    return OmegaConf.to_container(node)[name]  # type: ignore[call-overload, index]
+    values = OmegaConf.to_container(node)
+    assert isinstance(values, dict)
+    return values[name]
 
 
 def _check_plugin(key: str, settings: Any) -> None:

@@ -99,8 +99,8 @@ def test_run_elsewhere_is_busy_until_its_lease_has_lapsed(place, monkeypatch):
     fence = first.fence("out")
     monkeypatch.setattr("hyperdiag.run.output.fence.resolve", lambda path: place)
     with pytest.raises(Busy, match=r"another run .* has taken .* over meanwhile"):
-        fence.check()
-    second.fence("out").check()
+        fence.guard()()
+    second.fence("out").guard()()
     second.release()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hyperdiag.data.atomic_file import AtomicFile, atomic_file
-from hyperdiag.data.filesystem import Place, resolve
+from hyperdiag.data.filesystem import Guard, Place, resolve
 from hyperdiag.data.output_folder import CURRENT
 from hyperdiag.data.store import PassingError
 from hyperdiag.messages.errors import Busy, OutputError, UsageError, first_line
@@ -23,18 +23,17 @@ class Fence:
     output: str
     run: str
 
-    def check(self) -> None:
-        """Return if the run holds the output.
-
-        Raises:
-            Busy: if another has taken it.
-            OSError: if that cannot be found out.
-        """
-        place = resolve(self.output)
+    def guard(self) -> Guard:
+        """Return what asks: it raises Busy if another run has taken the output, or OSError."""
+        place = resolve(self.output)  # once: a store's client keeps its connections
         file = atomic_file(place / CURRENT)
-        holder = read_current(file)[0].holder if file else None
-        if holder is None or holder.run != self.run:
-            raise lost(str(place), holder)
+
+        def check() -> None:
+            holder = read_current(file)[0].holder if file else None
+            if holder is None or holder.run != self.run:
+                raise lost(str(place), holder)
+
+        return check
 
 
 def read_current(file: AtomicFile) -> tuple[Current, object]:

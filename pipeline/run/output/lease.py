@@ -136,6 +136,7 @@ class Lease:
             time.sleep(_LOOK_SECONDS if holder else 0)
         _held.add(self.run)
         if not self._is_exclusive(version):
+            self._let_go()  # the heartbeat alone tells there
             self._file = None
             log.warning(
                 "%s: the store ignores conditions of requests (If-Match), so no lease can be "

@@ -278,14 +278,16 @@ class Ledger:
                 f"another hand: {listed(gone)}; the same command derives them again"
             )
         self._empty(SCRATCH)  # what killed workers had under way, bad rows among it
-        staged_only = self._staging and not self.inventory.files.staged[self.inventory.done].any()
-        if staged_only:  # files went, and none came
+        nothing_staged = (
+            self._staging and not self.inventory.files.staged[self.inventory.done].any()
+        )
+        if nothing_staged:  # files went, and none came
             self._freeze(self.output)
         elif self._staging:  # again: a run that died while it tidied up may have removed it
             self._freeze(self.output / STAGED)
         lease, digest = self._lock.lease, self.plan.digest
         publish(self.output, lease, self.inventory.listing(), digest, manifest)
-        if staged_only:
+        if nothing_staged:
             self._remove_staged()
 
     def _freeze(self, root: Place) -> None:

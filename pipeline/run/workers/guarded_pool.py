@@ -2,12 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from hyperdiag.config.schema import ClusterConfig, LimitsConfig
+from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.run.cluster.ray_session import RaySession
-from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
-from hyperdiag.run.plan.plan import Plan
 
 from .pool import Result
 from .ray_pool import RayPool, leave_ray
@@ -17,34 +15,21 @@ class GuardedPool:
     """A `RayPool` that is called in another thread, with a deadline for each step.
 
     Args:
-        cluster: how many workers, where, and how long Ray may take.
-        limits: when a shard is given up.
-        plan: of the run.
-        output_path: the output folder.
-        modules: files or folders of the user's own modules, to be sent to a running cluster.
-        fence: what workers ask before they show a file, if anything.
+        cluster: how long Ray may take, and whether it is one of our own.
+        open_pool: returns the pool, given the folder for the files of a Ray of our own; None joins
+            a running cluster.
 
     Raises:
         UsageError: if there is no such cluster, or it lacks what the workers need.
         HyperdiagError: if Ray does not start, or takes too long for it.
     """
 
-    def __init__(
-        self,
-        cluster: ClusterConfig,
-        limits: LimitsConfig,
-        plan: Plan,
-        output_path: str,
-        modules: Sequence[str] = (),
-        fence: Fence | None = None,
-    ):
+    def __init__(self, cluster: ClusterConfig, open_pool: Callable[[str | None], RayPool]):
         self._pool: RayPool | None = None
         self._session = RaySession(cluster)
         folder = self._session.folder
         try:
-            self._pool = self._session.start(
-                lambda: RayPool(cluster, limits, plan, output_path, folder, modules, fence)
-            )
+            self._pool = self._session.start(lambda: open_pool(folder))
         except BaseException:
             self.close()
             raise

@@ -26,6 +26,11 @@ def open_pool(config: Config, plan: Plan, output_path: str, fence: Fence | None 
         return InlinePool(config.limits, plan, output_path, fence)
     prepare_ray()
     from .guarded_pool import GuardedPool  # late: without Ray, inline still works
+    from .ray_pool import RayPool
 
-    modules = user_modules(config) if config.cluster.name == "existing" else []
-    return GuardedPool(config.cluster, config.limits, plan, output_path, modules, fence)
+    cluster = config.cluster
+    modules = user_modules(config) if cluster.name == "existing" else []
+    return GuardedPool(
+        cluster,
+        lambda folder: RayPool(cluster, config.limits, plan, output_path, folder, modules, fence),
+    )

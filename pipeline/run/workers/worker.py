@@ -52,7 +52,7 @@ class Worker:
 
     def __init__(self, plan: Plan, output_path: str, fence: Fence | None = None):
         self.plan = plan
-        self._guard = fence.check if fence else None
+        self._guard = fence.guard() if fence else None
         self.output = resolve(output_path)
         kernel = plan.kernel
         check_device(kernel.device)
