@@ -16,7 +16,7 @@ and who is not.
 import inspect
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import FunctionType
@@ -63,9 +63,10 @@ def check_module(name: str, what: str) -> None:
     Raises:
         UsageError: if it does not, or a site file cannot be read.
     """
-    for path, policy in _site_policies():
-        if not any(_matches(name, pattern) for pattern in policy.allowed_modules):
-            raise _refusal(what, f"the module {name}", path, "modules", policy.allowed_modules)
+    _check(
+        *(what, f"the module {name}", "modules"),
+        lambda allowed: any(_matches(name, pattern) for pattern in allowed),
+    )
 
 
 def check_builder(builder: Any, what: str) -> None:
@@ -93,11 +94,7 @@ def check_command(program: str, what: str) -> None:
     Raises:
         UsageError: if it does not.
     """
-    for path, policy in _site_policies():
-        if program not in policy.allowed_commands:
-            raise _refusal(
-                what, f"the program {program}", path, "commands", policy.allowed_commands
-            )
+    _check(what, f"the program {program}", "commands", lambda allowed: program in allowed)
 
 
 def check_host(address: str, what: str) -> None:
@@ -111,9 +108,8 @@ def check_host(address: str, what: str) -> None:
         UsageError: if it does not.
     """
     place = urlsplit(address if "//" in address else f"//{address}").netloc.rpartition("@")[2]
-    for path, policy in _site_policies():
-        if not {place, place.rpartition(":")[0] or place} & set(policy.allowed_hosts):
-            raise _refusal(what, f"the host {place}", path, "hosts", policy.allowed_hosts)
+    names = {place, place.rpartition(":")[0] or place}
+    _check(what, f"the host {place}", "hosts", lambda allowed: not names.isdisjoint(allowed))
 
 
 def check_variable(name: str, what: str) -> None:
@@ -122,11 +118,7 @@ def check_variable(name: str, what: str) -> None:
     Raises:
         UsageError: if it does not.
     """
-    for path, policy in _site_policies():
-        if name not in policy.allowed_variables:
-            raise _refusal(
-                what, f"the variable {name}", path, "variables", policy.allowed_variables
-            )
+    _check(what, f"the variable {name}", "variables", lambda allowed: name in allowed)
 
 
 def check_unlimited(what: str, mend: str) -> None:
@@ -149,11 +141,15 @@ def leave_current_folder() -> None:
         sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry or here) != here]
 
 
-def _refusal(what: str, thing: str, path: Path, kind: str, allowed: list[str]) -> UsageError:
-    return UsageError(
-        f"{what}: this site does not allow {thing} ({path}: allowed_{kind} has "
-        f"{listed(allowed) or 'none'}); whoever runs the machine can add it there"
-    )
+def _check(what: str, thing: str, kind: str, allows: Callable[[list[str]], bool]) -> None:
+    """Check that each list of a kind, of every site file, allows a thing."""
+    for path, policy in _site_policies():
+        allowed: list[str] = getattr(policy, f"allowed_{kind}")
+        if not allows(allowed):
+            raise UsageError(
+                f"{what}: this site does not allow {thing} ({path}: allowed_{kind} has "
+                f"{listed(allowed) or 'none'}); whoever runs the machine can add it there"
+            )
 
 
 def _site_policies() -> Iterator[tuple[Path, _SitePolicy]]:

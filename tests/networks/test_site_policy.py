@@ -32,7 +32,12 @@ def module(tmp_path, monkeypatch):
             monkeypatch.delitem(sys.modules, one)
         return mark
 
-    return made
+    yield made
+    # Other tests have packages of the same names.
+    for name, module in [*sys.modules.items()]:
+        places = (getattr(module, "__file__", None), *getattr(module, "__path__", ()))
+        if any(place and place.startswith(str(tmp_path)) for place in places):
+            del sys.modules[name]
 
 
 @pytest.fixture
