@@ -6,8 +6,7 @@ arrays that it gives. Baselines are untiled, `jit` of `vmap`, and share nothing 
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -18,6 +17,7 @@ from jax.experimental import jet
 
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError, closest
+from hyperdiag.messages.log import at_level
 
 from .benchmark_network import Function
 
@@ -122,17 +122,6 @@ def jacfwd(fn: Function, n: int) -> Batched:
     return lambda x: (jacobian(x),)
 
 
-@contextmanager
-def _quiet_root_logger() -> Iterator[None]:
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        root.setLevel(level)
-
-
 def folx(fn: Function, n: int) -> Batched:
     """The forward Laplacian of folx (Li et al. 2023): less than the others give, the sum over i."""
     del n
@@ -141,7 +130,7 @@ def folx(fn: Function, n: int) -> Batched:
     forward = forward_laplacian(fn, disable_jit=True)  # it is jitted here, as a whole
 
     def at_point(x: jax.Array) -> tuple[jax.Array, ...]:
-        with _quiet_root_logger():  # folx warns, time and again, where it has no rule
+        with at_level("", logging.CRITICAL):  # folx warns, time and again, where it has no rule
             result = forward(x)
         return result.x, result.jacobian.dense_array.T, result.laplacian
 

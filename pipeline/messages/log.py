@@ -5,8 +5,10 @@ program finds the shard in a field of its own. Whatever is, or looks like, a cre
 both, and what a terminal would obey is escaped.
 """
 
+import contextlib
 import datetime
 import logging
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -111,3 +113,20 @@ def _masked(fields: Any) -> Any:
     if isinstance(fields, list):
         return [_masked(value) for value in fields]
     return masked_text(fields) if isinstance(fields, str) else fields
+
+
+@contextlib.contextmanager
+def at_level(name: str, level: int) -> Iterator[None]:
+    """Let a logger of a library's say nothing below a level while the block lasts.
+
+    Args:
+        name: of the logger; "" is the root of all.
+        level: as `logging` has it.
+    """
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

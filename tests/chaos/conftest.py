@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.store.conftest import _server, _session_proxy, proxy, store  # noqa: F401  fixtures
+
 from .subject import make_subject
 
 

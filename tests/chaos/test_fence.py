@@ -17,12 +17,6 @@ from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.output.fence import current_of
 from hyperdiag.run.output.reader import read
 from hyperdiag.run.plan.plan_file import load_plan
-from tests.store.conftest import (  # noqa: F401
-    _server,
-    _session_proxy,
-    proxy,
-    store,
-)
 
 pytestmark = pytest.mark.chaos
 ROUNDS = int(os.environ.get("HYPERDIAG_CHAOS_ROUNDS", "50"))

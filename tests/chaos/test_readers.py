@@ -17,12 +17,6 @@ import pytest
 
 import hyperdiag
 from hyperdiag.data.filesystem import resolve
-from tests.store.conftest import (  # noqa: F401
-    _server,
-    _session_proxy,
-    proxy,
-    store,
-)
 
 pytestmark = pytest.mark.chaos
 UPDATES = int(os.environ.get("HYPERDIAG_CHAOS_ROUNDS", "20"))

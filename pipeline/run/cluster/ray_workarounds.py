@@ -28,7 +28,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import ray
@@ -36,6 +36,7 @@ from ray._private import node, ray_constants, services, state, worker
 from ray._private import utils as ray_utils
 from ray.job_config import JobConfig
 
+from hyperdiag.messages.log import at_level
 from hyperdiag.messages.masking import HIDDEN, masked_text
 
 log = logging.getLogger("hyperdiag")
@@ -129,16 +130,9 @@ def waiting_in_steps() -> Iterator[None]:
         node.wait_for_persisted_port = original
 
 
-@contextmanager
-def no_word_of_the_thread() -> Iterator[None]:
+def no_word_of_the_thread() -> AbstractContextManager[None]:
     """Keep `ray.init` in the block from warning that it is not called in the main thread."""
-    logger = logging.getLogger("ray._private.worker")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    return at_level("ray._private.worker", logging.ERROR)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pyarrow import fs
 
-from hyperdiag.data.filesystem import Place, files_in
+from hyperdiag.data.filesystem import Place, files_in, scan
 from hyperdiag.data.output_folder import (
     AXES,
     CONFIG,
@@ -144,12 +144,16 @@ def _copy(source: Place, place: Place, scratch: Place) -> None:
 def _delete_others(output: Place, listing: Listing, lease: Lease) -> None:
     """Delete the files of shards that a listing does not have."""
 
+    known = np.zeros(int(listing.shard.max(initial=-1)) + 1, bool)
     for folder, shards in ((DATA, listing.shard), (QUARANTINE, listing.shard[listing.bad])):
-        ours = [(info, shard_of(info.base_name)) for info in files_in(output / folder)]
-        ours = [(info, shard) for info, shard in ours if shard >= 0]
-        known = np.isin([shard for _, shard in ours], shards)
-        others = [info for (info, _), keep in zip(ours, known, strict=True) if not keep]
-        _delete(others, output, lease)
+        known[:] = False
+        known[shards] = True
+        others = []
+        for found in scan(output / folder):
+            shard = shard_of(found.base_name)
+            if shard >= known.size or (shard >= 0 and not known[shard]):
+                others.append(output / folder / found.base_name)
+        _delete(others, lease)
 
 
 def empty(folder: Place, lease: Lease) -> None:
@@ -160,7 +164,8 @@ def empty(folder: Place, lease: Lease) -> None:
     """
     selector = fs.FileSelector(folder.path, allow_not_found=True, recursive=True)
     infos = folder.filesystem.get_file_info(selector)
-    _delete([info for info in infos if info.type == fs.FileType.File], folder, lease)
+    files = [folder._replace(path=info.path) for info in infos if info.type == fs.FileType.File]
+    _delete(files, lease)
 
 
 def delete_folder(folder: Place, lease: Lease) -> None:
@@ -171,11 +176,8 @@ def delete_folder(folder: Place, lease: Lease) -> None:
         folder.filesystem.delete_dir(folder.path)
 
 
-def _delete(infos: list[fs.FileInfo], within: Place, lease: Lease) -> None:
-    def delete(info: fs.FileInfo) -> None:
-        _delete_if_there(within._replace(path=info.path), lease)
-
-    _do(delete, infos)
+def _delete(places: list[Place], lease: Lease) -> None:
+    _do(lambda place: _delete_if_there(place, lease), places)
 
 
 def _delete_listings(output: Place, lease: Lease, keep: str) -> None:
