@@ -149,10 +149,10 @@ def _delete_others(output: Place, listing: Listing, lease: Lease) -> None:
         known[:] = False
         known[shards] = True
         others = []
-        for found in scan(output / folder):
-            shard = shard_of(found.base_name)
+        for info in scan(output / folder):
+            shard = shard_of(info.base_name)
             if shard >= known.size or (shard >= 0 and not known[shard]):
-                others.append(output / folder / found.base_name)
+                others.append(output / folder / info.base_name)
         _delete(others, lease)
 
 
