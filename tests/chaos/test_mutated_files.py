@@ -40,6 +40,7 @@ def _report(wrong):
     assert not wrong, f"{len(wrong)} findings\n" + "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_damaged_and_odd_files_each_row_is_accounted_for_or_the_file_named(examine, tmp_path):
     _report(_run(examine, tmp_path, range(_FEW)))
 

@@ -74,11 +74,13 @@ def test_twenty_thousand_shards_are_planned(step, groups):
     _planning(step, 20_000, groups)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_shards_are_resumed_and_published(step):
     _resuming(step, 20_000)
     _finishing(step, 20_000)
 
 
+@pytest.mark.slow
 def test_update_of_twenty_thousand_shards_is_published(step):
     _publishing(step, 20_000)
 

@@ -167,7 +167,9 @@ STEP = st.tuples(
 PARTS = 5
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize(
+    "part", [0, 1, *(pytest.param(part, marks=pytest.mark.slow) for part in range(2, PARTS))]
+)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     steps=st.lists(STEP, min_size=3, max_size=12),

@@ -109,9 +109,9 @@ def _check(seeds):
 
 
 def test_programs_with_units_between_their_steps_are_as_right_as_nested_jvp():
-    worse, compared = _check(range(8))
+    worse, compared = _check(range(3))
     assert worse == []
-    assert compared > 100
+    assert compared > 40
 
 
 @pytest.mark.chaos

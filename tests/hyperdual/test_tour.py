@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("tour")  # one process runs it, for all of them
 TOUR = Path(__file__).parents[2] / "pipeline/hyperdual/tour.py"
 
 

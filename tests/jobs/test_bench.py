@@ -41,6 +41,7 @@ def test_bench_of_a_job_measures_plain_ray_data_on_the_same_rows(hyperdiag, tmp_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["bench.json"]
 
 
+@pytest.mark.slow
 def test_bench_of_kernels_times_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
     done = hyperdiag(
         *("bench", "bench.networks=[mlp-9-64x3-1,chain-5-3-3]", "bench.rounds=2"),

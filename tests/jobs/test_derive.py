@@ -8,6 +8,7 @@ import pytest
 from .outcome import data_files, said
 
 
+@pytest.mark.slow
 def test_own_function_over_a_hive_tree_with_bad_rows_accounts_for_each(hyperdiag, tmp_path):
     (tmp_path / "mine.py").write_text(
         "import jax.numpy as jnp\n"

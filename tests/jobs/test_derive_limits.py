@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+import pytest
 
 from .outcome import said
 
@@ -24,6 +25,7 @@ def test_too_many_bad_rows_fail_the_run_and_keep_what_is_done(invoke, tmp_path):
     assert (tmp_path / "out/_SUCCESS").exists()
 
 
+@pytest.mark.slow
 def test_row_group_of_two_million_rows_keeps_memory_small(tmp_path):
     rng = np.random.default_rng(0)
     columns = {f"x{i}": rng.standard_normal(2_000_000) for i in range(1, 6)}

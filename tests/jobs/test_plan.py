@@ -78,6 +78,7 @@ def test_plan_as_json_has_these_keys(hyperdiag, tmp_path):
     assert _left(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_plan_with_workers_is_a_table_and_leaves_no_trace(hyperdiag, tmp_path):
     scratch = Path(tempfile.mkdtemp(prefix="hd-"))  # short, since Ray has its sockets below
     environment = {**os.environ, "TMPDIR": str(scratch), "COLUMNS": "200"}

@@ -54,6 +54,7 @@ def test_list_shows_entries_with_their_next_tick_and_writes_nothing(nightly, sch
     assert not nightly.state.exists()
 
 
+@pytest.mark.slow
 def test_run_by_hand_is_that_of_its_day_and_can_be_repeated(nightly, schedule):
     nightly.grow()
     code, _, errors = schedule("action=run", "entry=grow", f"date={YESTERDAY}")

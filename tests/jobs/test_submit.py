@@ -158,6 +158,7 @@ def test_stopped_job_ends_with_143_and_goes_on_when_submitted_again(site, invoke
     assert (logs.returncode, "done before" in logs.stdout) == (0, True)
 
 
+@pytest.mark.slow
 def test_job_that_nobody_knows_is_refused(site, invoke):
     address = f"submit.address={site.server}"
     done = invoke("submit", "submit.action=follow", "submit.id=nobody", address)
@@ -166,6 +167,7 @@ def test_job_that_nobody_knows_is_refused(site, invoke):
     assert state(site.server, "nobody") is None
 
 
+@pytest.mark.slow
 def test_token_of_another_cluster_is_refused(site, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
     code, _, said = site.submit("submit.action=list")

@@ -111,7 +111,9 @@ def _path():
     [
         ("inline", None, ["hyperdiag"]),
         ("inline", ".", ["hyperdiag"]),
-        ("local", None, [sys.executable, "-m", "hyperdiag"]),  # the folder comes first here too
+        pytest.param(  # the folder comes first here too
+            "local", None, [sys.executable, "-m", "hyperdiag"], marks=pytest.mark.slow
+        ),
         pytest.param("local", ".", ["hyperdiag"], marks=pytest.mark.slow),
     ],
 )
@@ -149,7 +151,7 @@ _NAMES = [
 ]
 
 
-@pytest.mark.parametrize("cluster", ["inline", "local"])
+@pytest.mark.parametrize("cluster", ["inline", pytest.param("local", marks=pytest.mark.slow)])
 def test_modules_in_the_folder_are_run_for_the_network_alone(derive, folder, cluster):
     mark = folder / "mark"
     _write(folder, dict.fromkeys(_NAMES, _HOSTILE.format(mark=str(mark))))

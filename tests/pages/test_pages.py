@@ -30,6 +30,7 @@ from tests.pages.markdown import (
 from tests.pages.player import Player, same, write_file
 
 PLAYED = [p for p in PAGES if {b.language for b in blocks(read(p))} & {"python", "console"}]
+LONG_PAGES = ["conf/README.md", "pipeline/networks/README.md", "pipeline/run/README.md"]
 PLAY = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.pages.player import main; main()"
 
 KEYS = {key.name for file in config_files() for key in file.keys}
@@ -62,7 +63,9 @@ def _without_output(block):
     return "".join(command.text for at, command in enumerate(found) if at not in asked)
 
 
-@pytest.mark.parametrize("page", PLAYED)
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.slow] * (p in LONG_PAGES)) for p in PLAYED]
+)
 def test_page_does_what_it_says(page, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", PLAY, page],

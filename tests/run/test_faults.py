@@ -94,6 +94,7 @@ def test_worker_that_hangs_is_ended_and_its_shard_done_by_another(
     )
 
 
+@pytest.mark.slow
 def test_workers_that_hang_at_their_start_end_the_run_with_the_mend(configure, rows, on_cluster):
     kwargs = [f"network.target={NETWORKS}:asleep", "network.kwargs={seconds: 60.0}"]
     with pytest.raises(HyperdiagError, match=r"a worker cannot start: .*limits\.start_seconds"):
@@ -109,6 +110,7 @@ def _workers():
     ]
 
 
+@pytest.mark.slow
 def test_worker_that_is_stopped_without_dying_is_ended_and_replaced(
     configure, rows, on_cluster, tmp_path, monkeypatch
 ):
@@ -183,7 +185,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("cluster", ["inline", "on_cluster"])
+@pytest.mark.parametrize("cluster", ["inline", pytest.param("on_cluster", marks=pytest.mark.slow)])
 def test_full_disk_stops_the_run_with_the_path_and_a_mend_and_it_goes_on_after(
     configure, small_disk, on_cluster, cluster
 ):
@@ -217,6 +219,7 @@ def test_disk_that_is_full_from_the_start_is_a_usage_error(configure, small_disk
         derive(*configure(*overrides, BOX, *method))
 
 
+@pytest.mark.slow
 def test_permission_denied_names_the_place_and_the_run_goes_on_after_the_mend(tmp_path):
     (tmp_path / "out").mkdir(mode=0o555)
     # Permissions do not hold for root, unless it gives that privilege up.

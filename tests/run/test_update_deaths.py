@@ -108,6 +108,7 @@ def _numbers(book):
     return sorted(hyperdiag.read(str(book.out), ["number"])["number"].to_pylist())
 
 
+@pytest.mark.slow
 def test_update_that_dies_at_any_step_of_publishing_is_completed(
     book, tmp_path, configure, monkeypatch
 ):

@@ -43,6 +43,7 @@ def test_resume_and_rerun_of_a_whole_output_take_no_request_for_each_shard(run):
     assert sum(again[1].values()) < 60
 
 
+@pytest.mark.slow
 def test_shard_of_a_parquet_file_takes_nine_requests_and_one_for_each_column(
     configure, store, proxy, table
 ):

@@ -113,6 +113,7 @@ def _leaks(store, tmp_path, *more):
     return [found for name, content in kept for found in found_in(name, content)]
 
 
+@pytest.mark.slow
 def test_credentials_are_found_nowhere(commands, store, tmp_path):
     assert _leaks(store, tmp_path, *commands("cluster=inline")) == []
     # They would be.

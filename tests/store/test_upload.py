@@ -76,6 +76,7 @@ def test_upload_whose_answer_is_lost_is_done_again(store, proxy):
     assert store.objects() == {"a": SMALL}
 
 
+@pytest.mark.slow
 def test_upload_without_an_answer_is_tried_again(store, proxy):
     with proxy.fault("hang", method="PUT", times=1):
         _upload(store.uri("a"), SMALL)

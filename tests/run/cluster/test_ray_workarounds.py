@@ -139,11 +139,13 @@ def _listening(processes):
     }
 
 
+@pytest.mark.slow
 def test_local_run_listens_on_loopback_alone(local_run):
     assert len(local_run.hosts) >= 5  # driver, control store, node, agent, worker
     assert set(local_run.hosts) == {"127.0.0.1"}
 
 
+@pytest.mark.slow
 def test_ray_of_our_own_asks_for_a_token_that_nobody_else_has(local_run):
     assert local_run.variables["RAY_AUTH_MODE"] == "token"
     assert len(local_run.variables["RAY_AUTH_TOKEN"]) == 64
@@ -152,6 +154,7 @@ def test_ray_of_our_own_asks_for_a_token_that_nobody_else_has(local_run):
     assert not local_run.home.exists()  # Ray would leave one there
 
 
+@pytest.mark.slow
 def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(local_run):
     ((path, mode),) = local_run.made
     assert mode == 0o700
@@ -161,6 +164,7 @@ def test_folder_of_a_ray_of_our_own_is_nobody_elses_to_enter(local_run):
     assert local_run.left == []
 
 
+@pytest.mark.slow
 def test_start_of_ray_leaves_the_handler_of_signals_alone(local_run):
     assert isinstance(local_run.handler.__self__, StopSignals)
 

@@ -64,6 +64,7 @@ def test_shard_that_kills_its_worker_once_is_done_by_another(
     np.testing.assert_allclose(_read(tmp_path)["y1"], np.tanh(x1), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_shard_that_always_kills_its_worker_is_given_up_and_the_others_are_done(
     configure, rows, on_cluster, tmp_path
 ):
@@ -96,6 +97,7 @@ def together(monkeypatch):
     return numbers
 
 
+@pytest.mark.slow
 def test_shard_that_fails_takes_none_of_those_with_it_that_a_worker_got_together(
     configure, rows, on_cluster, tmp_path, together
 ):
@@ -111,6 +113,7 @@ def test_shard_that_fails_takes_none_of_those_with_it_that_a_worker_got_together
     assert len(list((tmp_path / "out/data").iterdir())) == 59
 
 
+@pytest.mark.slow
 def test_shard_that_kills_its_worker_is_found_among_those_that_it_got_together(
     configure, rows, on_cluster, tmp_path, together, caplog
 ):
