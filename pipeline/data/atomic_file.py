@@ -13,8 +13,8 @@ import uuid
 from pathlib import Path
 from typing import Any, Protocol
 
-from .conditional_store import ConditionalStore, Conflict, Version
 from .filesystem import Place
+from .object_store.conditional import ConditionalStore, Conflict, Version
 
 # Older ones go: who has listed the folder opens what it saw, meanwhile.
 _KEPT = 3
@@ -52,7 +52,7 @@ def atomic_file(place: Place) -> AtomicFile | None:
     if place.is_local:
         return NumberedFiles(Path(place.path.removesuffix(".json")))
     try:
-        return StoredObject(ConditionalStore(place), place.path)
+        return StoredObject(ConditionalStore(place.filesystem, place.path), place.path)
     except NotImplementedError:
         return None
 

@@ -13,7 +13,8 @@ from pyarrow import fs
 from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.messages.masking import masked
 
-from .store import STORES, open_s3, upload
+from .object_store.tries import STORES, open_s3
+from .object_store.upload import upload
 
 # Raises if what is about to be done is not to be done any longer.
 Guard = Callable[[], None]

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from hyperdiag.messages.errors import OutputError
 
 from .filesystem import Place, write_whole
-from .store import is_passing
+from .object_store.tries import is_passing
 
 DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
 SCRATCH, STAGED, JOURNAL = f"{RUN}/scratch", f"{RUN}/staged", f"{RUN}/journal"

@@ -15,9 +15,9 @@ from .arrow_workarounds import without_views
 from .dataset_columns import EVERY_COLUMN, Columns, FileKind, UsedColumns
 from .dataset_files import find_files
 from .filesystem import Place
+from .object_store.tries import is_passing
 from .partition_keys import partition_schema
 from .shard import InputFile
-from .store import is_passing
 from .threads import each
 
 _END_BYTES = 1 << 16  # of a file, read at first: most footers are shorter

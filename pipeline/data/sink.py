@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 
 from hyperdiag.messages.errors import OutputError
 
-from .conditional_store import put_guarded
 from .faults import Faults
 from .filesystem import Guard, Place, publish
 from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
+from .object_store.conditional import put_guarded
+from .object_store.tries import is_passing
+from .object_store.upload import upload
 from .output_folder import DATA, QUARANTINE, SCRATCH, writing
-from .store import is_passing, upload
 
 _HELD_BYTES = 64 << 20
 # A conditional request is one request, with all of the file; stores take no more than 5 GB in one.
@@ -188,7 +189,7 @@ class _Scratch:
                 guard()
             if self._local:
                 if guard and self._local.seek(0, os.SEEK_END) <= _MOST_CONDITIONAL_BYTES:
-                    put_guarded(place, self._local, guard)
+                    put_guarded(place.filesystem, place.path, self._local, guard)
                 else:
                     self._local.seek(0)
                     upload(place.filesystem, place.path, self._local)

@@ -11,7 +11,7 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 
 from .filesystem import Place, files_in
-from .store import is_passing
+from .object_store.tries import is_passing
 
 
 class _Format(NamedTuple):

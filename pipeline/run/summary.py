@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from hyperdiag.data.filesystem import below, is_uri
+from hyperdiag.data.object_store.tries import without_tries
 from hyperdiag.data.output_folder import AXES, CONFIG, DATA, MANIFEST, PLAN, QUARANTINE, RUN
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
-from hyperdiag.data.store import without_tries
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.printable import printable_name
 from hyperdiag.messages.wording import by_code, counted, duration

@@ -60,15 +60,6 @@ def contenders():
         contender.process.wait(10)
 
 
-@pytest.fixture(params=["local", "store"])
-def outputs(request, tmp_path):
-    """Give a new output each time it is called."""
-    if request.param == "store":
-        held = request.getfixturevalue("store")
-        return lambda name: held.uri(name, "AKIDEXAMPLE:wJalrXUtnFEMI@", request_timeout=10)
-    return lambda name: f"{tmp_path}/{name}"
-
-
 def _overrides(output, rows, mode="overwrite", wait=0):
     return [
         *(*QUICK, f"dataset.rows={rows}", f"output.path='{output}'"),

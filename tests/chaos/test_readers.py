@@ -78,12 +78,8 @@ def _write(folder, file, version):
     return ids
 
 
-@pytest.mark.parametrize("where", ["local", "store"])
-def test_reader_sees_one_publication_whatever_is_published_and_dies(tmp_path, where, request):
-    output = f"{tmp_path}/out"
-    if where == "store":
-        held = request.getfixturevalue("store")
-        output = held.uri("out", "AKIDEXAMPLE:wJalrXUtnFEMI@", request_timeout=10)
+def test_reader_sees_one_publication_whatever_is_published_and_dies(tmp_path, outputs):
+    output = outputs("out")
     folder = tmp_path / "in"
     folder.mkdir()
     dice = random.Random(3)
@@ -92,7 +88,7 @@ def test_reader_sees_one_publication_whatever_is_published_and_dies(tmp_path, wh
     publications = [everything()]
     _run(_overrides(folder, output))
     readers = [Reader("read", lambda: hyperdiag.read(output, ["id"])["id"].to_pylist())]
-    readers += _plain(output, f"{tmp_path}/out/data" if where == "local" else None)
+    readers += _plain(output)
     for reader in readers:
         reader.start()
     killed = 0
@@ -107,7 +103,7 @@ def test_reader_sees_one_publication_whatever_is_published_and_dies(tmp_path, wh
         reader.over.set()
         reader.join(60)
     first, *others = readers
-    print(where, f"{killed} of {UPDATES} killed while publishing")
+    print(f"{killed} of {UPDATES} killed while publishing")
     for reader in readers:
         strange = {ids: n for ids, n in reader.seen.items() if ids not in publications}
         twice = sum(n for ids, n in strange.items() if len(set(ids)) < len(ids))
@@ -122,12 +118,13 @@ def test_reader_sees_one_publication_whatever_is_published_and_dies(tmp_path, wh
         assert tuple(sorted(reader._read())) == everything()
 
 
-def _plain(output, folder):
+def _plain(output):
     """Readers that know nothing of publications, and read the folder as it is."""
-    if folder is None:
-        place = resolve(output) / "data"
+    place = resolve(output) / "data"
+    if not place.is_local:
         table = lambda: pq.read_table(place.path, filesystem=place.filesystem, columns=["id"])
         return [Reader("pyarrow", lambda: table()["id"].to_pylist())]
+    folder = place.path
     sql = f"SELECT id FROM '{folder}/*.parquet'"
     return [
         Reader("pyarrow", lambda: pq.read_table(folder, columns=["id"])["id"].to_pylist()),

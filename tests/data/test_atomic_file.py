@@ -4,8 +4,8 @@ import threading
 import pytest
 
 from hyperdiag.data.atomic_file import NumberedFiles, atomic_file
-from hyperdiag.data.conditional_store import Conflict
 from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.object_store.conditional import Conflict
 
 
 @pytest.fixture

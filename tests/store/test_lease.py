@@ -5,10 +5,11 @@ import logging
 
 import pytest
 
-from hyperdiag.data.conditional_store import ConditionalStore, Conflict, put_guarded
 from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.object_store.client import shared_credentials
+from hyperdiag.data.object_store.conditional import ConditionalStore, Conflict, put_guarded
+from hyperdiag.data.object_store.tries import PassingError
 from hyperdiag.data.output_folder import CURRENT
-from hyperdiag.data.store import PassingError, shared_credentials
 from hyperdiag.messages.errors import Busy
 from hyperdiag.run.output import lease as lease_module
 from hyperdiag.run.output.fence import current_of
@@ -21,7 +22,7 @@ def place(store):
 
 
 def test_object_is_written_if_it_is_as_it_was_seen(place, store):
-    client, path = ConditionalStore(place), (place / "a").path
+    client, path = ConditionalStore(place.filesystem, place.path), (place / "a").path
     first = client.write(path, b"1", None)
     assert client.read(path) == (b"1", first)
     assert client.version(path) == first
@@ -41,7 +42,9 @@ def test_file_replaces_another_once_the_guard_allows(place, store, tmp_path):
         with (tmp_path / "file").open("w+b") as file:
             file.write(content)
             file.flush()
-            put_guarded(place / "a", file, lambda: asked.append(store.get("out/a")))
+            put_guarded(
+                place.filesystem, f"{place.path}/a", file, lambda: asked.append(store.get("out/a"))
+            )
     assert store.get("out/a") == b"second"
     assert asked == [b"first"]
 

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.object_store.tries import is_passing, patience, without_tries
 from hyperdiag.data.parquet_listing import list_parquet
-from hyperdiag.data.store import is_passing, patience, without_tries
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from hyperdiag.data.filesystem import resolve, write_whole
-from hyperdiag.data.store import upload
+from hyperdiag.data.object_store.upload import upload
 from hyperdiag.messages.errors import OutputError
 
 LARGE = os.urandom(25 << 20)  # three parts
@@ -115,7 +115,7 @@ def test_upload_given_up_is_not_completed_by_the_end_of_the_process(store, proxy
     script = (
         "import sys, io\n"
         "from hyperdiag.data.filesystem import resolve\n"
-        "from hyperdiag.data.store import upload\n"
+        "from hyperdiag.data.object_store.upload import upload\n"
         "from tests.store.test_upload import LARGE, _Failing\n"
         "place = resolve(sys.argv[1])\n"
         f"upload(place.filesystem, place.path, {'io.BytesIO' if step else '_Failing'}(LARGE))\n"

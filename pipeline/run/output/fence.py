@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from hyperdiag.data.atomic_file import AtomicFile, atomic_file
 from hyperdiag.data.filesystem import Guard, Place, resolve
+from hyperdiag.data.object_store.tries import PassingError
 from hyperdiag.data.output_folder import CURRENT
-from hyperdiag.data.store import PassingError
 from hyperdiag.messages.errors import Busy, OutputError, UsageError, first_line
 
 from .current import Current, Holder

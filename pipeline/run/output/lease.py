@@ -15,10 +15,10 @@ import uuid
 from dataclasses import replace
 
 from hyperdiag.data.atomic_file import atomic_file
-from hyperdiag.data.conditional_store import Conflict
 from hyperdiag.data.filesystem import Place
+from hyperdiag.data.object_store.conditional import Conflict
+from hyperdiag.data.object_store.tries import PassingError
 from hyperdiag.data.output_folder import CURRENT
-from hyperdiag.data.store import PassingError
 from hyperdiag.messages.errors import Busy, OutputError, first_line
 from hyperdiag.process.proc import start_ticks
 

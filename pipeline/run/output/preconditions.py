@@ -8,8 +8,8 @@ from pyarrow import fs
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import Place, files_in, nearest
+from hyperdiag.data.object_store.tries import is_passing
 from hyperdiag.data.output_folder import DATA, PLAN, QUARANTINE, RUN, SUCCESS
-from hyperdiag.data.store import is_passing
 from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan

@@ -10,11 +10,11 @@ from hyperdiag.data.dataset_files import would_match
 from hyperdiag.data.design import SOBOL_ROWS, grid_rows
 from hyperdiag.data.filesystem import Place, absolute, files_in, real_places, resolve
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
+from hyperdiag.data.object_store.tries import without_tries
 from hyperdiag.data.output_folder import DATA, PLAN, QUARANTINE, file_name
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import point_columns
 from hyperdiag.data.row_filter import filter_columns, parse_filter
-from hyperdiag.data.store import without_tries
 from hyperdiag.messages.errors import Problems, UsageError, closest, closest_or_all, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.networks import Network

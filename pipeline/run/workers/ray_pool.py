@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 import ray
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
+from hyperdiag.data.object_store.tries import patience
 from hyperdiag.data.shard import Shard
-from hyperdiag.data.store import patience
 from hyperdiag.run.cluster.ray_cluster import (
     answers,
     check_capacity,

@@ -1,22 +1,14 @@
-"""Object stores: how long they are tried, and uploads that appear whole or not at all."""
+"""Object stores: which they are, and how long they are tried."""
 
-import configparser
-import contextlib
-import ctypes
-import os
 import re
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import IO
 from urllib.parse import parse_qsl, urlencode
 
 from pyarrow import fs
 
 from hyperdiag.messages.errors import UsageError
 
-# As pyarrow calls their filesystems: nothing can be renamed, and an upload appears when it is
-# completed. Azure's ("abfs") is none of these: there a stream's file appears when it is opened.
-STORES = ("s3", "gcs")
+# As pyarrow calls their filesystems: nothing can be renamed (in most of Azure's, "abfs").
+STORES = ("s3", "gcs", "abfs")
 
 # What pyarrow 26.0.1 makes of a URI gives a busy store up after six seconds, and a silent one after
 # ninety. The waits between attempts double from 50 ms: ten make half a minute.
@@ -25,8 +17,6 @@ _S3_TRIES = {"max_attempts": 10, "connect_timeout": 5.0, "request_timeout": 20.0
 _URI_ONLY = {"tls_ca_dir_path", "tls_verify_certificates", "smart_defaults"}
 
 _attempts: dict[str, int] = {}  # of filesystems that were opened here, by their arguments
-
-_PIECE_BYTES = 20 << 20  # two of pyarrow's parts: what an upload holds in memory, twice
 
 # How pyarrow 26.0.1 words what may be over in a while, as opposed to what is not there or not
 # allowed: no attribute of its errors tells.
@@ -107,55 +97,3 @@ def is_passing(error: BaseException) -> bool:
     if isinstance(error, PassingError):
         return True
     return isinstance(error, OSError) and _PASSING.search(str(error)) is not None
-
-
-def shared_credentials() -> tuple[str, str, str]:
-    """Return access key, secret key and token of the profile in Amazon's files.
-
-    Empty where the environment has a key, or the files have none.
-    """
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return "", "", ""
-    profile = os.environ.get("AWS_PROFILE") or "default"
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    for variable, usual, section in (
-        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", profile),
-        ("AWS_CONFIG_FILE", "~/.aws/config", f"profile {profile}".removeprefix("profile default")),
-    ):
-        file = configparser.ConfigParser(interpolation=None)
-        with contextlib.suppress(configparser.Error, UnicodeDecodeError):
-            path = Path(os.environ.get(variable) or usual)
-            file.read(path.expanduser(), encoding="utf-8")
-        access, secret, token = (file.get(section or profile, n, fallback="") for n in names)
-        if access:
-            return access, secret, token
-    return "", "", ""
-
-
-def upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:
-    """Write the rest of an open file to an object, which appears once all of it has arrived.
-
-    Raises:
-        OSError: if it has not; an object that was there before is still there then.
-    """
-    # In a thread, which no signal's exception can leave between the first byte and the last.
-    uploader = ThreadPoolExecutor(1)
-    try:
-        uploader.submit(_upload, filesystem, path, content).result()
-    finally:
-        uploader.shutdown(wait=False)
-
-
-def _upload(filesystem: fs.FileSystem, path: str, content: IO[bytes]) -> None:
-    stream = filesystem.open_output_stream(path)
-    try:
-        while piece := content.read(_PIECE_BYTES):
-            stream.write(piece)
-            stream.flush()  # or all parts of a large file would wait in memory
-    except BaseException:
-        # pyarrow 26.0.1 has no way to abort an upload, and completes it whenever its stream is
-        # closed, by the garbage collector too: a torn one is never to be collected, not even at the
-        # very end.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(stream))
-        raise
-    stream.close()
