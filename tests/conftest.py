@@ -42,6 +42,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(file))
 
 
+def pytest_collection_finish(session):
+    """Check that tests are grouped: without it they are slower by a third, and nothing says so."""
+    if session.config.getoption("loadgroup", False):
+        grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
+        assert all("@" in item.nodeid for item in grouped), "pytest-xdist groups no tests"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compiled(tmp_path_factory):
     """Keep what JAX compiles in this process: many tests run the same small networks.

@@ -13,6 +13,8 @@ import psutil
 
 _START_SECONDS = 60.0
 _STARTS = 3
+# Runs a command to which a folder, given first, is empty.
+_HIDING = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"')
 
 
 def processes(session: int) -> list[psutil.Process]:
@@ -65,16 +67,20 @@ class Node:
     Args:
         folder: for its files, new.
         arguments: of `ray start`.
+        hidden: a folder that is an empty one to the node's processes (Linux, root).
         environment: more of it, for the node's processes.
     """
 
-    def __init__(self, folder: Path, *arguments: str, **environment: str):
+    def __init__(
+        self, folder: Path, *arguments: str, hidden: Path | None = None, **environment: str
+    ):
         folder.mkdir()
         self.folder = folder
         self._log = folder / "start.log"
         with self._log.open("wb") as log:
             self.leader = subprocess.Popen(
                 [
+                    *(() if hidden is None else (*_HIDING, str(hidden))),
                     *(Path(sys.executable).with_name("ray"), "start", "--block", *arguments),
                     # The default range is the same on every node; zero lets the kernel choose.
                     *("--min-worker-port=0", "--max-worker-port=0"),

@@ -63,8 +63,8 @@ class Cluster:
             f"--system-config={json.dumps(_HEALTH_CHECKS)}",
         )
 
-    def add_node(self, **environment: str) -> None:
-        """Start another node, without waiting for it; perhaps with an environment of its own."""
+    def add_node(self, hidden: Path | None = None, **environment: str) -> None:
+        """Start another node, without waiting for it; perhaps with what `Node` has of its own."""
         self._started += 1
         node = Node(
             self.folder / f"n{self._started}",
@@ -72,6 +72,7 @@ class Cluster:
             f"--node-ip-address=127.0.{os.getpid() % 250}.{1 + self._started % 250}",
             *(f"--address={self.address}", "--num-cpus=1"),
             f'--resources={{"n{self._started}": 1}}',
+            hidden=hidden,
             **environment,
         )
         self.nodes.append(node)

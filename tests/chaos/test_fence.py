@@ -9,10 +9,11 @@ import sys
 import time
 from collections import Counter
 
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.filesystem import files_in, resolve
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.output.fence import current_of
 from hyperdiag.run.output.reader import read
@@ -60,10 +61,10 @@ def contenders():
         contender.process.wait(10)
 
 
-def _overrides(output, rows, mode="overwrite", wait=0):
+def _overrides(output, rows, mode="overwrite", wait=0, cluster=()):
     return [
         *(*QUICK, f"dataset.rows={rows}", f"output.path='{output}'"),
-        *(f"output.mode={mode}", f"output.wait_seconds={wait}"),
+        *(f"output.mode={mode}", f"output.wait_seconds={wait}", *cluster),
     ]
 
 
@@ -125,3 +126,47 @@ def test_run_that_stood_still_publishes_nothing_over_another(contenders, outputs
         outcomes[answers[0]["code"]] += 1
     print(dict(outcomes))
     assert outcomes[BUSY]
+
+
+def test_worker_that_stood_still_writes_nothing_over_another_run(contenders, outputs, ray_address):
+    """The driver is stopped with its worker, and goes on later than that, or never."""
+    first, second = contenders[8:]
+    on_ray = ["cluster=existing", f"cluster.address={ray_address}", "cluster.workers=1"]
+    dice = random.Random(2)
+    outcomes = Counter()
+    for turn in range(ROUNDS):
+        output = outputs(f"worker-{turn}")
+        first.start(_overrides(output, 1200, cluster=on_ray))
+        worker = _wait_for_worker(resolve(output) / "data")
+        time.sleep(dice.uniform(0.0, 0.3))
+        for process in (worker.pid, first.process.pid):
+            os.kill(process, signal.SIGSTOP)
+        second.start(_overrides(output, 400 if turn % 2 else 1200, wait=30))
+        time.sleep(LEASE_SECONDS + dice.uniform(0.0, 3.0))
+        os.kill(worker.pid, signal.SIGCONT)
+        time.sleep(dice.uniform(0.0, 2.0))
+        os.kill(first.process.pid, signal.SIGCONT)
+        answers = [first.answer(), second.answer()]
+        assert {answer["code"] for answer in answers} <= {0, BUSY}, answers
+        assert answers[1]["code"] == 0, answers
+        _check_one_runs(output)
+        outcomes[answers[0]["code"]] += 1
+    print(dict(outcomes))
+    assert outcomes[BUSY]
+
+
+def _wait_for_worker(data):
+    """Return the process of the one worker there is, when it has written a file."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if files_in(data):
+            found = [
+                process
+                for process in psutil.process_iter(["cmdline"])
+                if any("ray::WorkerActor" in word for word in process.info["cmdline"] or [])
+            ]
+            if found:
+                (worker,) = found
+                return worker
+        time.sleep(0.02)
+    raise AssertionError("no worker has written a file")

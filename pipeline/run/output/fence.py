@@ -1,5 +1,6 @@
 """The fence: what a worker asks before it shows a file, and what is said of who holds an output."""
 
+import time
 from dataclasses import dataclass
 
 from hyperdiag.data.atomic_file import AtomicFile, atomic_file
@@ -7,8 +8,11 @@ from hyperdiag.data.filesystem import Guard, Place, resolve
 from hyperdiag.data.object_store.tries import PassingError
 from hyperdiag.data.output_folder import CURRENT
 from hyperdiag.messages.errors import Busy, OutputError, UsageError, first_line
+from hyperdiag.messages.masking import masked
 
 from .current import Current, Holder
+
+_LOOK_SECONDS = (0.2, 1.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,24 @@ class Fence:
                 raise lost(str(place), holder)
 
         return check
+
+    def check_seen(self) -> None:
+        """Check that what a worker sees at the output's path is the output that the driver has.
+
+        Raises:
+            OutputError: if no run is at work there, in some seconds neither: some network
+                filesystems show later what another machine has written.
+        """
+        file = atomic_file(resolve(self.output) / CURRENT)
+        for pause in (*_LOOK_SECONDS, None):
+            if file is None or read_current(file)[0].holder is not None:
+                return
+            if pause:
+                time.sleep(pause)
+        raise OutputError(
+            f"{masked(self.output)} is no output of a run at work, seen from here: give an "
+            "output.path that all nodes share"
+        )
 
 
 def read_current(file: AtomicFile) -> tuple[Current, object]:

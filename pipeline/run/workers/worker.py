@@ -47,11 +47,14 @@ class Worker:
         fence: what is asked before a file is shown, if anything is.
 
     Raises:
-        HyperdiagError: if the network that is built here, or the device, is not as planned.
+        HyperdiagError: if the network that is built here, the device, or the output's folder is
+            not as planned.
     """
 
     def __init__(self, plan: Plan, output_path: str, fence: Fence | None = None):
         self.plan = plan
+        if fence:
+            fence.check_seen()
         self._guard = fence.guard() if fence else None
         self.output = resolve(output_path)
         kernel = plan.kernel

@@ -1,5 +1,6 @@
 """Real nodes on which workers cannot start: each is named and left out, the others do the run."""
 
+import os
 from contextlib import closing
 
 import numpy as np
@@ -71,6 +72,35 @@ def test_run_that_needs_more_workers_than_the_good_nodes_have_room_for_ends_nami
     assert "fewer than the 3 that the run needs (cluster.min_workers)" in sentence
     assert sentence.count("127.0.") >= 2
     assert "\n" not in sentence
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hides a folder from a process")
+def test_node_that_does_not_see_the_output_is_named_and_left_out(
+    configure, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(WorkerGroup, "least", property(lambda group: len(group.handles)))
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    with closing(Cluster(1)) as cluster:
+        cluster.add_node(hidden=shared)
+        wait_for(cluster.nodes[-1].is_up, "a node does not start")
+        manifest = derive(
+            *configure(
+                *("network=python", "network.n_inputs=2", "dataset.rows=400"),
+                *("network.target=tests.run.networks:norm", "dataset.shard_rows=50"),
+                *("dataset.ranges={x1: [0, 1], x2: [0, 1]}", f"output.path={shared}/out"),
+                *("cluster=existing", f"cluster.address={cluster.address}", "cluster.pin=false"),
+                *FIXED,
+            )
+        )
+    assert manifest.rows.derived == 400
+    assert pq.read_table(shared / "out/data").num_rows == 400
+    (said,) = [
+        record.getMessage()
+        for record in caplog.records
+        if "is left out of this run" in record.getMessage()
+    ]
+    assert f"{shared}/out is no output of a run at work, seen from here" in said
 
 
 def test_methods_are_timed_on_another_node_where_one_cannot(run, monkeypatch, tmp_path):
