@@ -29,6 +29,7 @@ from tests.ray_head import ray_head
 jax.config.update("jax_platforms", "cpu")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(items):
     """With `--dist loadgroup`: each file to one process, and to one all that share a cluster.
 
