@@ -20,7 +20,7 @@ from .object_store.conditional import ConditionalStore, Conflict, Version
 _KEPT = 3
 _TRIES, _TRY_SECONDS = 20, 0.02
 _END = b"\n"  # of a content that is whole
-_NUMBERED = re.compile(r"(\d{10})\.json")
+_NUMBERED = re.compile(r"\.?(\d{10})[.-]")
 
 
 class AtomicFile(Protocol):
@@ -112,7 +112,7 @@ class NumberedFiles:
         """See `AtomicFile`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         number = seen + 1
-        whole = self._folder / f".{uuid.uuid4().hex}"
+        whole = self._folder / f".{number:010d}-{uuid.uuid4().hex}"
         try:
             _write(whole, content + _END)
             try:
@@ -124,9 +124,11 @@ class NumberedFiles:
         # This one may have come and gone before, while this process stood still.
         if max(self._numbers()) >= number + _KEPT:
             raise Conflict(str(self._folder))
-        for old in self._numbers():
-            if old <= number - _KEPT:
-                self._path(old).unlink(missing_ok=True)
+        # What a process left that died in here goes, too.
+        for path in self._folder.iterdir():
+            old = _NUMBERED.match(path.name)
+            if old and int(old[1]) <= number - _KEPT:
+                path.unlink(missing_ok=True)
         return number
 
     def __str__(self) -> str:
@@ -137,7 +139,8 @@ class NumberedFiles:
             names = [path.name for path in self._folder.iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
-        return [int(match[1]) for match in map(_NUMBERED.fullmatch, names) if match]
+        matches = [_NUMBERED.match(name) for name in names if name.endswith(".json")]
+        return [int(match[1]) for match in matches if match]
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:010d}.json"
@@ -154,10 +157,12 @@ def _link(whole: Path, path: Path, content: bytes) -> None:
     """Give a whole file a name that must be new.
 
     Raises:
-        FileExistsError: if it is not.
+        FileExistsError: if it is not, or others went on by so many that the whole file is gone.
     """
     try:
         os.link(whole, path)
+    except FileNotFoundError as error:
+        raise FileExistsError(str(path)) from error
     except FileExistsError:
         raise
     except OSError:  # a filesystem without hard links: whole a moment later, or never

@@ -54,7 +54,13 @@ def test_thousands_of_damaged_files_each_row_is_accounted_for_or_the_file_named(
     _report(_run(examine, tmp_path, range(first, first + _BLOCK)))
 
 
-@pytest.mark.parametrize("what", ODD_FILES)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=[pytest.mark.slow] * (what == "enormous_row_group"))
+        for what in ODD_FILES
+    ],
+)
 def test_odd_but_valid_file_ends_as_it_must(examine, tmp_path, what):
     case = odd_case(what, 1, tmp_path)
     _report(examine(case)[1])

@@ -35,6 +35,18 @@ def test_numbers_that_have_come_and_gone_are_not_taken_again(file, tmp_path):
     assert len(list((tmp_path / "current").iterdir())) == 3
 
 
+def test_file_of_a_process_that_died_in_writing_goes_when_others_have_gone_on(file, tmp_path):
+    seen = file.swap(b"0", 0)
+    left = next(tmp_path.rglob("*.json")).with_name(".0000000002-left")
+    left.write_bytes(b"1")
+    seen = file.swap(b"1", seen)
+    assert left.exists()  # it may still get its name
+    for turn in range(2, 5):
+        seen = file.swap(b"%d" % turn, seen)
+    assert not left.exists()
+    assert file.read() == (b"4", seen)
+
+
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "no hard links"])
 def test_of_many_at_once_one_succeeds_each_time(tmp_path, monkeypatch, links):
     if not links:

@@ -10,6 +10,7 @@ from jax import lax
 
 from hyperdiag.hyperdual import derivatives, verify
 from hyperdiag.hyperdual._corrected import corrected
+from tests.slow import every_other_slow
 
 AT_NEGATIVE = [0.3, 1.0, 7.5, -0.5, -1.7, -10.3, -16.5, -100.2]
 AROUND_ZERO = [0.0, 1e-9, -1e-4, 0.5, -1.99, 2.01, 8.0, -20.0]
@@ -64,7 +65,7 @@ def _exact(function, points):
         ]
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", every_other_slow(FUNCTIONS))
 def test_special_functions_are_right_in_every_kind_of_method(name):
     function, exact, points = FUNCTIONS[name]
     wanted = _exact(exact, points)

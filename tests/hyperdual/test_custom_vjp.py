@@ -10,6 +10,7 @@ from jax import lax
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, RuleError, derivatives, verify
 from hyperdiag.hyperdual._custom_vjp import forward_mode
+from tests.slow import some_slow
 
 from .programs._check import QUICK, assert_close, reference
 
@@ -126,7 +127,7 @@ def test_methods_on_a_rule_as_people_write_it_equal_the_dense_hessian(name):
         assert_close(found, wanted, note=f"by {method}")
 
 
-@pytest.mark.parametrize("name", ["calls itself", "calls another", "in a scan"])
+@pytest.mark.parametrize("name", some_slow(["calls another", "calls itself", "in a scan"], quick=1))
 def test_rule_without_forward_mode_is_verified_by_backpropagation_twice(name):
     fn, plain = PROGRAMS[name]
     points = np.stack([POINT, -POINT])

@@ -8,6 +8,7 @@ import pytest
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, Method, MethodError, derivatives
 from hyperdiag.hyperdual._jaxpr import ProgramShape
 from hyperdiag.hyperdual._tuner import candidates
+from tests.slow import every_other_slow
 
 from .networks import NETWORKS
 from .programs._check import QUICK
@@ -55,7 +56,7 @@ def _is_refused(fn, n):
     return False
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", every_other_slow(NETWORKS))
 def test_methods_on_the_zoo_agree_to_1e_10(name):
     """The field's methods; our own have `test_exactness.py`."""
     methods = [method for method in METHODS if method not in OWN_METHODS]

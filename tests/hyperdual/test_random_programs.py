@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jax import lax
 
 from hyperdiag.hyperdual import OWN_METHODS, derivatives
+from tests.slow import some_slow
 
 from .programs._check import QUICK, assert_close, each, reference
 from .programs._program import weights
@@ -167,9 +168,7 @@ STEP = st.tuples(
 PARTS = 5
 
 
-@pytest.mark.parametrize(
-    "part", [0, 1, *(pytest.param(part, marks=pytest.mark.slow) for part in range(2, PARTS))]
-)
+@pytest.mark.parametrize("part", some_slow(range(PARTS), quick=1))
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     steps=st.lists(STEP, min_size=3, max_size=12),

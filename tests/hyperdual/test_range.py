@@ -108,10 +108,11 @@ def _check(seeds):
     return worse, compared
 
 
+@pytest.mark.slow
 def test_programs_with_units_between_their_steps_are_as_right_as_nested_jvp():
-    worse, compared = _check(range(3))
+    worse, compared = _check(range(8))
     assert worse == []
-    assert compared > 40
+    assert compared > 100
 
 
 @pytest.mark.chaos

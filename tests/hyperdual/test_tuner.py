@@ -22,6 +22,7 @@ from hyperdiag.hyperdual import _choice as choice_module
 from hyperdiag.hyperdual import _tuner as tuner
 from hyperdiag.hyperdual._jaxpr import ProgramShape, shape_of
 from hyperdiag.hyperdual._tuner import candidates
+from tests.slow import some_slow
 
 WEIGHTS = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)
 
@@ -104,7 +105,7 @@ def test_products_of_matrices_do_not_count_as_dense_layers():
 
 
 @pytest.mark.parametrize("method", [*OWN_METHODS, "double_forward"])
-@pytest.mark.parametrize("tile", [1, 8, 32])
+@pytest.mark.parametrize("tile", some_slow([8, 1, 32], quick=1))
 def test_bits_of_a_row_depend_neither_on_the_batch_nor_on_its_neighbours(method, tile):
     x = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
     bundle = derivatives(_net, 6, method, tile=tile)

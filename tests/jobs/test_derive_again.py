@@ -42,7 +42,7 @@ def test_changed_configuration_over_the_same_output_refuses_and_names_it(invoke,
     ("number", "code"),
     [
         pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),
-        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.chaos),
     ],
 )

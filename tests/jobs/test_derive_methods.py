@@ -63,11 +63,12 @@ def _by_hand(model, inputs):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "n"),
     [
         ("Chain(Dense(5, 3, elu), Dense(3, 3))", 5),
-        pytest.param("Chain(Dense(10, 5, elu), Dense(5, 3))", 10, marks=pytest.mark.slow),
+        ("Chain(Dense(10, 5, elu), Dense(5, 3))", 10),
     ],
 )
 def test_chains_of_the_thread_by_every_method_give_the_same_numbers(invoke, tmp_path, layers, n):

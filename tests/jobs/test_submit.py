@@ -176,6 +176,7 @@ def test_token_of_another_cluster_is_refused(site, monkeypatch):
     assert "set RAY_AUTH_MODE=token" in said
 
 
+@pytest.mark.slow
 def test_address_of_the_cluster_itself_is_no_job_server(submit_cluster, monkeypatch):
     # Ray would rather have this one than the address that it is given.
     monkeypatch.setenv("RAY_ADDRESS", submit_cluster.address)

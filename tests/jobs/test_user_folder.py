@@ -126,6 +126,7 @@ def test_network_of_modules_named_as_folders_of_the_project_is_derived(
     _check(folder / "out")
 
 
+@pytest.mark.slow
 def test_modules_named_as_folders_of_the_project_are_sent_to_a_running_cluster(
     derive, folder, ray_address
 ):

@@ -59,3 +59,17 @@ def test_shard_of_a_parquet_file_takes_nine_requests_and_one_for_each_column(
     # after it, its time is asked for.
     columns = {"HEAD other": 4, "GET other": 2 + table.num_columns}
     assert _for_each(*counts) == {"GET run": 1, "PUT data": 1, "HEAD data": 1, **columns}
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("shards", [1000, 10_000])
+def test_requests_of_many_shards_are_three_for_each_and_few_besides(run, shards, capsys):
+    first, again = run(shards), run(shards)
+    with capsys.disabled():
+        print(f"\n{shards} shards: {first}, {sum(first.values())}; again {again}", end="")
+    for kind in ("GET run", "PUT data", "HEAD data"):
+        assert first[kind] >= shards
+    # Heartbeat and lease are renewed every few seconds, the journal is written now and then; a page
+    # of a list has a thousand names.
+    assert sum(first.values()) < 3.05 * shards + 150
+    assert sum(again.values()) < 60 + shards / 50

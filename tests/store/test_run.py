@@ -318,6 +318,7 @@ def test_weights_in_a_store_are_refused_by_name(run, store, tmp_path):
         run(*DESIGN, f"network.weights='{store.uri('w.npz')}'", f"output.path={tmp_path}/out")
 
 
+@pytest.mark.slow
 def test_workers_of_a_cluster_read_and_write_with_credentials_of_the_uri(
     run, three_files, proxy, ray_address, monkeypatch
 ):

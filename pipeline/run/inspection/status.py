@@ -11,6 +11,7 @@ from hyperdiag.data.filesystem import Place, absolute, below, resolve
 from hyperdiag.data.output_folder import LOCK, PLAN, STAGED
 from hyperdiag.messages.errors import Busy, UsageError
 from hyperdiag.messages.masking import masked
+from hyperdiag.run.output.fence import current_of
 from hyperdiag.run.output.heartbeat import (
     DONE,
     INCOMPLETE,
@@ -119,6 +120,8 @@ class Status:
             or was killed.
         update: counts of the plan that an update will put in the place of the other; None unless
             an update is under way, or was interrupted.
+        update_published: whether the update is what `hyperdiag.read` returns already, and only its
+            files have yet to be put into their places.
         manifest: None unless the run was published.
     """
 
@@ -129,6 +132,7 @@ class Status:
     failed: tuple[FailedShard, ...]
     cause: str | None
     update: Counts | None
+    update_published: bool
     manifest: Manifest | None
 
     def to_json(self) -> dict[str, Any]:
@@ -141,6 +145,7 @@ class Status:
             "failed": [list(failed) for failed in self.failed],
             "cause": self.cause,
             "update": self.update and asdict(self.update),
+            "update_published": self.update_published,
             "manifest": self.manifest and self.manifest.to_json(),
         }
 
@@ -208,8 +213,14 @@ def _look(path: str, output: Place) -> Status:
         update=_counts(output, _readable_plan(below(path, STAGED)), update=True)
         if updating
         else None,
+        update_published=updating and _is_folding(output),
         manifest=manifest,
     )
+
+
+def _is_folding(output: Place) -> bool:
+    published = current_of(output).published
+    return published is not None and published.folding
 
 
 def _plan_of(path: str, output: Place) -> Plan:

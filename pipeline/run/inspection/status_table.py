@@ -19,6 +19,10 @@ _WORDS = {
     INCOMPLETE: "the last run ended incomplete; the same command does what is missing",
     PUBLISHED: "published",
 }
+_PUBLISHED_UPDATE = (
+    "published (hyperdiag.read returns it), but not all of its files are in data yet: the next "
+    "hyperdiag derive on this output puts them there"
+)
 
 
 def print_status(status: Status) -> None:
@@ -49,7 +53,7 @@ def print_status(status: Status) -> None:
     if len(status.failed) > _FAILED_SHOWN:
         line("", f"and {len(status.failed) - _FAILED_SHOWN} more")
     if status.update:
-        line("update", "not published yet")
+        line("update", _PUBLISHED_UPDATE if status.update_published else "not published yet")
         _add_counts(line, status.update)
     console.print(table)
 

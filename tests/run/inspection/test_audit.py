@@ -10,6 +10,7 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit_table import print_audit
+from tests.slow import every_other_slow
 
 from .audited import audit_of, derive_rows, rewrite, set_entry, table_of, write_rows
 
@@ -42,7 +43,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", every_other_slow(VARIANTS))
 def test_right_output_of_any_kind_passes(name, tmp_path, configure):
     write_rows(tmp_path)
     manifest = derive_rows(tmp_path, configure, *VARIANTS[name])

@@ -6,12 +6,14 @@ import shutil
 import signal
 import socket
 import threading
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import hyperdiag
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.errors import Busy, RunIncomplete, UsageError
 from hyperdiag.process.signals import Stopped
@@ -19,6 +21,7 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection import status as status_module
 from hyperdiag.run.inspection.status import ShardCounts, status
 from hyperdiag.run.inspection.status_table import print_status
+from hyperdiag.run.output import publication
 from hyperdiag.run.output.heartbeat import Heartbeat, HeartbeatRecord, read_heartbeat
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.lock import Lock
@@ -29,7 +32,10 @@ from hyperdiag.run.workers.inline_pool import InlinePool
 # The keys of the JSON, in this order.
 COUNTS = ["plan", "network", "shards", "rows"]
 KEYS = {
-    "": ["output", "state", *COUNTS, "rate", "failed", "cause", "update", "manifest"],
+    "": [
+        *("output", "state", *COUNTS, "rate", "failed", "cause"),
+        *("update", "update_published", "manifest"),
+    ],
     "shards": ["planned", "done"],
     "rows": ["planned", "read", "derived", "filtered", "quarantined"],
     "rate": ["rows_done", "rows_per_s", "workers", "updated"],
@@ -330,6 +336,25 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     assert report == _status(tmp_path)
     assert (report.state, report.update) == ("published", None)
     assert report.counts.shards == ShardCounts(planned=7, done=7)
+
+
+def test_update_that_died_while_its_files_were_put_into_place_is_said_to_be_published(
+    run, tmp_path, capsys, monkeypatch
+):
+    run()
+    _write(tmp_path, "y", np.random.default_rng(1).standard_normal((300, 3)))
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "_copy", Mock(side_effect=Stopped(15)))
+        with pytest.raises(Stopped):
+            run("output.mode=update")
+    report = _status(tmp_path)
+    assert report.update_published
+    assert report.update.shards == ShardCounts(planned=7, done=7)
+    assert hyperdiag.read(f"{tmp_path}/out").num_rows == 700 - 9  # bad ones
+    assert "published (hyperdiag.read returns it)" in " ".join(_printed(report, capsys).split())
+    run("output.mode=update")
+    report = _status(tmp_path)
+    assert (report.state, report.update, report.update_published) == ("published", None, False)
 
 
 def test_run_begins_while_somebody_asks_how_far_it_is(run, tmp_path):

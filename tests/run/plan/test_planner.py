@@ -10,6 +10,9 @@ from hyperdiag.run.plan.planner import make_plan
 
 ONES = {f"x{i}": [1.0] * 10 for i in range(1, 6)}
 
+# Methods are not timed when such a run is planned.
+UNTIMED = ("derivatives.method=hyperdual", "derivatives.tile=8")
+
 
 @pytest.fixture
 def tree(tmp_path):
@@ -19,7 +22,7 @@ def tree(tmp_path):
     (tmp_path / "in/bad.parquet").write_bytes(b"nothing")
     return [
         *("network=chain", "dataset=parquet", f"dataset.path={tmp_path}/in"),
-        *("cluster=inline", f"output.path={tmp_path}/out"),
+        *("cluster=inline", f"output.path={tmp_path}/out", *UNTIMED),
     ]
 
 
@@ -55,7 +58,7 @@ def test_output_that_the_datasets_glob_would_find_is_refused_before_it_is_there(
     pq.write_table(pa.table(ONES), tmp_path / "of/quarantine/1.parquet")
     (tmp_path / "link").symlink_to(tmp_path / "in")
     paths = (f"dataset.path={tmp_path}/{pattern}", f"output.path={tmp_path}/{output}")
-    config, _ = configure(*tree, *paths, "derivatives.method=hyperdual", "derivatives.tile=8")
+    config, _ = configure(*tree, *paths)
     if matches:
         with pytest.raises(UsageError, match=r"also matches what is written to output\.path"):
             make_plan(config)
@@ -91,7 +94,7 @@ def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
 
 
 def test_sizes_follow_from_the_derivatives_of_a_row(configure):
-    plan = make_plan(configure("dataset.rows=1000000")[0]).plan
+    plan = make_plan(configure("dataset.rows=1000000", *UNTIMED)[0]).plan
     batch = plan.kernel.batch
     bytes_of_row = (8 + 2 * 8 * 10) * 4
     assert batch == 8192
@@ -123,8 +126,8 @@ def test_small_dataset_has_a_small_batch_of_whole_tiles(tile, batch, configure, 
 
 
 def test_wrt_by_name_and_by_index_are_the_same_plan(configure):
-    named = make_plan(configure("derivatives.wrt=[q,Ati]")[0]).plan
-    counted = make_plan(configure("derivatives.wrt=[4,0]")[0]).plan
+    named = make_plan(configure(*UNTIMED, "derivatives.wrt=[q,Ati]")[0]).plan
+    counted = make_plan(configure(*UNTIMED, "derivatives.wrt=[4,0]")[0]).plan
     assert named.kernel.directions == ("q", "Ati")
     assert named.digest == counted.digest
 

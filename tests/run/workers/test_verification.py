@@ -13,6 +13,7 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.workers import verification as verification_module
 from hyperdiag.run.workers import worker as worker_module
+from tests.slow import some_slow
 
 from ..networks import MODULE_WEIGHTS
 
@@ -131,7 +132,7 @@ def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     assert manifest.rows.flat[2] == 0
 
 
-@pytest.mark.parametrize("layout", ["wide", "tensor"])
+@pytest.mark.parametrize("layout", some_slow(["tensor", "wide"], quick=1))
 def test_outputs_asked_for_are_the_columns_written(layout, tmp_path, configure):
     _rows(tmp_path / "in")
     usual = derive(*configure(*_overrides(tmp_path, "wavy", "output.layout=tensor")))
