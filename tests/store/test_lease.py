@@ -6,7 +6,6 @@ import logging
 import pytest
 
 from hyperdiag.data.filesystem import resolve
-from hyperdiag.data.object_store.client import shared_credentials
 from hyperdiag.data.object_store.conditional import ConditionalStore, Conflict, put_guarded
 from hyperdiag.data.object_store.tries import PassingError
 from hyperdiag.data.output_folder import CURRENT
@@ -105,17 +104,3 @@ def test_run_elsewhere_is_busy_until_its_lease_has_lapsed(place, monkeypatch):
         fence.guard()()
     second.fence("out").guard()()
     second.release()
-
-
-def test_credentials_are_those_of_amazons_file(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text(
-        "[default]\naws_access_key_id = a\naws_secret_access_key = b%c\n"
-        "[other]\naws_access_key_id = d\naws_secret_access_key = e\naws_session_token = f\n"
-    )
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "file"))
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
-    assert shared_credentials() == ("a", "b%c", "")
-    monkeypatch.setenv("AWS_PROFILE", "other")
-    assert shared_credentials() == ("d", "e", "f")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "g")
-    assert shared_credentials() == ("", "", "")

@@ -1,9 +1,6 @@
 """Clients for the stores that pyarrow opened, which know what pyarrow's do not: conditions."""
 
-import configparser
-import contextlib
 import math
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +8,8 @@ from typing import Any
 
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 from pyarrow import fs
+
+from .amazon_keys import Keys, amazon_keys
 
 _REQUEST_SECONDS = 20.0  # where a URI leaves that to pyarrow
 _SLOW_BYTES_PER_S = 500_000  # slower than that, an upload is taken for stuck
@@ -41,37 +40,20 @@ def client_of(filesystem: fs.FileSystem, bucket: str, size: int = 0) -> ObjectSt
     return _clients[key]
 
 
-def shared_credentials() -> tuple[str, str, str]:
-    """Return access key, secret key and token of the profile in Amazon's files.
-
-    Empty where the environment has a key, or the files have none.
-    """
-    if os.environ.get("AWS_ACCESS_KEY_ID"):
-        return "", "", ""
-    profile = os.environ.get("AWS_PROFILE") or "default"
-    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-    for variable, usual, section in (
-        ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials", profile),
-        ("AWS_CONFIG_FILE", "~/.aws/config", f"profile {profile}".removeprefix("profile default")),
-    ):
-        file = configparser.ConfigParser(interpolation=None)
-        with contextlib.suppress(configparser.Error, UnicodeDecodeError):
-            path = Path(os.environ.get(variable) or usual)
-            file.read(path.expanduser(), encoding="utf-8")
-        access, secret, token = (file.get(section or profile, n, fallback="") for n in names)
-        if access:
-            return access, secret, token
-    return "", "", ""
-
-
 def _s3(options: dict[str, Any], bucket: str, longest: timedelta) -> ObjectStore:
     config: Any = {"virtual_hosted_style_request": options["force_virtual_addressing"]}
+    provider: Any = {}
     if options["anonymous"]:
         config["skip_signature"] = True
-    elif options["access_key"]:
-        config |= _keys(options["access_key"], options["secret_key"], options["session_token"])
     else:
-        config |= _keys(*shared_credentials())
+        names = ("access_key", "secret_key", "session_token")
+        given = Keys(*(options[name] for name in names)) if options["access_key"] else None
+        keys: Any = given or amazon_keys()
+        if isinstance(keys, Keys):
+            config |= {"access_key_id": keys.access, "secret_access_key": keys.secret}
+            config |= {"session_token": keys.token} if keys.token else {}
+        elif keys is not None:
+            provider["credential_provider"] = keys
     if options["role_arn"]:
         config |= {"role_arn": options["role_arn"]}
         config |= {"role_session_name": options["session_name"]} if options["session_name"] else {}
@@ -89,12 +71,9 @@ def _s3(options: dict[str, Any], bucket: str, longest: timedelta) -> ObjectStore
     proxy = options["proxy_options"]
     if proxy["host"]:
         client["proxy_url"] = f"{proxy['scheme'] or 'http'}://{proxy['host']}:{proxy['port']}"
-    return S3Store(bucket, config=config, client_options=client, retry_config=_NO_RETRIES)
-
-
-def _keys(access: str, secret: str, token: str) -> dict[str, str]:
-    keys = {"access_key_id": access, "secret_access_key": secret, "session_token": token}
-    return {name: value for name, value in keys.items() if value}
+    return S3Store(
+        bucket, config=config, client_options=client, retry_config=_NO_RETRIES, **provider
+    )
 
 
 def _gcs(options: dict[str, Any], bucket: str, longest: timedelta) -> ObjectStore:

@@ -53,6 +53,22 @@ def server():
     served.server_close()
 
 
+def test_client_for_amazon_signs_with_the_keys_of_a_profiles_command(server, tmp_path, monkeypatch):
+    keys = '{"Version": 1, "AccessKeyId": "AKIDOFACOMMAND", "SecretAccessKey": "b"}'
+    (tmp_path / "keys").write_text(keys)
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = cat {tmp_path}/keys\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    host = f"127.0.0.1%3A{server.server_port}"
+    place = resolve(f"s3://bucket/out?scheme=http&endpoint_override={host}&region=us-east-1")
+    ConditionalStore(*place).write(place.path, b"1", None)
+    ((command, path, headers),) = server.requests
+    assert (command, path, headers["if-none-match"]) == ("PUT", "/bucket/out", "*")
+    assert "Credential=AKIDOFACOMMAND/" in headers["authorization"]
+
+
 def test_client_for_google_goes_where_pyarrow_goes_with_its_token(server):
     host = f"127.0.0.1:{server.server_port}"
     place = fs.GcsFileSystem(
