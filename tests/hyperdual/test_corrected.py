@@ -214,6 +214,7 @@ def test_layers_of_several_types_are_derived_by_every_kind_of_method(narrow, wid
             np.testing.assert_allclose(result, right, atol=0.03 * np.abs(right).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("residuals", "exact"),
     [

@@ -9,6 +9,7 @@ from jax import lax
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, RuleError, derivatives, verify
 from hyperdiag.hyperdual._jaxpr import shape_of
 from hyperdiag.hyperdual._tuner import candidates
+from tests.slow import every_other_slow
 
 from .programs._check import QUICK, WALKS
 
@@ -121,7 +122,7 @@ def test_function_with_a_rule_for_batches_is_exact(method):
     assert np.count_nonzero(found.hessian_diag) == X.size
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_other_slow(METHODS))
 def test_rank_promotion_that_raises_concerns_the_function_alone(method):
     fn = lambda x: jnp.sin(jnp.ones((3, 4), x.dtype) @ jnp.cos(x) / 3) ** 2 * jnp.tanh(x[0])
     with jax.numpy_rank_promotion("raise"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives
+from tests.slow import every_other_slow
 
 from .programs import PROGRAMS
 from .programs._check import QUICK, WALKS, assert_close, each, reference
@@ -61,7 +62,7 @@ def test_methods_on_a_program_equal_the_dense_hessian(name):
     _check(name, OWN_METHODS)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", every_other_slow(PROGRAMS))
 def test_method_on_a_program_equals_the_dense_hessian(name):
     """By one method, in turn, with respect to all inputs; and by another to some of them."""
     _check(name, [OWN_METHODS[list(PROGRAMS).index(name) // 2 % len(OWN_METHODS)]])

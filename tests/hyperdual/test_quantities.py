@@ -10,6 +10,7 @@ from jax import lax
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, derivatives
 from hyperdiag.hyperdual import _quantities as quantities_module
+from tests.slow import every_other_slow
 
 from .programs._check import QUICK
 
@@ -110,7 +111,7 @@ def test_docstring_of_derivatives_names_every_quantity_and_no_other():
     assert re.findall(r'"(\w+)"', listed) == [*QUANTITIES]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", every_other_slow(METHODS))
 def test_directions_in_chunks_give_the_same_numbers(method, monkeypatch, wanted):
     monkeypatch.setattr(quantities_module, "_CHUNK_BYTES", 3 * 5 * 8)  # three directions of five
     found = derivatives(_net, 4, method, dtype="float64", tile=2)(POINTS)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("tour")  # one process runs it, for all of them
+# One process runs it, for all of them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("tour")]
 TOUR = Path(__file__).parents[2] / "pipeline/hyperdual/tour.py"
 
 

@@ -152,7 +152,8 @@ _NAMES = [
 ]
 
 
-@pytest.mark.parametrize("cluster", ["inline", pytest.param("local", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", ["inline", "local"])
 def test_modules_in_the_folder_are_run_for_the_network_alone(derive, folder, cluster):
     mark = folder / "mark"
     _write(folder, dict.fromkeys(_NAMES, _HOSTILE.format(mark=str(mark))))

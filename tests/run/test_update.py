@@ -9,6 +9,7 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.workers.worker import Worker
+from tests.slow import every_other_slow
 
 from .book import Book, changes, check_against_fresh, shown, stamps
 
@@ -43,7 +44,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", every_other_slow(CHANGES))
 def test_update_takes_over_changes_and_leaves_other_shards_alone(change, book, tmp_path, configure):
     shards, before = book.shards(), stamps(book.out / "data")
     unchanged = {name: rows for name, rows in book.files.items() if name in ("c", "f", "i")}

@@ -208,6 +208,7 @@ def test_run_killed_in_an_upload_leaves_whole_files_and_is_resumed(run, store, p
     assert store.get("out/_SUCCESS")
 
 
+@pytest.mark.slow
 def test_run_through_passing_faults_writes_the_same_bytes(run, three_files, proxy):
     store = three_files
     arguments = (*QUICK, *_from(store.uri("in")), "limits.max_bad_fraction=0.5")
@@ -268,6 +269,7 @@ def test_lasting_outage_of_an_input_file_fails_its_shards_alone(run, store, prox
     assert sorted(store.objects("out/data/")) == PARTS[:3]
 
 
+@pytest.mark.slow
 def test_outage_at_the_command_line_is_one_sentence_and_exit_code_1(hyperdiag, store, proxy):
     uri = store.uri("out", user=f"{KEY}:{SECRET}@", max_attempts=2)
     with proxy.fault("answer", path=f"out/data/{PARTS[1]}"):

@@ -102,6 +102,7 @@ def test_sizes_follow_from_the_derivatives_of_a_row(configure):
     assert plan.output.row_group_rows * bytes_of_row <= 32 << 20
 
 
+@pytest.mark.slow
 def test_sizes_count_the_inputs_of_a_row_and_what_is_verified_of_it(configure, tmp_path):
     """3,000 inputs, of which two are differentiated; then the Hessian with respect to all."""
     wide = (

@@ -11,6 +11,7 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.plan import tuning
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.plan.tuning import TimingRequest
+from tests.slow import every_other_slow
 
 SMALL = ["network=chain", "network.layers='Chain(Dense(2,3,tanh), Dense(3,1))'"]
 DESIGN = ["dataset=design", "dataset.rows=64", "dataset.ranges={x1: [0, 1], x2: [0, 1]}"]
@@ -44,13 +45,15 @@ def test_resumed_run_keeps_method_and_tile_whatever_timing_would_say(
 
 @pytest.mark.parametrize(
     "changed",
-    [
-        "derivatives.dtype=float64",
-        "derivatives.wrt=[x2]",
-        "derivatives.tile=5",
-        "output.mode=overwrite",
-        "network.layers='Chain(Dense(2,4,tanh), Dense(4,1))'",
-    ],
+    every_other_slow(
+        [
+            "derivatives.dtype=float64",
+            "derivatives.wrt=[x2]",
+            "derivatives.tile=5",
+            "output.mode=overwrite",
+            "network.layers='Chain(Dense(2,4,tanh), Dense(4,1))'",
+        ]
+    ),
 )
 def test_changed_run_does_not_take_over_what_was_frozen(changed, tmp_path, configure, forgetful):
     named = ["derivatives.method=taylor", "derivatives.tile=3", "cluster=inline"]

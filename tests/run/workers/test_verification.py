@@ -307,7 +307,7 @@ def test_float64_run_of_a_network_that_only_float32_can_trace(tmp_path, configur
     assert (found.findings, found.derived_again) == ([], 4)
 
 
-@pytest.mark.parametrize("kind", ["float64", "int64", "decimal", "list"])
+@pytest.mark.parametrize("kind", some_slow(["float64", "list", "int64", "decimal"], quick=2))
 def test_inputs_that_float32_rounds_are_named_and_their_errors_seen(
     kind, tmp_path, configure, caplog
 ):
