@@ -71,16 +71,20 @@ def list_parquet(
     kinds: list[FileKind] = []  # of each file
     bad: list[BadFile] = []
     distinct: dict[tuple[bytes, tuple[str, ...]], FileKind] = {}
+    last: _Footer | None = None
     for file, footer in _footers(place, infos):
         if isinstance(footer, str):
             bad.append(BadFile(file, footer))
             continue
         files.append(footer.file)
-        schema = footer.schema.remove_metadata()
-        kind = distinct.setdefault(
-            (schema.serialize().to_pybytes(), footer.encrypted),
-            FileKind(schema, footer.encrypted, file),
-        )
+        # Most files are as the one before them, which is soon seen.
+        if last is None or not footer.has_columns_of(last):
+            last = footer
+            schema = footer.schema.remove_metadata()
+            kind = distinct.setdefault(
+                (schema.serialize().to_pybytes(), footer.encrypted),
+                FileKind(schema, footer.encrypted, file),
+            )
         kind.files += 1
         kinds.append(kind)
     columns = Columns(distinct.values(), used, before)
@@ -107,6 +111,11 @@ class _Footer(NamedTuple):
     file: InputFile
     schema: pa.Schema
     encrypted: tuple[str, ...]
+
+    def has_columns_of(self, other: "_Footer") -> bool:
+        """Return whether both have the same columns, with the same metadata."""
+        same = self.schema.equals(other.schema, check_metadata=True)
+        return same and self.encrypted == other.encrypted
 
 
 def _footers(place: Place, infos: list[fs.FileInfo]) -> Iterator[tuple[str, _Footer | str]]:
