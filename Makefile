@@ -12,7 +12,7 @@ run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the res
 test: $(VENV)/.dev ## run the test suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-slow: $(VENV)/.dev ## the whole runs that take longest: kills, clusters to submit to, every reader
+slow: $(VENV)/.dev ## whole runs that take long, and the rest of what `make test` has some of
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
 
 lint: $(VENV)/.dev ## style, types, and which room may import which
