@@ -1,8 +1,10 @@
 """Runs that start together on one output, and runs that stand still and go on, on every store."""
 
+import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -137,7 +139,7 @@ def test_worker_that_stood_still_writes_nothing_over_another_run(contenders, out
     for turn in range(ROUNDS):
         output = outputs(f"worker-{turn}")
         first.start(_overrides(output, 1200, cluster=on_ray))
-        worker = _wait_for_worker(resolve(output) / "data")
+        worker = _wait_for_worker(resolve(output) / "data", ray_address)
         time.sleep(dice.uniform(0.0, 0.3))
         for process in (worker.pid, first.process.pid):
             os.kill(process, signal.SIGSTOP)
@@ -155,18 +157,23 @@ def test_worker_that_stood_still_writes_nothing_over_another_run(contenders, out
     assert outcomes[BUSY]
 
 
-def _wait_for_worker(data):
-    """Return the process of the one worker there is, when it has written a file."""
+def _wait_for_worker(data, ray_address):
+    """Return the process of the one worker on a cluster, when it has written a file."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if files_in(data):
-            found = [
-                process
-                for process in psutil.process_iter(["cmdline"])
-                if any("ray::WorkerActor" in word for word in process.info["cmdline"] or [])
-            ]
-            if found:
-                (worker,) = found
-                return worker
+        found = list(_workers(ray_address)) if files_in(data) else []
+        if found:
+            (worker,) = found
+            return worker
         time.sleep(0.02)
     raise AssertionError("no worker has written a file")
+
+
+def _workers(ray_address):
+    port = ray_address.rpartition(":")[2]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("ray::WorkerActor" in word for word in process.cmdline()):
+                raylet = " ".join(process.parent().cmdline())
+                if re.search(rf"--gcs-address=\S+:{port}\b", raylet):
+                    yield process
