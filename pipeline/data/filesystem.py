@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from pyarrow import fs
+from pyarrow import ArrowException, fs
 
 from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.messages.masking import masked
@@ -49,7 +49,7 @@ class Place(NamedTuple):
         return f"{other.path}/".startswith(folder) and self._is_on_that_of(other)
 
     def _is_on_that_of(self, other: "Place") -> bool:
-        if isinstance(self.filesystem, fs.S3FileSystem):
+        if self.is_store:
             # Not by ==: one store is several to pyarrow, by who asks it and how often.
             return _server(self.filesystem) == _server(other.filesystem)
         return self.filesystem == other.filesystem
@@ -65,7 +65,7 @@ class Place(NamedTuple):
         """
         try:
             return self.filesystem.get_file_info(self.path)
-        except OSError as error:
+        except (OSError, ArrowException) as error:
             raise UsageError(f"cannot look at {self}: {error}") from error
 
     def exists(self) -> bool:
@@ -81,16 +81,18 @@ class Place(NamedTuple):
         try:
             with self.filesystem.open_input_file(self.path) as file:
                 return file.read(file.size())  # at once: else a request for each 256 KiB
-        except OSError as error:
+        except (OSError, ArrowException) as error:
             raise UsageError(f"cannot read {self}: {error}") from error
 
 
-def _server(filesystem: fs.FileSystem) -> str | None:
-    """Return the server of an S3 filesystem, "" for Amazon's; None of another filesystem."""
-    if not isinstance(filesystem, fs.S3FileSystem):
+def _server(filesystem: fs.FileSystem) -> tuple[str, ...] | None:
+    """Return what tells one store from another, whoever asks; None of what is no store."""
+    if filesystem.type_name not in STORES:
         return None
     _, (arguments,) = filesystem.__reduce__()
-    return arguments["endpoint_override"]
+    if filesystem.type_name == "abfs":
+        return "abfs", arguments["account_name"], arguments["blob_storage_authority"]
+    return filesystem.type_name, arguments["endpoint_override"]
 
 
 def is_uri(path: str) -> bool:

@@ -21,6 +21,30 @@ _SECRET = (
 _OPTION = re.compile(
     r"secret|key|token|passw|pwd|signature|credential|auth|^(?:x-amz-|x-goog-)?sig$", re.I
 )
+# Azure's signature (`sig`) is of these, which change with it whenever it is renewed.
+_SIGNED = frozenset(
+    [
+        "se",
+        "st",
+        "sp",
+        "spr",
+        "sv",
+        "ss",
+        "srt",
+        "sr",
+        "si",
+        "sip",
+        "sdd",
+        "ske",
+        "skoid",
+        "sks",
+        "skt",
+        "sktid",
+        "skv",
+    ]
+)
+_CONTAINER_BEFORE = ("abfs://", "abfss://")  # in the place of a user
+_NO_USER = ("gs://", "gcs://"), "anonymous"
 # Of a setting or a variable: such a word, or such a pair of words, as a part of its name.
 _NAME = re.compile(
     rf"(?:{_SECRET})s?(?:$|[^a-z])|"
@@ -46,13 +70,15 @@ _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 def masked(uri: str) -> str:
     """Return a path or URI without the credentials that it may carry."""
     place, query, options = uri.partition("?")
-    parts = [_masked_option(option) for option in options.split("&")]
+    pairs = [option.partition("=") for option in options.split("&")]
+    hidden = _SIGNED if any(name == "sig" for name, _, _ in pairs) else frozenset()
+    parts = [
+        f"{name}={HIDDEN}"
+        if equals and (name in hidden or _OPTION.search(name))
+        else name + equals + value
+        for name, equals, value in pairs
+    ]
     return _without_userinfo(place) + query + "&".join(parts)
-
-
-def _masked_option(option: str) -> str:
-    name, equals, _ = option.partition("=")
-    return f"{name}={HIDDEN}" if equals and _OPTION.search(name) else option
 
 
 def _without_userinfo(part: str) -> str:
@@ -60,9 +86,9 @@ def _without_userinfo(part: str) -> str:
     pieces, start = [], 0
     last = part.rfind("@")
     while (begin := part.find("://", start) + 3) >= 3 and begin <= last:
-        head = _HEAD.match(part, begin)
-        assert head is not None
-        end = head.end()
+        matched = _HEAD.match(part, begin)
+        assert matched is not None
+        end = matched.end()
         pieces.append(part[start:begin])
         start = begin
         if part[end : end + 1] == ":":
@@ -71,9 +97,23 @@ def _without_userinfo(part: str) -> str:
             start = last
             break
         if part[end : end + 1] == "@" and end > begin:
-            pieces.append(HIDDEN)
+            head = part[start:end]
+            pieces.append(HIDDEN if _is_user(part[max(begin - 8, 0) : begin], head) else head)
             start = end
     return "".join([*pieces, part[start:]])
+
+
+def _is_user(scheme: str, name: str) -> bool:
+    """Return whether what stands before the @ of a URI lets somebody in.
+
+    Args:
+        scheme: the text up to it, that ends in `://`.
+        name: what stands there.
+    """
+    if ":" in name:
+        return True
+    anonymous = scheme.endswith(_NO_USER[0]) and name == _NO_USER[1]
+    return not (scheme.endswith(_CONTAINER_BEFORE) or anonymous)
 
 
 def masked_values(values: Any, secret: bool = False) -> Any:
@@ -129,6 +169,8 @@ def _credentials(values: Any, secret: bool) -> Iterator[str]:
     elif isinstance(values, str) and "://" in values:
         place, _, options = values.partition("?")
         userinfo, _, _ = place.partition("://")[2].rpartition("@")
+        if not _is_user(place.partition("://")[0] + "://", userinfo):
+            userinfo = ""
         user, _, password = userinfo.partition(":")
         if password or len(user) >= _LEAST_LENGTH_OF_USER:
             yield from (userinfo, password, *([user] if len(user) >= _LEAST_LENGTH_OF_USER else []))

@@ -82,6 +82,8 @@ def test_place_slash_joins_with_one_slash():
 
 STORE = "s3://k:s@b/out?region=us-east-1&endpoint_override=h:1&scheme=http"
 
+AZURE = "abfs://account@h:1/container/out?enable_tls=false&"
+
 
 @pytest.mark.parametrize(
     ("place", "other", "expected"),
@@ -98,6 +100,10 @@ STORE = "s3://k:s@b/out?region=us-east-1&endpoint_override=h:1&scheme=http"
         # One store, whoever asks it and however often; another store.
         (STORE, STORE.replace("k:s@", "") + "&max_attempts=3", True),
         (STORE, STORE.replace("h:1", "h:2"), False),
+        (AZURE + "sig=a", AZURE.replace("/out", "/out/data") + "sig=b", True),
+        (AZURE + "sig=a", AZURE.replace("account@", "other@") + "sig=a", False),
+        ("gs://anonymous@b/out", "gs://b/out/data", True),
+        ("gs://anonymous@b/out", "gs://anonymous@b/out?endpoint_override=h:1", False),
     ],
 )
 def test_contains_is_true_of_what_lies_there_on_the_same_filesystem(place, other, expected):

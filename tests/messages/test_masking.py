@@ -21,6 +21,9 @@ from hyperdiag.messages.secrets import register_secrets
         ("from s3://AK:S@b/x to s3://AL:T@c/y", "from s3://***@b/x to s3://***@c/y"),
         ("'s3://b/x?region=r&secret_key=SE%2F&x=1'", "'s3://b/x?region=r&secret_key=***&x=1'"),
         ("output.path=s3://TOKEN@b/x", "output.path=s3://***@b/x"),
+        ("at abfs://book@a.dfs.core.windows.net/x", "at abfs://book@a.dfs.core.windows.net/x"),
+        ("at abfss://a:KEY@h/book/x", "at abfss://***@h/book/x"),
+        ("at gs://anonymous@b/x, gs://TOKEN@b/x", "at gs://anonymous@b/x, gs://***@b/x"),
         ("kwargs={'api_token': 'abc', 'n': 3}", "kwargs={'api_token': ***, 'n': 3}"),
         ("network.kwargs={db_password: abc,n: 3}", "network.kwargs={db_password: ***,n: 3}"),
         ('{"secret_key": "a b", "n": 3}', '{"secret_key": ***, "n": 3}'),
@@ -74,6 +77,16 @@ _PIECES = [
     ),
     *("\n", "\n- ", " ", ", ", "'", '{"password": "', "password: [{("),
 ]
+
+
+def test_uri_with_azures_signature_is_the_same_with_another_one():
+    uris = [
+        f"abfs://book@a.dfs.core.windows.net/x?se=2026-12-0{day}&sp=rw&sv=2026-10-06&sig=a%2F{day}"
+        for day in (1, 2)
+    ]
+    shown = "abfs://book@a.dfs.core.windows.net/x?se=***&sp=***&sv=***&sig=***"
+    assert [masked(uri) for uri in uris] == [shown, shown]
+    assert masked("s3://b/x?sv=1&se=2") == "s3://b/x?sv=1&se=2"
 
 
 @pytest.mark.parametrize("function", [masked_text, masked, is_secret])

@@ -116,6 +116,20 @@ def test_errors_that_may_pass_are_told_from_those_that_stay(store, proxy):
     assert not is_passing(error())
 
 
+@pytest.mark.parametrize(
+    ("message", "passing"),
+    [
+        ("GetProperties failed for 'u'. Azure Error: [ServerBusy] 503 Service Unavailable", True),
+        ("ListBlobs failed. Azure Error: [] 500 Internal Server Error", True),
+        ("Azure Error: [BlobNotFound] 404 The specified blob does not exist", False),
+        ("google::cloud::Status(UNAVAILABLE: Retry policy exhausted", True),
+        ("google::cloud::Status(NOT_FOUND: Permanent error", False),
+    ],
+)
+def test_errors_of_other_stores_are_passing_as_their_clients_word_them(message, passing):
+    assert is_passing(OSError(message)) == passing
+
+
 def test_listing_of_many_pages_has_every_file(store, proxy, table):
     proxy.page = 2
     names = [f"{number}.parquet" for number in range(7)]

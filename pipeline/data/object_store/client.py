@@ -1,6 +1,8 @@
 """Clients for the stores that pyarrow opened, which know what pyarrow's do not: conditions."""
 
 import math
+import os
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 from pyarrow import fs
 
-from .amazon_keys import Keys, amazon_keys
+from .amazon_keys import amazon_keys, fixed_keys
 
 _REQUEST_SECONDS = 20.0  # where a URI leaves that to pyarrow
 _SLOW_BYTES_PER_S = 500_000  # slower than that, an upload is taken for stuck
@@ -42,18 +44,16 @@ def client_of(filesystem: fs.FileSystem, bucket: str, size: int = 0) -> ObjectSt
 
 def _s3(options: dict[str, Any], bucket: str, longest: timedelta) -> ObjectStore:
     config: Any = {"virtual_hosted_style_request": options["force_virtual_addressing"]}
-    provider: Any = {}
+    keys: Any = None
     if options["anonymous"]:
         config["skip_signature"] = True
-    else:
+    elif options["access_key"]:
         names = ("access_key", "secret_key", "session_token")
-        given = Keys(*(options[name] for name in names)) if options["access_key"] else None
-        keys: Any = given or amazon_keys()
-        if isinstance(keys, Keys):
-            config |= {"access_key_id": keys.access, "secret_access_key": keys.secret}
-            config |= {"session_token": keys.token} if keys.token else {}
-        elif keys is not None:
-            provider["credential_provider"] = keys
+        keys = fixed_keys(*(options[name] for name in names))
+    else:
+        keys = amazon_keys()
+    # Not as options of the client, which would add what the environment has.
+    provider: Any = {"credential_provider": keys} if keys else {}
     if options["role_arn"]:
         config |= {"role_arn": options["role_arn"]}
         config |= {"role_session_name": options["session_name"]} if options["session_name"] else {}
@@ -102,20 +102,29 @@ def _in_utc(moment: datetime | None) -> datetime | None:
 
 
 def _azure(options: dict[str, Any], container: str, longest: timedelta) -> ObjectStore:
-    config = {"account_name": options["account_name"], "account_key": options["account_key"]}
-    # pyarrow keeps all the options of a URI with its signature.
-    sas = options["sas_token"].removeprefix("?")
-    config |= {"sas_token": sas, "tenant_id": options["tenant_id"]}
-    config |= {name: options[name] for name in ("client_id", "client_secret")}
+    config: Any = {"account_name": options["account_name"]}
+    keys: dict[str, Any] = {}
+    if options["sas_token"]:  # with which pyarrow keeps all the options of a URI
+        keys = {"sas_token": options["sas_token"].removeprefix("?"), "expires_at": None}
+    elif options["account_key"]:
+        keys = {"access_key": options["account_key"], "expires_at": None}
+    else:
+        names = ("tenant_id", "client_id", "client_secret")
+        config |= {name: options[name] for name in names if options[name]}
+        if not any(name.startswith("AZURE_") for name in os.environ) and shutil.which("az"):
+            config["use_azure_cli"] = True  # who has signed in with `az login`
     scheme, authority = options["blob_storage_scheme"], options["blob_storage_authority"]
     # As pyarrow has it: a domain that begins with a dot follows the account's name; on another
     # host, the account's name is the first part of the path.
     account = options["account_name"]
     host = f"{account}{authority}" if authority.startswith(".") else f"{authority}/{account}"
     config["endpoint"] = f"{scheme}://{host}"
-    known: Any = {name: value for name, value in config.items() if value}
     client: Any = {"timeout": longest, "allow_http": scheme == "http"}
-    return AzureStore(container, config=known, client_options=client, retry_config=_NO_RETRIES)
+    # Not as options of the client, before which it would take what the environment has.
+    provider: Any = {"credential_provider": lambda: keys} if keys else {}
+    return AzureStore(
+        container, config=config, client_options=client, retry_config=_NO_RETRIES, **provider
+    )
 
 
 _CLIENTS: dict[str, Callable[[dict[str, Any], str, timedelta], ObjectStore]] = {

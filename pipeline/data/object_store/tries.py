@@ -22,7 +22,9 @@ _attempts: dict[str, int] = {}  # of filesystems that were opened here, by their
 # allowed: no attribute of its errors tells.
 _PASSING = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|"
-    r"REQUEST_TIMEOUT|UNKNOWN \(HTTP status (429|5\d\d)\))"
+    r"REQUEST_TIMEOUT|UNKNOWN \(HTTP status (429|5\d\d)\))|"
+    r"Azure Error: \[\w*\] (429|5\d\d) |"
+    r"google::cloud::Status\((UNAVAILABLE|DEADLINE_EXCEEDED|RESOURCE_EXHAUSTED|INTERNAL):"
 )
 
 

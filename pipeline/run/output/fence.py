@@ -43,17 +43,18 @@ class Fence:
         """Check that what a worker sees at the output's path is the output that the driver has.
 
         Raises:
-            OutputError: if no run is at work there, in some seconds neither: some network
+            OutputError: if this run does not hold it, in some seconds neither: some network
                 filesystems show later what another machine has written.
         """
         file = atomic_file(resolve(self.output) / CURRENT)
         for pause in (*_LOOK_SECONDS, None):
-            if file is None or read_current(file)[0].holder is not None:
+            holder = read_current(file)[0].holder if file else None
+            if file is None or (holder is not None and holder.run == self.run):
                 return
             if pause:
                 time.sleep(pause)
         raise OutputError(
-            f"{masked(self.output)} is no output of a run at work, seen from here: give an "
+            f"{masked(self.output)} is not the output of this run, seen from here: give an "
             "output.path that all nodes share"
         )
 

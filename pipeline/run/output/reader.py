@@ -36,8 +36,21 @@ def files(path: str) -> list[str]:
     paths = _paths(output, _published(output, path))
     if output.is_local:
         return paths
-    scheme = {"gcs": "gs"}.get(output.filesystem.type_name, output.filesystem.type_name)
-    return [f"{scheme}://{each}" for each in paths]
+    begin = _beginning(output)
+    return [begin + (each.partition("/")[2] if begin.endswith("/") else each) for each in paths]
+
+
+def _beginning(output: Place) -> str:
+    """Return what a URI of a store has before a path, or, up to its "/", with the container."""
+    kind = output.filesystem.type_name
+    if kind != "abfs":
+        return {"gcs": "gs"}.get(kind, kind) + "://"
+    _, (options,) = output.filesystem.__reduce__()
+    account, authority = options["account_name"], options["blob_storage_authority"]
+    container = output.path.partition("/")[0]
+    if authority.startswith("."):
+        return f"abfs://{container}@{account}{authority}/"
+    return f"abfs://{account}@{authority}/{container}/"
 
 
 def read(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hyperdiag.data.object_store.amazon_keys import Keys, amazon_keys
+from hyperdiag.data.object_store.amazon_keys import amazon_keys
 
 KEYS = {"Version": 1, "AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"}
 
@@ -19,24 +19,31 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
+def _given():
+    keys = amazon_keys()()
+    return keys["access_key_id"], keys["secret_access_key"], keys["token"]
+
+
 def test_keys_are_those_of_the_profile_unless_the_environment_has_some(files, monkeypatch):
     assert amazon_keys() is None
     (files / "credentials").write_text(
         "[default]\naws_access_key_id = a\naws_secret_access_key = b%c\n"
     )
     (files / "config").write_text(
-        "[default]\nregion = x\n[profile other]\naws_access_key_id = d\n"
+        "[default]\nregion = x\naws_session_token = of another pair\n"
+        "[profile other]\naws_access_key_id = d\n"
         "aws_secret_access_key = e\naws_session_token = f\n"
     )
-    assert amazon_keys() == Keys("a", "b%c", "")
+    assert _given() == ("a", "b%c", None)
     monkeypatch.setenv("AWS_PROFILE", "other")
-    assert amazon_keys() == Keys("d", "e", "f")
+    assert _given() == ("d", "e", "f")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "g")
     assert amazon_keys() is None
 
 
-def test_command_of_a_profile_is_asked_for_keys_when_they_are_needed(files, monkeypatch):
-    answer = {**KEYS, "Expiration": "2026-12-01T10:00:00Z"}
+@pytest.mark.parametrize("expiration", ["2026-12-01T10:00:00Z", "2026-12-01T10:00:00"])
+def test_command_of_a_profile_is_asked_for_keys(files, monkeypatch, expiration):
+    answer = {**KEYS, "Expiration": expiration}
     (files / "answer.json").write_text(json.dumps(answer))
     program = f"print(open({str(files / 'answer.json')!r}).read())"
     (files / "config").write_text(
@@ -68,8 +75,11 @@ def test_profile_that_people_sign_in_for_is_asked_for_by_amazons_own_command(fil
     [
         ("/nowhere/keys", "No such file"),
         ("sh -c 'echo expired >&2; exit 3'", "expired"),
-        ("sh -c 'echo {}'", "AccessKeyId"),
-        ("echo hello", "Expecting value"),
+        ("sh -c 'echo usage: >&2; echo what is wrong >&2; exit 2'", "what is wrong"),
+        ("echo {}", "not what Amazon defines"),
+        ("echo null", "not what Amazon defines"),
+        ("echo hello", "not what Amazon defines"),
+        ("echo 'hello", "No closing quotation"),
     ],
 )
 def test_command_that_gives_no_keys_is_named_with_the_mend(files, command, cause):

@@ -69,6 +69,19 @@ def test_client_for_amazon_signs_with_the_keys_of_a_profiles_command(server, tmp
     assert "Credential=AKIDOFACOMMAND/" in headers["authorization"]
 
 
+def test_client_for_amazon_adds_no_token_of_the_environment_to_keys_of_a_uri(server, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDOFTHEENVIRONMENT")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "c")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
+    host = f"127.0.0.1%3A{server.server_port}"
+    uri = f"s3://AKIDOFTHEURI:b@bucket/out?scheme=http&endpoint_override={host}&region=us-east-1"
+    place = resolve(uri)
+    ConditionalStore(*place).write(place.path, b"1", None)
+    ((_, _, headers),) = server.requests
+    assert "Credential=AKIDOFTHEURI/" in headers["authorization"]
+    assert "x-amz-security-token" not in headers
+
+
 def test_client_for_google_goes_where_pyarrow_goes_with_its_token(server):
     host = f"127.0.0.1:{server.server_port}"
     place = fs.GcsFileSystem(
@@ -96,7 +109,8 @@ def test_client_for_a_server_of_googles_protocol_that_asks_for_no_key_writes(ser
     assert server.requests[0][:2] == ("PUT", "/bucket/out")
 
 
-def test_client_for_azure_goes_where_pyarrow_goes_with_its_signature(server):
+def test_client_for_azure_goes_where_pyarrow_goes_with_its_signature(server, monkeypatch):
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "QUFBQQ==")  # which is not asked for
     host = f"127.0.0.1:{server.server_port}"
     place = resolve(f"abfs://account@{host}/container/out?enable_tls=false&sv=2026-10-06&sig=a%2Fb")
     store = ConditionalStore(*place)

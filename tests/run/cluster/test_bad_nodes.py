@@ -100,7 +100,7 @@ def test_node_that_does_not_see_the_output_is_named_and_left_out(
         for record in caplog.records
         if "is left out of this run" in record.getMessage()
     ]
-    assert f"{shared}/out is no output of a run at work, seen from here" in said
+    assert f"{shared}/out is not the output of this run, seen from here" in said
 
 
 def test_methods_are_timed_on_another_node_where_one_cannot(run, monkeypatch, tmp_path):

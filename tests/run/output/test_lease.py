@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 
 from hyperdiag.data.filesystem import resolve
-from hyperdiag.messages.errors import Busy
+from hyperdiag.messages.errors import Busy, OutputError
 from hyperdiag.process import file_lock
+from hyperdiag.run.output import fence as fence_module
 from hyperdiag.run.output import lease as lease_module
 from hyperdiag.run.output.current import Current, Published
 from hyperdiag.run.output.fence import Fence, current_of
@@ -51,6 +52,19 @@ def test_output_is_held_by_one_run_and_free_after_it(output):
     second.take()
     assert current_of(output).number == 2
     second.release()
+
+
+def test_worker_sees_the_output_of_its_run_or_says_that_it_is_another(
+    output, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(fence_module, "_LOOK_SECONDS", (0.01,))
+    lease = Lease(output, "out")
+    lease.take(0, nobody_else_here=True)
+    lease.fence(str(tmp_path)).check_seen()
+    for path, run in ((str(tmp_path), "another"), (f"{tmp_path}/elsewhere", lease.run)):
+        with pytest.raises(OutputError, match="is not the output of this run, seen from here"):
+            Fence(path, run).check_seen()
+    lease.release()
 
 
 def test_run_that_lost_its_lease_publishes_nothing_and_its_workers_show_nothing(
