@@ -1,11 +1,13 @@
 """Reading a published output: all of one publication, whatever is published meanwhile."""
 
+import time
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from hyperdiag.data.filesystem import Place, files_in, resolve
+from hyperdiag.data.object_store.tries import is_passing
 from hyperdiag.data.output_folder import DATA, SUCCESS, shard_of
 from hyperdiag.messages.errors import InputError, UsageError
 from hyperdiag.messages.masking import masked
@@ -15,6 +17,7 @@ from .fence import current_of
 from .listing import data_paths
 
 _TRIES = 10
+_PAUSES = (0.1, 0.5, 2.0)  # seconds
 
 
 def files(path: str) -> list[str]:
@@ -95,6 +98,20 @@ def _published(output: Place, path: str) -> Published | None:
     Raises:
         UsageError: if nothing is.
     """
+    for pause in (*_PAUSES, None):
+        try:
+            return _published_now(output, path)
+        except UsageError as error:
+            # A file that goes, or is replaced, while it is read; a store that is busy.
+            cause = error.__cause__
+            gone = isinstance(cause, FileNotFoundError) or (cause is not None and is_passing(cause))
+            if pause is None or not gone:
+                raise
+        time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _published_now(output: Place, path: str) -> Published | None:
     published = current_of(output).published
     success = output / SUCCESS
     signed = success.read_bytes().decode(errors="replace").strip() if success.exists() else None

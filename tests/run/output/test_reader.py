@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import hyperdiag
+from hyperdiag.data.filesystem import Place
 from hyperdiag.messages.errors import InputError, UsageError
 from hyperdiag.run.output import reader
 from tests.run.book import Book
@@ -77,6 +78,24 @@ def test_output_that_changes_while_it_is_read_is_read_again(book, monkeypatch):
     monkeypatch.setattr(reader, "_TRIES", 2)
     with pytest.raises(InputError, match="changed 2 times while it was read"):
         hyperdiag.read(str(book.out))
+
+
+def test_output_whose_success_goes_while_it_is_looked_at_is_looked_at_again(book, monkeypatch):
+    book.derive()
+    read_bytes, left = Place.read_bytes, [2]
+
+    def goes(place):
+        if place.path.endswith("/_SUCCESS") and left[0]:
+            left[0] -= 1
+            place = place._replace(path=f"{place.path}.gone")
+        return read_bytes(place)
+
+    monkeypatch.setattr(Place, "read_bytes", goes)
+    monkeypatch.setattr(reader, "_PAUSES", (0.0, 0.0))
+    assert _numbers(book) == [1, 2, 3, 5, 6, 7]
+    left[0] = 3
+    with pytest.raises(UsageError, match=r"cannot read .*_SUCCESS"):
+        _numbers(book)
 
 
 def test_listing_is_a_table_that_any_reader_takes(book):
