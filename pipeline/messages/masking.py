@@ -22,27 +22,7 @@ _OPTION = re.compile(
     r"secret|key|token|passw|pwd|signature|credential|auth|^(?:x-amz-|x-goog-)?sig$", re.I
 )
 # Azure's signature (`sig`) is of these, which change with it whenever it is renewed.
-_SIGNED = frozenset(
-    [
-        "se",
-        "st",
-        "sp",
-        "spr",
-        "sv",
-        "ss",
-        "srt",
-        "sr",
-        "si",
-        "sip",
-        "sdd",
-        "ske",
-        "skoid",
-        "sks",
-        "skt",
-        "sktid",
-        "skv",
-    ]
-)
+_SIGNED = re.compile("s[etrpivs]|spr|srt|sip|sdd|ske|skoid|sks|skt|sktid|skv")
 _CONTAINER_BEFORE = ("abfs://", "abfss://")  # in the place of a user
 _NO_USER = ("gs://", "gcs://"), "anonymous"
 # Of a setting or a variable: such a word, or such a pair of words, as a part of its name.
@@ -71,10 +51,10 @@ def masked(uri: str) -> str:
     """Return a path or URI without the credentials that it may carry."""
     place, query, options = uri.partition("?")
     pairs = [option.partition("=") for option in options.split("&")]
-    hidden = _SIGNED if any(name == "sig" for name, _, _ in pairs) else frozenset()
+    signed = any(name == "sig" for name, _, _ in pairs)
     parts = [
         f"{name}={HIDDEN}"
-        if equals and (name in hidden or _OPTION.search(name))
+        if equals and (_OPTION.search(name) or (signed and _SIGNED.fullmatch(name)))
         else name + equals + value
         for name, equals, value in pairs
     ]

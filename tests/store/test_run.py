@@ -18,6 +18,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 
+import hyperdiag
 from hyperdiag.data.output_folder import CURRENT
 from hyperdiag.messages.errors import OutputError, RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
@@ -117,6 +118,8 @@ def test_parquet_from_a_store_gives_the_rows_of_a_local_run(run, three_files, tm
                 found, expected = (t.drop_columns("_source_file") for t in (found, expected))
             assert found.equals(expected)
     assert store.table("out/data/")["book"].unique().to_pylist() == ["a", "b", "c"]
+    names = [f"s3://{store.bucket}/out/data/part-{number:07d}.parquet" for number in range(3)]
+    assert hyperdiag.files(store.uri("out")) == names
     # The quarantine file first: a data file vouches for its whole shard.
     names = _written(proxy)
     assert names.index(f"quarantine/{PARTS[2]}") < names.index(f"data/{PARTS[2]}")

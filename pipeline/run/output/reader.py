@@ -39,21 +39,21 @@ def files(path: str) -> list[str]:
     paths = _paths(output, _published(output, path))
     if output.is_local:
         return paths
-    begin = _beginning(output)
-    return [begin + (each.partition("/")[2] if begin.endswith("/") else each) for each in paths]
+    bucket, _, _ = output.path.partition("/")
+    begin = _uri_of_bucket(output, bucket)
+    return [begin + each.removeprefix(bucket) for each in paths]
 
 
-def _beginning(output: Place) -> str:
-    """Return what a URI of a store has before a path, or, up to its "/", with the container."""
+def _uri_of_bucket(output: Place, bucket: str) -> str:
     kind = output.filesystem.type_name
     if kind != "abfs":
-        return {"gcs": "gs"}.get(kind, kind) + "://"
+        scheme = "gs" if kind == "gcs" else kind
+        return f"{scheme}://{bucket}"
     _, (options,) = output.filesystem.__reduce__()
-    account, authority = options["account_name"], options["blob_storage_authority"]
-    container = output.path.partition("/")[0]
+    account, authority = options["account_name"], options["dfs_storage_authority"]
     if authority.startswith("."):
-        return f"abfs://{container}@{account}{authority}/"
-    return f"abfs://{account}@{authority}/{container}/"
+        return f"abfs://{bucket}@{account}{authority}"
+    return f"abfs://{account}@{authority}/{bucket}"
 
 
 def read(

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import hyperdiag
-from hyperdiag.data.filesystem import Place
+from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.messages.errors import InputError, UsageError
 from hyperdiag.run.output import reader
 from tests.run.book import Book
@@ -78,6 +78,22 @@ def test_output_that_changes_while_it_is_read_is_read_again(book, monkeypatch):
     monkeypatch.setattr(reader, "_TRIES", 2)
     with pytest.raises(InputError, match="changed 2 times while it was read"):
         hyperdiag.read(str(book.out))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "abfs://book@account.dfs.core.windows.net/out?sv=1&sig=a",
+        "abfs://account@127.0.0.1:10000/book/out?enable_tls=false&sig=a",
+        "gs://anonymous@book/out",
+    ],
+)
+def test_uri_of_a_file_in_a_store_is_of_the_same_account_and_bucket_without_credentials(output):
+    place = resolve(output)
+    uri = reader._uri_of_bucket(place, "book") + "/out/data/x"
+    assert resolve(uri).path == "book/out/data/x"
+    assert place.contains(resolve(uri))
+    assert "sig" not in uri
 
 
 def test_output_whose_success_goes_while_it_is_looked_at_is_looked_at_again(book, monkeypatch):
