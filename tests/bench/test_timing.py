@@ -21,6 +21,7 @@ def _halving(x):
     return jax.lax.while_loop(lambda y: jnp.any(y > 1), lambda y: y / 2, x**2)
 
 
+@pytest.mark.slow
 def test_timing_of_all_contestants_times_and_checks_each():
     contestants = [contestant for contestant in CONTESTANTS.values() if contestant.requires is None]
     results = time_network(TINY, contestants, rounds=2)

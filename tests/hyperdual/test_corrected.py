@@ -103,6 +103,7 @@ def test_special_functions_are_right_under_vmap_along_another_axis(name):
         np.testing.assert_allclose(result[0], expected, rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_orders_of_polygamma_that_differ_or_are_computed():
     """Each entry has its own order; a computed one has no right value for negative arguments."""
     points = [-1.7, -10.3, 2.5, 0.4]

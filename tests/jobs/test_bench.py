@@ -5,6 +5,7 @@ import pytest
 BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 
 
+@pytest.mark.slow
 def test_bench_of_a_job_measures_job_and_kernel_in_one_run(hyperdiag, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("stays")

@@ -110,7 +110,7 @@ def _path():
     ("cluster", "python_path", "command"),
     [
         ("inline", None, ["hyperdiag"]),
-        ("inline", ".", ["hyperdiag"]),
+        pytest.param("inline", ".", ["hyperdiag"], marks=pytest.mark.slow),
         pytest.param(  # the folder comes first here too
             "local", None, [sys.executable, "-m", "hyperdiag"], marks=pytest.mark.slow
         ),

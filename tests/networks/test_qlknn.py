@@ -100,6 +100,7 @@ def test_qlknn_float64_agrees_with_derivatives_by_hand(doubles, reference, part)
     assert _errors(doubles[part], reference[part]).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_qlknn_float32_agrees_with_derivatives_by_hand_to_its_precision(reference):
     for found, expected in zip(_derived("float32"), reference, strict=True):
         assert 0 < _errors(found, expected).max() < 1e-3

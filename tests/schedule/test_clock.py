@@ -78,6 +78,7 @@ def test_clock_calls_for_every_tick_those_included_that_came_without_it(seen):
     assert seen.failures == []
 
 
+@pytest.mark.slow
 def test_new_or_changed_entry_begins_now_and_one_that_is_gone_ends(seen):
     clock = seen.clock()
     clock.start(seen.entries(a="1s", b="1s"))

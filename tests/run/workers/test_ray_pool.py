@@ -130,6 +130,7 @@ def test_shard_that_kills_its_worker_is_found_among_those_that_it_got_together(
     assert len(set(failures)) > 4  # what was under way with it, each tried once more
 
 
+@pytest.mark.slow
 def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray_address, tmp_path):
     overrides = [*rows(np.zeros(10)), "network.target=tests.run.networks:rectified", *on_cluster]
     derive(*configure(*overrides))
