@@ -29,7 +29,7 @@ bench: $(VENV)/.bench ## our kernels against the field's methods; then the main 
 	$(BIN)/hyperdiag bench
 	$(BIN)/hyperdiag bench bench.subject=job
 
-chaos: $(VENV)/.dev ## kills at random, 3,000 damaged files, a million shards, 20 GB: an hour or so
+chaos: $(VENV)/.dev ## kills at random, 3,000 damaged files, a million shards, 20 GB: hours
 	$(BIN)/python -m pytest -m chaos tests
 
 clean: ## remove the virtual environment and what runs left here

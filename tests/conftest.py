@@ -44,7 +44,7 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    """Check that tests are grouped: without it they are slower by a third, and nothing says so."""
+    """Check that tests are grouped, or fixtures and clusters would stand in each process."""
     if session.config.getoption("loadgroup", False):
         grouped = [item for item in session.items if item.get_closest_marker("xdist_group")]
         assert all("@" in item.nodeid for item in grouped), "pytest-xdist groups no tests"

@@ -131,7 +131,7 @@ def test_run_that_stood_still_publishes_nothing_over_another(contenders, outputs
 
 
 def test_worker_that_stood_still_writes_nothing_over_another_run(contenders, outputs, ray_address):
-    """The driver is stopped with its worker, and goes on later than that, or never."""
+    """The driver is stopped with its worker, which goes on first."""
     first, second = contenders[8:]
     on_ray = ["cluster=existing", f"cluster.address={ray_address}", "cluster.workers=1"]
     dice = random.Random(2)

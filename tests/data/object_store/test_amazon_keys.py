@@ -14,7 +14,7 @@ def files(tmp_path, monkeypatch):
     """Amazon's two files, none of them there yet."""
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    for variable in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
     return tmp_path
 

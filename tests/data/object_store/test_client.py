@@ -1,4 +1,4 @@
-"""Requests of the clients for Google's and Azure's stores, as a server on loopback receives them.
+"""Requests of the clients for each kind of store, as a server on loopback receives them.
 
 `tests/store` has a whole server of Amazon's protocol. Here it is only seen that requests go where
 pyarrow's go, with its keys and with conditions.
@@ -59,7 +59,7 @@ def test_client_for_amazon_signs_with_the_keys_of_a_profiles_command(server, tmp
     (tmp_path / "config").write_text(f"[default]\ncredential_process = cat {tmp_path}/keys\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    for variable in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
     host = f"127.0.0.1%3A{server.server_port}"
     place = resolve(f"s3://bucket/out?scheme=http&endpoint_override={host}&region=us-east-1")
