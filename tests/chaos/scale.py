@@ -5,6 +5,7 @@ listing of the dataset, its footers, and for `resume` the listing of the output.
 product.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -168,18 +169,31 @@ def publish(folder, shards):
     return ledger.inventory.tally.read
 
 
+def yardstick():
+    """Return the seconds of a fixed work of the kind that planning is: machines differ."""
+    began = time.process_time()
+    for number in range(400_000):
+        name = f"day={number % 365:03d}/part-{number:07d}.parquet"
+        line = json.dumps({"name": name, "size": number, "rows": [ROWS, ROWS]})
+        hashlib.sha256(line.encode()).hexdigest()
+        json.loads(line)
+    return time.process_time() - began
+
+
 def main():
     step, shards, folder, *groups = sys.argv[1:]
     jax.config.update("jax_platforms", "cpu")
     Path(folder, "book").mkdir(parents=True, exist_ok=True)
     simulate_dataset(int(shards), int(groups[0]) if groups else 1)
+    before = yardstick()
     began = time.process_time(), time.monotonic()
     rows = globals()[step](Path(folder), int(shards))
     cpu, wall = time.process_time() - began[0], time.monotonic() - began[1]
     # Not `ru_maxrss`, which a process takes over from the one that started it.
     status = Path("/proc/self/status").read_text()
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
-    print(json.dumps({"rows": rows, "seconds": cpu, "wall": wall, "megabytes": peak}))
+    cost = {"rows": rows, "seconds": cpu, "wall": wall, "megabytes": peak}
+    print(json.dumps(cost | {"yardstick": (before + yardstick()) / 2}))
 
 
 if __name__ == "__main__":

@@ -85,6 +85,7 @@ def _run(folder, *arguments):
 
 
 @pytest.mark.chaos
+@pytest.mark.timed
 @pytest.mark.parametrize("name", CASES)
 def test_time_and_size_foretold_are_those_of_the_run(name, tmp_path):
     overrides = (*CASES[name](tmp_path), "output.path=out")

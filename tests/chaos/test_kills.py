@@ -36,7 +36,7 @@ def large(tmp_path_factory):
 
 
 @pytest.fixture
-def disturb(configure, short_folder, capsys):
+def disturb(configure, short_folder):
     """Run a subject with events befalling it, and hold the outcome against the oracle."""
 
     def disturbed(subject, events, cluster, name):
@@ -59,11 +59,8 @@ def disturb(configure, short_folder, capsys):
             verdict = "ok"
         finally:
             seconds = time.monotonic() - began
-            with capsys.disabled():
-                print(
-                    f"\n{name}: {'; '.join(course.history)}; {course.resumes} resumes, "
-                    f"{seconds:.1f} s, {verdict}"
-                )
+            history = "; ".join(course.history)
+            print(f"{name}: {history}; {course.resumes} resumes, {seconds:.1f} s, {verdict}")
 
     return disturbed
 

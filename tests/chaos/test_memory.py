@@ -47,7 +47,8 @@ def _resident(process: psutil.Process) -> tuple[int, list[int]]:
 
 
 @pytest.mark.chaos
-def test_memory_and_rates_are_level_over_twenty_gigabytes(tmp_path, capsys):
+@pytest.mark.timed
+def test_memory_and_rates_are_level_over_twenty_gigabytes(tmp_path):
     size = _write_dataset(tmp_path / "in")
     output = tmp_path / "out"
     driver = subprocess.Popen(
@@ -74,14 +75,11 @@ def test_memory_and_rates_are_level_over_twenty_gigabytes(tmp_path, capsys):
     assert driver.returncode == 0
     manifest = json.loads((output / "run/manifest.json").read_text())
     assert manifest["rows"]["derived"] == manifest["rows"]["read"] > 0
-    with capsys.disabled():
-        print(
-            f"\n{size / 1e9:.1f} GB, {manifest['rows']['read']:,} rows, {manifest['shards']} shards"
-        )
-        print("seconds  driver MB  workers MB    rows done")
-        for seconds, own, workers, rows in curve[:: max(len(curve) // 25, 1)]:
-            each = " ".join(f"{worker / 1e6:5.0f}" for worker in workers)
-            print(f"{seconds:7.0f}  {own / 1e6:9.0f}  {each:>10}  {rows:11,}")
+    print(f"{size / 1e9:.1f} GB, {manifest['rows']['read']:,} rows, {manifest['shards']} shards")
+    print("seconds  driver MB  workers MB    rows done")
+    for seconds, own, workers, rows in curve[:: max(len(curve) // 25, 1)]:
+        each = " ".join(f"{worker / 1e6:5.0f}" for worker in workers)
+        print(f"{seconds:7.0f}  {own / 1e6:9.0f}  {each:>10}  {rows:11,}")
     assert max(own for _, own, _, _ in curve) < _DRIVER_MOST
     fifth = len(curve) // 5
     early, late = curve[fifth : 2 * fifth], curve[-fifth:]
@@ -95,6 +93,5 @@ def test_memory_and_rates_are_level_over_twenty_gigabytes(tmp_path, capsys):
     half = ends[len(ends) // 2]
     early_rate = (len(ends) // 2 - len(ends) // 10) / (half - ends[len(ends) // 10])
     late_rate = (len(ends) - 1 - len(ends) // 2) / (ends[-1] - half)
-    with capsys.disabled():
-        print(f"shards/s: {early_rate:.2f} in the first half, {late_rate:.2f} in the second")
+    print(f"shards/s: {early_rate:.2f} in the first half, {late_rate:.2f} in the second")
     assert late_rate > 0.8 * early_rate

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-# For each million shards; and for all of them.
-SECONDS, MEGABYTES = 60, 4000
+# For each million shards, how often the fixed work of `tests.chaos.scale` could be done meanwhile
+# (1.7 s where planning them takes 55 s and publishing 90 s); and memory, at most for all of them.
+YARDSTICKS, MEGABYTES, MOST_MEGABYTES = 75, 1200, 4000
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def step():
 
 
 def _check_cost(cost, shards):
-    # Seconds of this process: what else the machine does must not decide.
+    # Time of this process: what else the machine does must not decide.
     millions = max(shards / 1_000_000, 1)
-    assert cost["seconds"] < SECONDS * millions
-    assert cost["megabytes"] < min(1000 * millions, MEGABYTES)
+    assert cost["seconds"] < YARDSTICKS * cost["yardstick"] * millions
+    assert cost["megabytes"] < min(MEGABYTES * millions, MOST_MEGABYTES)
 
 
 def _planning(step, shards, groups):
@@ -86,13 +87,15 @@ def test_update_of_twenty_thousand_shards_is_published(step):
 
 
 @pytest.mark.chaos
+@pytest.mark.timed
 @pytest.mark.parametrize("groups", [1, 1000])
-def test_a_million_shards_are_planned_in_a_minute_and_a_gigabyte(step, groups):
+def test_a_million_shards_are_planned_in_time_and_memory(step, groups):
     _planning(step, 1_000_000, groups)
 
 
 @pytest.mark.chaos
-def test_ten_million_shards_are_planned_resumed_and_published_in_ten_minutes_and_four_gigabytes(
+@pytest.mark.timed
+def test_ten_million_shards_are_planned_resumed_and_published_in_time_and_memory(
     step,
 ):
     _planning(step, 10_000_000, 1000)
@@ -101,10 +104,12 @@ def test_ten_million_shards_are_planned_resumed_and_published_in_ten_minutes_and
 
 
 @pytest.mark.chaos
-def test_a_million_shards_are_resumed_in_a_minute_and_a_gigabyte(step):
+@pytest.mark.timed
+def test_a_million_shards_are_resumed_in_time_and_memory(step):
     _resuming(step, 1_000_000)
 
 
 @pytest.mark.chaos
-def test_a_million_shards_are_published_in_a_minute_and_a_gigabyte(step):
+@pytest.mark.timed
+def test_a_million_shards_are_published_in_time_and_memory(step):
     _publishing(step, 1_000_000)

@@ -63,10 +63,9 @@ def test_shard_of_a_parquet_file_takes_nine_requests_and_one_for_each_column(
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("shards", [1000, 10_000])
-def test_requests_of_many_shards_are_three_for_each_and_few_besides(run, shards, capsys):
+def test_requests_of_many_shards_are_three_for_each_and_few_besides(run, shards):
     first, again = run(shards), run(shards)
-    with capsys.disabled():
-        print(f"\n{shards} shards: {first}, {sum(first.values())}; again {again}", end="")
+    print(f"{shards} shards: {first}, {sum(first.values())}; again {again}")
     for kind in ("GET run", "PUT data", "HEAD data"):
         assert first[kind] >= shards
     # Heartbeat and lease are renewed every few seconds, the journal is written now and then; a page

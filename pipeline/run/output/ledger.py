@@ -285,8 +285,7 @@ class Ledger:
             self._freeze(self.output)
         elif self._staging:  # again: a run that died while it tidied up may have removed it
             self._freeze(self.output / STAGED)
-        lease, digest = self._lock.lease, self.plan.digest
-        publish(self.output, lease, self.inventory.listing(), digest, manifest)
+        publish(self.output, self._lock.lease, self.inventory.listing(), self.plan, manifest)
         if nothing_staged:
             self._remove_staged()
 

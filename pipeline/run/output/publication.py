@@ -9,12 +9,11 @@ import contextlib
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyarrow import fs
 
 from hyperdiag.data.filesystem import Place, files_in, scan
 from hyperdiag.data.output_folder import (
@@ -34,6 +33,7 @@ from hyperdiag.data.output_folder import (
 )
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import OutputError
+from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import load_plan, save_plan
 
 from .current import Published
@@ -49,14 +49,14 @@ def withdraw(output: Place, lease: Lease) -> None:
     _delete_if_there(output / MANIFEST, lease)
 
 
-def publish(output: Place, lease: Lease, listing: Listing, plan: str, manifest: Manifest) -> None:
+def publish(output: Place, lease: Lease, listing: Listing, plan: Plan, manifest: Manifest) -> None:
     """Show files that are in an output, some of them staged perhaps, and nothing else.
 
     Args:
         output: the output folder.
         lease: that holds it.
         listing: of the files.
-        plan: digest of theirs.
+        plan: theirs.
         manifest: of the run that is whole with them.
 
     Raises:
@@ -71,13 +71,13 @@ def publish(output: Place, lease: Lease, listing: Listing, plan: str, manifest: 
         _delete_if_there(output / SUCCESS, lease)
         _write(output, MANIFEST, text, lease)
     lease.check()
-    name = write_listing(output, plan, listing)
-    lease.publish(Published(plan, name, folding))  # the one step
+    name = write_listing(output, plan.digest, listing)
+    lease.publish(Published(plan.digest, name, folding))  # the one step
     if folding:
-        fold(output, lease, Published(plan, name, folding))
+        _fold(output, lease, listing, plan)
     else:
         _delete_others(output, listing, lease)
-        _write(output, SUCCESS, f"{plan}\n".encode(), lease)
+        _write(output, SUCCESS, f"{plan.digest}\n".encode(), lease)
         _delete_listings(output, lease, keep=name)
 
 
@@ -93,7 +93,6 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
         OutputError: if it cannot be written.
         Busy: if another run has taken the output.
     """
-    listing = read_listing(output, published.listing)
     staged = output / STAGED
     plan = load_plan(staged)
     if plan is None or plan.digest != published.plan:
@@ -101,6 +100,11 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
             f"{staged} does not hold plan {published.plan}, which is published: start again with "
             "output.mode=overwrite"
         )
+    _fold(output, lease, read_listing(output, published.listing), plan)
+
+
+def _fold(output: Place, lease: Lease, listing: Listing, plan: Plan) -> None:
+    staged = output / STAGED
     _delete_if_there(output / SUCCESS, lease)
     _delete_if_there(output / MANIFEST, lease)
 
@@ -112,15 +116,15 @@ def fold(output: Place, lease: Lease, published: Published) -> None:
                 name = f"{folder}/{file_name(int(listing.shard[at]))}"
                 _copy(staged / name, output / name, output / SCRATCH)
 
-    _do(put_in_place, np.flatnonzero(listing.staged).tolist())
+    _do(put_in_place, np.flatnonzero(listing.staged), output)
     _delete_others(output, listing, lease)
     save_plan(plan, output, lease.check)
     for name in (AXES, CONFIG, MANIFEST):
         _write(output, name, (staged / name).read_bytes(), lease)
     lease.check()
-    name = write_listing(output, published.plan, listing.in_place())
-    lease.publish(Published(published.plan, name))
-    _write(output, SUCCESS, f"{published.plan}\n".encode(), lease)
+    name = write_listing(output, plan.digest, listing.in_place())
+    lease.publish(Published(plan.digest, name))
+    _write(output, SUCCESS, f"{plan.digest}\n".encode(), lease)
     for folder in (DATA, QUARANTINE):  # the plan last: without it they would be nobody's
         empty(staged / folder, lease)
     delete_folder(staged, lease)
@@ -152,8 +156,8 @@ def _delete_others(output: Place, listing: Listing, lease: Lease) -> None:
         for info in scan(output / folder):
             shard = shard_of(info.base_name)
             if shard >= known.size or (shard >= 0 and not known[shard]):
-                others.append(output / folder / info.base_name)
-        _delete(others, lease)
+                others.append(info.base_name)
+        _delete(output / folder, others, lease)
 
 
 def empty(folder: Place, lease: Lease) -> None:
@@ -162,10 +166,13 @@ def empty(folder: Place, lease: Lease) -> None:
     One by one, each as long as the lease holds: no store has a condition for a deletion that
     pyarrow could give, and a run that stood still is not to delete what another has written since.
     """
-    selector = fs.FileSelector(folder.path, allow_not_found=True, recursive=True)
-    infos = folder.filesystem.get_file_info(selector)
-    files = [folder._replace(path=info.path) for info in infos if info.type == fs.FileType.File]
-    _delete(files, lease)
+    names = []  # not infos, as pyarrow has them: of a million they take a gigabyte
+    for info in scan(folder):
+        if info.size is None:
+            empty(folder / info.base_name, lease)
+        else:
+            names.append(info.base_name)
+    _delete(folder, names, lease)
 
 
 def delete_folder(folder: Place, lease: Lease) -> None:
@@ -178,8 +185,8 @@ def delete_folder(folder: Place, lease: Lease) -> None:
             folder.filesystem.delete_dir(folder.path)
 
 
-def _delete(places: list[Place], lease: Lease) -> None:
-    _do(lambda place: _delete_if_there(place, lease), places)
+def _delete(folder: Place, names: list[str], lease: Lease) -> None:
+    _do(lambda name: _delete_if_there(folder / name, lease), names, folder)
 
 
 def _delete_listings(output: Place, lease: Lease, keep: str) -> None:
@@ -199,6 +206,8 @@ def _delete_if_there(place: Place, lease: Lease) -> None:
         place.filesystem.delete_file(place.path)
 
 
-def _do(step: Callable[[Any], None], items: list[Any]) -> None:
-    for _ in each(step, items):
+def _do(step: Callable[[Any], None], items: Iterable[Any], place: Place) -> None:
+    # A local folder is locked while one of its names changes: threads would wait for one another,
+    # and four times as long as one takes.
+    for _ in map(step, items) if place.is_local else each(step, items):
         pass
