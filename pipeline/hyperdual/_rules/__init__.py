@@ -9,6 +9,7 @@ in `tests/hyperdual/test_rules_examples.py`, where the examples are run by each 
 from . import (
     calls,
     control_flow,
+    convolution,
     elementwise,
     extremes,
     indexing,
@@ -23,6 +24,7 @@ from . import (
 __all__ = [
     "calls",
     "control_flow",
+    "convolution",
     "elementwise",
     "extremes",
     "indexing",

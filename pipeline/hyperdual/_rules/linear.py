@@ -151,4 +151,4 @@ def optimization_barrier(equation: Equation) -> list[Any]:
     Operands: any number of arrays. No parameters.
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.optimization_barrier.html
     """
-    return linear_in(equation, None, no_axis(equation))
+    return linear_in(equation, None, all_axes(equation))

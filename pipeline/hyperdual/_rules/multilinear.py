@@ -1,4 +1,4 @@
-"""Products: dot_general and conv_general_dilated, linear in each of two operands.
+"""Products: linear in each of two operands; here dot_general.
 
 B(a, b) with weights in one place is linear, and weights do not depend on the row: rows and
 directions fold into one large matrix product. With both operands active (attention),
@@ -50,54 +50,25 @@ def dot_general(equation: Equation) -> list[Any]:
     """
     if equation.accumulation.columns and _is_layer(equation):
         return _in_one_product(equation)
-    return _bilinear(equation, _dot_with_tangent)
+    return bilinear(equation, _dot_with_tangent)
 
 
-@register(
-    "conv_general_dilated",
-    parameters=(
-        "window_strides",
-        "padding",
-        "lhs_dilation",
-        "rhs_dilation",
-        "dimension_numbers",
-        "feature_group_count",
-        "batch_group_count",
-        "precision",
-        "preferred_element_type",
-        "out_sharding",
-    ),
-)
-def convolution(equation: Equation) -> list[Any]:
-    """Multiply and sum over a window that moves along the spatial axes, for all channels.
-
-    Any stride, padding, dilation and grouping. A difference of neighbours, 3 entries to 2:
-
-    >>> def difference(x):
-    ...     kernel = jnp.array([[[-1.0, 1.0]]])  # (features out, features in, width)
-    ...     return lax.conv_general_dilated(x.reshape(1, 1, 3) ** 2, kernel, (1,), "VALID")[0, 0]
-    >>> derive(difference, [1, 2, 4])
-    value (2,)    [3, 12]
-    J     (2, 3)  [[-2, 4, 0], [0, -4, 8]]
-    D     (2, 3)  [[-2, 2, 0], [0, -2, 2]]
-
-    Operands: image, kernel. Parameters: dimension_numbers, window_strides, padding, lhs_dilation,
-    rhs_dilation, feature_group_count, batch_group_count, precision, preferred_element_type,
-    out_sharding.
-    https://docs.jax.dev/en/latest/_autosummary/jax.lax.conv_general_dilated.html
-    https://openxla.org/xla/operation_semantics#conv_convolution
-    """
-    return _bilinear(
-        equation,
-        lambda equation, at, tangent: push(
-            _with_operand(equation, at), [tangent], _mapped_by_convolution(equation, at)
-        )[0],
-    )
-
-
-def _bilinear(
-    equation: Equation, product: Callable[[Equation, int, Tangent], Tangent]
+def bilinear(
+    equation: Equation,
+    product: Callable[[Equation, int, Tangent], Tangent],
+    reversible: Callable[..., jax.Array] | None = None,
 ) -> list[Any]:
+    """Differentiate a product that is linear in each of two operands.
+
+    Args:
+        equation: that applies it.
+        product: from an equation, the place of an operand and a tangent to the product with the
+            tangent in that place.
+        reversible: the product as a function of both operands, where there is one that JAX's
+            reverse mode makes a faster program of.
+    """
+    fn = reversible or (lambda *operands: equation.apply(*operands)[0])
+
     def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:
         pairs = zip(equation.active, tangents, strict=True)
         return [
@@ -112,24 +83,27 @@ def _bilinear(
             [Source(None, dense(2 * jax.vmap(lambda a, b: equation.apply(a, b)[0])(left, right)))]
         ]
 
-    # With one active operand the reverse has the other in it, a constant.
-    constant = len(equation.active) == 1
-    return equation.record(
-        apply, source, None if constant else _finite_pull(equation), linear=constant
-    )
+    return equation.record(apply, source, _pull(equation, fn))
 
 
-def _finite_pull(equation: Equation) -> Pull:
-    """Return JAX's reverse at operands with zero for what is not finite.
+def _pull(equation: Equation, fn: Callable[..., jax.Array]) -> Pull:
+    """Return JAX's reverse of a product at operands with zero for what is not finite.
 
     Where an output depends on that its J is not finite either, and nor is D then (see `own.py`);
-    where none does, it is not to spoil, by a sum, what the others depend on.
+    where none does, it is not to spoil, by a sum, what the others depend on. With one active
+    operand the reverse has the other in it, a constant, which stays as it is.
     """
     primals = [equation.values[at] for at in equation.active]
 
+    def of_active(*values: jax.Array) -> jax.Array:
+        operands = list(equation.values)
+        for at, value in zip(equation.active, values, strict=True):
+            operands[at] = value
+        return fn(*operands)
+
     def pull(cotangents: list[jax.Array | None]) -> tuple[Sequence[jax.Array], None]:
         finite = [jnp.where(jnp.isfinite(p), p, jnp.zeros_like(p)) for p in primals]
-        _, pullback = jax.vjp(lambda *values: equation.apply_active(*values)[0], *finite)
+        _, pullback = jax.vjp(of_active, *(primals if len(primals) == 1 else finite))
         return jax.vmap(pullback)(cotangents[0]), None
 
     return pull
@@ -175,7 +149,7 @@ def _in_one_product(equation: Equation) -> list[Any]:
     return equation.with_nodes([value], nodes)
 
 
-def _with_operand(equation: Equation, at: int) -> Callable[[jax.Array], list[jax.Array]]:
+def with_operand(equation: Equation, at: int) -> Callable[[jax.Array], list[jax.Array]]:
     """Return the product as a function of the operand at one place."""
 
     def product(array: jax.Array) -> list[jax.Array]:
@@ -191,7 +165,7 @@ def _dot_with_tangent(equation: Equation, at: int, tangent: Tangent) -> Tangent:
     (contracted, batch) = equation.params["dimension_numbers"]
     tied = [axis for axis in contracted[at] if axis in tangent.ties]
     if not tied:
-        return push(_with_operand(equation, at), [tangent], _mapped_by_dot(equation, at))[0]
+        return push(with_operand(equation, at), [tangent], _mapped_by_dot(equation, at))[0]
     places = [contracted[at].index(axis) for axis in tied]
     # These axes are batch axes now, after those that are batch axes anyway.
     left, right = (
@@ -228,22 +202,3 @@ def _mapped_by_dot(equation: Equation, at: int) -> Mapping[int, int]:
     start = len(batch[0]) + (len(free[0]) if at == 1 else 0)
     mapped = {axis: to for to, axis in enumerate(batch[at])}
     return mapped | {axis: start + to for to, axis in enumerate(free[at])}
-
-
-def _mapped_by_convolution(equation: Equation, at: int) -> Mapping[int, int]:
-    """The batch axis of the image stays, and spatial axes on which the window is one pixel."""
-    params = equation.params
-    if at != 0 or params["batch_group_count"] != 1:
-        return {}
-    numbers = params["dimension_numbers"]
-    image, kernel, result = numbers.lhs_spec, numbers.rhs_spec, numbers.out_spec
-    mapped = {image[0]: result[0]}
-    for spatial, axis in enumerate(image[2:]):
-        if (
-            equation.values[1].shape[kernel[2 + spatial]] == 1
-            and params["window_strides"][spatial] == 1
-            and tuple(params["padding"][spatial]) == (0, 0)
-            and params["lhs_dilation"][spatial] == 1
-        ):
-            mapped[axis] = result[2 + spatial]
-    return mapped

@@ -1,4 +1,4 @@
-"""Sums over axes, over windows, and running sums: linear, one operand."""
+"""Sums over axes, and running sums: linear, one operand."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from .._equation import Equation
 from .._registry import register
 from .._tangent import Tangent, push_over
-from .linear import all_axes_but, linear_in, no_axis, rank
+from .linear import all_axes_but, linear_in, rank
 
 
 @register("reduce_sum", parameters=("axes", "out_sharding"))
@@ -60,19 +60,3 @@ def cumsum(equation: Equation) -> list[Any]:
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.cumsum.html
     """
     return linear_in(equation, None, all_axes_but(equation, [equation.params["axis"]]))
-
-
-@register("reduce_window_sum")
-def reduce_window_sum(equation: Equation) -> list[Any]:
-    """Sum over a window that moves along the axes.
-
-    >>> derive(lambda x: lax.reduce_window(x**2, 0.0, lax.add, (2,), (1,), "VALID"), [1, 2, 3])
-    value (2,)    [5, 13]
-    J     (2, 3)  [[2, 4, 0], [0, 4, 6]]
-    D     (2, 3)  [[2, 2, 0], [0, 2, 2]]
-
-    Operands: the array. Parameters: window_dimensions, window_strides, padding, base_dilation,
-    window_dilation.
-    https://docs.jax.dev/en/latest/_autosummary/jax.lax.reduce_window.html
-    """
-    return linear_in(equation, None, no_axis(equation))

@@ -34,6 +34,26 @@ def conv_of_feature_groups(x):
     return jnp.tanh(maps).sum(-1)[0]
 
 
+@program(24)
+def conv_with_all_parameters(x):
+    options = {
+        "lhs_dilation": (1, 2),
+        "rhs_dilation": (2, 1),
+        "feature_group_count": 2,
+        "dimension_numbers": lax.ConvDimensionNumbers((2, 0, 3, 1), (3, 1, 0, 2), (1, 2, 3, 0)),
+    }
+    image = jnp.sin(x).reshape(4, 3, 1, 2)  # (features, width, batch, height)
+    kernel = weights(x, (2, 2, 2, 6))  # (height, features in, width, features out)
+    maps = _conv(image, kernel, (1, 2), ((1, 2), (0, -1)), **options)
+    return (maps**2).sum((1, 3)).reshape(-1)
+
+
+@program(9)
+def conv_through_a_wide_window(x):
+    maps = _conv(jnp.exp(x).reshape(1, 1, 9), weights(x, (2, 1, 70)), (3,), ((35, 35),))
+    return jnp.tanh(maps).sum(1)[0]
+
+
 @program(8)
 def conv_of_batch_groups(x):
     options = {"batch_group_count": 2}
