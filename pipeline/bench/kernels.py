@@ -20,6 +20,7 @@ from .networks import choose_networks
 from .options import BenchConfig
 from .peak import matmul_peak
 from .plot import draw_plot
+from .random_networks import draw_networks
 from .report import assemble, print_report
 from .timing import time_network
 
@@ -43,16 +44,22 @@ def bench_kernels(options: BenchConfig, output_path: str) -> None:
         raise UsageError("output.path: the benchmark writes to a local folder")
     contestants, absent = choose_contestants(options.contestants)
     notes = [*absent, *_take_cores(options.threads)]
-    networks, left_out = choose_networks(options.networks)
+    if options.networks == "random":
+        networks = draw_networks(options.seed, options.count)
+    else:
+        networks, left_out = choose_networks(options.networks)
+        notes += left_out
     folder = Path(absolute(output_path))
     folder.mkdir(parents=True, exist_ok=True)
     peak = matmul_peak()
     timed = []
     for number, network in enumerate(networks, start=1):
-        log.info("network %d of %d: %s", number, len(networks), network.name)
+        log.info(
+            "network %d of %d: %s, %s", number, len(networks), network.name, network.description
+        )
         results = time_network(network, contestants, options.rounds, options.rows_scale)
         timed.append((network, results))
-    report = assemble(timed, peak, _machine(options), notes + left_out)
+    report = assemble(timed, peak, _machine(options), notes)
     path = folder / "kernels.json"
     path.write_text(json.dumps(report, indent=1, allow_nan=False), encoding="utf-8")
     console = plain_console(least_width=_TABLE_WIDTH)
@@ -94,6 +101,7 @@ def _machine(options: BenchConfig) -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "threads": "one core, one thread" if options.threads == 1 else "all cores",
         "rounds": options.rounds,
+        "seed": options.seed if options.networks == "random" else None,
         "rows_scale": options.rows_scale,
         "dtype": "float32",
         "versions": {

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from hyperdiag.messages.errors import UsageError
 
 # The keys that the timing of kernels heeds, and no other subject.
-_KERNELS = ("networks", "contestants", "rounds", "rows_scale", "threads")
+_KERNELS = ("networks", "seed", "count", "contestants", "rounds", "rows_scale", "threads")
 
 
 class BenchConfig(BaseModel):
@@ -17,7 +17,9 @@ class BenchConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     subject: Literal["kernels", "job"] = "kernels"
-    networks: list[str] | None = None
+    networks: list[str] | Literal["random"] | None = None
+    seed: NonNegativeInt = 1
+    count: PositiveInt = 60
     contestants: list[str] | None = None
     rounds: PositiveInt = 5
     rows_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0

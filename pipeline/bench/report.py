@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -9,13 +10,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from .benchmark_network import BenchmarkNetwork
-from .contestants import CONTESTANTS, JACOBIAN_ALONE, OURS
+from .contestants import CONTESTANTS, JACOBIAN_ALONE, JACOBIAN_TILED, OURS
 from .peak import dense_multiply_adds
 from .timing import Result
 
 Json = dict[str, Any]
 
 _TITLES = {"reverse_over_forward": "reverse over fwd."}
+# What is compared, whether more is better, and what it means.
+_MEANINGS = {
+    "speedup": (True, "times the rate of the best other exact method"),
+    "time_over_jacfwd": (False, "of the time of the Jacobian alone"),
+    "time_over_jacfwd_tiled": (False, "of the time of the Jacobian alone in tiles"),
+    "share_of_peak": (True, "of the peak, dense networks"),
+}
+# So many networks, the worst, are described when there are more.
+_WORST = 10
 
 
 def assemble(
@@ -37,9 +47,12 @@ def assemble(
         `networks`: for each its `name`, `description`, `n`, `m`, `contestants` ({name: the fields
         of `Result`, and `rows_per_s`}), and the comparison, each None where a side is missing:
         `best_other` (name of the fastest exact contestant that is not ours), `speedup` (our rate
-        over its rate), `time_over_jacfwd` (our time per row over that of the Jacobian alone) and
-        `share_of_peak` (multiply-adds that there must be, at our rate, over the peak);
-        `geometric_means`: of `speedup` and `time_over_jacfwd`, over the networks that have them.
+        over its rate), `time_over_jacfwd` (our time per row over that of the Jacobian alone),
+        `time_over_jacfwd_tiled` (likewise, of the Jacobian in tiles) and `share_of_peak`
+        (multiply-adds that there must be, at our rate, over the peak);
+        `distributions`: of each of these numbers over the networks that have it, the
+        `geometric_mean`, `median`, `tenth_percentile` (from the worse end), `worst` and the name of
+        the network that is the `worst_network`; None where none has it.
     """
     networks = [_compare(network, results, peak) for network, results in timed]
     return {
@@ -48,10 +61,7 @@ def assemble(
         "peak_multiply_adds_per_s": peak,
         "notes": list(notes),
         "networks": networks,
-        "geometric_means": {
-            key: _geometric_mean([network[key] for network in networks if network[key] is not None])
-            for key in ("speedup", "time_over_jacfwd")
-        },
+        "distributions": {key: _distribution(networks, key) for key in _MEANINGS},
     }
 
 
@@ -64,6 +74,7 @@ def _compare(network: BenchmarkNetwork, results: Mapping[str, Result], peak: flo
     }
     best = max(exact, key=lambda name: exact[name], default=None)
     our_rate, jacobian_rate = rates.get(OURS), rates.get(JACOBIAN_ALONE)
+    tiled_rate = rates.get(JACOBIAN_TILED)
     least = dense_multiply_adds(network.widths) if network.widths else None
     return {
         "name": network.name,
@@ -73,6 +84,7 @@ def _compare(network: BenchmarkNetwork, results: Mapping[str, Result], peak: flo
         "best_other": best,
         "speedup": our_rate / exact[best] if our_rate and best else None,
         "time_over_jacfwd": jacobian_rate / our_rate if our_rate and jacobian_rate else None,
+        "time_over_jacfwd_tiled": tiled_rate / our_rate if our_rate and tiled_rate else None,
         "share_of_peak": our_rate * least / peak if our_rate and least else None,
         "contestants": {name: _contestant(result) for name, result in results.items()},
     }
@@ -94,8 +106,24 @@ def _contestant(result: Result) -> Json:
     }
 
 
-def _geometric_mean(values: Sequence[float]) -> float | None:
-    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+def _distribution(networks: Sequence[Json], key: str) -> Json | None:
+    worst_first = _worst_first(networks, key)
+    if not worst_first:
+        return None
+    values = [network[key] for network in worst_first]
+    return {
+        "geometric_mean": math.exp(sum(map(math.log, values)) / len(values)),
+        "median": median(values),
+        "tenth_percentile": values[(len(values) - 1) // 10],
+        "worst": values[0],
+        "worst_network": worst_first[0]["name"],
+    }
+
+
+def _worst_first(networks: Sequence[Json], key: str) -> list[Json]:
+    more_is_better, _ = _MEANINGS[key]
+    known = [network for network in networks if network[key] is not None]
+    return sorted(known, key=lambda network: network[key], reverse=not more_is_better)
 
 
 def print_report(report: Json, console: Console) -> None:
@@ -113,13 +141,17 @@ def print_report(report: Json, console: Console) -> None:
         console.print()
         console.print(_ours(networks))
     _print_remarks(report, console)
-    means = report["geometric_means"]
-    for key, meaning in (
-        ("speedup", "times the rate of the best other exact method"),
-        ("time_over_jacfwd", "of the time of the Jacobian alone"),
-    ):
-        if means[key] is not None:
-            console.print(f"geometric mean: {means[key]:.2f} {meaning}")
+    if len(networks) > _WORST:
+        for network in _worst_first(networks, "speedup")[:_WORST]:
+            text = f"{network['name']} ({network['description']})"
+            console.print(f"{network['speedup']:.2f} times best other: {text}", soft_wrap=True)
+    for key, (_, meaning) in _MEANINGS.items():
+        if (spread := report["distributions"][key]) is not None:
+            console.print(
+                f"geometric mean {spread['geometric_mean']:.2f}, tenth percentile "
+                f"{spread['tenth_percentile']:.2f}, worst {spread['worst']:.2f} {meaning}",
+                soft_wrap=True,
+            )
 
 
 def _ours(networks: Sequence[Json]) -> Table:

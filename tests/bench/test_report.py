@@ -49,14 +49,22 @@ def test_assemble_compares_ours_with_the_fastest_other_exact_contestant():
     assert (other["best_other"], other["speedup"]) == ("jvp_of_jvp", 10.0)
     assert other["time_over_jacfwd"] == 2.0
     assert other["share_of_peak"] is None
-    assert report["geometric_means"]["speedup"] == pytest.approx(5.0)
-    assert report["geometric_means"]["time_over_jacfwd"] == pytest.approx(1.0)
+    assert report["distributions"]["speedup"] == {
+        "geometric_mean": pytest.approx(5.0),
+        "median": 6.25,
+        "tenth_percentile": 2.5,
+        "worst": 2.5,
+        "worst_network": "dense",
+    }
+    assert report["distributions"]["time_over_jacfwd"]["geometric_mean"] == pytest.approx(1.0)
+    assert report["distributions"]["time_over_jacfwd"]["worst"] == 2.0
+    assert report["distributions"]["time_over_jacfwd_tiled"] is None
 
 
 def test_assemble_keeps_its_schema_through_json():
     report = _report()
     assert json.loads(json.dumps(report, allow_nan=False)) == report
-    top = {"subject", "machine", "peak_multiply_adds_per_s", "notes", "networks", "geometric_means"}
+    top = {"subject", "machine", "peak_multiply_adds_per_s", "notes", "networks", "distributions"}
     assert report.keys() == top
     contestants = report["networks"][0]["contestants"]
     assert contestants["ours"] == {
@@ -79,7 +87,8 @@ def test_assemble_without_one_side_leaves_the_comparison_empty(names):
     network = report["networks"][0]
     assert network["speedup"] is None
     assert network["time_over_jacfwd"] is None
-    assert set(report["geometric_means"].values()) == {None}
+    compared = ("speedup", "time_over_jacfwd", "time_over_jacfwd_tiled")
+    assert [report["distributions"][key] for key in compared] == [None] * 3
     _printed(report)
 
 
@@ -91,8 +100,8 @@ def test_print_report_says_every_rate_and_every_reason():
         "note: taylor cannot do dense: NotImplementedError: no rule for 'while'",
         "note: dense_hessian is slow on dense: timed on 20 rows, 2 calls",
         "note: folx gives less",
-        "geometric mean: 5.00 times the rate of the best other exact method",
-        "geometric mean: 1.00 of the time of the Jacobian alone",
+        "geometric mean 5.00, tenth percentile 2.50, worst 2.50 times the rate of the best other exact method",
+        "geometric mean 1.00, tenth percentile 2.00, worst 2.00 of the time of the Jacobian alone",
     ):
         assert part in text
     assert "…" not in text
