@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend import core
+
+from hyperdiag.hyperdual import multiply_adds
 
 from .benchmark_network import BenchmarkNetwork, Function
 from .composed import (
@@ -94,7 +94,7 @@ def _network(kind: str, seed: int, number: int) -> BenchmarkNetwork:
             del dtype  # functions take that of their point
             return drawn.build(np.random.default_rng([*entropy, 1]))
 
-        work = (1 + 2 * drawn.n) * multiply_adds(build("float32"), drawn.n)
+        work = (1 + 2 * drawn.n) * _work(build("float32"), drawn.n)
         if work <= _MOST_WORK:
             break
     else:
@@ -112,33 +112,10 @@ def _network(kind: str, seed: int, number: int) -> BenchmarkNetwork:
     )
 
 
-def multiply_adds(fn: Function, n: int) -> int:
-    """Return the multiply-adds of one evaluation of a function of (n,), any other step as one."""
-    return _work(jax.make_jaxpr(fn)(jax.ShapeDtypeStruct((n,), "float32")).jaxpr)
-
-
-def _work(jaxpr: core.Jaxpr) -> int:
-    total = 0
-    for eqn in jaxpr.eqns:
-        inner = [part for part in map(_program, eqn.params.values()) if part is not None]
-        if inner:
-            total += eqn.params.get("length", 1) * max(map(_work, inner))
-            continue
-        shapes: list[Any] = [getattr(v.aval, "shape", ()) for v in (*eqn.outvars[:1], *eqn.invars)]
-        size = math.prod(shapes[0])
-        if eqn.primitive.name == "dot_general":
-            (contracted, _), _ = eqn.params["dimension_numbers"]
-            size *= math.prod(shapes[1][axis] for axis in contracted)
-        elif eqn.primitive.name == "conv_general_dilated":
-            features = shapes[2][eqn.params["dimension_numbers"].rhs_spec[0]]
-            size *= math.prod(shapes[2]) // features
-        total += size
-    return total
-
-
-def _program(value: Any) -> core.Jaxpr | None:
-    inner = value.jaxpr if isinstance(value, core.ClosedJaxpr) else value
-    return inner if isinstance(inner, core.Jaxpr) else None
+def _work(fn: Function, n: int) -> int:
+    """Return the multiply-adds of one evaluation of a function of (n,)."""
+    traced = jax.make_jaxpr(fn)(jax.ShapeDtypeStruct((n,), "float32"))
+    return sum(map(multiply_adds, traced.eqns))
 
 
 def _between(rng: np.random.Generator, least: int, most: int) -> int:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,8 +31,7 @@ def subjaxprs(params: dict[str, Any]) -> Iterator[core.ClosedJaxpr | core.Jaxpr]
 
 def equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:
     """Yield every equation of a program, those of inner programs included."""
-    inner = jaxpr.jaxpr if isinstance(jaxpr, core.ClosedJaxpr) else jaxpr
-    for eqn in inner.eqns:
+    for eqn in _inner(jaxpr).eqns:
         yield eqn
         for inside in subjaxprs(eqn.params):
             yield from equations(inside)
@@ -84,6 +84,36 @@ def widest(traced: core.ClosedJaxpr) -> int:
 
 def _shape(variable: Any) -> tuple[int, ...]:
     return getattr(variable.aval, "shape", ())  # of a token, none
+
+
+def multiply_adds(eqn: core.JaxprEqn) -> int:
+    """Return the multiply-adds of an equation; for what is no product, the entries of its result.
+
+    Of a loop, as many as its body has for each of its turns, or for one where these are not known;
+    of a branch, those of the longest.
+    """
+    inner = [sum(map(multiply_adds, _inner(inside).eqns)) for inside in subjaxprs(eqn.params)]
+    if inner:
+        return eqn.params.get("length", 1) * max(inner)
+    size = math.prod(_shape(eqn.outvars[0])) if eqn.outvars else 0
+    if eqn.primitive.name == "dot_general":
+        (contracted, _), _ = eqn.params["dimension_numbers"]
+        size *= math.prod(_shape(eqn.invars[0])[axis] for axis in contracted)
+    elif eqn.primitive.name == "conv_general_dilated":
+        kernel = _shape(eqn.invars[1])
+        size *= math.prod(kernel) // kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
+    return size
+
+
+def from_jax(program: core.ClosedJaxpr | core.Jaxpr) -> bool:
+    """Tell whether a program was traced from a function of JAX itself."""
+    info = _inner(program).debug_info
+    source = (info.func_src_info or "") if info else ""
+    return f"at {Path(jax.__file__).parent}" in source
+
+
+def _inner(program: core.ClosedJaxpr | core.Jaxpr) -> core.Jaxpr:
+    return program.jaxpr if isinstance(program, core.ClosedJaxpr) else program
 
 
 def may_hang(traced: core.ClosedJaxpr) -> bool:

@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend import core
 
 from .. import _rules  # noqa: F401  (enters the rules)
@@ -12,6 +13,7 @@ from .._active import Active, as_active
 from .._factors import leave_range
 from .._interpret import interpret
 from .._tangent import flatten, identity
+from .._waist import Waist, find_waist
 from .method import Function, PointDerivatives
 
 
@@ -80,6 +82,8 @@ def _interpreted(
     stepwise = leave_range(closed, z.dtype)
     if stepwise:
         cut = math.inf
+    elif (waist := find_waist(closed)) is not None:
+        return _through(waist, z, cut, laplacian, columns)
     while True:
         accumulation = Accumulation(m, cut, laplacian, columns, stepwise)
         try:
@@ -91,6 +95,43 @@ def _interpreted(
             return _finished(result.as_node(accumulation), accumulation, z.size)
         except Irreversible as stop:
             cut = stop.step + 1
+
+
+def _through(
+    waist: Waist, z: jax.Array, cut: float, laplacian: bool, columns: bool
+) -> PointDerivatives:
+    """Return value, J and D by the chain rule of `_waist`."""
+    numbers, slopes, curvatures = _accumulated(waist.before, z, cut, columns=columns)
+
+    def gradients(numbers: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+        value, of_each = _gradients(waist.behind, numbers)
+        return of_each, (value, of_each)
+
+    hessians, (value, of_each) = jax.jacfwd(gradients, has_aux=True)(numbers)
+    jacobian = of_each @ slopes
+    if waist.linear:  # as of a `Source` that is the same for all rows, the squares are formed once
+        left, right = np.triu_indices(waist.width)
+        once = jnp.where(left == right, 1, 2).astype(z.dtype)
+        hessian_diag = (hessians[:, left, right] * once) @ (slopes[left] * slopes[right])
+    else:  # with H J first, large meets small, as in JAX's nested jvp
+        hessian_diag = ((hessians @ slopes) * slopes).sum(axis=1) + of_each @ curvatures
+    # What is not finite in J spoils D of the same output and input, and no other.
+    hessian_diag = jnp.where(jnp.isfinite(jacobian), hessian_diag, jnp.nan)
+    return value, jacobian, hessian_diag.sum(-1, keepdims=True) if laplacian else hessian_diag
+
+
+def _gradients(fn: Function, z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return value (m,) and J (m, k), by the cheaper of a sweep forward and one back."""
+    closed = jax.make_jaxpr(fn)(z)
+    m = closed.out_avals[0].size
+    accumulation = Accumulation(m, math.inf if z.size <= m else 0)
+    start = as_active(Node(z, identity(z)))
+    (result,) = interpret(closed.jaxpr, closed.consts, [start], accumulation)
+    node = result.as_node(accumulation)
+    if accumulation.forward:
+        return node.value, flatten(node.jacobian).T
+    cotangents, _ = accumulation.reverse([(node, jnp.eye(m, dtype=z.dtype))])
+    return node.value, cotangents[id(start.node)]
 
 
 def _finished(node: Node, accumulation: Accumulation, directions: int) -> PointDerivatives:
