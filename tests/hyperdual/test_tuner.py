@@ -49,6 +49,34 @@ def test_auto_is_the_fastest_of_what_was_timed_and_is_kept(cache):
     assert len({name.split("/")[1] for name in rates}) >= 3
 
 
+def test_close_timings_are_repeated_in_turn_so_that_a_busy_moment_does_not_decide():
+    class Slept:
+        """Takes as long as it is told, the last time again and again."""
+
+        def __init__(self, *seconds):
+            self.left = list(seconds)
+
+        def warm_up(self, points, *patience):
+            pass
+
+        def __call__(self, points):
+            time.sleep(self.left.pop(0) if len(self.left) > 1 else self.left[0])
+
+    steady, disturbed, slow = (Choice(method, 1) for method in OWN_METHODS)
+    bundles = {
+        steady: Slept(0.1),
+        disturbed: Slept(0.11, 0.11, 0.11, 0.02),
+        slow: Slept(0.3, 0.3, 0.3, 0.0),
+    }
+    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, time.monotonic() + 60)
+    for choice in bundles:
+        timings.add(choice)
+    assert timings.best == steady
+    timings.settle()
+    assert timings.best == disturbed
+    assert timings.seconds[slow] > 2 * timings.seconds[steady]
+
+
 def test_nothing_timed_when_nothing_may_be(cache):
     assert choose(_net, 6, tuning_seconds=None) is None
     assert choose(_net, 6, "hyperdual", tile=8, tuning_seconds=None) == ("hyperdual", 8)
