@@ -11,7 +11,9 @@ A waist is sought among programs of plain steps, for which JAX has both derivati
 no loop, no branch and no derivative rule of the user's own behind it.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -47,6 +49,7 @@ class _Value:
 
     def __init__(self, aval: Any, array: Any = None, depends: bool = False):
         self.aval, self.array, self.depends = aval, array, depends
+        self.size = math.prod(getattr(aval, "shape", ()))  # a token has no shape
 
 
 class _Step(NamedTuple):
@@ -81,7 +84,7 @@ class Waist:
     ):
         self._start, self._steps, self._at = start, steps, at
         self._live, self._result = live, result
-        self.width = sum(value.aval.size for value in live)
+        self.width = sum(value.size for value in live)
         self.linear = all(step.linear for step in steps[:at] if step.depends)
 
     def before(self, x: jax.Array) -> jax.Array:
@@ -95,7 +98,7 @@ class Waist:
         known: dict[_Value, Any] = {}
         first = 0
         for value in self._live:
-            last = first + value.aval.size
+            last = first + value.size
             known[value] = numbers[first:last].reshape(value.aval.shape)
             first = last
         _run([step for step in self._steps[: self._at] if not step.depends], known)
@@ -117,22 +120,28 @@ def find_waist(closed: core.ClosedJaxpr) -> Waist | None:
         return None
     last_use = {value: at for at, step in enumerate(steps) for value in step.operands}
     last_use[result] = len(steps)
-    work = [multiply_adds(step.eqn) if step.depends else 0 for step in steps]
     # Before the first step that is not linear J is the same for all rows.
     linear = next((at for at, s in enumerate(steps) if s.depends and not s.linear), len(steps))
-    live = {start}
-    best, least = None, _WORTH * (1 + n + min(n, m)) * sum(work[linear:])
+    work = [multiply_adds(step.eqn) if step.depends else 0 for step in steps]
+    done = [0, *itertools.accumulate(work)]  # by the steps before each
+    live, b = {start: None}, n  # in the order in which they are made, as all that has bits
+    best, least = None, _WORTH * (1 + n + min(n, m)) * (done[-1] - done[linear])
     plain_behind = _plain_behind(steps)
-    for at, step in enumerate(steps):
-        live |= {value for value in step.results if value.depends}
-        live = {value for value in live if last_use.get(value, -1) > at}
-        b = sum(value.aval.size for value in live)
-        if b > min(_WIDEST, n - 1) or not plain_behind[at] or not _alike(live, start):
+    for at, step in enumerate(steps, start=1):
+        for value in step.results:
+            if value.depends and last_use.get(value, 0) >= at:
+                live[value] = None
+                b += value.size
+        for value in step.operands:
+            if value in live and last_use[value] < at:
+                del live[value]
+                b -= value.size
+        if b > min(_WIDEST, n - 1) or not plain_behind[at - 1] or not _alike(live, start):
             continue
-        cost = (1 + n + min(n, b)) * sum(work[linear : at + 1])
-        cost += (1 + b) * (1 + min(b, m)) * sum(work[at + 1 :]) + n * m * b * (b + 1)
+        cost = (1 + n + min(n, b)) * max(done[at] - done[linear], 0)
+        cost += (1 + b) * (1 + min(b, m)) * (done[-1] - done[at]) + n * m * b * (b + 1)
         if cost < least:
-            best, least = (at + 1, list(live)), cost
+            best, least = (at, list(live)), cost
     return None if best is None else Waist(start, steps, *best, result)
 
 
@@ -151,7 +160,7 @@ def _is_plain(step: _Step) -> bool:
     return step.eqn.primitive.name in _PLAIN
 
 
-def _alike(live: set[_Value], start: _Value) -> bool:
+def _alike(live: Iterable[_Value], start: _Value) -> bool:
     """Tell whether these have the dtype of the inputs, which are not among them."""
     return start not in live and {value.aval.dtype for value in live} == {start.aval.dtype}
 
