@@ -5,7 +5,7 @@ import pytest
 
 from hyperdiag.bench.benchmark_network import dense, like
 from hyperdiag.bench.contestants import CONTESTANTS
-from hyperdiag.bench.random_networks import _KINDS, draw_networks, multiply_adds
+from hyperdiag.bench.random_networks import _KINDS, _work, draw_networks
 from hyperdiag.bench.timing import WRONG, reference_arrays, relative_error
 from hyperdiag.hyperdual import numerics
 from tests.slow import some_slow
@@ -70,7 +70,7 @@ def test_multiply_adds_are_those_of_products_convolutions_and_scans():
     def scan(x):
         return jax.lax.scan(lambda carry, _: (product(carry)[0] * x, None), x, None, length=7)[0]
 
-    assert multiply_adds(product, 6) == pytest.approx(30, abs=2)
+    assert _work(product, 6) == pytest.approx(30, abs=2)
     # Four features at four places, three multiply-adds each; reshaping the input counts as six.
-    assert multiply_adds(convolution, 6) == pytest.approx(48, abs=18)
-    assert multiply_adds(scan, 6) == pytest.approx(7 * (30 + 6), abs=60)
+    assert _work(convolution, 6) == pytest.approx(48, abs=18)
+    assert _work(scan, 6) == pytest.approx(7 * (30 + 6), abs=60)
