@@ -101,7 +101,8 @@ def multiply_adds(eqn: core.JaxprEqn) -> int:
         size *= math.prod(_shape(eqn.invars[0])[axis] for axis in contracted)
     elif eqn.primitive.name == "conv_general_dilated":
         kernel = _shape(eqn.invars[1])
-        size *= math.prod(kernel) // kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
+        features = kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
+        size *= math.prod(kernel) // max(features, 1)
     return size
 
 
@@ -109,7 +110,7 @@ def from_jax(program: core.ClosedJaxpr | core.Jaxpr) -> bool:
     """Tell whether a program was traced from a function of JAX itself."""
     info = _inner(program).debug_info
     source = (info.func_src_info or "") if info else ""
-    return f"at {Path(jax.__file__).parent}" in source
+    return f"at {Path(jax.__file__).parent}{os.sep}" in source
 
 
 def _inner(program: core.ClosedJaxpr | core.Jaxpr) -> core.Jaxpr:

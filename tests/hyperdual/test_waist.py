@@ -52,10 +52,32 @@ def of_rules_of_jax(x):
 def selected_away(x):
     numbers = _down(x)
     risky = jnp.where(numbers > 0, jnp.log(numbers), numbers)
-    return _after(jnp.where(numbers > 0, jnp.sqrt(jnp.abs(risky)), 1.0))
+    return _after(jnp.where(numbers > 0, risky, 1.0))
 
 
-FUNCTIONS = (projected, encoded, of_several_values, jitted, of_rules_of_jax, selected_away)
+def squared(x):
+    """At x = 0 its cotangents are zero, and their derivatives are not."""
+    hidden = 2 * jnp.sin(_down(x) @ FIRST.astype(x.dtype))
+    for _ in range(2):
+        hidden = 2 * jnp.sin(hidden @ SECOND.astype(x.dtype))
+    return hidden @ hidden + _after(_down(x))
+
+
+def gated(x):
+    """A factor that is zero, and has a derivative."""
+    numbers = _down(x)
+    gate = numbers[0] - jax.lax.stop_gradient(numbers[0])
+    return _after(numbers) * gate + _after(numbers * gate)
+
+
+def without_slope(x):
+    return jnp.sign(_after(_down(x)))
+
+
+FUNCTIONS = (
+    *(projected, encoded, of_several_values, jitted, of_rules_of_jax, selected_away),
+    *(squared, gated, without_slope),
+)
 
 
 def _found(fn, n=N):
@@ -70,8 +92,9 @@ def _found(fn, n=N):
         *(
             (of_several_values, (2, False)),
             (of_rules_of_jax, (2, True)),
-            (selected_away, (2, True)),
+            (selected_away, (2, False)),
         ),
+        *((squared, (2, True)), (gated, (2, True)), (without_slope, (2, True))),
     ],
 )
 def test_waist_is_found(fn, found):
@@ -95,8 +118,14 @@ _of_the_users.defjvp(lambda x, t: (_of_the_users(*x), t[0]))
         lambda x: _after(_down(x)) + x[:3],  # which is needed behind, too
         lambda x: jnp.tanh(x @ DOWN.astype(x.dtype)),  # with nothing behind
         lambda x: jnp.ones(3, x.dtype),
+        lambda x: _after(_down(x), lambda h: jnp.log(1 + h * h)),  # large where h is small
+        lambda x: _after(_down(x), lambda h: h / (1 + jnp.abs(h))),
+        lambda x: _after(_down(x).astype(jnp.bfloat16)).astype(x.dtype),
     ],
-    ids=["own rule", "loop", "scan", "input used again", "nothing behind", "constant"],
+    ids=[
+        *("own rule", "loop", "scan", "input used again", "nothing behind", "constant"),
+        *("logarithm", "quotient", "another dtype"),
+    ],
 )
 def test_there_is_no_waist_where_it_would_be_wrong_or_saves_nothing(fn):
     assert _found(fn) is None
@@ -106,6 +135,7 @@ def test_there_is_no_waist_where_it_would_be_wrong_or_saves_nothing(fn):
 @pytest.mark.parametrize("fn", every_other_slow(FUNCTIONS))
 def test_derivatives_through_a_waist_equal_the_dense_hessian(fn, method):
     points = np.random.default_rng(1).standard_normal((3, N))
+    points[2] = 0.0
     some = [20, 3, 7, 11, 0, 5, 9, 1, 2, 4, 6, 8, 10, 12, 13, 14, 15, 16]
     names = ("value", "jacobian", "hessian_diag", "laplacian")
     whole = derivatives(fn, N, method, dtype="float64", tile=2, outputs=names)(points)
@@ -136,14 +166,31 @@ def test_principal_components_cost_their_number_not_that_of_the_inputs(method):
         return lowered.compile().cost_analysis()["flops"]
 
     ratio = flops(method) / flops("double_forward")
-    assert ratio < 0.04, ratio
+    assert ratio < 0.1, ratio
+
+
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
+def test_infinite_slope_that_is_selected_away_behind_the_waist_spoils_nothing(method, monkeypatch):
+    def fn(x):
+        norm = jnp.linalg.norm(x[:12])  # has no derivative at 0
+        return _after(jnp.stack([jnp.where(norm > 0, norm, 0.0), (x[12:] ** 2).sum()]))
+
+    assert _found(fn) == (2, False)
+    points = np.random.default_rng(3).standard_normal((2, N))
+    points[0, :12] = 0.0
+    found = derivatives(fn, N, method, dtype="float64", tile=2)(points)
+    monkeypatch.setattr(own, "find_waist", lambda closed: None)
+    wanted = derivatives(fn, N, method, dtype="float64", tile=2)(points)
+    for one, other in zip(found, wanted, strict=True):
+        assert np.isfinite(other).all()
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
 def test_what_is_not_finite_is_so_without_the_waist_too(method, monkeypatch):
     def fn(x):
         root = jnp.sqrt(x[0])  # has no derivative at 0
-        return _after(jnp.stack([root, jnp.sin(x[1:]).sum()])) * jnp.asarray([1, 0, 1], x.dtype)
+        return _after(jnp.stack([root, jnp.sin(x[1:]).sum()]))
 
     assert _found(fn) == (2, False)
     points = np.full((2, N), 0.3)

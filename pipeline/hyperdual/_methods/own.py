@@ -108,30 +108,34 @@ def _through(
         return of_each, (value, of_each)
 
     hessians, (value, of_each) = jax.jacfwd(gradients, has_aux=True)(numbers)
-    jacobian = of_each @ slopes
+    # What is not finite at the waist spoils the outputs that depend on it; not, by a sum, others.
+    reached = (of_each != 0) | (hessians != 0).any(axis=2)
+    spoilt = reached.astype(z.dtype) @ (~jnp.isfinite(slopes + curvatures)).astype(z.dtype) > 0
+    slopes, curvatures = (jnp.where(jnp.isfinite(a), a, 0) for a in (slopes, curvatures))
+    jacobian = jnp.where(spoilt, jnp.nan, of_each @ slopes)
     if waist.linear:  # as of a `Source` that is the same for all rows, the squares are formed once
         left, right = np.triu_indices(waist.width)
         once = jnp.where(left == right, 1, 2).astype(z.dtype)
         hessian_diag = (hessians[:, left, right] * once) @ (slopes[left] * slopes[right])
     else:  # with H J first, large meets small, as in JAX's nested jvp
         hessian_diag = ((hessians @ slopes) * slopes).sum(axis=1) + of_each @ curvatures
-    # What is not finite in J spoils D of the same output and input, and no other.
     hessian_diag = jnp.where(jnp.isfinite(jacobian), hessian_diag, jnp.nan)
     return value, jacobian, hessian_diag.sum(-1, keepdims=True) if laplacian else hessian_diag
 
 
 def _gradients(fn: Function, z: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return value (m,) and J (m, k), by the cheaper of a sweep forward and one back."""
+    """Return value (m,) and J (m, k), by a program that JAX differentiates rightly.
+
+    Forward: a reverse sweep leaves out what meets a cotangent of zero, and that depends on z, too.
+    """
     closed = jax.make_jaxpr(fn)(z)
-    m = closed.out_avals[0].size
-    accumulation = Accumulation(m, math.inf if z.size <= m else 0)
+    accumulation = Accumulation(closed.out_avals[0].size, math.inf)
     start = as_active(Node(z, identity(z)))
     (result,) = interpret(closed.jaxpr, closed.consts, [start], accumulation)
+    if not isinstance(result, Active):
+        return result, jnp.zeros((result.size, z.size), z.dtype)
     node = result.as_node(accumulation)
-    if accumulation.forward:
-        return node.value, flatten(node.jacobian).T
-    cotangents, _ = accumulation.reverse([(node, jnp.eye(m, dtype=z.dtype))])
-    return node.value, cotangents[id(start.node)]
+    return node.value, flatten(node.jacobian).T
 
 
 def _finished(node: Node, accumulation: Accumulation, directions: int) -> PointDerivatives:

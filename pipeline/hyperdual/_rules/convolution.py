@@ -6,6 +6,7 @@ nothing there; their own rules then give J, D and the reverse. A window of one p
 it stands, along which pixels that have not mixed stay apart.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,8 +23,8 @@ from .._tangent import Tangent, push
 from .linear import linear_in, no_axis
 from .multilinear import bilinear, with_operand
 
-# Windows of more entries are left to XLA: each entry is an array of its own here.
-_MOST_SHIFTS = 64
+# Windows of more entries are left to XLA: each entry is an array of its own here, and compiled so.
+_MOST_PATCHES, _MOST_SHIFTS = 25, 16
 
 
 @register(
@@ -68,14 +69,16 @@ def convolution(equation: Equation) -> list[Any]:
         return _instead(equation, lambda *operands: _turned(params, *operands))
     *window, by, _ = equation.values[1].shape
     pixels, groups = math.prod(window), params["feature_group_count"]
-    if pixels == 1 and groups == 1:
-        return _instead(equation, lambda *operands: _of_patches(params, *operands))
-    if not _on_cpu() or pixels > _MOST_SHIFTS:
-        return bilinear(equation, _with_tangent)
-    if groups == 1:
-        return bilinear(equation, _with_tangent, lambda *operands: _of_patches(params, *operands))
-    fn = _of_shifts if by == 1 else _of_groups
-    return _instead(equation, lambda *operands: fn(params, *operands))
+    (result,) = equation.result_types
+    if result.size and groups == 1:
+        if pixels == 1:
+            return _instead(equation, lambda *operands: _of_patches(params, *operands))
+        if _on_cpu() and pixels <= _MOST_PATCHES:
+            reversible = functools.partial(_of_patches, params)
+            return bilinear(equation, _with_tangent, reversible)
+    if result.size and by == 1 and _on_cpu() and pixels <= _MOST_SHIFTS and _of_one_type(equation):
+        return _instead(equation, lambda *operands: _of_shifts(params, *operands))
+    return bilinear(equation, _with_tangent)
 
 
 @register("reduce_window_sum")
@@ -93,7 +96,8 @@ def reduce_window_sum(equation: Equation) -> list[Any]:
     """
     params = equation.params
     size = params["window_dimensions"]
-    if not _on_cpu() or math.prod(size) > _MOST_SHIFTS:
+    (result,) = equation.result_types
+    if not result.size or not _on_cpu() or math.prod(size) > _MOST_SHIFTS:
         return linear_in(equation, None, no_axis(equation))
 
     def summed(array: jax.Array) -> jax.Array:
@@ -127,23 +131,6 @@ def _features_last(rank: int) -> lax.ConvDimensionNumbers:
     return lax.ConvDimensionNumbers(image, (rank - 1, rank - 2, *range(rank - 2)), image)
 
 
-def _convolved(
-    params: dict[str, Any], groups: int, image: jax.Array, kernel: jax.Array
-) -> jax.Array:
-    return lax.conv_general_dilated(
-        image,
-        kernel,
-        params["window_strides"],
-        params["padding"],
-        params["lhs_dilation"],
-        params["rhs_dilation"],
-        _features_last(image.ndim),
-        feature_group_count=groups,
-        precision=params["precision"],
-        preferred_element_type=params["preferred_element_type"],
-    )
-
-
 def _turned(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> jax.Array:
     """Return a convolution of any layout as one with the features last.
 
@@ -157,7 +144,18 @@ def _turned(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> jax.
 
     image = turned(image, layout.lhs_spec, last.lhs_spec)
     kernel = turned(kernel, layout.rhs_spec, last.rhs_spec)
-    result = _convolved(params, params["feature_group_count"], image, kernel)
+    result = lax.conv_general_dilated(
+        image,
+        kernel,
+        params["window_strides"],
+        params["padding"],
+        params["lhs_dilation"],
+        params["rhs_dilation"],
+        last,
+        params["feature_group_count"],
+        precision=params["precision"],
+        preferred_element_type=params["preferred_element_type"],
+    )
     return turned(result, last.out_spec, layout.out_spec)
 
 
@@ -187,15 +185,14 @@ def _of_shifts(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> j
 
     images = enumerate(_images(params, image, kernel))
     first, *others = (repeated(part) * factors[at] for at, part in images)
-    result, dtype = sum(others, first), params["preferred_element_type"]
-    return result if dtype is None else lax.convert_element_type(result, dtype)
+    return sum(others, first)
 
 
-def _of_groups(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Return a convolution in groups as one for each."""
-    parts = (jnp.split(array, params["feature_group_count"], -1) for array in (image, kernel))
-    results = [_convolved(params, 1, *operands) for operands in zip(*parts, strict=True)]
-    return lax.concatenate(results, image.ndim - 1)
+def _of_one_type(equation: Equation) -> bool:
+    """Tell whether all is of a type that sums are formed in, too: of bfloat16 they are not."""
+    (result,) = equation.result_types
+    types = {result.dtype, *(value.dtype for value in equation.values)}
+    return len(types) == 1 and types <= {jnp.dtype("float32"), jnp.dtype("float64")}
 
 
 def _images(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> Iterator[jax.Array]:

@@ -54,6 +54,15 @@ def conv_through_a_wide_window(x):
     return jnp.tanh(maps).sum(1)[0]
 
 
+@program(5)
+def conv_without_results(x):
+    options = {"feature_group_count": 2}
+    empty = _conv(x[:4].reshape(1, 2, 2), weights(x, (2, 1, 5)), (1,), "VALID", **options)
+    summed = lax.reduce_window(jnp.sin(x), 0.0, lax.add, (7,), (1,), "VALID")
+    without_features = _conv(x.reshape(1, 1, 5), weights(x, (0, 1, 2)), (1,), "VALID")
+    return jnp.exp(x) + empty.sum() + summed.sum() + without_features.sum()
+
+
 @program(8)
 def conv_of_batch_groups(x):
     options = {"batch_group_count": 2}
