@@ -30,8 +30,8 @@ bench: $(VENV)/.bench ## our kernels against the field's methods; then the main 
 	$(BIN)/hyperdiag bench bench.subject=job
 
 chaos: $(VENV)/.dev ## kills at random, 3,000 damaged files, a million shards, 20 GB: hours
-	$(BIN)/python -m pytest -rP -m "chaos and timed"
-	$(BIN)/python -m pytest -rP -m "chaos and not timed" -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -v -rP -m "chaos and timed"
+	$(BIN)/python -m pytest -v -rP -m "chaos and not timed" -n 2 --dist loadgroup
 
 clean: ## remove the virtual environment and what runs left here
 	rm -rf $(VENV) build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis
