@@ -85,7 +85,7 @@ def test_bench_with_wrong_options_names_all_of_them(invoke, tmp_path):
         "bench.rounds must be greater than 0; got 0",
         "bench.rows_scale must be greater than 0; got 0",
         "bench.threads must be one of 1, all; got 2",
-        'bench.networks must be a list; got "graph"',
+        'bench.networks must be a list, or one of random; got "graph"',
     ):
         assert sentence in done.stderr
     assert not list(tmp_path.iterdir())
