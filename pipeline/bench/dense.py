@@ -8,20 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .benchmark_network import Function, apply, dense, like
+from .composed import chain
 
 
 def mlp(widths: Sequence[int], activation: Callable[[jax.Array], jax.Array] = jnp.tanh) -> Function:
     """Dense layers of the given widths, with an activation on all but the last."""
-    rng = np.random.default_rng(0)
-    layers = [dense(rng, inputs, outputs) for inputs, outputs in pairwise(widths)]
-
-    def function(x: jax.Array) -> jax.Array:
-        *hidden, last = like(x, layers)
-        for layer in hidden:
-            x = activation(apply(layer, x))
-        return apply(last, x)
-
-    return function
+    return chain(np.random.default_rng(0), widths, activation)
 
 
 def siren(widths: Sequence[int], w0: float = 30.0) -> Function:

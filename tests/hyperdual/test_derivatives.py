@@ -130,3 +130,21 @@ def test_room_knows_no_other_room():
     )
     done = subprocess.check_output([sys.executable, "-c", script], text=True)
     assert done.strip() == "[]"
+
+
+def test_convolution_of_bfloat16_that_is_summed_in_float32_has_the_value_of_the_function():
+    kernel = np.random.default_rng(0).standard_normal((5, 1, 4))  # (width, 1, features)
+
+    def fn(x):
+        image = jnp.sin(x).astype(jnp.bfloat16).reshape(1, 6, 4)
+        maps = jax.lax.conv_general_dilated(
+            *(image, jnp.asarray(kernel, jnp.bfloat16), (1,), "VALID"),
+            dimension_numbers=("NWC", "WIO", "NWC"),
+            feature_group_count=4,
+            preferred_element_type=jnp.float32,
+        )
+        return maps.reshape(-1)
+
+    points = np.random.default_rng(1).standard_normal((3, 24)).astype(np.float32)
+    value = derivatives(fn, 24, "hyperdual", tile=3, outputs=["value", "jacobian"])(points).value
+    np.testing.assert_allclose(value, jax.vmap(fn)(points), rtol=1e-5, atol=1e-6)
