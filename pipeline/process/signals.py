@@ -10,7 +10,7 @@ _KEPT = "finished shards are kept, and the same command goes on from there"
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Set once the handler of a signal got to run; `ending_when_deaf` clears it.
 handled = threading.Event()
-# Until what Python dropped is raised once more, from wherever the block has got to.
+# Between the tries to raise once more what Python dropped, from wherever the block has got to.
 _AGAIN_SECONDS = 0.05
 
 
@@ -44,7 +44,7 @@ class StopSignals:
         self.stopped: Stopped | None = None
         self._left = left
         self._active = threading.current_thread() is threading.main_thread()
-        self._again: threading.Timer | None = None
+        self._again: _SignalAgain | None = None
 
     def __enter__(self) -> "StopSignals":
         if self._active:
@@ -63,7 +63,9 @@ class StopSignals:
 
     def _leave(self) -> None:
         if self._again:
-            self._again.cancel()
+            _ignore()  # The last one may be under way.
+            self._again.end()
+            self._again.join()
         sys.unraisablehook = self._report
         for number, handler in self._before.items():
             outer = isinstance(getattr(handler, "__self__", None), StopSignals)
@@ -86,8 +88,9 @@ class StopSignals:
         # Ray's own handler, which calls this one, has set an alarm that aborts after three seconds.
         signal.alarm(0)
         # Once is enough: closing down must not be interrupted by the second signal.
-        for each in SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
+        _ignore()
+        if self._again:
+            self._again.end()
         # Of a signal that came before, and was dropped, there is one exception.
         self.stopped = self.stopped or Stopped(number, self._left)
         raise self.stopped
@@ -98,8 +101,35 @@ class StopSignals:
             self._report(unraisable)
             return
         self._listen()
+        self._again = _SignalAgain(self.stopped.number)
+        self._again.start()
+
+
+def _ignore() -> None:
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+class _SignalAgain(threading.Thread):
+    """Signals the main thread until it has handled it.
+
+    One signal is not enough: what comes between Python's look for signals and a call that waits
+    is handled only when that call is over.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(daemon=True)
+        self._number, self._ended = number, threading.Event()
+
+    def run(self) -> None:
         main = threading.main_thread().ident
-        again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, [main, self.stopped.number])
-        again.daemon = True
-        self._again = again
-        again.start()
+        assert main is not None
+        while not self._ended.wait(_AGAIN_SECONDS):
+            signal.pthread_kill(main, self._number)
+
+    def end(self) -> None:
+        """Send no more."""
+        self._ended.set()

@@ -56,22 +56,40 @@ def test_signal_after_an_inner_block_is_told_by_the_outer():
     assert stopped.value.left == "outer"
 
 
-def test_what_python_drops_in_a_callback_is_raised_again_and_not_printed(capsys):
+def _stopped_in_a_callback_then_waiting():
     def callback(phase, info):
         gc.callbacks.remove(callback)
         _interrupt()
 
-    def work():
-        with StopSignals():
-            gc.callbacks.append(callback)
-            gc.collect()
-            time.sleep(20)
+    with StopSignals():
+        gc.callbacks.append(callback)
+        gc.collect()
+        time.sleep(20)
 
+
+def test_what_python_drops_in_a_callback_is_raised_again_and_not_printed(capsys):
     began = time.monotonic()
     with pytest.raises(Stopped):
-        work()
+        _stopped_in_a_callback_then_waiting()
     assert time.monotonic() - began < 10
     assert capsys.readouterr().err == ""
+
+
+def test_stop_is_raised_again_though_one_signal_comes_right_before_a_call_that_waits(monkeypatch):
+    # Such a signal is handled after the wait; here it is not sent at all, which looks the same.
+    sent, really = [], signal.pthread_kill
+
+    def send(thread, number):
+        sent.append(number)
+        if len(sent) > 1:
+            really(thread, number)
+
+    monkeypatch.setattr("signal.pthread_kill", send)
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        _stopped_in_a_callback_then_waiting()
+    assert sent == [INTERRUPT, INTERRUPT]
+    assert time.monotonic() - began < 10
 
 
 def test_what_python_drops_of_others_is_reported_as_before(monkeypatch):
