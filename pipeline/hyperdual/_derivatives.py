@@ -13,10 +13,11 @@ import numpy as np
 
 from ._checks import check_output, check_outputs, checked_directions, traced_output
 from ._choice import Choice
+from ._cores import SharedRows, cores
 from ._corrected import corrected
 from ._equation import RuleError
 from ._float32_function import Float32Function
-from ._jaxpr import shape_of
+from ._jaxpr import multiply_adds, shape_of
 from ._jitted import Jitted
 from ._methods import METHODS, Function, Method, MethodError
 from ._numerics import numerics
@@ -56,9 +57,11 @@ class Bundle:
         dtype: str,
         choice: Choice,
         advice: Callable[[], str],
+        on_cores: SharedRows | None = None,
     ):
         self.choice, self.advice = choice, advice
         self._batch, self.n_inputs, self._dtype = batch, n_inputs, dtype
+        self._on_cores = on_cores or batch
 
     def __call__(self, x: Any, direction: Any = None) -> Any:
         """Return the derivatives at points `x`, (rows, n), converted to the bundle's dtype.
@@ -78,7 +81,7 @@ class Bundle:
                 if arrays[1].shape != arrays[0].shape:
                     raise ValueError(f"direction must have the shape of x, {arrays[0].shape}")
             try:
-                return self._batch(*arrays)
+                return self._on_cores(*arrays)
             except (RuleError, MethodError) as error:
                 raise type(error)(f"{error}; {self.advice()}") from error
 
@@ -125,6 +128,7 @@ def derivatives(
     tile: int | None = None,
     outputs: Sequence[str] = Derivatives._fields,
     tuning_seconds: float = 6.0,
+    threads: int | None = None,
 ) -> Bundle:
     """Return a jitted function from points (rows, n) to `Derivatives`.
 
@@ -148,6 +152,9 @@ def derivatives(
             hessian_diag over the inputs, "hvp" (m, k), the Hessian of each output times a
             direction given with each call, "hessian" (m, k, k). Less costs less.
         tuning_seconds: what timing may take, about.
+        threads: cores of a CPU that compute at a time, each a part of the rows of a call; None
+            means all that the process may use, or as many as PJRT_NPROC allows JAX. Bits do not
+            depend on it. Rows are shared where there is a tile, and enough of them.
 
     A function with a derivative rule of its own (`custom_jvp`, `custom_vjp`) is taken to have that
     rule as its derivative wherever a first derivative is needed, the squares in second derivatives
@@ -173,9 +180,11 @@ def derivatives(
         TimeoutError: if XLA does not end, whatever is tried.
     """
     check_outputs(outputs)
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1; got {threads}")
     choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds, outputs=outputs)
     assert choice is not None
-    return _bundle(fn, n_inputs, wrt, dtype, choice, tuple(outputs))
+    return _bundle(fn, n_inputs, wrt, dtype, choice, tuple(outputs), threads or cores())
 
 
 def choose(
@@ -236,6 +245,7 @@ def _bundle(
     dtype: str,
     choice: Choice,
     quantities: tuple[str, ...],
+    threads: int = 1,
 ) -> Bundle:
     directions = None if wrt is None else np.asarray(wrt)
     single = fn if isinstance(fn, Float32Function) else None
@@ -259,8 +269,16 @@ def _bundle(
                 return f"method '{name}' can"
         return "none of the other methods can, either"
 
-    batch = Jitted(_tiled(batched(choice.method), choice.tile))
-    return Bundle(batch, n_inputs, dtype, choice, advice)
+    def row_work() -> int:
+        program = jax.make_jaxpr(traced)(jax.ShapeDtypeStruct((n_inputs,), dtype))
+        k = n_inputs if directions is None else directions.size
+        return (1 + 2 * k) * sum(map(multiply_adds, program.jaxpr.eqns))
+
+    batch = Jitted(_tiled(batched(choice.method), choice.tile), one_core=choice.tile is not None)
+    on_cores = None
+    if choice.tile is not None and threads > 1:
+        on_cores = SharedRows(batch, choice.tile, threads, row_work)
+    return Bundle(batch, n_inputs, dtype, choice, advice, on_cores)
 
 
 def _named(name: str, at_point: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,18 +5,21 @@ import ctypes
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 
 from ._jaxpr import may_hang, widest
-from ._memory import is_small, lacking, needed_bytes, results_bytes
+from ._memory import array_bytes, is_small, lacking, needed_bytes
 
 # So many arrays as large as a program's largest are taken to be held at a time, where nothing has
 # been counted.
 _HELD = 4
+# XLA otherwise shares single matrix products among cores, and how it cuts them decides their last
+# bits. Whole rows are shared instead.
+_ONE_CORE = {"xla_cpu_multi_thread_eigen": False}
 # Programs that may hang (see `may_hang`) are called one at a time, which makes it rarer.
 _TURN = threading.Lock()
 
@@ -25,10 +28,18 @@ class Hanging(TimeoutError):
     """XLA did not end in time."""
 
 
-class _Program(NamedTuple):
-    """The program for one shape; `needed` are the bytes that a call takes."""
+class Program(NamedTuple):
+    """The program for one shape.
+
+    Attributes:
+        compiled: it.
+        results: shapes and dtypes of what it returns.
+        needed: the bytes that a call takes.
+        in_turn: whether it may hang, and others of this kind must wait for it.
+    """
 
     compiled: jax.stages.Compiled
+    results: Any
     needed: int
     in_turn: bool
 
@@ -38,7 +49,7 @@ class _Program(NamedTuple):
         return not self.in_turn and is_small(self.needed)
 
 
-def _key(arrays: tuple[jax.Array, ...]) -> tuple:
+def _key(arrays: Sequence[jax.Array | np.ndarray]) -> tuple:
     return tuple((array.shape, array.dtype) for array in arrays)
 
 
@@ -48,11 +59,24 @@ class Jitted:
     Before its first call for a shape the program is compiled, and what a call will hold is counted.
     A call for which there is not enough memory is refused. Inside other transformations it is a
     jitted function like any other.
+
+    Args:
+        function: of the arrays.
+        one_core: whether a CPU is to compute a call on one core, all of it, so that bits do not
+            depend on how many there are.
     """
 
-    def __init__(self, function: Callable[..., Any]):
-        self._jitted = jax.jit(function)
-        self._programs: dict[tuple, _Program] = {}
+    def __init__(self, function: Callable[..., Any], one_core: bool = False):
+        self._function, self._inner = function, jax.jit(function)
+        self._one_core = one_core
+        self._programs: dict[tuple, Program] = {}
+
+    @functools.cached_property
+    def _jitted(self) -> Any:
+        # Not before a call, which shows that JAX may touch its device.
+        if self._one_core and jax.default_backend() == "cpu":
+            return jax.jit(self._function, compiler_options=_ONE_CORE)
+        return self._inner
 
     def __call__(self, *arrays: jax.Array) -> Any:
         """Call the function.
@@ -61,17 +85,18 @@ class Jitted:
             MemoryError: with the figures, if the results, or all that the call takes, are larger
                 than what is free.
         """
-        known = self._programs.get(_key(arrays))
-        if known is not None and known.plain:  # at once: a small network's call takes microseconds
-            return self._jitted(*arrays)
-        if any(isinstance(array, jax.core.Tracer) for array in (*arrays, jnp.zeros(()))):
-            return self._jitted(*arrays)
-        program = self._program(arrays, None)
-        _check(program.needed, arrays[0])
-        if not program.in_turn:
-            return self._jitted(*arrays)
-        with _TURN:
-            return jax.block_until_ready(self._jitted(*arrays))
+        if any(isinstance(array, jax.core.Tracer) for array in arrays):
+            return self._inner(*arrays)
+        with jax.ensure_compile_time_eval():  # within others' transformations, too
+            known = self._programs.get(_key(arrays))
+            if known is not None and known.plain:  # at once: a small network's takes microseconds
+                return self._jitted(*arrays)
+            program = self.program(arrays)
+            _check(program.needed, arrays[0].shape[0])
+            if not program.in_turn:
+                return self._jitted(*arrays)
+            with _TURN:
+                return jax.block_until_ready(self._jitted(*arrays))
 
     def warm_up(
         self, arrays: tuple[jax.Array, ...], compile_seconds: float, call_seconds: float
@@ -86,8 +111,8 @@ class Jitted:
             MemoryError: as a call.
             Hanging: if it takes longer.
         """
-        program = self._program(arrays, compile_seconds)
-        _check(program.needed, arrays[0])
+        program = self.program(arrays, compile_seconds)
+        _check(program.needed, arrays[0].shape[0])
         with _TURN if program.in_turn else contextlib.nullcontext():
             # In a thread, since not every call returns at once; compiled, for what JAX is set to is
             # set for a thread.
@@ -110,31 +135,43 @@ class Jitted:
         if is_small(_HELD * widest(traced.jaxpr) * shape.dtype.itemsize):
             return 0
         lowered = traced.lower()
-        results = results_bytes(lowered)
+        results = array_bytes(lowered.out_info)
         if lacking(results):
             return results
         return max(results, needed_bytes(within(seconds, lowered.compile)))
 
-    def _program(self, arrays: tuple[jax.Array, ...], seconds: float | None) -> _Program:
+    def program(
+        self, arrays: Sequence[jax.Array | np.ndarray], seconds: float | None = None
+    ) -> Program:
+        """Return the compiled program for arrays of these shapes.
+
+        Args:
+            arrays: the arguments.
+            seconds: that compiling may take; None: as long as it takes.
+
+        Raises:
+            MemoryError: if the results are larger than what is free.
+            Hanging: if compiling takes longer.
+        """
         key = _key(arrays)
         if key not in self._programs:
             traced = self._jitted.trace(*arrays)
             in_turn = jax.default_backend() == "cpu" and may_hang(traced.jaxpr)
             lowered = traced.lower()
-            results = results_bytes(lowered)
-            _check(results, arrays[0])
+            results = array_bytes(lowered.out_info)
+            _check(results, arrays[0].shape[0])
             # JAX keeps what is compiled here for the call itself.
             compiled = lowered.compile() if seconds is None else within(seconds, lowered.compile)
             needed = max(results, needed_bytes(compiled))
-            self._programs[key] = _Program(compiled, needed, in_turn)
+            self._programs[key] = Program(compiled, lowered.out_info, needed, in_turn)
         return self._programs[key]
 
 
-def _check(needed: int, rows: jax.Array) -> None:
+def _check(needed: int, rows: int) -> None:
     shortage = lacking(needed)
     if shortage:
         raise MemoryError(
-            f"{rows.shape[0]} points at once take {shortage}: take fewer points, a smaller tile, "
+            f"{rows} points at once take {shortage}: take fewer points, a smaller tile, "
             "fewer of the outputs, or fewer inputs (wrt)"
         )
 

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -11,11 +12,10 @@ _SMALL_BYTES = 1 << 28
 _ROOT = Path("/")
 
 
-def results_bytes(lowered: jax.stages.Lowered) -> int:
-    """Return the bytes of a program's results, by their shapes."""
+def array_bytes(arrays: Any) -> int:
+    """Return the bytes of a tree of arrays, or of what stands for them, by their shapes."""
     return sum(
-        math.prod(result.shape) * np.dtype(result.dtype).itemsize
-        for result in jax.tree.leaves(lowered.out_info)
+        math.prod(array.shape) * np.dtype(array.dtype).itemsize for array in jax.tree.leaves(arrays)
     )
 
 

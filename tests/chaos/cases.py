@@ -153,6 +153,9 @@ def _config(rng: Rng, folder: Path, rows: Rows, file: str | None) -> dict[str, A
             "batch": 16 if rows.tables[0].num_rows < 10_000 else 4096,
             "dtype": str(rng.choice(["float32", "float64"])),
             "verify_rows": 2 if rng.random() < 0.15 else 0,
+            # Points of whole numbers saturate tanh: a run refuses slopes that float32 cannot hold
+            # beside the value, unless it is asked for them. The oracle judges all values itself.
+            "tolerance": 2.0,
         },
         "output": {
             "path": str(folder / "out"),
