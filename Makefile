@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+MINOR  := $(shell $(PYTHON) -c 'import sys; print(sys.version_info[1])')
+# JAX 0.10 is the last for Python 3.11; later ones have the newest release of everything.
+EXACT  := $(if $(filter 11,$(MINOR)),constraints.txt,constraints-newest.txt)
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(EXACT)
 
-.PHONY: run test slow lint format bench chaos clean
+.PHONY: run test slow engine lint format bench chaos clean
 
 run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the result is
 	$(BIN)/hyperdiag derive
@@ -14,6 +17,9 @@ test: $(VENV)/.dev ## run the test suite
 
 slow: $(VENV)/.dev ## whole runs that take long, and the rest of what `make test` has some of
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
+
+engine: $(VENV)/.dev ## the tests that depend on JAX most: the engine, the networks, whole runs
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/hyperdual tests/networks tests/jobs/test_derive.py
 
 lint: $(VENV)/.dev ## style, types, and which room may import which
 	$(BIN)/ruff check .
@@ -34,13 +40,14 @@ chaos: $(VENV)/.dev ## kills at random, 3,000 damaged files, a million shards, 2
 	$(BIN)/python -m pytest -v -rP -m "chaos and not timed" -n 2 --dist loadgroup
 
 clean: ## remove the virtual environment and what runs left here
-	rm -rf $(VENV) build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/.venv:
-	$(PYTHON) -m venv $(VENV)
+# One of another Python is made anew.
+$(VENV)/.python3.$(MINOR):
+	$(PYTHON) -m venv --clear $(VENV)
 	touch $@
 
-$(VENV)/.run: $(VENV)/.venv pyproject.toml constraints.txt
+$(VENV)/.run: $(VENV)/.python3.$(MINOR) pyproject.toml $(EXACT)
 	$(PIP) -e '.[examples]'
 	touch $@
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ._jitted import Jitted, Program
@@ -58,12 +59,8 @@ class SharedRows:
         size = self._part_rows(rows)
         if not size or jax.device_count() > 1 or jax.default_backend() != "cpu":
             return self._jitted(*arrays)
-        if any(isinstance(array, jax.core.Tracer) for array in arrays):
-            return self._jitted(*arrays)
-        with jax.ensure_compile_time_eval():  # within others' transformations, too
-            return self._shared(arrays, rows, size)
-
-    def _shared(self, arrays: Sequence[jax.Array], rows: int, size: int) -> Any:
+        if any(isinstance(array, jax.core.Tracer) for array in (*arrays, jnp.zeros(()))):
+            return self._jitted(*arrays)  # within others' transformations
         points = [np.asarray(array) for array in arrays]  # on a CPU these are no copies
         begins = range(0, rows, size)
         # Here, not in threads of their own: there JAX makes float32 of float64.

@@ -55,8 +55,9 @@ def leave_range(closed: core.ClosedJaxpr, dtype: Any) -> bool:
 
 
 def _of_array(array: Any) -> _Magnitude | None:
-    # What a function computes from no input may not be known while it is traced.
-    if isinstance(array, jax.core.Tracer) or not jnp.issubdtype(
+    # What a function computes from no input may not be known while it is traced, and what is
+    # changed in place is no array.
+    if isinstance(array, jax.core.Tracer | jax.Ref) or not jnp.issubdtype(
         jnp.result_type(array), jnp.floating
     ):
         return None

@@ -50,7 +50,7 @@ class Program(NamedTuple):
 
 
 def _key(arrays: Sequence[jax.Array | np.ndarray]) -> tuple:
-    return tuple((array.shape, array.dtype) for array in arrays)
+    return tuple((array.shape, array.dtype, getattr(array, "sharding", None)) for array in arrays)
 
 
 class Jitted:
@@ -87,16 +87,15 @@ class Jitted:
         """
         if any(isinstance(array, jax.core.Tracer) for array in arrays):
             return self._inner(*arrays)
-        with jax.ensure_compile_time_eval():  # within others' transformations, too
-            known = self._programs.get(_key(arrays))
-            if known is not None and known.plain:  # at once: a small network's takes microseconds
-                return self._jitted(*arrays)
+        program = self._programs.get(_key(arrays))
+        if program is None or not program.plain:
             program = self.program(arrays)
             _check(program.needed, arrays[0].shape[0])
-            if not program.in_turn:
-                return self._jitted(*arrays)
-            with _TURN:
-                return jax.block_until_ready(self._jitted(*arrays))
+        # Compiled, which computes at once within others' transformations, too.
+        if not program.in_turn:
+            return program.compiled(*arrays)
+        with _TURN:
+            return jax.block_until_ready(program.compiled(*arrays))
 
     def warm_up(
         self, arrays: tuple[jax.Array, ...], compile_seconds: float, call_seconds: float
@@ -114,8 +113,7 @@ class Jitted:
         program = self.program(arrays, compile_seconds)
         _check(program.needed, arrays[0].shape[0])
         with _TURN if program.in_turn else contextlib.nullcontext():
-            # In a thread, since not every call returns at once; compiled, for what JAX is set to is
-            # set for a thread.
+            # In a thread, since not every call returns at once.
             results = within(call_seconds, functools.partial(program.compiled, *arrays))
             _wait(results, call_seconds)
 
@@ -135,7 +133,7 @@ class Jitted:
         if is_small(_HELD * widest(traced.jaxpr) * shape.dtype.itemsize):
             return 0
         lowered = traced.lower()
-        results = array_bytes(lowered.out_info)
+        results = array_bytes(traced.out_info)
         if lacking(results):
             return results
         return max(results, needed_bytes(within(seconds, lowered.compile)))
@@ -158,12 +156,11 @@ class Jitted:
             traced = self._jitted.trace(*arrays)
             in_turn = jax.default_backend() == "cpu" and may_hang(traced.jaxpr)
             lowered = traced.lower()
-            results = array_bytes(lowered.out_info)
+            results = array_bytes(traced.out_info)
             _check(results, arrays[0].shape[0])
-            # JAX keeps what is compiled here for the call itself.
             compiled = lowered.compile() if seconds is None else within(seconds, lowered.compile)
             needed = max(results, needed_bytes(compiled))
-            self._programs[key] = Program(compiled, lowered.out_info, needed, in_turn)
+            self._programs[key] = Program(compiled, traced.out_info, needed, in_turn)
         return self._programs[key]
 
 

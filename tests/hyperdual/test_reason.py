@@ -120,3 +120,11 @@ def test_method_that_is_named_derives_an_array_that_is_changed_in_place(fn, plai
     expected = derivatives(plain, 2, "double_forward", dtype="float64")(x)
     for array, right in zip(derived, expected, strict=True):
         np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_array_that_is_changed_elsewhere_is_read_as_it_stands(method):
+    kept = jax.new_ref(jnp.array([1.0, 2.0]))
+    derived = derivatives(lambda x: jnp.sin(x) * kept[...], 2, method, tile=1)(np.ones((1, 2)))
+    expected = -np.sin(1) * np.array([1.0, 2.0])
+    np.testing.assert_allclose(np.diag(derived.hessian_diag[0]), expected, rtol=1e-6)
