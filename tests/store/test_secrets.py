@@ -121,7 +121,9 @@ def test_credentials_are_found_nowhere(commands, store, tmp_path):
 
 
 @pytest.mark.chaos
-def test_credentials_are_found_nowhere_on_a_cluster(commands, store, tmp_path):
+def test_credentials_are_found_nowhere_on_a_cluster(commands, store, tmp_path, monkeypatch):
+    # Workers of a cluster that runs already find the network as its nodes do.
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     port = free_port()
     dashboard = ("--include-dashboard=true", "--dashboard-host=127.0.0.1")
     with ray_head(*dashboard, f"--dashboard-port={port}") as head:
