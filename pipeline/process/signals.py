@@ -1,8 +1,10 @@
 """SIGTERM and SIGINT as an exception that ends a run in order."""
 
+import queue
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -44,10 +46,10 @@ class StopSignals:
         self.stopped: Stopped | None = None
         self._left = left
         self._active = threading.current_thread() is threading.main_thread()
-        self._again: _SignalAgain | None = None
 
     def __enter__(self) -> "StopSignals":
         if self._active:
+            self._again = _SignalAgain()
             self._before = {number: signal.getsignal(number) for number in SIGNALS}
             self._report = sys.unraisablehook
             sys.unraisablehook = self._dropped
@@ -57,15 +59,13 @@ class StopSignals:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._active:
             self._leave()
-        # A library swallowed it, or made another exception of it, as Ray's compiled code does.
+        # A library swallowed it, or made another exception of it, as Ray's compiled code does; or
+        # it came while the block ended.
         if self.stopped and error is not self.stopped:
             raise self.stopped from error
 
     def _leave(self) -> None:
-        if self._again:
-            _ignore()  # The last one may be under way.
-            self._again.end()
-            self._again.join()
+        self._again.end()
         sys.unraisablehook = self._report
         for number, handler in self._before.items():
             outer = isinstance(getattr(handler, "__self__", None), StopSignals)
@@ -75,6 +75,7 @@ class StopSignals:
     def check(self) -> None:
         """Raise `Stopped` again where a library swallowed it."""
         if self.stopped:
+            self._close_down()
             raise self.stopped
 
     def _listen(self) -> None:
@@ -83,16 +84,22 @@ class StopSignals:
             for number in SIGNALS:
                 signal.signal(number, self._stop)
 
+    def _close_down(self) -> None:
+        """Once is enough: closing down must not be interrupted by a second signal."""
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_IGN)
+        self._again.wanted = None
+
     def _stop(self, number: int, frame: FrameType | None) -> None:
         handled.set()
         # Ray's own handler, which calls this one, has set an alarm that aborts after three seconds.
         signal.alarm(0)
-        # Once is enough: closing down must not be interrupted by the second signal.
-        _ignore()
-        if self._again:
-            self._again.end()
         # Of a signal that came before, and was dropped, there is one exception.
         self.stopped = self.stopped or Stopped(number, self._left)
+        if _in_a_block_s_own_steps(frame):  # they are finished first
+            self._again.send(number)
+            return
+        self._close_down()
         raise self.stopped
 
     def _dropped(self, unraisable: Any) -> None:
@@ -101,35 +108,59 @@ class StopSignals:
             self._report(unraisable)
             return
         self._listen()
-        self._again = _SignalAgain(self.stopped.number)
-        self._again.start()
+        self._again.send(self.stopped.number)
 
 
-def _ignore() -> None:
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+_OWN_STEPS = {
+    step.__code__
+    for step in (
+        *(StopSignals.__enter__, StopSignals.__exit__, StopSignals._leave),
+        *(StopSignals.check, StopSignals._dropped),
+    )
+}
+
+
+def _in_a_block_s_own_steps(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code in _OWN_STEPS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _SignalAgain(threading.Thread):
-    """Signals the main thread until it has handled it.
+    """Sends the main thread a signal until it is no longer wanted.
 
-    One signal is not enough: what comes between Python's look for signals and a call that waits
-    is handled only when that call is over.
+    One is not enough: what comes between Python's look for signals and a call that waits is handled
+    only when that call is over.
 
-    Args:
-        number: of the signal.
+    Attributes:
+        wanted: the signal's number; None: nothing is sent.
     """
 
-    def __init__(self, number: int):
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self._number, self._ended = number, threading.Event()
+        self.wanted: int | None = None
+        # The one queue whose manual admits its use in handlers of signals.
+        self._turns: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self.start()
+
+    def send(self, number: int) -> None:
+        """Send this signal soon, and again and again."""
+        self.wanted = number
+        self._turns.put(True)
+
+    def end(self) -> None:
+        """Send no more; return when no signal is under way."""
+        self.wanted = None
+        self._turns.put(False)
+        self.join()
 
     def run(self) -> None:
         main = threading.main_thread().ident
         assert main is not None
-        while not self._ended.wait(_AGAIN_SECONDS):
-            signal.pthread_kill(main, self._number)
-
-    def end(self) -> None:
-        """Send no more."""
-        self._ended.set()
+        while self._turns.get():
+            while self.wanted:
+                time.sleep(_AGAIN_SECONDS)
+                if number := self.wanted:
+                    signal.pthread_kill(main, number)

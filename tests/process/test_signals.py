@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from hyperdiag.process import signals as signals_module
 from hyperdiag.process.signals import Stopped, StopSignals
 
 INTERRUPT = signal.SIGINT
@@ -56,14 +57,20 @@ def test_signal_after_an_inner_block_is_told_by_the_outer():
     assert stopped.value.left == "outer"
 
 
-def _stopped_in_a_callback_then_waiting():
+def _dropped_stop():
+    """Stop in a callback, of which Python drops what is raised."""
+
     def callback(phase, info):
         gc.callbacks.remove(callback)
         _interrupt()
 
+    gc.callbacks.append(callback)
+    gc.collect()
+
+
+def _stopped_in_a_callback_then_waiting():
     with StopSignals():
-        gc.callbacks.append(callback)
-        gc.collect()
+        _dropped_stop()
         time.sleep(20)
 
 
@@ -90,6 +97,63 @@ def test_stop_is_raised_again_though_one_signal_comes_right_before_a_call_that_w
         _stopped_in_a_callback_then_waiting()
     assert sent == [INTERRUPT, INTERRUPT]
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_second_signal_while_the_first_is_dropped_loses_neither(monkeypatch, when):
+    really = signals_module._SignalAgain.send
+
+    def send(self, number):
+        monkeypatch.undo()
+        if when == "before":
+            signal.raise_signal(signal.SIGTERM)
+        really(self, number)
+        if when == "after":
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(signals_module._SignalAgain, "send", send)
+    began = time.monotonic()
+    with pytest.raises(Stopped):
+        _stopped_in_a_callback_then_waiting()
+    assert time.monotonic() - began < 10
+
+
+def test_signal_while_a_block_ends_is_raised_once_it_has_ended(monkeypatch):
+    really = signals_module._SignalAgain.end
+
+    def end(self):
+        _interrupt()
+        really(self)
+
+    monkeypatch.setattr(signals_module._SignalAgain, "end", end)
+    went_on = []
+    with pytest.raises(Stopped) as stopped:
+        _in_two_blocks(lambda: None, lambda: went_on.append("closing"))
+    assert (went_on, stopped.value.left) == (["closing"], "inner")
+
+
+def test_closing_down_after_a_check_is_not_interrupted_though_the_stop_was_dropped():
+    closed = []
+
+    def work():
+        with StopSignals() as signals:
+            try:
+                _dropped_stop()
+                signals.check()
+            finally:
+                time.sleep(0.3)
+                closed.append("whole")
+
+    with pytest.raises(Stopped):
+        work()
+    assert closed == ["whole"]
+
+
+def test_no_thread_is_left():
+    before = threading.active_count()
+    with pytest.raises(Stopped):
+        _stopped_in_a_callback_then_waiting()
+    assert threading.active_count() == before
 
 
 def test_what_python_drops_of_others_is_reported_as_before(monkeypatch):
