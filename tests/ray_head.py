@@ -1,8 +1,10 @@
 """A real Ray cluster of one node, in processes of its own."""
 
+import os
 import random
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +14,8 @@ from typing import NamedTuple
 
 from tests.ray_node import Node, started
 
+# With which the workers of a head find networks of the tests, though nobody submits them.
+FINDS_TESTS = {"PYTHONPATH": os.pathsep.join(sys.path)}
 NO_AUTOSCALER = "--no-monitor"  # an option of a head whose nodes the test starts itself
 
 
@@ -23,11 +27,12 @@ class Head(NamedTuple):
 
 
 @contextmanager
-def ray_head(*options: str) -> Iterator[Head]:
+def ray_head(*options: str, **environment: str) -> Iterator[Head]:
     """Run a head of two cores while the block lasts.
 
     Args:
         options: more of `ray start`'s.
+        environment: more of it, for the head and its workers.
     """
     place = Path(tempfile.mkdtemp(prefix="hd-test-"))  # short, since it holds sockets
     options = options or ("--include-dashboard=false",)
@@ -37,7 +42,8 @@ def ray_head(*options: str) -> Iterator[Head]:
         def start(attempt: int) -> Node:
             nonlocal port
             port = free_port()
-            return start_head(place / f"head{attempt}", port, 2, NO_AUTOSCALER, *options)
+            folder = place / f"head{attempt}"
+            return start_head(folder, port, 2, NO_AUTOSCALER, *options, **environment)
 
         port = 0
         head = started(start)
@@ -45,7 +51,7 @@ def ray_head(*options: str) -> Iterator[Head]:
         yield Head(f"127.0.0.1:{port}", head.folder)
 
 
-def start_head(folder: Path, port: int, cpus: int, *options: str) -> Node:
+def start_head(folder: Path, port: int, cpus: int, *options: str, **environment: str) -> Node:
     """Start a head on loopback, without waiting for it.
 
     Args:
@@ -53,6 +59,7 @@ def start_head(folder: Path, port: int, cpus: int, *options: str) -> Node:
         port: that drivers and nodes join it at.
         cpus: for workers.
         options: more of `ray start`'s.
+        environment: more of it.
     """
     # Where Ray's client is installed its server starts, on a port that is the same for all.
     client = [f"--ray-client-server-port={free_port()}"] if find_spec("grpc") else []
@@ -60,6 +67,7 @@ def start_head(folder: Path, port: int, cpus: int, *options: str) -> Node:
         folder,
         *("--head", "--node-ip-address=127.0.0.1", f"--port={port}", f"--num-cpus={cpus}"),
         *(*client, *options),
+        **environment,
     )
 
 

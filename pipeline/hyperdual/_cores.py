@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ._jitted import Jitted, Program
+from ._jitted import Jitted, Program, within_transformation
 from ._memory import array_bytes, lacking
 
 # A core that is done takes the next part: with a few parts for each, none waits long for another.
@@ -29,7 +28,8 @@ def cores() -> int:
     usable = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         usable = len(os.sched_getaffinity(0))
-    return min(usable, int(os.environ.get("PJRT_NPROC", usable)))
+    allowed = os.environ.get("PJRT_NPROC", "")
+    return min(usable, int(allowed)) if allowed.isdecimal() else usable
 
 
 class SharedRows:
@@ -57,24 +57,29 @@ class SharedRows:
         """
         rows = arrays[0].shape[0]
         size = self._part_rows(rows)
-        if not size or jax.device_count() > 1 or jax.default_backend() != "cpu":
+        if not size or not _on_one_plain_cpu() or within_transformation():
             return self._jitted(*arrays)
-        if any(isinstance(array, jax.core.Tracer) for array in (*arrays, jnp.zeros(()))):
-            return self._jitted(*arrays)  # within others' transformations
         points = [np.asarray(array) for array in arrays]  # on a CPU these are no copies
         begins = range(0, rows, size)
         # Here, not in threads of their own: there JAX makes float32 of float64.
         parts = [[jax.device_put(_part(each, begin, size)) for each in points] for begin in begins]
         program = self._jitted.program(parts[0])
         held = program.needed * min(self._threads, len(parts))
-        if program.in_turn or lacking(held + array_bytes(program.results) * len(parts)):
+        fits = not lacking(held + array_bytes(program.results) * len(parts))
+        if program.in_turn or not program.pure or not fits:
             return self._jitted(*arrays)
         results = jax.tree.map(
             lambda part: _empty((rows, *part.shape[1:]), part.dtype), program.results
         )
         compute = functools.partial(_compute, program, jax.tree.leaves(results))
-        list(_pool(os.getpid(), self._threads).map(compute, begins, parts))
-        return jax.device_put(results, may_alias=True)
+        try:
+            computed = _pool(os.getpid(), self._threads).map(compute, begins, parts)
+        except RuntimeError:  # Python is ending, and takes no more work
+            return self._jitted(*arrays)
+        for _ in computed:
+            pass
+        place = arrays[0].sharding if arrays[0].committed else None
+        return jax.device_put(results, place, may_alias=True)
 
     def _part_rows(self, rows: int) -> int:
         """Return the rows of a part; 0 if so many are not shared."""
@@ -86,6 +91,13 @@ class SharedRows:
         if parts < 2:
             return 0
         return -(-tiles // parts) * self._tile
+
+
+def _on_one_plain_cpu() -> bool:
+    """Tell whether JAX computes on one CPU, and looks at nothing that belongs to a thread."""
+    config: Any = jax.config
+    watched = config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs
+    return not watched and jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
 def _compute(

@@ -6,12 +6,14 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.extend.core import get_opaque_trace_state
 
-from ._jaxpr import may_hang, widest
+from ._jaxpr import equations, may_hang, widest
 from ._memory import array_bytes, is_small, lacking, needed_bytes
 
 # So many arrays as large as a program's largest are taken to be held at a time, where nothing has
@@ -36,12 +38,15 @@ class Program(NamedTuple):
         results: shapes and dtypes of what it returns.
         needed: the bytes that a call takes.
         in_turn: whether it may hang, and others of this kind must wait for it.
+        pure: whether a call does nothing but compute: it calls back to nothing in Python, and reads
+            no array that is changed in place.
     """
 
     compiled: jax.stages.Compiled
     results: Any
     needed: int
     in_turn: bool
+    pure: bool
 
     @property
     def plain(self) -> bool:
@@ -50,7 +55,21 @@ class Program(NamedTuple):
 
 
 def _key(arrays: Sequence[jax.Array | np.ndarray]) -> tuple:
-    return tuple((array.shape, array.dtype, getattr(array, "sharding", None)) for array in arrays)
+    config: Any = jax.config
+    return config.jax_enable_x64, *((array.shape, array.dtype) for array in arrays)
+
+
+def _outside() -> Any:
+    with ThreadPoolExecutor(1) as thread:  # here, somebody may be tracing
+        return thread.submit(get_opaque_trace_state).result()
+
+
+_OUTSIDE = _outside()
+
+
+def within_transformation() -> bool:
+    """Tell whether a function that JAX transforms is being traced or evaluated in this thread."""
+    return get_opaque_trace_state() != _OUTSIDE
 
 
 class Jitted:
@@ -85,17 +104,17 @@ class Jitted:
             MemoryError: with the figures, if the results, or all that the call takes, are larger
                 than what is free.
         """
-        if any(isinstance(array, jax.core.Tracer) for array in arrays):
-            return self._inner(*arrays)
-        program = self._programs.get(_key(arrays))
-        if program is None or not program.plain:
-            program = self.program(arrays)
-            _check(program.needed, arrays[0].shape[0])
-        # Compiled, which computes at once within others' transformations, too.
+        if within_transformation():
+            return self._inner(*arrays)  # JAX takes no options there
+        known = self._programs.get(_key(arrays))
+        if known is not None and known.plain:  # at once: a small network's call takes microseconds
+            return self._jitted(*arrays)
+        program = self.program(arrays)
+        _check(program.needed, arrays[0].shape[0])
         if not program.in_turn:
-            return program.compiled(*arrays)
+            return self._jitted(*arrays)
         with _TURN:
-            return jax.block_until_ready(program.compiled(*arrays))
+            return jax.block_until_ready(self._jitted(*arrays))
 
     def warm_up(
         self, arrays: tuple[jax.Array, ...], compile_seconds: float, call_seconds: float
@@ -113,7 +132,8 @@ class Jitted:
         program = self.program(arrays, compile_seconds)
         _check(program.needed, arrays[0].shape[0])
         with _TURN if program.in_turn else contextlib.nullcontext():
-            # In a thread, since not every call returns at once.
+            # In a thread, since not every call returns at once; compiled, for what JAX is set to is
+            # set for a thread.
             results = within(call_seconds, functools.partial(program.compiled, *arrays))
             _wait(results, call_seconds)
 
@@ -158,9 +178,13 @@ class Jitted:
             lowered = traced.lower()
             results = array_bytes(traced.out_info)
             _check(results, arrays[0].shape[0])
+            # JAX keeps what is compiled here for the call itself.
             compiled = lowered.compile() if seconds is None else within(seconds, lowered.compile)
             needed = max(results, needed_bytes(compiled))
-            self._programs[key] = Program(compiled, traced.out_info, needed, in_turn)
+            pure = not traced.jaxpr.effects and not any(
+                "callback" in eqn.primitive.name for eqn in equations(traced.jaxpr)
+            )
+            self._programs[key] = Program(compiled, traced.out_info, needed, in_turn, pure)
         return self._programs[key]
 
 

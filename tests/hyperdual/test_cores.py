@@ -102,12 +102,98 @@ def test_within_a_transformation_a_call_stays_whole(threads_seen):
     np.testing.assert_allclose(tangent, outside.jacobian.sum(-1), rtol=1e-4, atol=1e-5)
 
 
-def test_points_that_a_transformed_function_closes_over_are_computed_at_once():
+def test_points_may_be_fixed_and_weights_differentiated():
+    """The loss of a training step: sum over rows of (w x)^2, whose gradient is 2 w sum x^2."""
+    points = jnp.asarray(_points(100, 1))
+
+    def loss(w):
+        return derivatives(lambda x: (w * x) ** 2, 1, "hyperdual", tile=4, threads=2)(
+            points
+        ).value.sum()
+
+    expected = 6 * jnp.sum(points**2)
+    np.testing.assert_allclose(jax.grad(loss)(3.0), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(jax.grad(loss))(3.0), expected, rtol=1e-5)
+    several = jax.vmap(loss)(jnp.array([1.0, 2.0]))
+    np.testing.assert_allclose(several, jnp.array([1, 4]) * jnp.sum(points**2), rtol=1e-5)
+
+
+def test_points_that_a_transformed_function_closes_over(threads_seen):
     bundle = derivatives(_net, 5, "hyperdual", tile=4, threads=2)
     points = jnp.asarray(_points(100))
-    outside = bundle(points).value
     inside = jax.jit(lambda shift: bundle(points).value + shift)(1.0)
-    np.testing.assert_array_equal(inside, outside + 1)
+    assert threads_seen == []
+    np.testing.assert_allclose(inside, bundle(points).value + 1, rtol=1e-6)
+
+
+def test_what_is_not_a_number_is_found_as_jax_finds_it():
+    bundle = derivatives(jnp.log, 2, "hyperdual", tile=4, threads=2)
+    assert np.isnan(bundle(-np.ones((100, 2))).value).all()
+    with jax.debug_nans(True), pytest.raises(FloatingPointError):
+        bundle(-np.ones((100, 2)))
+
+
+def test_without_jit_and_where_transfers_are_forbidden():
+    bundle = derivatives(_net, 5, "hyperdual", tile=4, threads=2)
+    points = jnp.asarray(_points(100))
+    expected = bundle(points).value
+    with jax.transfer_guard("disallow"):
+        np.testing.assert_array_equal(bundle(points).value, expected)
+    with jax.disable_jit():
+        np.testing.assert_allclose(bundle(points[:20]).value, expected[:20], rtol=1e-5)
+
+
+def test_network_that_calls_back_is_called_whole(threads_seen):
+    """Its callback may call a bundle, which would wait for the threads that wait for it."""
+    inner = derivatives(jnp.sin, 2, "hyperdual", tile=4, threads=2)
+    points = _points(100, 2)
+
+    def fn(x):
+        odd = jax.pure_callback(
+            lambda x: np.asarray(inner(points).value[0]),
+            jax.ShapeDtypeStruct((2,), x.dtype),
+            jax.lax.stop_gradient(x),
+            vmap_method="sequential",
+        )
+        return jnp.sin(x) + odd
+
+    bundle = derivatives(fn, 2, "hyperdual", tile=50, threads=2)
+    np.testing.assert_allclose(
+        bundle(points[:2]).value, np.sin(points[:2]) + np.sin(points[0]), rtol=1e-5
+    )
+    seen = len(threads_seen)
+    jax.block_until_ready(derivatives(fn, 2, "hyperdual", tile=1, threads=2)(points[:4]))
+    assert len(threads_seen) > seen  # those of the inner one
+    assert all(thread.name.startswith("hyperdiag") for thread in threads_seen)
+
+
+def test_array_that_is_changed_in_place_elsewhere_is_read_by_one_thread(threads_seen):
+    kept = jax.new_ref(jnp.array([1.0, 2.0]))
+    bundle = derivatives(lambda x: x * kept[...], 2, "hyperdual", tile=2, threads=2)
+    points = _points(200, 2)
+    np.testing.assert_array_equal(bundle(points).value, points * np.array([1, 2], np.float32))
+    assert threads_seen == []
+
+
+def test_call_of_a_process_that_ends():
+    code = """
+import atexit, numpy as np
+from hyperdiag import derivatives
+from hyperdiag.hyperdual import _cores
+_cores._LEAST_WORK = 1
+bundle = derivatives(lambda x: x**2, 2, "hyperdual", tile=2, threads=2)
+bundle(np.ones((100, 2)))
+atexit.register(lambda: print(bundle(np.ones((100, 2))).value.sum()))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "200.0\n"), run.stderr
+
+
+def test_committed_points_have_committed_results():
+    bundle = derivatives(_net, 5, "hyperdual", tile=4, threads=2)
+    points = jax.device_put(_points(100), jax.devices()[0])
+    assert bundle(points).value.committed
+    assert not bundle(_points(100)).value.committed
 
 
 def test_few_rows_and_little_work_stay_on_one_core(threads_seen, monkeypatch):
@@ -124,22 +210,14 @@ def test_what_does_not_fit_beside_another_part_is_computed_whole(threads_seen, m
     assert threads_seen == []
 
 
-def test_error_of_a_part_is_raised_by_the_call():
-    def fail(x):
-        raise ValueError("odd point")
+def test_error_of_a_part_is_raised_by_the_call(monkeypatch):
+    def compute(program, results, begin, points):
+        if begin:
+            raise RuntimeError("odd part")
 
-    def fn(x):
-        odd = jax.pure_callback(
-            fail,
-            jax.ShapeDtypeStruct((), x.dtype),
-            jax.lax.stop_gradient(x[0]),
-            vmap_method="sequential",
-        )
-        return jnp.sin(x) + odd
-
-    bundle = derivatives(fn, 2, "hyperdual", tile=2, threads=2)
-    with pytest.raises(Exception, match="odd point"):
-        bundle(_points(100, 2))
+    monkeypatch.setattr(_cores, "_compute", compute)
+    with pytest.raises(RuntimeError, match="odd part"):
+        derivatives(_net, 5, "hyperdual", tile=4, threads=2)(_points(100))
 
 
 def test_no_thread_at_all_is_refused():
@@ -156,6 +234,7 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch):
     ).stdout.strip()
     assert run(pinned) == b"1"
     assert run(code, PJRT_NPROC="1") == b"1"
+    assert run(pinned, PJRT_NPROC="") == b"1"
     assert int(run(code)) == len(os.sched_getaffinity(0))
     monkeypatch.setenv("PJRT_NPROC", "1")
     assert cores() == 1

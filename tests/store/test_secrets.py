@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.ray_head import free_port, ray_head
+from tests.ray_head import FINDS_TESTS, free_port, ray_head
 
 # Distinct, and like nothing else.
 USER, PASSWORD = "AKZQUSERINFOZQ", "zqPASSWORDzq/of+it"
@@ -121,12 +121,10 @@ def test_credentials_are_found_nowhere(commands, store, tmp_path):
 
 
 @pytest.mark.chaos
-def test_credentials_are_found_nowhere_on_a_cluster(commands, store, tmp_path, monkeypatch):
-    # Workers of a cluster that runs already find the network as its nodes do.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+def test_credentials_are_found_nowhere_on_a_cluster(commands, store, tmp_path):
     port = free_port()
     dashboard = ("--include-dashboard=true", "--dashboard-host=127.0.0.1")
-    with ray_head(*dashboard, f"--dashboard-port={port}") as head:
+    with ray_head(*dashboard, f"--dashboard-port={port}", **FINDS_TESTS) as head:
         said = commands("cluster=existing", f"cluster.address={head.address}", "cluster.workers=1")
         listing = subprocess.run(
             [sys.executable, "-c", LISTING, f"http://127.0.0.1:{port}"],

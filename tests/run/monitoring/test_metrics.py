@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hyperdiag.run.derive import derive
 from hyperdiag.run.monitoring.metrics import COUNTERS, GAUGES
-from tests.ray_head import free_port, ray_head
+from tests.ray_head import FINDS_TESTS, free_port, ray_head
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def cluster():
         *("--include-dashboard=false", f"--metrics-export-port={port}"),
         '--system-config={"metrics_report_interval_ms": 1000}',
     )
-    with ray_head(*options) as head:
+    with ray_head(*options, **FINDS_TESTS) as head:
         yield head.address, f"http://127.0.0.1:{port}/metrics"
 
 
