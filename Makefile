@@ -18,8 +18,13 @@ test: $(VENV)/.dev ## run the test suite
 slow: $(VENV)/.dev ## whole runs that take long, and the rest of what `make test` has some of
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
 
+# With what a coming release of JAX has for calls that have rules of their own (JAX 0.10 has no such flags).
+COMING := JAX_CUSTOM_JVP3=1 JAX_CUSTOM_VJP3=1 JAX_REMAT3=1
+RULES  := test_custom_vjp.py test_selected_away.py test_rules.py test_exactness.py
+
 engine: $(VENV)/.dev ## the tests that depend on JAX most: the engine, the networks, whole runs
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/hyperdual tests/networks tests/jobs/test_derive.py
+	$(COMING) $(BIN)/python -m pytest -n 2 --dist loadgroup $(addprefix tests/hyperdual/,$(RULES))
 
 lint: $(VENV)/.dev ## style, types, and which room may import which
 	$(BIN)/ruff check .

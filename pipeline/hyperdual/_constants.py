@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from ._jaxpr import subjaxprs
+from ._jaxpr import direct_equations, subjaxprs
 from ._numerics import numerics
 from ._widened import draws, widened
 
@@ -105,7 +105,7 @@ def _floats(program: core.ClosedJaxpr | core.Jaxpr) -> Iterator[np.ndarray]:
     if isinstance(program, core.ClosedJaxpr):
         jaxpr = program.jaxpr
         yield from map(np.asarray, filter(_is_float, program.consts))
-    for eqn in jaxpr.eqns:
+    for eqn in direct_equations(jaxpr):
         for atom in eqn.invars:
             if isinstance(atom, core.Literal) and _is_float(atom.val):
                 yield np.asarray(atom.val)

@@ -17,7 +17,7 @@ from ._cores import SharedRows, cores
 from ._corrected import corrected
 from ._equation import RuleError
 from ._float32_function import Float32Function
-from ._jaxpr import multiply_adds, shape_of
+from ._jaxpr import direct_equations, multiply_adds, shape_of
 from ._jitted import Jitted
 from ._methods import METHODS, Function, Method, MethodError
 from ._numerics import numerics
@@ -272,7 +272,7 @@ def _bundle(
     def row_work() -> int:
         program = jax.make_jaxpr(traced)(jax.ShapeDtypeStruct((n_inputs,), dtype))
         k = n_inputs if directions is None else directions.size
-        return (1 + 2 * k) * sum(map(multiply_adds, program.jaxpr.eqns))
+        return (1 + 2 * k) * sum(map(multiply_adds, direct_equations(program)))
 
     batch = Jitted(_tiled(batched(choice.method), choice.tile), one_core=choice.tile is not None)
     on_cores = None

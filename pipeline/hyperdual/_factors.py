@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from ._jaxpr import subjaxprs
+from ._jaxpr import direct_equations, subjaxprs
 
 # Powers of ten that one factor must have to count: eps in a norm or 1 / sqrt(width) are none.
 _LARGE = 3.0
@@ -81,7 +81,7 @@ def _powers(
     def read(atom: Any) -> _Magnitude | None:
         return _of_array(atom.val) if isinstance(atom, core.Literal) else known.get(atom)
 
-    for eqn in jaxpr.eqns:
+    for eqn in direct_equations(jaxpr):
         name, magnitudes = eqn.primitive.name, [read(atom) for atom in eqn.invars]
         present = [magnitude for magnitude in magnitudes if magnitude is not None]
         if name in _UNCHANGED:

@@ -21,6 +21,48 @@ _SHARING = frozenset(
 )
 
 
+# Calls that a coming release of JAX makes through one primitive, by the class of what is called;
+# here each has the name that it has had. JAX_CUSTOM_JVP3=1, JAX_CUSTOM_VJP3=1 and JAX_REMAT3=1 show
+# that in JAX 0.12.
+_ONE_FOR_ALL = "call_hi_primitive"
+_NAMES = {
+    "CustomJVPTraced": "custom_jvp_call",
+    "CustomVJPTraced": "custom_vjp_call",
+    "RematTraced": "remat2",
+}
+
+
+class _Renamed:
+    """A primitive under another name; it is bound as it is."""
+
+    multiple_results = True
+
+    def __init__(self, eqn: core.JaxprEqn, name: str):
+        self.name, self._primitive, self._params = name, eqn.primitive, eqn.params
+
+    def get_bind_params(self, params: dict[str, Any]) -> dict[str, Any]:
+        return self._params
+
+    def bind(self, *values: Any, **params: Any) -> list[Any]:
+        results: list[Any] = self._primitive.bind(*values, **params)
+        return results
+
+
+def direct_equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:
+    """Yield the equations of a program, with the names that this package knows."""
+    for eqn in _inner(jaxpr).eqns:
+        called: Any = eqn.params.get("_prim")
+        name = _NAMES.get(type(called).__name__)
+        if eqn.primitive.name == _ONE_FOR_ALL and name:
+            renamed: Any = _Renamed(eqn, name)
+            if name == "remat2":
+                params = {"jaxpr": called.jaxpr}
+            else:
+                params = {"call_jaxpr": called.traced.jaxpr}
+            eqn = eqn.replace(primitive=renamed, params=params)
+        yield eqn
+
+
 def subjaxprs(params: dict[str, Any]) -> Iterator[core.ClosedJaxpr | core.Jaxpr]:
     """Yield the programs inside an equation's parameters (of jit, scan, cond, ...)."""
     for value in params.values():
@@ -31,7 +73,7 @@ def subjaxprs(params: dict[str, Any]) -> Iterator[core.ClosedJaxpr | core.Jaxpr]
 
 def equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:
     """Yield every equation of a program, those of inner programs included."""
-    for eqn in _inner(jaxpr).eqns:
+    for eqn in direct_equations(jaxpr):
         yield eqn
         for inside in subjaxprs(eqn.params):
             yield from equations(inside)
@@ -59,7 +101,7 @@ def walk(
     def read(atom: Any) -> Any:
         return plain(atom.val) if isinstance(atom, core.Literal) else environment[atom]
 
-    for eqn in jaxpr.eqns:
+    for eqn in direct_equations(jaxpr):
         results = apply(eqn, [read(atom) for atom in eqn.invars])
         environment.update(zip(eqn.outvars, results, strict=True))
     return [read(atom) for atom in jaxpr.outvars]
@@ -92,7 +134,7 @@ def multiply_adds(eqn: core.JaxprEqn) -> int:
     Of a loop, as many as its body has for each of its turns, or for one where these are not known;
     of a branch, those of the longest.
     """
-    inner = [sum(map(multiply_adds, _inner(inside).eqns)) for inside in subjaxprs(eqn.params)]
+    inner = [sum(map(multiply_adds, direct_equations(inside))) for inside in subjaxprs(eqn.params)]
     if inner:
         return eqn.params.get("length", 1) * max(inner)
     size = math.prod(_shape(eqn.outvars[0])) if eqn.outvars else 0

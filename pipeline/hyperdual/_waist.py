@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from ._jaxpr import from_jax, multiply_adds
+from ._jaxpr import direct_equations, from_jax, multiply_adds
 
 # A waist is taken where, by count, the work is this part of what it is without, or less.
 _WORTH = 0.5
@@ -198,7 +198,7 @@ def _flattened(
     def read(atom: Any) -> _Value:
         return _Value(atom.aval, atom.val) if isinstance(atom, core.Literal) else known[atom]
 
-    for eqn in jaxpr.eqns:
+    for eqn in direct_equations(jaxpr):
         values = [read(atom) for atom in eqn.invars]
         if eqn.primitive.name == "jit":
             inner = eqn.params["jaxpr"]
