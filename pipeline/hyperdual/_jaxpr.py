@@ -1,5 +1,6 @@
 """Looking into traced functions."""
 
+import functools
 import math
 import os
 import re
@@ -33,19 +34,26 @@ _NAMES = {
 
 
 class _Renamed:
-    """A primitive under another name; it is bound as it is."""
+    """A primitive under another name. A checkpoint may be bound with another program."""
 
     multiple_results = True
 
     def __init__(self, eqn: core.JaxprEqn, name: str):
-        self.name, self._primitive, self._params = name, eqn.primitive, eqn.params
+        self.name, self._eqn = name, eqn
 
     def get_bind_params(self, params: dict[str, Any]) -> dict[str, Any]:
-        return self._params
+        return params
 
     def bind(self, *values: Any, **params: Any) -> list[Any]:
-        results: list[Any] = self._primitive.bind(*values, **params)
-        return results
+        called: Any = self._eqn.params["_prim"]
+        program = params.get("jaxpr")
+        if program is None or program is called.jaxpr:
+            results: list[Any] = self._eqn.primitive.bind(*values, _prim=called)
+            return results
+        function = functools.partial(jax.core.eval_jaxpr, program.jaxpr, program.consts)
+        return jax.checkpoint(function, policy=called.policy, prevent_cse=called.prevent_cse)(
+            *values
+        )
 
 
 def direct_equations(jaxpr: core.ClosedJaxpr | core.Jaxpr) -> Iterator[core.JaxprEqn]:

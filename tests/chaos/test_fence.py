@@ -141,11 +141,11 @@ def test_worker_that_stood_still_writes_nothing_over_another_run(contenders, out
         first.start(_overrides(output, 1200, cluster=on_ray))
         worker = _wait_for_worker(resolve(output) / "data", ray_address)
         time.sleep(dice.uniform(0.0, 0.3))
-        for process in (worker.pid, first.process.pid):
-            os.kill(process, signal.SIGSTOP)
+        _signal_if_there(worker.pid, signal.SIGSTOP)
+        os.kill(first.process.pid, signal.SIGSTOP)
         second.start(_overrides(output, 400 if turn % 2 else 1200, wait=30))
         time.sleep(LEASE_SECONDS + dice.uniform(0.0, 3.0))
-        os.kill(worker.pid, signal.SIGCONT)
+        _signal_if_there(worker.pid, signal.SIGCONT)
         time.sleep(dice.uniform(0.0, 2.0))
         os.kill(first.process.pid, signal.SIGCONT)
         answers = [first.answer(), second.answer()]
@@ -155,6 +155,12 @@ def test_worker_that_stood_still_writes_nothing_over_another_run(contenders, out
         outcomes[answers[0]["code"]] += 1
     print(dict(outcomes))
     assert outcomes[BUSY]
+
+
+def _signal_if_there(pid, number):
+    """Signal a worker; its run may have ended, and the worker with it."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _wait_for_worker(data, ray_address):

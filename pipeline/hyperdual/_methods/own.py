@@ -87,12 +87,13 @@ def _interpreted(
     while True:
         accumulation = Accumulation(m, cut, laplacian, columns, stepwise)
         try:
-            start = as_active(Node(z, identity(z)))
-            (result,) = interpret(closed.jaxpr, closed.consts, [start], accumulation)
+            start = Node(z, identity(z))
+            operands = [as_active(start)]
+            (result,) = interpret(closed.jaxpr, closed.consts, operands, accumulation)
             if not isinstance(result, Active):
                 zeros = jnp.zeros((m, z.size), result.dtype)
                 return result, zeros, zeros[:, :1] if laplacian else zeros
-            return _finished(result.as_node(accumulation), accumulation, z.size)
+            return _finished(start, result.as_node(accumulation), accumulation)
         except Irreversible as stop:
             cut = stop.step + 1
 
@@ -138,13 +139,16 @@ def _gradients(fn: Function, z: jax.Array) -> tuple[jax.Array, jax.Array]:
     return node.value, flatten(node.jacobian).T
 
 
-def _finished(node: Node, accumulation: Accumulation, directions: int) -> PointDerivatives:
-    m, dtype = accumulation.outputs, node.value.dtype
+def _finished(start: Node, node: Node, accumulation: Accumulation) -> PointDerivatives:
+    m, dtype, directions = accumulation.outputs, node.value.dtype, start.value.size
     jacobian = flatten(node.jacobian).T
     if accumulation.forward:
         hessian_diag = None if node.hessian_diag is None else flatten(node.hessian_diag).T
     else:
-        _, hessian_diag = accumulation.reverse([(node, jnp.eye(m, dtype=dtype))])
+        cotangents, hessian_diag = accumulation.reverse([(node, jnp.eye(m, dtype=dtype))])
+        if hessian_diag is None and m < directions and id(start) in cotangents:
+            # Linear in pieces: the reverse sweep has all of J, and nobody needs it forward.
+            jacobian = cotangents[id(start)].astype(dtype)
     if hessian_diag is None:
         hessian_diag = jnp.zeros((m, 1 if accumulation.laplacian else directions), dtype)
     elif not accumulation.forward:
