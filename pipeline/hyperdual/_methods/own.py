@@ -1,5 +1,6 @@
 """This package's methods: one walk over the traced function, by forward or adjoint accumulation."""
 
+import functools
 import math
 
 import jax
@@ -15,6 +16,10 @@ from .._interpret import interpret
 from .._tangent import flatten, identity
 from .._waist import Waist, find_waist
 from .method import Function, PointDerivatives
+
+# A product with so many terms in each entry is written out where each row of a batch has one by
+# itself: XLA's CPU backend calls a function for each, and joins the terms with what follows.
+_FEW_TERMS = 10
 
 
 def hyperdual(fn: Function, z: jax.Array) -> PointDerivatives:
@@ -111,17 +116,27 @@ def _through(
     hessians, (value, of_each) = jax.jacfwd(gradients, has_aux=True)(numbers)
     # What is not finite at the waist spoils the outputs that depend on it; not, by a sum, others.
     reached = (of_each != 0) | (hessians != 0).any(axis=2)
-    spoilt = reached.astype(z.dtype) @ (~jnp.isfinite(slopes + curvatures)).astype(z.dtype) > 0
+    infinite = ~jnp.isfinite(slopes + curvatures)
+    # Of a linear waist the slopes are those of all rows, in one product.
+    product = jnp.matmul if waist.linear else _product_of_a_row
+    spoilt = product(reached.astype(z.dtype), infinite.astype(z.dtype)) > 0
     slopes, curvatures = (jnp.where(jnp.isfinite(a), a, 0) for a in (slopes, curvatures))
-    jacobian = jnp.where(spoilt, jnp.nan, of_each @ slopes)
+    jacobian = jnp.where(spoilt, jnp.nan, product(of_each, slopes))
     if waist.linear:  # as of a `Source` that is the same for all rows, the squares are formed once
         left, right = np.triu_indices(waist.width)
         once = jnp.where(left == right, 1, 2).astype(z.dtype)
-        hessian_diag = (hessians[:, left, right] * once) @ (slopes[left] * slopes[right])
+        hessian_diag = product(hessians[:, left, right] * once, slopes[left] * slopes[right])
     else:  # with H J first, large meets small, as in JAX's nested jvp
-        hessian_diag = ((hessians @ slopes) * slopes).sum(axis=1) + of_each @ curvatures
+        pushed = [product(hessians[:, at], slopes) * slopes[at] for at in range(waist.width)]
+        hessian_diag = functools.reduce(jnp.add, pushed) + product(of_each, curvatures)
     hessian_diag = jnp.where(jnp.isfinite(jacobian), hessian_diag, jnp.nan)
     return value, jacobian, hessian_diag.sum(-1, keepdims=True) if laplacian else hessian_diag
+
+
+def _product_of_a_row(left: jax.Array, right: jax.Array) -> jax.Array:
+    if left.shape[1] > _FEW_TERMS:
+        return left @ right
+    return functools.reduce(jnp.add, [left[:, [at]] * right[at] for at in range(left.shape[1])])
 
 
 def _gradients(fn: Function, z: jax.Array) -> tuple[jax.Array, jax.Array]:
