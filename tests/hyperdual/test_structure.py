@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperdiag.hyperdual import METHODS, OWN_METHODS
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives
 
 ROWS = 64
 
@@ -92,3 +92,23 @@ def test_adjoint_costs_one_pass_for_each_direction_and_each_output():
     assert passes * 1.05 >= 1 + 24 + 2
     assert passes < 1.25 * (1 + 24 + 2)
     assert 1 + 2 * 24 <= 1.05 * _flops("hyperdual", fn, 24) / one_pass < 1.2 * (1 + 2 * 24)
+
+
+def test_j_of_a_piecewise_linear_program_comes_from_the_reverse_sweep_alone():
+    """64-64-64-2 with ReLUs: two rows back through each matrix, and not 64 directions forward."""
+    rng = np.random.default_rng(0)
+    first, second, last = (
+        rng.standard_normal(shape).astype(np.float32) for shape in ((64, 64), (64, 64), (64, 2))
+    )
+
+    def network(x):
+        return jax.nn.relu(jax.nn.relu(x @ first) @ second) @ last
+
+    assert _flops("hyperdual_adjoint", network, 64) < _flops("hyperdual", network, 64) / 8
+    x = rng.standard_normal((5, 64)).astype(np.float32)
+    derived = derivatives(network, 64, "hyperdual_adjoint", tile=2)(x)
+    masks = (x @ first > 0), (np.maximum(x @ first, 0) @ second > 0)
+    for row, jacobian in enumerate(derived.jacobian):
+        expected = ((first * masks[0][row]) @ (second * masks[1][row]) @ last).T
+        np.testing.assert_allclose(jacobian, expected, rtol=1e-4, atol=1e-3)
+    assert not derived.hessian_diag.any()
