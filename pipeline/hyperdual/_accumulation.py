@@ -109,6 +109,7 @@ class Accumulation:
         laplacian: whether sources are summed over the directions where they are born.
         columns: whether a dense layer takes value, J and D in one product, each as columns.
         stepwise: whether each elementwise primitive is recorded by itself (see `_factors`).
+        reversible: whether every step so far has a reverse.
     """
 
     outputs: int
@@ -117,6 +118,7 @@ class Accumulation:
     columns: bool = False
     stepwise: bool = False
     step: int = 0
+    reversible: bool = True
     steps: list[_Step] = field(default_factory=list)
     leaves: list[Node] = field(default_factory=list)
 
@@ -174,6 +176,7 @@ class Accumulation:
                 if upstream:
                     raise Irreversible(self.step)
                 pull = _nothing_upstream(len(parents))
+                self.reversible = False
             self.steps.append(
                 _Step(self.step, nodes, [list(each) for each in sources], parents, pull)
             )

@@ -161,7 +161,8 @@ def _finished(start: Node, node: Node, accumulation: Accumulation) -> PointDeriv
         hessian_diag = None if node.hessian_diag is None else flatten(node.hessian_diag).T
     else:
         cotangents, hessian_diag = accumulation.reverse([(node, jnp.eye(m, dtype=dtype))])
-        if hessian_diag is None and m < directions and id(start) in cotangents:
+        whole = accumulation.cut == 0 and accumulation.reversible and id(start) in cotangents
+        if hessian_diag is None and whole and m < directions:
             # Linear in pieces: the reverse sweep has all of J, and nobody needs it forward.
             jacobian = cotangents[id(start)].astype(dtype)
     if hessian_diag is None:
