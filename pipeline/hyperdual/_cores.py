@@ -35,8 +35,9 @@ def cores() -> int:
 class SharedRows:
     """A jitted function of arrays with a common first axis, whose rows are shared among cores.
 
-    XLA goes through a loop over tiles on about one core. Here each core takes whole tiles, in calls
-    of its own, so that a row has the same bits however many cores there are.
+    XLA goes through a loop over tiles one by one, and shares what is in a tile, of which little is
+    worth it. Here each core takes whole tiles, in calls of its own, so that a row has the same bits
+    however many cores there are.
 
     Args:
         jitted: the function, which computes each tile of rows by itself.
@@ -61,13 +62,13 @@ class SharedRows:
             return self._jitted(*arrays)
         points = [np.asarray(array) for array in arrays]  # on a CPU these are no copies
         begins = range(0, rows, size)
-        # Here, not in threads of their own: there JAX makes float32 of float64.
-        parts = [[jax.device_put(_part(each, begin, size)) for each in points] for begin in begins]
-        program = self._jitted.program(parts[0])
-        held = program.needed * min(self._threads, len(parts))
-        fits = not lacking(held + array_bytes(program.results) * len(parts))
+        program = self._jitted.program([_part(each, 0, size) for each in points])
+        held = program.needed * min(self._threads, len(begins))
+        fits = not lacking(held + array_bytes(program.results) * len(begins))
         if program.in_turn or not program.pure or not fits:
             return self._jitted(*arrays)
+        # Here, not in threads of their own: there JAX makes float32 of float64.
+        parts = [[jax.device_put(_part(each, begin, size)) for each in points] for begin in begins]
         results = jax.tree.map(
             lambda part: _empty((rows, *part.shape[1:]), part.dtype), program.results
         )

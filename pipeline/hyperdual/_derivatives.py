@@ -274,7 +274,8 @@ def _bundle(
         k = n_inputs if directions is None else directions.size
         return (1 + 2 * k) * sum(map(multiply_adds, direct_equations(program)))
 
-    batch = Jitted(_tiled(batched(choice.method), choice.tile), one_core=choice.tile is not None)
+    tiled = _tiled(batched(choice.method), choice.tile)
+    batch = Jitted(tiled, whole_products=choice.tile is not None)
     on_cores = None
     if choice.tile is not None and threads > 1:
         on_cores = SharedRows(batch, choice.tile, threads, row_work)

@@ -21,7 +21,7 @@ from ._memory import array_bytes, is_small, lacking, needed_bytes
 _HELD = 4
 # XLA otherwise shares single matrix products among cores, and how it cuts them decides their last
 # bits. Whole rows are shared instead.
-_ONE_CORE = {"xla_cpu_multi_thread_eigen": False}
+_WHOLE_PRODUCTS = {"xla_cpu_multi_thread_eigen": False}
 # Programs that may hang (see `may_hang`) are called one at a time, which makes it rarer.
 _TURN = threading.Lock()
 
@@ -81,20 +81,20 @@ class Jitted:
 
     Args:
         function: of the arrays.
-        one_core: whether a CPU is to compute a call on one core, all of it, so that bits do not
-            depend on how many there are.
+        whole_products: whether a CPU is to compute each matrix product on one core, so that bits do
+            not depend on how many there are.
     """
 
-    def __init__(self, function: Callable[..., Any], one_core: bool = False):
+    def __init__(self, function: Callable[..., Any], whole_products: bool = False):
         self._function, self._inner = function, jax.jit(function)
-        self._one_core = one_core
+        self._whole_products = whole_products
         self._programs: dict[tuple, Program] = {}
 
     @functools.cached_property
     def _jitted(self) -> Any:
         # Not before a call, which shows that JAX may touch its device.
-        if self._one_core and jax.default_backend() == "cpu":
-            return jax.jit(self._function, compiler_options=_ONE_CORE)
+        if self._whole_products and jax.default_backend() == "cpu":
+            return jax.jit(self._function, compiler_options=_WHOLE_PRODUCTS)
         return self._inner
 
     def __call__(self, *arrays: jax.Array) -> Any:

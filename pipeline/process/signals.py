@@ -96,7 +96,7 @@ class StopSignals:
         signal.alarm(0)
         # Of a signal that came before, and was dropped, there is one exception.
         self.stopped = self.stopped or Stopped(number, self._left)
-        if _in_a_block_s_own_steps(frame):  # they are finished first
+        if _within_own_steps(frame):  # they are finished first
             self._again.send(number)
             return
         self._close_down()
@@ -120,7 +120,7 @@ _OWN_STEPS = {
 }
 
 
-def _in_a_block_s_own_steps(frame: FrameType | None) -> bool:
+def _within_own_steps(frame: FrameType | None) -> bool:
     while frame is not None:
         if frame.f_code in _OWN_STEPS:
             return True

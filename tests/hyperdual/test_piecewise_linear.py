@@ -1,0 +1,59 @@
+"""J of piecewise linear programs with fewer outputs than inputs, which may come from one sweep."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperdiag.hyperdual import derivatives
+
+RNG = np.random.default_rng(0)
+A, B = RNG.standard_normal((8, 8)), RNG.standard_normal((8, 2))
+FILTER = RNG.standard_normal(5)
+
+
+@jax.custom_jvp
+def _rounded(x):
+    return jnp.round(x)
+
+
+_rounded.defjvp(lambda primals, tangents: (jnp.round(primals[0]), tangents[0]))
+
+
+def _beside_a_loop_without_reverse(x):
+    _, doubled = jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, 2 * c[1]), (0, x))
+    return (3 * x + doubled)[:2]
+
+
+def _recurrent(x):
+    step = lambda carry, a: (jax.nn.relu(carry @ A * 0.3 + a), carry)
+    return jax.lax.scan(step, jnp.zeros(8, x.dtype), x)[0][:2] + x[2:4]
+
+
+PROGRAMS = {
+    "relu": lambda x: jax.nn.relu(jax.nn.relu(x @ A) @ A) @ B,
+    "hard tanh": lambda x: jax.nn.hard_tanh(x @ A) @ B,
+    "absolute": lambda x: jnp.abs(x @ A) @ B,
+    "straight through": lambda x: _rounded(x @ A) @ B,
+    "beside a loop without reverse": _beside_a_loop_without_reverse,
+    "recurrent, with a skip": _recurrent,
+    "branch, with a skip": lambda x: (
+        jax.lax.cond(x[0] > 0, jnp.negative, lambda x: x, x)[:2] + x[3]
+    ),
+    "filter": lambda x: jnp.fft.irfft(jnp.fft.rfft(x) * FILTER, 8)[:2],
+    "sorted": lambda x: jnp.sort(x)[:2] + x[5],
+    "checkpoint": lambda x: jax.checkpoint(lambda x: jax.nn.relu(x @ A))(x) @ B,
+    "beside what is constant": lambda x: (2 * x + jax.lax.stop_gradient(jnp.exp(x)))[:2],
+    "one output": lambda x: jnp.maximum(x, 0).sum(),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_adjoint_has_the_jacobian_of_nested_forward_mode(name):
+    points = np.random.default_rng(1).standard_normal((6, 8))
+    derived, expected = (
+        derivatives(PROGRAMS[name], 8, method, tile=6, dtype="float64")(points)
+        for method in ("hyperdual_adjoint", "double_forward")
+    )
+    np.testing.assert_allclose(derived.jacobian, expected.jacobian, rtol=0, atol=1e-12)
+    assert not derived.hessian_diag.any()
