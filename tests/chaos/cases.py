@@ -164,8 +164,8 @@ def _config(rng: Rng, folder: Path, rows: Rows, file: str | None) -> dict[str, A
         "run": {"date": "2026-11-23"},
     }
     if config["derivatives"]["dtype"] == "float32":
-        # Points of whole numbers saturate tanh: a run refuses slopes that float32 cannot hold beside
-        # the value, unless it is asked for them. Its verification is put to the test in float64.
+        # Points of whole numbers saturate tanh: a run refuses slopes that float32 cannot hold
+        # beside the value, unless asked for them. Its verification is put to the test in float64.
         config["derivatives"]["tolerance"] = 2.0
     return config
 
