@@ -19,6 +19,7 @@ BEHAVIOURS = {
     "hyperdual/test_edges.py": "programs at the edge of what can be derived",
     "hyperdual/test_exactness.py": "every program of `programs`, by every rule that it takes",
     "hyperdual/test_parameters.py": "parameters of primitives, each at several values",
+    "hyperdual/test_piecewise_linear.py": "J of programs whose D is zero, from one sweep",
     "hyperdual/test_random_programs.py": "programs drawn at random",
     "hyperdual/test_range.py": "numbers in units of any size",
     "hyperdual/test_selected_away.py": "programs that hide what is not finite behind a mask",

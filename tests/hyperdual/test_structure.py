@@ -112,15 +112,3 @@ def test_j_of_a_piecewise_linear_program_comes_from_the_reverse_sweep_alone():
         expected = ((first * masks[0][row]) @ (second * masks[1][row]) @ last).T
         np.testing.assert_allclose(jacobian, expected, rtol=1e-4, atol=1e-3)
     assert not derived.hessian_diag.any()
-
-
-def test_j_beside_a_step_without_reverse_is_whole():
-    """x doubled three times, by a loop that has no reverse, beside 3 x."""
-
-    def network(x):
-        _, doubled = jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, 2 * c[1]), (0, x))
-        return (3 * x + doubled)[:2]
-
-    derived = derivatives(network, 4, "hyperdual_adjoint", tile=1)(np.ones((1, 4), np.float32))
-    np.testing.assert_array_equal(derived.jacobian[0], 11 * np.eye(2, 4))
-    assert not derived.hessian_diag.any()
