@@ -159,11 +159,12 @@ def folx(fn: Function, n: int) -> Batched:
     return jax.jit(jax.vmap(at_point))
 
 
-OURS, JACOBIAN_ALONE, JACOBIAN_TILED = "ours", "jacfwd", "jacfwd_tiled"
+OURS, JVP_OF_JVP = "ours", "jvp_of_jvp"
+JACOBIAN_ALONE, JACOBIAN_TILED = "jacfwd", "jacfwd_tiled"
 
 _ALL = (
     Contestant(OURS, "derivatives(fn, n): value, Jacobian and Hessian diagonal", ours),
-    Contestant("jvp_of_jvp", "forward over forward", jvp_of_jvp),
+    Contestant(JVP_OF_JVP, "forward over forward", jvp_of_jvp),
     Contestant("taylor", "jax.experimental.jet", taylor),
     Contestant(
         "reverse_over_forward", "backpropagation through dual numbers", reverse_over_forward

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .benchmark_network import BenchmarkNetwork
-from .contestants import CONTESTANTS, JACOBIAN_ALONE, JACOBIAN_TILED, OURS
+from .contestants import CONTESTANTS, JACOBIAN_ALONE, JACOBIAN_TILED, JVP_OF_JVP, OURS
 from .peak import dense_multiply_adds
 from .timing import Result
 
@@ -23,6 +23,7 @@ _MEANINGS = {
     "time_over_jacfwd": (False, "of the time of the Jacobian alone"),
     "time_over_jacfwd_tiled": (False, "of the time of the Jacobian alone in tiles"),
     "share_of_peak": (True, "of the peak, dense networks"),
+    "compile_over_jvp_of_jvp": (False, "of the time that jvp of jvp takes to trace and compile"),
 }
 # So many networks, the worst, are described when there are more.
 _WORST = 10
@@ -48,8 +49,10 @@ def assemble(
         of `Result`, and `rows_per_s`}), and the comparison, each None where a side is missing:
         `best_other` (name of the fastest exact contestant that is not ours), `speedup` (our rate
         over its rate), `time_over_jacfwd` (our time per row over that of the Jacobian alone),
-        `time_over_jacfwd_tiled` (likewise, of the Jacobian in tiles) and `share_of_peak`
-        (multiply-adds that there must be, at our rate, over the peak);
+        `time_over_jacfwd_tiled` (likewise, of the Jacobian in tiles), `share_of_peak`
+        (multiply-adds that there must be, at our rate, over the peak) and
+        `compile_over_jvp_of_jvp` (our time for tracing and compiling the chosen program over that
+        of jvp of jvp);
         `distributions`: of each of these numbers over the networks that have it, the
         `geometric_mean`, `median`, `tenth_percentile` (from the worse end), `worst` and the name of
         the network that is the `worst_network`; None where none has it.
@@ -75,6 +78,10 @@ def _compare(network: BenchmarkNetwork, results: Mapping[str, Result], peak: flo
     best = max(exact, key=lambda name: exact[name], default=None)
     our_rate, jacobian_rate = rates.get(OURS), rates.get(JACOBIAN_ALONE)
     tiled_rate = rates.get(JACOBIAN_TILED)
+    # What cannot be done took no time: NaN, which is not above zero.
+    ours, nested = (
+        results[name].compile_seconds if name in results else 0.0 for name in (OURS, JVP_OF_JVP)
+    )
     least = dense_multiply_adds(network.widths) if network.widths else None
     return {
         "name": network.name,
@@ -86,6 +93,7 @@ def _compare(network: BenchmarkNetwork, results: Mapping[str, Result], peak: flo
         "time_over_jacfwd": jacobian_rate / our_rate if our_rate and jacobian_rate else None,
         "time_over_jacfwd_tiled": tiled_rate / our_rate if our_rate and tiled_rate else None,
         "share_of_peak": our_rate * least / peak if our_rate and least else None,
+        "compile_over_jvp_of_jvp": ours / nested if ours > 0 and nested > 0 else None,
         "contestants": {name: _contestant(result) for name, result in results.items()},
     }
 
@@ -100,6 +108,7 @@ def _contestant(result: Result) -> Json:
         "slow": result.slow,
         "calls": result.calls,
         "seconds": result.seconds,
+        "build_seconds": result.build_seconds,
         "compile_seconds": result.compile_seconds,
         "errors": dict(result.errors),
         "choice": dict(result.choice) if result.choice else None,
@@ -156,7 +165,7 @@ def print_report(report: Json, console: Console) -> None:
 
 def _ours(networks: Sequence[Json]) -> Table:
     titles = ("ours", "times best other", "time/jacfwd", "of peak", "error J", "error D")
-    table = Table(*titles, "compiled", "method, tile", box=None, pad_edge=False)
+    table = Table(*titles, "tuned", "compiled", "method, tile", box=None, pad_edge=False)
     for column in table.columns[1:-1]:
         column.justify = "right"
     for network in networks:
@@ -173,7 +182,8 @@ def _ours(networks: Sequence[Json]) -> Table:
             f"{network['share_of_peak']:.0%}" if network["share_of_peak"] else "",
             f"{ours['errors']['jacobian']:.0e}",
             f"{ours['errors']['hessian_diag']:.0e}",
-            f"{ours['compile_seconds']:.1f} s",
+            f"{ours['build_seconds']:.1f} s",
+            f"{ours['compile_seconds']:.1f} s{_times(network['compile_over_jvp_of_jvp'])}",
             ", ".join(f"{value}" for value in choice.values() if value is not None),
         )
     return table
@@ -198,6 +208,10 @@ def _print_remarks(report: Json, console: Console) -> None:
     console.print()
     for remark in remarks:
         console.print(f"note: {remark}", markup=False, soft_wrap=True)
+
+
+def _times(ratio: float | None) -> str:
+    return f" ({ratio:.1f}x)" if ratio else ""
 
 
 def _title(name: str) -> str:

@@ -38,8 +38,8 @@ class Result:
         slow: whether it was given fewer rows and rounds for being slow.
         calls: how many calls were timed.
         seconds: the median of a call.
-        compile_seconds: from the function to the first result, less one call: tracing, compiling
-            and, where a contestant tunes itself, tuning.
+        build_seconds: until the contestant was there: of one that tunes itself, tuning.
+        compile_seconds: from there to the first result, less one call: tracing and compiling.
         errors: {array: largest error / largest magnitude of that output}, against float64.
         choice: the method and tile that it says it chose; None where it does not say.
     """
@@ -49,6 +49,7 @@ class Result:
     slow: bool = False
     calls: int = 0
     seconds: float = math.nan
+    build_seconds: float = math.nan
     compile_seconds: float = math.nan
     errors: Mapping[str, float] = field(default_factory=dict)
     choice: Mapping[str, Any] | None = None
@@ -69,6 +70,7 @@ class _Compiled:
     rounds: int
     calls: int
     slow: bool
+    build_seconds: float
     compile_seconds: float
     errors: dict[str, float]
     seconds: list[float] = field(default_factory=list)
@@ -82,6 +84,7 @@ class _Compiled:
             slow=self.slow,
             calls=len(self.seconds),
             seconds=median(self.seconds),
+            build_seconds=self.build_seconds,
             compile_seconds=self.compile_seconds,
             errors=self.errors,
             choice=_choice(self.call),
@@ -189,7 +192,8 @@ def _compile_and_check(
         rounds=min(rounds, _SLOW_ROUNDS) if slow else rounds,
         calls=max(1, math.ceil(_TURN_SECONDS / seconds)),
         slow=slow,
-        compile_seconds=building + compiling,
+        build_seconds=building,
+        compile_seconds=compiling,
         errors={
             name: relative_error(np.asarray(array[:rows], np.float64), reference[name][:rows])
             for name, array in zip(contestant.gives, arrays, strict=True)

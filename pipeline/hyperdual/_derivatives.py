@@ -197,11 +197,13 @@ def choose(
     tuning_seconds: float | None = 6.0,
     device_kind: str | None = None,
     outputs: Sequence[str] = Derivatives._fields,
+    rows: int | None = None,
 ) -> Choice | None:
     """Return the method and the tile that `derivatives` takes for these arguments.
 
     With `tuning_seconds=None` nothing is timed: the result is None if it would have to be; then
     `device_kind` may name the device (as JAX does) that the choice is for, and none is touched.
+    With `rows`, the points that there will be, what a choice costs to compile counts against them.
 
     Raises:
         ValueError, TypeError, RuleError, MemoryError, TimeoutError: as `derivatives`.
@@ -232,6 +234,7 @@ def choose(
         None if method == AUTO else method,
         tile,
         tuning_seconds,
+        rows,
     )
     if choice is None or tile is not None:
         return choice

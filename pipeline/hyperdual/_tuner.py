@@ -100,6 +100,7 @@ def tune(
     method: str | None,
     tile: int | None,
     seconds: float | None,
+    rows: int | None = None,
 ) -> Choice | None:
     """Return the fastest choice, as kept from before or by timing.
 
@@ -111,15 +112,22 @@ def tune(
         tile: None tries a few.
         seconds: after which no further candidate is compiled, as far as can be foreseen; None
             times nothing, and returns None if the outcome is not known.
+        rows: that there are, about: what a choice costs to compile counts against them, and no
+            further one is tried where that costs more than all rows by the fastest so far. None:
+            so many that compiling does not count.
 
     Raises:
         Exception: that of the first candidate, if none works; a TimeoutError if XLA hangs.
     """
     key = choice_key(shape, method, tile)
+    # What is best for few rows is not for many.
+    key_for_rows = None if rows is None else f"{key}-{rows.bit_length()}"
     kept = kept_choice(key)
+    if kept is None and key_for_rows:
+        kept = kept_choice(key_for_rows)
     if kept is not None or seconds is None:
         return kept
-    timings = _Timings(build, n_inputs, shape.row_bytes, time.monotonic() + seconds)
+    timings = _Timings(build, n_inputs, shape.row_bytes, time.monotonic() + seconds, rows)
     first_tile = tile or default_tile(shape)
     most = _most_rows(shape)
     methods = [method] if method is not None else candidates(shape)
@@ -140,6 +148,8 @@ def tune(
                 if not timings.add(Choice(timings.best.method, size)):
                     break
     timings.settle()
+    if key_for_rows and timings.rows_decide:
+        key = key_for_rows
     keep_choice(key, timings.best, timings.seconds)
     return timings.best
 
@@ -156,6 +166,7 @@ class _Timings:
 
     Attributes:
         seconds: of each choice, for one row.
+        rows_decide: whether with more rows the outcome may be another.
         failure: of the first choice that did not work.
         hung: whether XLA did not end in time. Its threads are lost then, and nothing more is timed.
     """
@@ -166,8 +177,11 @@ class _Timings:
         n_inputs: int,
         row_bytes: int,
         deadline: float,
+        rows: int | None = None,
     ):
         self.seconds: dict[Choice, float] = {}
+        self._rows, self._compile_seconds = rows, dict[Choice, float]()
+        self._left_out = False
         self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
         self._row_bytes = max(row_bytes, 1)
         self._longest = 0.0
@@ -177,8 +191,19 @@ class _Timings:
 
     @property
     def best(self) -> Choice:
-        """The fastest so far."""
-        return min(self.seconds, key=lambda choice: self.seconds[choice])
+        """The fastest so far, for all rows that there are."""
+        return min(self.seconds, key=self._cost)
+
+    @property
+    def rows_decide(self) -> bool:
+        fastest = min(self.seconds, key=lambda choice: self.seconds[choice])
+        return self._left_out or self.best != fastest
+
+    def _cost(self, choice: Choice) -> float:
+        """Return seconds: for a row where there are very many, else for compiling and all rows."""
+        if self._rows is None:
+            return self.seconds[choice]
+        return self._compile_seconds[choice] + self._rows * self.seconds[choice]
 
     def add(self, choice: Choice) -> bool:
         """Time a choice; tell whether it is the best so far."""
@@ -187,6 +212,11 @@ class _Timings:
         began = time.monotonic()
         if self.seconds and began + self._longest > self._deadline:
             return False
+        if self.seconds and self._rows is not None:
+            most_saved = self._rows * self.seconds[self.best]
+            self._left_out |= most_saved < self._longest
+            if self._left_out:
+                return False
         try:
             self.seconds[choice] = self._time(choice)
         except Exception as error:  # another choice may do
@@ -217,7 +247,9 @@ class _Timings:
         tiles = max(4, min(_TIMED_ROWS, _TIMED_BYTES // self._row_bytes) // tile)
         rows = tiles * tile
         points = np.random.default_rng(0).standard_normal((rows, self._n_inputs), np.float32)
+        began = time.monotonic()
         bundle.warm_up(points, *patience)
+        self._compile_seconds[choice] = time.monotonic() - began
         self._calls[choice] = bundle, points
         fastest, spent, calls = math.inf, 0.0, 0
         while calls < _REPEATS or spent < _LEAST_SECONDS:

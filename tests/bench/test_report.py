@@ -15,7 +15,7 @@ ERRORS = {"value": 0.0, "jacobian": 1e-7, "hessian_diag": 2e-6}
 
 
 def _timed(rows, seconds, **more):
-    settings = {"calls": 6, "compile_seconds": 1.5, "errors": ERRORS} | more
+    settings = {"calls": 6, "build_seconds": 4.0, "compile_seconds": 1.5, "errors": ERRORS} | more
     return Result(rows=rows, seconds=seconds, **settings)
 
 
@@ -29,7 +29,7 @@ def _report():
         "folx": _timed(1000, 0.1, errors={"laplacian": 0.0}),  # no exact contestant
     }
     other = {
-        "ours": _timed(100, 1.0),
+        "ours": _timed(100, 1.0, compile_seconds=3.0),
         "jvp_of_jvp": _timed(100, 10.0),
         "taylor": _timed(100, 20.0),
         "dense_hessian": Result(cannot="wrong numbers"),
@@ -59,6 +59,8 @@ def test_assemble_compares_ours_with_the_fastest_other_exact_contestant():
     assert report["distributions"]["time_over_jacfwd"]["geometric_mean"] == pytest.approx(1.0)
     assert report["distributions"]["time_over_jacfwd"]["worst"] == 2.0
     assert report["distributions"]["time_over_jacfwd_tiled"] is None
+    assert [network["compile_over_jvp_of_jvp"] for network in (dense, other)] == [1.0, 2.0]
+    assert report["distributions"]["compile_over_jvp_of_jvp"]["worst"] == 2.0
 
 
 def test_assemble_keeps_its_schema_through_json():
@@ -74,6 +76,7 @@ def test_assemble_keeps_its_schema_through_json():
         "slow": False,
         "calls": 6,
         "seconds": 0.5,
+        "build_seconds": 4.0,
         "compile_seconds": 1.5,
         "errors": ERRORS,
         "choice": {"method": "mine", "tile": 32},
@@ -87,8 +90,8 @@ def test_assemble_without_one_side_leaves_the_comparison_empty(names):
     network = report["networks"][0]
     assert network["speedup"] is None
     assert network["time_over_jacfwd"] is None
-    compared = ("speedup", "time_over_jacfwd", "time_over_jacfwd_tiled")
-    assert [report["distributions"][key] for key in compared] == [None] * 3
+    compared = [key for key in network if "_over_" in key or key == "speedup"]
+    assert [report["distributions"][key] for key in compared] == [None] * 4
     _printed(report)
 
 
@@ -96,6 +99,7 @@ def test_print_report_says_every_rate_and_every_reason():
     text = _printed(_report())
     for part in (
         *("dense", "2,000", "500", "800", "2.50 dense hessian", "mine, 32", "50%", "2e-06"),
+        *("4.0 s", "1.5 s (1.0x)", "3.0 s (2.0x)"),
         "note: qlknn is left out: why",
         "note: taylor cannot do dense: NotImplementedError: no rule for 'while'",
         "note: dense_hessian is slow on dense: timed on 20 rows, 2 calls",

@@ -33,6 +33,7 @@ def test_timing_of_all_contestants_times_and_checks_each():
         assert not result.slow
         assert result.calls >= 2
         assert result.rows_per_s == result.rows / result.seconds > 0
+        assert result.build_seconds > 0
         assert result.compile_seconds > 0
         assert tuple(result.errors) == contestant.gives
         assert max(result.errors.values()) < 1e-5

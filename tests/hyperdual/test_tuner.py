@@ -49,19 +49,20 @@ def test_auto_is_the_fastest_of_what_was_timed_and_is_kept(cache):
     assert len({name.split("/")[1] for name in rates}) >= 3
 
 
+class Slept:
+    """Takes as long as it is told, the last time again and again."""
+
+    def __init__(self, *seconds, compiling=0.0):
+        self.left, self.compiling = list(seconds), compiling
+
+    def warm_up(self, points, *patience):
+        time.sleep(self.compiling)
+
+    def __call__(self, points):
+        time.sleep(self.left.pop(0) if len(self.left) > 1 else self.left[0])
+
+
 def test_close_timings_are_repeated_in_turn_so_that_a_busy_moment_does_not_decide():
-    class Slept:
-        """Takes as long as it is told, the last time again and again."""
-
-        def __init__(self, *seconds):
-            self.left = list(seconds)
-
-        def warm_up(self, points, *patience):
-            pass
-
-        def __call__(self, points):
-            time.sleep(self.left.pop(0) if len(self.left) > 1 else self.left[0])
-
     steady, disturbed, slow = (Choice(method, 1) for method in OWN_METHODS)
     bundles = {
         steady: Slept(0.1),
@@ -75,6 +76,34 @@ def test_close_timings_are_repeated_in_turn_so_that_a_busy_moment_does_not_decid
     timings.settle()
     assert timings.best == disturbed
     assert timings.seconds[slow] > 2 * timings.seconds[steady]
+
+
+@pytest.mark.parametrize(("rows", "fastest"), [(None, True), (2000, True), (100, False)])
+def test_compiling_counts_against_the_rows_that_there_are(rows, fastest):
+    quick_to_compile, quick_to_call = (Choice(method, 1) for method in OWN_METHODS[:2])
+    # Four rows a call: 10 ms for a row, and 5 ms, which 100 rows do not bring in again.
+    bundles = {
+        quick_to_compile: Slept(0.04, compiling=0.1),
+        quick_to_call: Slept(0.02, compiling=1.0),
+    }
+    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, time.monotonic() + 60, rows)
+    for choice in bundles:
+        timings.add(choice)
+    assert timings.best == (quick_to_call if fastest else quick_to_compile)
+    assert timings.rows_decide == (not fastest)
+
+
+def test_few_rows_are_worth_one_candidate_which_is_kept_for_as_many_alone(cache):
+    choice = choose(_net, 6, tuning_seconds=60, rows=10)
+    (kept,) = [json.loads(file.read_text()) for file in cache.iterdir()]
+    assert list(kept["rows_per_s"]) == [f"{choice.method}/{choice.tile}"]
+    assert choose(_net, 6, tuning_seconds=None, rows=12) == choice
+    assert choose(_net, 6, tuning_seconds=None) is None
+    assert choose(_net, 6, tuning_seconds=None, rows=1000) is None
+    every = choose(_net, 6, tuning_seconds=60, rows=10**12)
+    assert len(list(cache.iterdir())) == 2
+    assert choose(_net, 6, tuning_seconds=None) == every
+    assert choose(_net, 6, tuning_seconds=None, rows=10) == every
 
 
 def test_nothing_timed_when_nothing_may_be(cache):

@@ -17,6 +17,7 @@ from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.networks import build_network
 from hyperdiag.run.output.receipt import Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.versions import differences
 from hyperdiag.run.workers.verification import Verifier
 
 _BATCH_ROWS = 1 << 14
@@ -40,9 +41,12 @@ def verifier_of(plan: Plan, rows: int) -> Verifier:
     """
     built = build_network(plan.network_options, plan.kernel.dtype)
     if built.digest != plan.network.digest:
+        other = ", ".join(differences(plan.versions))
+        # A digest is taken over what JAX traces, and JAX may trace the same network otherwise.
+        why = f"; this machine has {other}, which may be all that has changed" if other else ""
         raise UsageError(
             f"network '{built.name}' has changed: its digest was {plan.network.digest}, now is "
-            f"{built.digest}"
+            f"{built.digest}{why}"
         )
     try:
         return Verifier(plan, built, rows)

@@ -82,13 +82,14 @@ def _check_reference(config: Config, network: Network, directions: list[int] | N
 
 
 def plan_kernel(
-    config: Config, network: Network, most_rows: int, previous: Settings | None
+    config: Config, network: Network, rows: int, most_rows: int, previous: Settings | None
 ) -> KernelSpec:
     """Return the plan's section on the kernel; its method may have to be timed for that.
 
     Args:
         config: of the run.
         network: that is derived.
+        rows: of the dataset.
         most_rows: of a shard.
         previous: settings that this run goes on from.
 
@@ -98,7 +99,7 @@ def plan_kernel(
     configured = config.derivatives
     directions = _directions(config, network)
     device = _device(config)
-    choice = chosen_method(config, network, directions, device, previous)
+    choice = chosen_method(config, network, directions, device, rows, previous)
     batch = configured.batch or (previous.kernel.batch if previous else None)
     if batch is None:
         bytes_of_row = row_bytes(

@@ -33,6 +33,7 @@ class TimingRequest:
         outputs: the quantities that are asked for.
         device: the kind that computes, "cpu" or "gpu".
         pin: whether the process is pinned to one core, as a worker is.
+        rows: of the dataset; None: as many as there may be.
     """
 
     network: Mapping[str, Any]
@@ -43,6 +44,7 @@ class TimingRequest:
     outputs: tuple[str, ...]
     device: str
     pin: bool
+    rows: int | None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -60,6 +62,7 @@ def chosen_method(
     network: Network,
     directions: tuple[str, ...],
     device: str,
+    rows: int,
     previous: Settings | None,
 ) -> Choice:
     """Return the method and tile of this run.
@@ -68,7 +71,9 @@ def chosen_method(
     directions, dtype and device: timings differ from day to day, and a run that goes on must not.
     Otherwise the outcome that this machine remembers is taken, or the candidates are timed where
     workers will run: in this process for `cluster=inline`, on a worker's core or device of this
-    machine for `cluster=local`, in a task on the cluster for `cluster=existing`.
+    machine for `cluster=local`, in a task on the cluster for `cluster=existing`. Where there are
+    few rows, few candidates are; not with `output.mode=update`, whose dataset will grow, and whose
+    method stays.
 
     Raises:
         UsageError: if the network cannot be timed, with the reason.
@@ -82,6 +87,7 @@ def chosen_method(
         outputs=tuple(config.derivatives.outputs),
         device=device,
         pin=config.cluster.pin and device == "cpu",
+        rows=None if config.output.mode == "update" else rows,
     )
     kept = _previous_choice(previous, network, request)
     if kept is not None:
@@ -137,6 +143,7 @@ def _choose(
         seconds,
         device_kind,
         request.outputs,
+        request.rows,
     )
 
 

@@ -1,5 +1,6 @@
 """The packages whose versions decide the bits of an output."""
 
+from collections.abc import Mapping
 from importlib import metadata
 
 _DECIDE_BITS = ("hyperdiag", "jax", "jaxlib", "numpy", "pyarrow", "scipy")
@@ -8,3 +9,13 @@ _DECIDE_BITS = ("hyperdiag", "jax", "jaxlib", "numpy", "pyarrow", "scipy")
 def versions() -> dict[str, str]:
     """Return the versions, as installed here, of all that decides the bits of an output."""
     return {name: metadata.version(name) for name in _DECIDE_BITS}
+
+
+def differences(planned: Mapping[str, str]) -> list[str]:
+    """Return which versions are others here than in a plan: ["jax 0.12.0 instead of 0.10.2"]."""
+    here = versions()
+    return [
+        f"{name} {here.get(name, '(none)')} instead of {version}"
+        for name, version in planned.items()
+        if here.get(name) != version
+    ]

@@ -25,6 +25,7 @@ from hyperdiag.run.cluster.device import check_device
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.versions import differences
 
 from .verification import Verifier
 
@@ -47,8 +48,8 @@ class Worker:
         fence: what is asked before a file is shown, if anything is.
 
     Raises:
-        HyperdiagError: if the network that is built here, the device, or the output's folder is
-            not as planned.
+        HyperdiagError: if the packages, the network that is built here, the device, or the output's
+            folder is not as planned.
     """
 
     def __init__(self, plan: Plan, output_path: str, fence: Fence | None = None):
@@ -59,6 +60,12 @@ class Worker:
         self.output = resolve(output_path)
         kernel = plan.kernel
         check_device(kernel.device)
+        other = differences(plan.versions)
+        if other:
+            raise HyperdiagError(
+                f"this worker has {', '.join(other)}, and would compute other bits: give the "
+                "workers the packages that the run was planned with"
+            )
         built = build_network(plan.network_options, kernel.dtype)
         if built.digest != plan.network.digest:
             raise HyperdiagError(

@@ -1,6 +1,7 @@
 """Reading an output back: what is right passes."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,7 +10,9 @@ import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
+from hyperdiag.run.inspection import comparison
 from hyperdiag.run.inspection.audit_table import print_audit
+from hyperdiag.run.plan import versions
 from tests.slow import every_other_slow
 
 from .audited import audit_of, derive_rows, rewrite, set_entry, table_of, write_rows
@@ -151,6 +154,23 @@ def test_network_that_is_another_now_is_a_note_and_rows_are_still_compared(
     (note,) = found.notes
     assert note.startswith("no rows were derived again: ")
     assert reason in note
+    assert "this machine has" not in note
+
+
+def test_network_that_another_jax_may_trace_otherwise_is_a_note_that_names_the_versions(
+    tmp_path, configure, monkeypatch
+):
+    write_rows(tmp_path)
+    derive_rows(tmp_path, configure)
+    here = versions.versions()
+    monkeypatch.setattr(versions, "versions", lambda: {**here, "jax": "0.99"})
+    monkeypatch.setattr(comparison, "build_network", _with_another_digest(comparison.build_network))
+    (note,) = audit_of(tmp_path).notes
+    assert f"this machine has jax 0.99 instead of {here['jax']}, which may be all" in note
+
+
+def _with_another_digest(build):
+    return lambda *arguments: replace(build(*arguments), digest="0" * 16)
 
 
 def test_network_that_nothing_can_check_is_a_note(tmp_path, configure):

@@ -12,7 +12,7 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.inspection.status import status
-from hyperdiag.run.plan import planner
+from hyperdiag.run.plan import planner, versions
 from hyperdiag.run.plan.plan_file import load_plan
 
 RELEASE = Path(__file__).parent / "release_0_1_0"
@@ -45,7 +45,8 @@ def run(configure, output):
 def same_versions(monkeypatch):
     """Let the packages be those that the release ran with."""
     plan = load_plan(resolve(str(RELEASE / "design")))
-    monkeypatch.setattr(planner, "versions", lambda: dict(plan.versions))
+    for module in (planner, versions):
+        monkeypatch.setattr(module, "versions", lambda: dict(plan.versions))
 
 
 @pytest.mark.parametrize("name", DIGESTS)
@@ -93,8 +94,8 @@ def test_output_of_the_release_before_is_gone_on_with(run, output, same_versions
 
 
 def test_output_of_other_versions_is_refused_naming_them(run, output, monkeypatch):
-    versions = dict(load_plan(resolve(str(output))).versions)
-    monkeypatch.setattr(planner, "versions", lambda: {**versions, "jax": "0.99"})
+    planned = dict(load_plan(resolve(str(output))).versions)
+    monkeypatch.setattr(planner, "versions", lambda: {**planned, "jax": "0.99"})
     with pytest.raises(
         UsageError, match=r'holds a run with another plan: versions\.jax was ".*", now is "0\.99"'
     ):

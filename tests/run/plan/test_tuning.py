@@ -76,6 +76,7 @@ def _request(inputs=("a",), method="auto", pin=False, device="cpu"):
         outputs=("value", "jacobian", "hessian_diag"),
         device=device,
         pin=pin,
+        rows=10**9,
     )
 
 

@@ -170,6 +170,15 @@ def test_worker_that_builds_another_network_refuses(worker):
         Worker(replace(made.plan, network=other), "out")
 
 
+def test_worker_with_other_packages_than_were_planned_with_refuses(worker):
+    made = worker(pa.table({"a": [1.0], "b": [1.0]}))
+    other = {**made.plan.versions, "jax": "0.99", "numpy": "9.0"}
+    with pytest.raises(
+        HyperdiagError, match=r"has jax \d.* instead of 0\.99, numpy \d.* of 9\.0, "
+    ):
+        Worker(replace(made.plan, versions=other), "out")
+
+
 def test_worker_without_the_device_that_was_planned_refuses(worker):
     made = worker(pa.table({"a": [1.0], "b": [1.0]}))
     other = replace(made.plan.kernel, device="gpu")
