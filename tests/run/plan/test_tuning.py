@@ -2,9 +2,11 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.hyperdual import METHODS
+from hyperdiag.hyperdual import METHODS, Choice
 from hyperdiag.hyperdual import _choice as choice_module
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
@@ -41,6 +43,24 @@ def test_resumed_run_keeps_method_and_tile_whatever_timing_would_say(
     monkeypatch.setattr(tuning, "choose", lambda *_: pytest.fail("timed again"))
     again = derive(*configure(*_overrides(tmp_path, "cluster=inline")))
     assert again.plan == first.plan
+
+
+@pytest.mark.parametrize(("mode", "counted"), [("resume", 5), ("update", None)])
+def test_compiling_counts_against_the_rows_of_a_dataset_that_does_not_grow(
+    mode, counted, tmp_path, configure, forgetful, monkeypatch
+):
+    pq.write_table(pa.table({"x1": [0.5] * 5, "x2": [1.5] * 5}), tmp_path / "x.parquet")
+    rows = ["dataset=parquet", f"dataset.path={tmp_path}/x.parquet", f"output.mode={mode}"]
+    asked = []
+
+    def choose(*arguments):
+        asked.append(arguments[-1])
+        return Choice("hyperdual", 4)
+
+    monkeypatch.setattr(tuning, "choose", choose)
+    out = f"output.path={tmp_path / 'out'}"
+    assert _frozen(configure(*SMALL, *rows, out, "cluster=inline")[0]) == ("hyperdual", 4)
+    assert asked == [counted]
 
 
 @pytest.mark.parametrize(
