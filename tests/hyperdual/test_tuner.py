@@ -84,7 +84,7 @@ def test_compiling_counts_against_the_rows_that_there_are(rows, fastest):
     # Four rows a call: 10 ms for a row, and 5 ms, which 100 rows do not bring in again.
     bundles = {
         quick_to_compile: Slept(0.04, compiling=0.1),
-        quick_to_call: Slept(0.02, compiling=1.0),
+        quick_to_call: Slept(0.02, compiling=2.0),
     }
     timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, time.monotonic() + 60, rows)
     for choice in bundles:
