@@ -57,11 +57,18 @@ class Plan(Settings):
     def differences(self, other: "Plan") -> list[str]:
         """Return sentences on what differs from this plan in another, newer one."""
         mine, theirs = _for_people(self), _for_people(other)
+        differing = [
+            key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)
+        ]
         changed = [
             f"{key} was {_short(mine.get(key))}, now is {_short(theirs.get(key))}"
-            for key in sorted(mine.keys() | theirs.keys())
-            if mine.get(key) != theirs.get(key)
+            for key in differing
         ]
+        if {"network.digest", "versions.jax"} <= set(differing):
+            changed.append(
+                "another JAX traces the same network otherwise, so the digest need not "
+                "mean that the network has changed"
+            )
         before = {file.path: file for file in self.files}
         after = {file.path: file for file in other.files}
         for change, paths in (

@@ -97,9 +97,13 @@ def test_output_of_other_versions_is_refused_naming_them(run, output, monkeypatc
     planned = dict(load_plan(resolve(str(output))).versions)
     monkeypatch.setattr(planner, "versions", lambda: {**planned, "jax": "0.99"})
     with pytest.raises(
-        UsageError, match=r'holds a run with another plan: versions\.jax was ".*", now is "0\.99"'
+        UsageError, match=r'holds a run with another plan: versions\.jax was ".*", now is "0\.99"\.'
     ):
         run()
+    with pytest.raises(
+        UsageError, match=r'now is "0\.99"; another JAX traces the same network othe'
+    ):
+        run("network.layers='Chain(Dense(2,4,tanh), Dense(4,1))'")
 
 
 @pytest.mark.parametrize(
