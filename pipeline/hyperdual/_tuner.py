@@ -120,13 +120,14 @@ def tune(
         Exception: that of the first candidate, if none works; a TimeoutError if XLA hangs.
     """
     key = choice_key(shape, method, tile)
-    # What is best for few rows is not for many.
-    key_for_rows = None if rows is None else f"{key}-{rows.bit_length()}"
-    kept = kept_choice(key)
-    if kept is None and key_for_rows:
-        kept = kept_choice(key_for_rows)
+    # What is best for few rows is not for many. It is looked for first, so that what is timed for
+    # many meanwhile changes no plan of few.
+    key_for_rows = key if rows is None else f"{key}-{rows.bit_length()}"
+    kept = kept_choice(key_for_rows) or kept_choice(key)
     if kept is not None or seconds is None:
         return kept
+    if rows is not None:  # what the first program costs besides is not to count against it
+        jax.block_until_ready(jax.jit(jnp.negative)(jnp.zeros(1)))
     timings = _Timings(build, n_inputs, shape.row_bytes, time.monotonic() + seconds, rows)
     first_tile = tile or default_tile(shape)
     most = _most_rows(shape)
@@ -148,9 +149,7 @@ def tune(
                 if not timings.add(Choice(timings.best.method, size)):
                     break
     timings.settle()
-    if key_for_rows and timings.rows_decide:
-        key = key_for_rows
-    keep_choice(key, timings.best, timings.seconds)
+    keep_choice(key_for_rows if timings.rows_decide else key, timings.best, timings.seconds)
     return timings.best
 
 
@@ -181,7 +180,7 @@ class _Timings:
     ):
         self.seconds: dict[Choice, float] = {}
         self._rows, self._compile_seconds = rows, dict[Choice, float]()
-        self._left_out = False
+        self.rows_decide = False
         self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
         self._row_bytes = max(row_bytes, 1)
         self._longest = 0.0
@@ -194,11 +193,6 @@ class _Timings:
         """The fastest so far, for all rows that there are."""
         return min(self.seconds, key=self._cost)
 
-    @property
-    def rows_decide(self) -> bool:
-        fastest = min(self.seconds, key=lambda choice: self.seconds[choice])
-        return self._left_out or self.best != fastest
-
     def _cost(self, choice: Choice) -> float:
         """Return seconds: for a row where there are very many, else for compiling and all rows."""
         if self._rows is None:
@@ -210,13 +204,13 @@ class _Timings:
         if choice in self.seconds:
             return False
         began = time.monotonic()
-        if self.seconds and began + self._longest > self._deadline:
-            return False
         if self.seconds and self._rows is not None:
             most_saved = self._rows * self.seconds[self.best]
-            self._left_out |= most_saved < self._longest
-            if self._left_out:
+            self.rows_decide |= most_saved < self._longest
+            if most_saved < self._longest:
                 return False
+        if self.seconds and began + self._longest > self._deadline:
+            return False
         try:
             self.seconds[choice] = self._time(choice)
         except Exception as error:  # another choice may do
@@ -225,6 +219,8 @@ class _Timings:
             log.debug("tuning: %s: %s", choice, error)
             return False
         self._longest = max(self._longest, time.monotonic() - began)
+        fastest = min(self.seconds, key=lambda choice: self.seconds[choice])
+        self.rows_decide |= self.best != fastest
         return self.best == choice
 
     def settle(self) -> None:
@@ -249,7 +245,7 @@ class _Timings:
         points = np.random.default_rng(0).standard_normal((rows, self._n_inputs), np.float32)
         began = time.monotonic()
         bundle.warm_up(points, *patience)
-        self._compile_seconds[choice] = time.monotonic() - began
+        first = time.monotonic() - began
         self._calls[choice] = bundle, points
         fastest, spent, calls = math.inf, 0.0, 0
         while calls < _REPEATS or spent < _LEAST_SECONDS:
@@ -257,6 +253,7 @@ class _Timings:
             fastest, spent, calls = min(fastest, took), spent + took, calls + 1
             if spent > _ENOUGH_SECONDS:
                 break
+        self._compile_seconds[choice] = max(0.0, first - fastest)
         return fastest / rows
 
 

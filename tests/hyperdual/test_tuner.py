@@ -103,7 +103,29 @@ def test_few_rows_are_worth_one_candidate_which_is_kept_for_as_many_alone(cache)
     every = choose(_net, 6, tuning_seconds=60, rows=10**12)
     assert len(list(cache.iterdir())) == 2
     assert choose(_net, 6, tuning_seconds=None) == every
-    assert choose(_net, 6, tuning_seconds=None, rows=10) == every
+    assert choose(_net, 6, tuning_seconds=None, rows=1000) == every
+    choice_module._choices.clear()
+    assert choose(_net, 6, tuning_seconds=None, rows=10) == choice  # its plan does not change
+
+
+def test_choice_that_rows_decided_on_the_way_is_kept_for_as_many_alone(cache, monkeypatch):
+    """The first method has a tile that is as fast as the other method, which rows left out."""
+    seconds = {"hyperdual": {4: 0.008, 16: 0.004}, "hyperdual_adjoint": {4: 0.005, 16: 0.002}}
+
+    class PerRow(Slept):
+        def __init__(self, choice):
+            super().__init__(0, compiling=2.0 if choice.method == "hyperdual_adjoint" else 0.05)
+            self.row_seconds = seconds[choice.method].get(choice.tile, 0.01)
+
+        def __call__(self, points):
+            time.sleep(len(points) * self.row_seconds)
+
+    monkeypatch.setattr(tuner, "candidates", lambda shape: list(seconds))
+    monkeypatch.setattr(tuner, "default_tile", lambda shape: 4)
+    shape = ProgramShape(1, 1, 1 << 20)
+    assert tuner.tune(PerRow, shape, 1, None, None, 60, rows=400) == ("hyperdual", 16)
+    assert tuner.tune(PerRow, shape, 1, None, None, None) is None
+    assert tuner.tune(PerRow, shape, 1, None, None, 60, rows=10**9) == ("hyperdual_adjoint", 16)
 
 
 def test_nothing_timed_when_nothing_may_be(cache):

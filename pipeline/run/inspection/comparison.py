@@ -41,9 +41,10 @@ def verifier_of(plan: Plan, rows: int) -> Verifier:
     """
     built = build_network(plan.network_options, plan.kernel.dtype)
     if built.digest != plan.network.digest:
-        other = ", ".join(differences(plan.versions))
-        # A digest is taken over what JAX traces, and JAX may trace the same network otherwise.
-        why = f"; this machine has {other}, which may be all that has changed" if other else ""
+        # The digest of a Python function is taken over what JAX traces.
+        other = [text for text in differences(plan.versions) if text.startswith("jax ")]
+        traced = built.name == "python" and other
+        why = f"; {other[0]} may trace the same function otherwise" if traced else ""
         raise UsageError(
             f"network '{built.name}' has changed: its digest was {plan.network.digest}, now is "
             f"{built.digest}{why}"

@@ -57,18 +57,17 @@ class Plan(Settings):
     def differences(self, other: "Plan") -> list[str]:
         """Return sentences on what differs from this plan in another, newer one."""
         mine, theirs = _for_people(self), _for_people(other)
-        differing = [
-            key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)
-        ]
+        # The digest of a Python function is taken over what JAX traces.
+        another_jax = self.versions.get("jax") != other.versions.get("jax")
+        hints = {}
+        if self.network.name == other.network.name == "python" and another_jax:
+            hints["network.digest"] = " (another JAX may trace the same function otherwise)"
         changed = [
             f"{key} was {_short(mine.get(key))}, now is {_short(theirs.get(key))}"
-            for key in differing
+            + hints.get(key, "")
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key) != theirs.get(key)
         ]
-        if {"network.digest", "versions.jax"} <= set(differing):
-            changed.append(
-                "another JAX traces the same network otherwise, so the digest need not "
-                "mean that the network has changed"
-            )
         before = {file.path: file for file in self.files}
         after = {file.path: file for file in other.files}
         for change, paths in (

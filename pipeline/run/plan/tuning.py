@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hyperdiag.config.schema import Config
+from hyperdiag.config.schema import Config, DesignConfig
 from hyperdiag.hyperdual import AUTO, Choice, choose
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import Network, build_network
@@ -33,7 +33,7 @@ class TimingRequest:
         outputs: the quantities that are asked for.
         device: the kind that computes, "cpu" or "gpu".
         pin: whether the process is pinned to one core, as a worker is.
-        rows: of the dataset; None: as many as there may be.
+        rows: that there are; None: as many as there may be.
     """
 
     network: Mapping[str, Any]
@@ -71,9 +71,8 @@ def chosen_method(
     directions, dtype and device: timings differ from day to day, and a run that goes on must not.
     Otherwise the outcome that this machine remembers is taken, or the candidates are timed where
     workers will run: in this process for `cluster=inline`, on a worker's core or device of this
-    machine for `cluster=local`, in a task on the cluster for `cluster=existing`. Where there are
-    few rows, few candidates are; not with `output.mode=update`, whose dataset will grow, and whose
-    method stays.
+    machine for `cluster=local`, in a task on the cluster for `cluster=existing`. Of a design of few
+    rows few candidates are; a Parquet dataset may grow, and its method stays.
 
     Raises:
         UsageError: if the network cannot be timed, with the reason.
@@ -87,7 +86,7 @@ def chosen_method(
         outputs=tuple(config.derivatives.outputs),
         device=device,
         pin=config.cluster.pin and device == "cpu",
-        rows=None if config.output.mode == "update" else rows,
+        rows=rows if isinstance(config.dataset, DesignConfig) else None,
     )
     kept = _previous_choice(previous, network, request)
     if kept is not None:

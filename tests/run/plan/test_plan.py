@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from hyperdiag.run.plan.planner import make_plan
@@ -63,3 +65,19 @@ def test_what_decides_the_bits_changes_the_digest_and_is_named(planned, override
 )
 def test_what_does_not_decide_the_bits_leaves_the_digest(planned, override):
     assert planned().digest == planned(override).digest
+
+
+@pytest.mark.parametrize(
+    ("name", "jax", "said"),
+    [("python", "0.99", True), ("python", None, False), ("chain", "0.99", False)],
+)
+def test_digest_that_another_jax_may_have_changed_is_said_to_be_one(planned, name, jax, said):
+    before = planned()
+    before = replace(before, network=replace(before.network, name=name))
+    after = replace(
+        before,
+        network=replace(before.network, digest="0" * 16),
+        versions={**before.versions, **({"jax": jax} if jax else {})},
+    )
+    (sentence,) = [each for each in before.differences(after) if "network.digest" in each]
+    assert sentence.endswith(" (another JAX may trace the same function otherwise)") == said

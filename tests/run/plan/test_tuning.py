@@ -45,12 +45,12 @@ def test_resumed_run_keeps_method_and_tile_whatever_timing_would_say(
     assert again.plan == first.plan
 
 
-@pytest.mark.parametrize(("mode", "counted"), [("resume", 5), ("update", None)])
-def test_compiling_counts_against_the_rows_of_a_dataset_that_does_not_grow(
-    mode, counted, tmp_path, configure, forgetful, monkeypatch
+@pytest.mark.parametrize(("dataset", "counted"), [("design", 64), ("parquet", None)])
+def test_compiling_counts_against_the_rows_of_a_dataset_that_cannot_grow(
+    dataset, counted, tmp_path, configure, forgetful, monkeypatch
 ):
     pq.write_table(pa.table({"x1": [0.5] * 5, "x2": [1.5] * 5}), tmp_path / "x.parquet")
-    rows = ["dataset=parquet", f"dataset.path={tmp_path}/x.parquet", f"output.mode={mode}"]
+    rows = ["dataset=parquet", f"dataset.path={tmp_path}/x.parquet"]
     asked = []
 
     def choose(*arguments):
@@ -58,8 +58,10 @@ def test_compiling_counts_against_the_rows_of_a_dataset_that_does_not_grow(
         return Choice("hyperdual", 4)
 
     monkeypatch.setattr(tuning, "choose", choose)
-    out = f"output.path={tmp_path / 'out'}"
-    assert _frozen(configure(*SMALL, *rows, out, "cluster=inline")[0]) == ("hyperdual", 4)
+    overrides = _overrides(tmp_path, "cluster=inline", *(rows if dataset == "parquet" else []))
+    if dataset == "parquet":
+        overrides = [each for each in overrides if each not in DESIGN]
+    assert _frozen(configure(*overrides)[0]) == ("hyperdual", 4)
     assert asked == [counted]
 
 
