@@ -241,10 +241,7 @@ class Clock(Listener):
 
 
 class LineCount(Listener):
-    """Lines of Python run for each receipt between two: the same however busy the machine is.
-
-    A loop counts its lines each time round, a comprehension its one.
-    """
+    """Lines of Python run for each receipt between two: the same however busy the machine is."""
 
     def __init__(self, first, last):
         self._first, self._last, self._count, self._lines = first, last, 0, 0

@@ -17,7 +17,7 @@ from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.networks import build_network
 from hyperdiag.run.output.receipt import Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
-from hyperdiag.run.plan.versions import differences
+from hyperdiag.run.plan.versions import jax_hint, versions
 from hyperdiag.run.workers.verification import Verifier
 
 _BATCH_ROWS = 1 << 14
@@ -41,13 +41,9 @@ def verifier_of(plan: Plan, rows: int) -> Verifier:
     """
     built = build_network(plan.network_options, plan.kernel.dtype)
     if built.digest != plan.network.digest:
-        # The digest of a Python function is taken over what JAX traces.
-        other = [text for text in differences(plan.versions) if text.startswith("jax ")]
-        traced = built.name == "python" and other
-        why = f"; {other[0]} may trace the same function otherwise" if traced else ""
         raise UsageError(
             f"network '{built.name}' has changed: its digest was {plan.network.digest}, now is "
-            f"{built.digest}{why}"
+            f"{built.digest}{jax_hint(built.name, plan.versions, versions())}"
         )
     try:
         return Verifier(plan, built, rows)

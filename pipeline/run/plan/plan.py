@@ -20,6 +20,7 @@ from .spec import (
     decoded_schema,
     digest_of_texts,
 )
+from .versions import jax_hint
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,7 @@ class Plan(Settings):
     def differences(self, other: "Plan") -> list[str]:
         """Return sentences on what differs from this plan in another, newer one."""
         mine, theirs = _for_people(self), _for_people(other)
-        # The digest of a Python function is taken over what JAX traces.
-        another_jax = self.versions.get("jax") != other.versions.get("jax")
-        hints = {}
-        if self.network.name == other.network.name == "python" and another_jax:
-            hints["network.digest"] = " (another JAX may trace the same function otherwise)"
+        hints = {"network.digest": jax_hint(other.network.name, self.versions, other.versions)}
         changed = [
             f"{key} was {_short(mine.get(key))}, now is {_short(theirs.get(key))}"
             + hints.get(key, "")

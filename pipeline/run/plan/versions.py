@@ -11,6 +11,18 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in _DECIDE_BITS}
 
 
+def jax_hint(network: str, planned: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Return what is to be said beside a digest that differs; "" if it cannot be JAX's doing.
+
+    Args:
+        network: its name; the digest of a Python function is taken over what JAX traces.
+        planned, now: the versions.
+    """
+    if network != "python" or planned.get("jax") == now.get("jax"):
+        return ""
+    return " (another JAX may trace the same function otherwise)"
+
+
 def differences(planned: Mapping[str, str]) -> list[str]:
     """Return which versions are others here than in a plan: ["jax 0.12.0 instead of 0.10.2"]."""
     here = versions()
