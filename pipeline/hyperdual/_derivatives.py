@@ -127,7 +127,7 @@ def derivatives(
     dtype: str = "float32",
     tile: int | None = None,
     outputs: Sequence[str] = Derivatives._fields,
-    tuning_seconds: float = 6.0,
+    tuning_seconds: float = 9.0,
     threads: int | None = None,
 ) -> Bundle:
     """Return a jitted function from points (rows, n) to `Derivatives`.
@@ -194,7 +194,7 @@ def choose(
     wrt: Sequence[int] | None = None,
     dtype: str = "float32",
     tile: int | None = None,
-    tuning_seconds: float | None = 6.0,
+    tuning_seconds: float | None = 9.0,
     device_kind: str | None = None,
     outputs: Sequence[str] = Derivatives._fields,
     rows: int | None = None,

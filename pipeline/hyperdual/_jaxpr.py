@@ -13,6 +13,8 @@ import jax
 import numpy as np
 from jax.extend import core
 
+from ._convolution_matrix import has_small_matrix
+
 # The widest vector registers of CPUs (AVX-512).
 _REGISTER_BYTES = 64
 _SHARING = frozenset(
@@ -189,9 +191,13 @@ def ragged(traced: core.ClosedJaxpr, lanes: int) -> bool:
         if eqn.primitive.name not in ("dot_general", "conv_general_dilated"):
             continue
         left, right, result = (_shape(v) for v in (*eqn.invars, *eqn.outvars))
+        layout = eqn.params["dimension_numbers"]
         if {len(left), len(right)} == {1, 2}:
             work = math.prod(left if len(left) == 2 else right)
             awkward += work if result[0] % lanes else 0
+        elif eqn.primitive.name != "dot_general" and has_small_matrix(left, right, result, layout):
+            work = math.prod(left) * math.prod(result[1:])
+            awkward += work if math.prod(result[1:]) % lanes else 0
         else:
             # Each entry of the result sums over what the operands have in common, about.
             work = math.isqrt(math.prod(left) * math.prod(right) * math.prod(result))

@@ -20,8 +20,8 @@ from ._methods import METHODS
 
 log = logging.getLogger("hyperdiag")
 
-# J of a tile should stay in a core's second-level cache, or fill a GPU.
-_TILE_BYTES = {"cpu": 1 << 19, "gpu": 1 << 27}
+# J, and as much of D, should stay in a core's second-level cache, or J fill a GPU.
+_TILE_BYTES = {"cpu": 1 << 18, "gpu": 1 << 27}
 # The fewest and the most rows of a tile.
 _TILE_ROWS = {"cpu": (1, 2048), "gpu": (64, 65536)}
 # A timed call has rows for so many bytes of J, so that the call itself does not count, but not more

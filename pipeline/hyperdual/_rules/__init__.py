@@ -19,6 +19,7 @@ from . import (
     scan,
     shapes,
     sums,
+    windows,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "scan",
     "shapes",
     "sums",
+    "windows",
 ]

@@ -1,14 +1,14 @@
-"""Convolution as a matrix product of patches, and sums over windows as sums of shifted arrays.
+"""Convolution as a matrix product: with its whole matrix where that is small, or of patches.
 
-XLA's CPU backend runs a convolution, or a sum over a window, several times slower in a loop than
-outside of one, and batches go through a network in a loop over tiles. Slices and a product lose
-nothing there; their own rules then give J, D and the reverse. A window of one pixel is a product as
-it stands, along which pixels that have not mixed stay apart.
+XLA's CPU backend runs a convolution several times slower in a loop than outside of one, and batches
+go through a network in a loop over tiles. Slices and a product lose nothing there; their own rules
+then give J, D and the reverse. A window of one pixel is a product as it stands, along which pixels
+that have not mixed stay apart.
 """
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,15 +16,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from .._convolution_matrix import convolution_matrix, has_small_matrix
 from .._equation import Equation
-from .._interpret import interpret
 from .._registry import register
 from .._tangent import Tangent, push
-from .linear import linear_in, no_axis
 from .multilinear import bilinear, with_operand
+from .windows import MOST_SHIFTS, instead, on_cpu, padded, shifted
 
 # Windows of more entries are left to XLA: each entry is an array of its own here, and compiled so.
-_MOST_PATCHES, _MOST_SHIFTS = 25, 16
+_MOST_PATCHES = 25
 
 
 @register(
@@ -65,59 +65,23 @@ def convolution(equation: Equation) -> list[Any]:
     layout = params["dimension_numbers"]
     if params["batch_group_count"] != 1:
         return bilinear(equation, _with_tangent)
+    matrix = _matrix(equation)
+    if matrix is not None:
+        return instead(equation, lambda image, _: _of_matrix(params, image, matrix))
     if layout != _features_last(len(layout.lhs_spec)):
-        return _instead(equation, lambda *operands: _turned(params, *operands))
+        return instead(equation, lambda *operands: _turned(params, *operands))
     *window, by, _ = equation.values[1].shape
     pixels, groups = math.prod(window), params["feature_group_count"]
     (result,) = equation.result_types
     if result.size and groups == 1:
         if pixels == 1:
-            return _instead(equation, lambda *operands: _of_patches(params, *operands))
-        if _on_cpu() and pixels <= _MOST_PATCHES:
+            return instead(equation, lambda *operands: _of_patches(params, *operands))
+        if on_cpu() and pixels <= _MOST_PATCHES:
             reversible = functools.partial(_of_patches, params)
             return bilinear(equation, _with_tangent, reversible)
-    if result.size and by == 1 and _on_cpu() and pixels <= _MOST_SHIFTS and _of_one_type(equation):
-        return _instead(equation, lambda *operands: _of_shifts(params, *operands))
+    if result.size and by == 1 and on_cpu() and pixels <= MOST_SHIFTS and _of_one_type(equation):
+        return instead(equation, lambda *operands: _of_shifts(params, *operands))
     return bilinear(equation, _with_tangent)
-
-
-@register("reduce_window_sum")
-def reduce_window_sum(equation: Equation) -> list[Any]:
-    """Sum over a window that moves along the axes.
-
-    >>> derive(lambda x: lax.reduce_window(x**2, 0.0, lax.add, (2,), (1,), "VALID"), [1, 2, 3])
-    value (2,)    [5, 13]
-    J     (2, 3)  [[2, 4, 0], [0, 4, 6]]
-    D     (2, 3)  [[2, 2, 0], [0, 2, 2]]
-
-    Operands: the array. Parameters: window_dimensions, window_strides, padding, base_dilation,
-    window_dilation.
-    https://docs.jax.dev/en/latest/_autosummary/jax.lax.reduce_window.html
-    """
-    params = equation.params
-    size = params["window_dimensions"]
-    (result,) = equation.result_types
-    if not result.size or not _on_cpu() or math.prod(size) > _MOST_SHIFTS:
-        return linear_in(equation, None, no_axis(equation))
-
-    def summed(array: jax.Array) -> jax.Array:
-        widths = zip(params["padding"], params["base_dilation"], strict=True)
-        array = _with_zeros(array, [(*ends, apart - 1) for ends, apart in widths])
-        first, *others = _shifted(array, size, params["window_strides"], params["window_dilation"])
-        return sum(others, first)
-
-    return _instead(equation, summed)
-
-
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
-
-
-def _instead(equation: Equation, fn: Callable[..., jax.Array]) -> list[Any]:
-    """Walk through `fn`, which does what the primitive does."""
-    shapes = [jax.ShapeDtypeStruct(jnp.shape(v), jnp.result_type(v)) for v in equation.values]
-    closed = jax.make_jaxpr(fn)(*shapes)
-    return interpret(closed.jaxpr, closed.consts, equation.operands, equation.accumulation)
 
 
 def _with_tangent(equation: Equation, at: int, tangent: Tangent) -> Tangent:
@@ -159,6 +123,32 @@ def _turned(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> jax.
     return turned(result, last.out_spec, layout.out_spec)
 
 
+def _matrix(equation: Equation) -> np.ndarray | None:
+    """Return the matrix of a convolution, where it is small and known."""
+    if not on_cpu() or equation.active != [0] or not _of_one_type(equation):
+        return None
+    image, kernel = equation.values
+    (result,) = equation.result_types
+    layout = equation.params["dimension_numbers"]
+    if not has_small_matrix(image.shape, kernel.shape, result.shape, layout):
+        return None
+    return convolution_matrix(image.shape, kernel, equation.params)
+
+
+def _of_matrix(params: dict[str, Any], image: jax.Array, matrix: np.ndarray) -> jax.Array:
+    """Return a convolution as a product with its matrix; of one image, with a plain vector."""
+    rows, size = image.shape[0], matrix.shape[0]
+    vectors = lax.reshape(image, (size,) if rows == 1 else (rows, size))
+    product = lax.dot_general(
+        vectors,
+        matrix.reshape(size, -1),
+        (((vectors.ndim - 1,), (0,)), ((), ())),
+        precision=params["precision"],
+        preferred_element_type=params["preferred_element_type"],
+    )
+    return lax.reshape(product, (rows, *matrix.shape[1:]))
+
+
 def _of_patches(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> jax.Array:
     """Return a convolution in one group as a product of all that the window meets."""
     patches = lax.concatenate(list(_images(params, image, kernel)), image.ndim - 1)
@@ -198,27 +188,7 @@ def _of_one_type(equation: Equation) -> bool:
 def _images(params: dict[str, Any], image: jax.Array, kernel: jax.Array) -> Iterator[jax.Array]:
     """Yield, for each pixel of the window, what it meets."""
     widths = zip(params["padding"], params["lhs_dilation"], strict=True)
-    padded = _with_zeros(
-        image, [(0, 0, 0), *((*ends, apart - 1) for ends, apart in widths), (0, 0, 0)]
-    )
+    spatial = [(*ends, apart - 1) for ends, apart in widths]
+    image = padded(image, 0, [(0, 0, 0), *spatial, (0, 0, 0)])
     strides, apart = params["window_strides"], params["rhs_dilation"]
-    return _shifted(padded, (1, *kernel.shape[:-2], 1), (1, *strides, 1), (1, *apart, 1))
-
-
-def _with_zeros(array: jax.Array, widths: Sequence[tuple[int, int, int]]) -> jax.Array:
-    # Held, or XLA may pad anew for each entry of a window.
-    return lax.optimization_barrier(lax.pad(array, jnp.zeros((), array.dtype), widths))
-
-
-def _shifted(
-    array: jax.Array, size: Sequence[int], strides: Sequence[int], apart: Sequence[int]
-) -> Iterator[jax.Array]:
-    """Yield, for each entry of a window, what it meets where the window is."""
-    reach = [(length - 1) * step for length, step in zip(size, apart, strict=True)]
-    for entry in np.ndindex(*size):
-        first = [at * step for at, step in zip(entry, apart, strict=True)]
-        limits = [
-            start + length - ends
-            for start, length, ends in zip(first, array.shape, reach, strict=True)
-        ]
-        yield lax.slice(array, first, limits, strides)
+    return shifted(image, (1, *kernel.shape[:-2], 1), (1, *strides, 1), (1, *apart, 1))

@@ -42,7 +42,7 @@ def reduced(equation: Equation) -> list[Any]:
         chosen = jnp.where(taken, tangent, jnp.zeros_like(tangent))
         return chosen.sum(axes) / count.astype(tangent.dtype)
 
-    return _record(equation, derivative, {axis: to for to, axis in enumerate(kept)})
+    return record_choice(equation, derivative, {axis: to for to, axis in enumerate(kept)})
 
 
 @register("cummax", "cummin")
@@ -74,13 +74,13 @@ def running(equation: Equation) -> list[Any]:
     def derivative(tangent: jax.Array) -> jax.Array:
         return jnp.take_along_axis(tangent, chosen, axis)
 
-    return _record(equation, derivative, all_axes_but(equation, [axis]))
+    return record_choice(equation, derivative, all_axes_but(equation, [axis]))
 
 
-def _record(
+def record_choice(
     equation: Equation, derivative: Callable[[jax.Array], jax.Array], mapped: Mapping[int, int]
 ) -> list[Any]:
-    """Record a primitive of one operand, given its derivative, which is linear."""
+    """Record a primitive that takes some entries of its operand, given its derivative."""
     (operand,) = equation.values
 
     def apply(tangents: Sequence[Tangent | None]) -> list[Tangent | None]:

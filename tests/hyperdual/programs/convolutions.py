@@ -19,6 +19,35 @@ def conv_1d_with_stride(x):
     return _conv(maps, weights(x, (1, 2, 2)), (1,), "VALID").reshape(-1)
 
 
+@program(5)
+def conv_1d_of_a_long_image(x):
+    image = jnp.sin(weights(x, (40, 5)) @ x).reshape(1, 40, 1)
+    numbers = ("NWC", "WIO", "NWC")
+    maps = _conv(image, weights(x, (2, 1, 3)), (1,), "VALID", dimension_numbers=numbers)
+    return jnp.tanh(maps).sum((0, 1))
+
+
+@program(5)
+def conv_of_each_feature_of_a_long_image(x):
+    image = jnp.sin(weights(x, (80, 5)) @ x).reshape(1, 2, 40)
+    maps = _conv(image, weights(x, (4, 1, 2)), (1,), "SAME", feature_group_count=2)
+    return jnp.tanh(maps).sum((0, 2))
+
+
+@program(6)
+def conv_of_several_images(x):
+    images = jnp.sin(weights(x, (12, 6)) @ x).reshape(3, 1, 4)
+    maps = _conv(images, weights(x, (2, 1, 3)), (1,), "SAME")
+    return jnp.tanh(maps).sum(0).reshape(-1)
+
+
+@program(6)
+def conv_with_a_kernel_that_is_computed(x):
+    kernel = weights(x, (2, 1, 3))
+    maps = _conv(x.reshape(1, 1, 6), kernel / jnp.linalg.norm(kernel), (1,), "SAME")
+    return jnp.tanh(maps).sum((0, 1))
+
+
 @program(12)
 def conv_2d_channels_last(x):
     numbers = ("NHWC", "HWIO", "NHWC")

@@ -66,6 +66,31 @@ def pooling_by_overlapping_maximum(x):
 
 
 @program(8)
+def pooling_by_maximum_of_features_apart(x):
+    h = jnp.tanh(weights(x, (20, 8)) @ x).reshape(1, 5, 2, 2)
+    pooled = lax.reduce_window(h, -np.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "SAME")
+    return jnp.exp(pooled).sum((0, 2)).reshape(-1)
+
+
+@program(7)
+def pooling_by_dilated_minimum(x):
+    h = jnp.sin(weights(x, (9, 7)) @ x)
+    return lax.reduce_window(h, np.inf, lax.min, (3,), (2,), ((1, 2),), base_dilation=(2,)) ** 2
+
+
+@program(6)
+def pooling_by_maximum_of_many(x):
+    h = jnp.sin(weights(x, (40, 6)) @ x)
+    return lax.reduce_window(h, -np.inf, lax.max, (20,), (10,), "VALID") ** 2
+
+
+@program(6)
+def pooling_by_maximum_of_what_has_not_mixed(x):
+    h = jnp.stack([x, jnp.sin(x), x**2], axis=1)
+    return lax.reduce_window(h, -np.inf, lax.max, (1, 2), (1, 1), "VALID").sum(1) ** 2
+
+
+@program(8)
 def pooling_by_mean(x):
     pooled = lax.reduce_window(jnp.exp(x).reshape(2, 4), 0.0, lax.add, (2, 3), (1, 1), "SAME") / 6
     return jnp.log(pooled).sum(0)

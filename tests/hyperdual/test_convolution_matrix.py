@@ -1,0 +1,86 @@
+"""Small convolutions as products with their matrix, against the convolution itself."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from hyperdiag import derivatives
+from hyperdiag.hyperdual._convolution_matrix import convolution_matrix, has_small_matrix
+from hyperdiag.hyperdual._jaxpr import equations
+
+LAYOUTS = [("NCHW", "OIHW", "NCHW"), ("NHWC", "HWIO", "NHWC"), ("NCHW", "HWIO", "NHWC")]
+WINDOWS = [
+    {"window_strides": (1, 1), "padding": "SAME"},
+    {"window_strides": (2, 1), "padding": ((1, 0), (-1, 2))},
+    {"window_strides": (1, 1), "padding": "VALID", "rhs_dilation": (1, 2)},
+    {"window_strides": (1, 2), "padding": ((0, 1), (1, 1)), "lhs_dilation": (2, 1)},
+]
+
+
+@pytest.mark.parametrize(
+    ("layout", "window", "groups"), list(itertools.product(LAYOUTS, WINDOWS, (1, 2)))
+)
+def test_is_the_jacobian_of_the_convolution(layout, window, groups):
+    rng = np.random.default_rng(0)
+    sizes = {"N": 1, "C": 4, "H": 5, "W": 4, "O": 6, "I": 4 // groups}
+    image = rng.standard_normal([sizes[axis] for axis in layout[0]]).astype("float32")
+    shape = [{"H": 2, "W": 2}.get(axis, sizes[axis]) for axis in layout[1]]
+    kernel = rng.standard_normal(shape).astype("float32")
+
+    def convolved(image):
+        return lax.conv_general_dilated(
+            image, kernel, dimension_numbers=layout, feature_group_count=groups, **window
+        )
+
+    eqn = jax.make_jaxpr(convolved)(image).eqns[-1]
+    matrix = convolution_matrix(image.shape, kernel, eqn.params)
+    exact = np.asarray(jax.jacobian(convolved)(image))  # (*result, *image)
+    size = image.size
+    np.testing.assert_array_equal(matrix.reshape(size, -1), exact.reshape(-1, size).T)
+
+
+def _convolution(size, window, kernel=None):
+    """Return a convolution between two nonlinear steps, derived."""
+    kernel = np.ones((1, 1, window), "float32") if kernel is None else kernel
+
+    def network(x):
+        maps = lax.conv_general_dilated(x.reshape(1, 1, size) ** 2, kernel, (1,), "SAME")
+        return jnp.tanh(maps).reshape(-1)
+
+    return derivatives(network, size, "hyperdual", tile=2, threads=1)
+
+
+def _sizes(bundle, size):
+    """Return the sizes of the matrices that the program multiplies by."""
+    program = jax.make_jaxpr(bundle)(jnp.ones((2, size)))
+    products = [eqn for eqn in equations(program) if eqn.primitive.name == "dot_general"]
+    return {eqn.invars[1].aval.shape for eqn in products}
+
+
+def test_is_taken_where_it_is_small_alone():
+    assert _sizes(_convolution(8, 3), 8) == {(8, 8)}
+    assert _sizes(_convolution(200, 3), 200) == set()  # it would be 67 times the work
+
+
+def test_what_is_infinite_in_a_kernel_spoils_only_what_it_meets():
+    kernel = np.array([[[0.5, np.inf]]], "float32")
+    bundle = _convolution(4, 2, kernel)
+    value, _, _ = bundle(np.array([[1.0, 2, 3, 4]]))
+    np.testing.assert_allclose(value[0, :3], 1)  # the last meets what is behind the end: inf * 0
+
+
+def test_is_not_taken_where_pixels_or_features_stay_apart():
+    layout = lax.ConvDimensionNumbers((0, 1, 2), (0, 1, 2), (0, 1, 2))
+    assert not has_small_matrix((1, 2, 4), (2, 2, 1), (1, 2, 4), layout)
+    assert not has_small_matrix((1, 2, 4), (2, 1, 2), (1, 2, 4), layout)
+
+
+def test_needs_the_rows_as_the_first_axis():
+    layout = lax.ConvDimensionNumbers((1, 0, 2), (0, 1, 2), (0, 1, 2))
+    assert not has_small_matrix((2, 1, 4), (2, 2, 2), (1, 2, 4), layout)
+    first = lax.ConvDimensionNumbers((0, 1, 2), (0, 1, 2), (0, 1, 2))
+    assert has_small_matrix((1, 2, 4), (2, 2, 2), (1, 2, 4), first)
