@@ -184,25 +184,32 @@ def may_hang(traced: core.ClosedJaxpr) -> bool:
 def ragged(traced: core.ClosedJaxpr, lanes: int) -> bool:
     """Tell whether most work of a program's products is in dense layers of awkward widths.
 
-    That is, in products of a vector and a matrix whose results are no multiple of `lanes` long.
+    That is, in products of a vector and a matrix, or of as many of both, whose results are no
+    multiple of `lanes` long.
     """
     awkward, total = 0, 0
     for eqn in equations(traced):
         if eqn.primitive.name not in ("dot_general", "conv_general_dilated"):
             continue
-        left, right, result = (_shape(v) for v in (*eqn.invars, *eqn.outvars))
-        layout = eqn.params["dimension_numbers"]
-        if {len(left), len(right)} == {1, 2}:
-            work = math.prod(left if len(left) == 2 else right)
-            awkward += work if result[0] % lanes else 0
-        elif eqn.primitive.name != "dot_general" and has_small_matrix(left, right, result, layout):
-            work = math.prod(left) * math.prod(result[1:])
-            awkward += work if math.prod(result[1:]) % lanes else 0
-        else:
-            # Each entry of the result sums over what the operands have in common, about.
-            work = math.isqrt(math.prod(left) * math.prod(right) * math.prod(result))
+        work, width = _layer(eqn)
+        awkward += work if width is not None and width % lanes else 0
         total += work
     return 2 * awkward > total
+
+
+def _layer(eqn: core.JaxprEqn) -> tuple[int, int | None]:
+    """Return the multiply-adds of a product, and its width if it is a dense layer."""
+    left, right, result = (_shape(v) for v in (*eqn.invars, *eqn.outvars))
+    numbers = eqn.params["dimension_numbers"]
+    if eqn.primitive.name == "dot_general":
+        contracted, batch = numbers
+        bound = [len(c) + len(b) for c, b in zip(contracted, batch, strict=True)]
+        free = sorted(len(shape) - axes for shape, axes in zip((left, right), bound, strict=True))
+        return multiply_adds(eqn), result[-1] if free == [0, 1] else None
+    if has_small_matrix(left, right, result, numbers):
+        width = math.prod(result[1:])
+        return math.prod(left) * width, width
+    return multiply_adds(eqn), None
 
 
 def custom_rule_names(traced: core.ClosedJaxpr) -> list[str]:

@@ -178,6 +178,28 @@ def test_columns_are_timed_first_where_widths_fill_no_vector_registers(
     assert candidates(shape)[0] == ("hyperdual_columns" if ragged else "hyperdual_adjoint")
 
 
+@pytest.mark.parametrize(("width", "ragged"), [(9, True), (16, False)])
+def test_the_layers_of_an_ensemble_count_as_dense_ones(width, ragged):
+    first, second = np.ones((5, 4, width)), np.ones((5, width, width))
+
+    def network(x):
+        members = jnp.tanh(jnp.einsum("i,eij->ej", x, first))
+        return jnp.einsum("ei,eij->ej", members, second).mean(axis=0)
+
+    assert shape_of(network, 4, 4, "float32", "cpu").ragged == ragged
+
+
+@pytest.mark.parametrize(("size", "ragged"), [(9, True), (16, False), (90, False)])
+def test_a_small_convolution_counts_as_the_dense_layer_that_it_becomes(size, ragged):
+    kernel = np.ones((1, 1, 3), np.float32)
+
+    def network(x):
+        image = jnp.tanh(x).reshape(1, 1, size)
+        return jax.lax.conv_general_dilated(image, kernel, (1,), "SAME").reshape(-1)
+
+    assert shape_of(network, size, size, "float32", "cpu").ragged == ragged
+
+
 def test_products_of_matrices_do_not_count_as_dense_layers():
     mixed = lambda x: (jnp.outer(x @ np.ones((4, 7)), x) @ np.ones((4, 64))).sum(axis=0)
     assert not shape_of(mixed, 4, 4, "float32", "cpu").ragged
