@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -38,12 +37,12 @@ def has_small_matrix(
 
 
 def convolution_matrix(
-    image: tuple[int, ...], kernel: Any, params: dict[str, Any]
+    image: tuple[int, ...], kernel: Any, result: tuple[int, ...], params: dict[str, Any]
 ) -> np.ndarray | None:
-    """Return the matrix (size of an image, *shape of a result without its batch axis).
+    """Return the matrix, shape (size of an image, *shape of a result without its batch axis).
 
     Args:
-        image: shape, batch axis first.
+        image, result: shapes, batch axis first.
         kernel: its value.
         params: of the equation; one group of rows (`batch_group_count`).
 
@@ -53,7 +52,32 @@ def convolution_matrix(
     """
     if isinstance(kernel, jax.core.Tracer) or not np.isfinite(np.asarray(kernel)).all():
         return None
-    size = math.prod(image[1:])
-    with jax.ensure_compile_time_eval():
-        pixels = jnp.eye(size, dtype=kernel.dtype).reshape(size, *image[1:])
-        return np.asarray(lax.conv_general_dilated_p.bind(pixels, jnp.asarray(kernel), **params))
+    layout = params["dimension_numbers"]
+    matrix = _ungrouped(np.asarray(kernel).transpose(layout.rhs_spec), params)
+    for at, axis in enumerate(layout.lhs_spec[2:]):  # a window's axis becomes two positions
+        meets = _meets(at, image[axis], matrix.shape[2], result[layout.out_spec[2 + at]], params)
+        matrix = np.tensordot(matrix, meets, axes=(2, 0))
+    # Now (feature of a result, of an image, position in an image, in a result, the same ...).
+    spatial = range(len(image) - 2)
+    from_image = dict(zip(layout.lhs_spec[1:], [1, *(2 + 2 * at for at in spatial)], strict=True))
+    to_result = dict(zip(layout.out_spec[1:], [0, *(3 + 2 * at for at in spatial)], strict=True))
+    order = [places[axis] for places in (from_image, to_result) for axis in sorted(places)]
+    return matrix.transpose(order).reshape(math.prod(image[1:]), *result[1:])
+
+
+def _ungrouped(kernel: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+    """Return a kernel (features out, in, *window) of one group, with zeros between the groups."""
+    groups, (made, met, *window) = params["feature_group_count"], kernel.shape
+    whole = np.zeros((groups, made // groups, groups, met, *window), kernel.dtype)
+    each = np.arange(groups)
+    whole[each, :, each] = kernel.reshape(groups, made // groups, met, *window)
+    return whole.reshape(made, groups * met, *window)
+
+
+def _meets(axis: int, size: int, window: int, positions: int, params: dict[str, Any]) -> np.ndarray:
+    """Return 1 where an entry of the window meets one of the image: (window, size, positions)."""
+    entry, at = np.arange(window)[:, None], np.arange(positions)
+    first = params["padding"][axis][0]
+    met = at * params["window_strides"][axis] + entry * params["rhs_dilation"][axis] - first
+    images = np.arange(size)[:, None] * params["lhs_dilation"][axis]
+    return (met[:, None, :] == images).astype(np.float32)

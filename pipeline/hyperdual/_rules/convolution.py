@@ -132,7 +132,7 @@ def _matrix(equation: Equation) -> np.ndarray | None:
     layout = equation.params["dimension_numbers"]
     if not has_small_matrix(image.shape, kernel.shape, result.shape, layout):
         return None
-    return convolution_matrix(image.shape, kernel, equation.params)
+    return convolution_matrix(image.shape, kernel, result.shape, equation.params)
 
 
 def _of_matrix(params: dict[str, Any], image: jax.Array, matrix: np.ndarray) -> jax.Array:
