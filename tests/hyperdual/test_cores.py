@@ -98,8 +98,14 @@ def test_within_a_transformation_a_call_stays_whole(threads_seen):
     assert threads_seen == []
     outside = bundle(points)
     assert threads_seen
-    np.testing.assert_allclose(jitted, outside.value, rtol=1e-6)
+    _assert_equal_to_rounding(jitted, outside.value)
     np.testing.assert_allclose(tangent, outside.jacobian.sum(-1), rtol=1e-4, atol=1e-5)
+
+
+def _assert_equal_to_rounding(found, expected):
+    """XLA may sum in another order there: of what cancels, the last bits of the terms are left."""
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * largest)
 
 
 def test_points_may_be_fixed_and_weights_differentiated():
@@ -123,7 +129,7 @@ def test_points_that_a_transformed_function_closes_over(threads_seen):
     points = jnp.asarray(_points(100))
     inside = jax.jit(lambda shift: bundle(points).value + shift)(1.0)
     assert threads_seen == []
-    np.testing.assert_allclose(inside, bundle(points).value + 1, rtol=1e-6)
+    _assert_equal_to_rounding(inside, bundle(points).value + 1)
 
 
 def test_what_is_not_a_number_is_found_as_jax_finds_it():
