@@ -3,18 +3,50 @@
 A convolution is a linear map of all entries of an image, and so a matrix, most of whose entries are
 zero. Where few are, the product with all of it takes less time than XLA's CPU backend takes to move
 the patches of the image about, and a network of such convolutions is one of dense layers.
+
+What is infinite in an image spoils all of the product, zero times infinity being NaN, and of the
+convolution only what meets it: rows whose results are not finite are computed once more, without.
 """
 
+import contextlib
+import contextvars
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 from jax import lax
+from jax.extend import core
 
 # The most times as many multiply-adds as the convolution has, and the most entries of the matrix:
 # that should stay in the second-level cache.
 _MOST_TIMES, _MOST_ENTRIES = 16, 1 << 18
+# The most entries of what is held on the way to it, for each spatial axis.
+_MOST_HELD = 1 << 20
+
+_allowed = contextvars.ContextVar("allowed", default=True)
+
+
+@contextlib.contextmanager
+def no_matrices() -> Iterator[None]:
+    """Trace convolutions as they are."""
+    token = _allowed.set(False)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def takes_matrix(eqn: core.JaxprEqn) -> bool:
+    """Tell whether an equation is a convolution of one image that is cheaper by its matrix.
+
+    If its kernel is known before the program runs, that is how it is done.
+    """
+    if eqn.primitive.name != "conv_general_dilated" or eqn.params["batch_group_count"] != 1:
+        return False
+    image, kernel, result = (tuple(v.aval.shape) for v in (*eqn.invars, *eqn.outvars))
+    return has_small_matrix(image, kernel, result, eqn.params["dimension_numbers"])
 
 
 def has_small_matrix(
@@ -29,6 +61,9 @@ def has_small_matrix(
     window = [kernel[axis] for axis in layout.rhs_spec[2:]]
     by_itself = kernel[layout.rhs_spec[1]] == 1 < image[layout.lhs_spec[1]]
     if math.prod(window) == 1 or by_itself:  # these keep pixels, or features, apart
+        return False
+    places = zip(layout.lhs_spec[2:], layout.out_spec[2:], window, strict=True)
+    if any(image[a] * result[b] * length > _MOST_HELD for a, b, length in places):
         return False
     entries = math.prod(image[1:]) * math.prod(result[1:])
     features = kernel[layout.rhs_spec[0]]
@@ -47,9 +82,11 @@ def convolution_matrix(
         params: of the equation; one group of rows (`batch_group_count`).
 
     Returns:
-        None where the kernel is not known before the program runs, or is not finite: zero times
-        infinity would spoil what it does not meet.
+        None within `no_matrices`, where the kernel is not known before the program runs, or
+        is not finite: zero times infinity would spoil what it does not meet.
     """
+    if not _allowed.get():
+        return None
     if isinstance(kernel, jax.core.Tracer) or not np.isfinite(np.asarray(kernel)).all():
         return None
     layout = params["dimension_numbers"]

@@ -13,11 +13,13 @@ import numpy as np
 
 from ._checks import check_output, check_outputs, checked_directions, traced_output
 from ._choice import Choice
+from ._convolution_matrix import no_matrices, takes_matrix
 from ._cores import SharedRows, cores
 from ._corrected import corrected
 from ._equation import RuleError
+from ._finite_again import FiniteAgain
 from ._float32_function import Float32Function
-from ._jaxpr import direct_equations, multiply_adds, shape_of
+from ._jaxpr import direct_equations, equations, multiply_adds, shape_of
 from ._jitted import Jitted
 from ._methods import METHODS, Function, Method, MethodError
 from ._numerics import numerics
@@ -57,7 +59,7 @@ class Bundle:
         dtype: str,
         choice: Choice,
         advice: Callable[[], str],
-        on_cores: SharedRows | None = None,
+        on_cores: Callable[..., Any] | None = None,
     ):
         self.choice, self.advice = choice, advice
         self._batch, self.n_inputs, self._dtype = batch, n_inputs, dtype
@@ -228,7 +230,7 @@ def choose(
             text = f"{shape.text}\n{single.text}"
             shape = replace(shape, text=text, own_rules=single.own_rules)
     choice = tune(
-        lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields),
+        lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields, again=False),
         shape,
         n_inputs,
         None if method == AUTO else method,
@@ -249,6 +251,7 @@ def _bundle(
     choice: Choice,
     quantities: tuple[str, ...],
     threads: int = 1,
+    again: bool = True,
 ) -> Bundle:
     directions = None if wrt is None else np.asarray(wrt)
     single = fn if isinstance(fn, Float32Function) else None
@@ -272,16 +275,31 @@ def _bundle(
                 return f"method '{name}' can"
         return "none of the other methods can, either"
 
+    @cache
+    def program() -> Any:
+        return jax.make_jaxpr(traced)(jax.ShapeDtypeStruct((n_inputs,), dtype))
+
     def row_work() -> int:
-        program = jax.make_jaxpr(traced)(jax.ShapeDtypeStruct((n_inputs,), dtype))
         k = n_inputs if directions is None else directions.size
-        return (1 + 2 * k) * sum(map(multiply_adds, direct_equations(program)))
+        return (1 + 2 * k) * sum(map(multiply_adds, direct_equations(program())))
 
     tiled = _tiled(batched(choice.method), choice.tile)
     batch = Jitted(tiled, whole_products=choice.tile is not None)
-    on_cores = None
+    on_cores: Callable[..., Any] = batch
     if choice.tile is not None and threads > 1:
         on_cores = SharedRows(batch, choice.tile, threads, row_work)
+    if again and METHODS[choice.method].own:
+        function = _tiled(batched(choice.method), choice.tile)  # JAX keeps the other one's trace
+
+        def without_matrices(*arrays: jax.Array) -> Any:
+            with no_matrices():
+                return function(*arrays)
+
+        on_cores = FiniteAgain(
+            on_cores,
+            Jitted(without_matrices, whole_products=choice.tile is not None),
+            lambda: any(map(takes_matrix, equations(program()))),
+        )
     return Bundle(batch, n_inputs, dtype, choice, advice, on_cores)
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from ._convolution_matrix import has_small_matrix
+from ._convolution_matrix import takes_matrix
 
 # The widest vector registers of CPUs (AVX-512).
 _REGISTER_BYTES = 64
@@ -206,8 +206,8 @@ def _layer(eqn: core.JaxprEqn) -> tuple[int, int | None]:
         bound = [len(c) + len(b) for c, b in zip(contracted, batch, strict=True)]
         free = sorted(len(shape) - axes for shape, axes in zip((left, right), bound, strict=True))
         return multiply_adds(eqn), result[-1] if free == [0, 1] else None
-    if has_small_matrix(left, right, result, numbers):
-        width = math.prod(result[1:])
+    if takes_matrix(eqn) and left[0] == 1:
+        width = math.prod(result)
         return math.prod(left) * width, width
     return multiply_adds(eqn), None
 

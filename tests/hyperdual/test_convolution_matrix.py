@@ -11,6 +11,7 @@ from jax import lax
 from hyperdiag import derivatives
 from hyperdiag.hyperdual._convolution_matrix import convolution_matrix, has_small_matrix
 from hyperdiag.hyperdual._jaxpr import equations
+from hyperdiag.hyperdual._methods import OWN_METHODS
 from tests.slow import some_slow
 
 LAYOUTS = [("NCHW", "OIHW", "NCHW"), ("NHWC", "HWIO", "NHWC"), ("NCHW", "HWIO", "NHWC")]
@@ -72,6 +73,47 @@ def test_what_is_infinite_in_a_kernel_spoils_only_what_it_meets():
     bundle = _convolution(4, 2, kernel)
     value, _, _ = bundle(np.array([[1.0, 2, 3, 4]]))
     np.testing.assert_allclose(value[0, :3], 1)  # the last meets what is behind the end: inf * 0
+
+
+def _saturating(x):
+    image = jnp.exp(x).reshape(1, 1, 6)
+    kernel = np.full((1, 1, 3), 1 / 3, x.dtype)
+    return jnp.tanh(1 / lax.conv_general_dilated(image, kernel, (1,), "SAME")).reshape(-1)
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_infinite_in_an_image_spoils_only_what_meets_it(method, threads):
+    points = np.random.default_rng(0).standard_normal((70, 6)).astype("float32")
+    points[33, 0] = 90  # exp overflows in float32
+    found = derivatives(_saturating, 6, method, tile=2, threads=threads)(points)
+    value = jax.vmap(_saturating)(points)
+    assert np.isfinite(value).all()
+    np.testing.assert_allclose(found.value, value, rtol=1e-5)
+    jacobian = jax.vmap(jax.jacfwd(_saturating))(points)
+    assert np.isnan(jacobian[33, :2]).any()
+    np.testing.assert_allclose(found.jacobian[33, 2:], jacobian[33, 2:], rtol=1e-4, atol=1e-7)
+    assert np.isfinite(np.delete(found.hessian_diag, 33, axis=0)).all()
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_an_infinite_slope_spoils_only_what_meets_it(method):
+    kernel = np.array([[[1.0, 2, 3]]])
+
+    def network(x):
+        return lax.conv_general_dilated(jnp.sqrt(x).reshape(1, 1, 6), kernel, (1,), "SAME")[0, 0]
+
+    points = np.array([[0.0, 1, 2, 3, 4, 5]])
+    found = derivatives(network, 6, method, dtype="float64", tile=1)(points)
+    assert np.isinf(found.jacobian[0, :2, 0]).all()
+    assert (np.asarray(found.jacobian[0, 2:, 0]) == 0).all()
+
+
+def test_long_kernels_stay_as_they_are():
+    """What is held on the way to the matrix grows with the window, too."""
+    layout = lax.ConvDimensionNumbers((0, 1, 2), (0, 1, 2), (0, 1, 2))
+    assert not has_small_matrix((1, 1, 512), (1, 1, 512), (1, 1, 512), layout)
+    assert has_small_matrix((1, 1, 64), (1, 1, 64), (1, 1, 64), layout)
 
 
 def test_is_not_taken_where_pixels_or_features_stay_apart():

@@ -200,6 +200,14 @@ def test_a_small_convolution_counts_as_the_dense_layer_that_it_becomes(size, rag
     assert shape_of(network, size, size, "float32", "cpu").ragged == ragged
 
 
+def test_a_convolution_of_several_images_is_no_dense_layer():
+    kernel = np.ones((1, 1, 3), np.float32)
+    network = lambda x: jax.lax.conv_general_dilated(
+        x.reshape(3, 1, 3), kernel, (1,), "SAME"
+    ).reshape(-1)
+    assert not shape_of(network, 9, 9, "float32", "cpu").ragged
+
+
 def test_products_of_matrices_do_not_count_as_dense_layers():
     mixed = lambda x: (jnp.outer(x @ np.ones((4, 7)), x) @ np.ones((4, 64))).sum(axis=0)
     assert not shape_of(mixed, 4, 4, "float32", "cpu").ragged

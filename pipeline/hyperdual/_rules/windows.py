@@ -51,7 +51,7 @@ def summed(equation: Equation) -> list[Any]:
 def chosen(equation: Equation) -> list[Any]:
     """Largest, or smallest, entry in a window that moves along the axes.
 
-    Of equal entries the first met is taken, as in JAX.
+    Of equal entries the first met is taken, as in JAX if they are finite.
 
     >>> derive(lambda x: lax.reduce_window(x**2, -jnp.inf, lax.max, (2,), (1,), "VALID"), [1, 3, 2])
     value (2,)    [9, 9]
