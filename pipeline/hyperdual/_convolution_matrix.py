@@ -45,7 +45,8 @@ def takes_matrix(eqn: core.JaxprEqn) -> bool:
     """
     if eqn.primitive.name != "conv_general_dilated" or eqn.params["batch_group_count"] != 1:
         return False
-    image, kernel, result = (tuple(v.aval.shape) for v in (*eqn.invars, *eqn.outvars))
+    values: list[Any] = [*eqn.invars, *eqn.outvars]
+    image, kernel, result = (tuple(value.aval.shape) for value in values)
     return has_small_matrix(image, kernel, result, eqn.params["dimension_numbers"])
 
 

@@ -78,6 +78,13 @@ def pooling_by_dilated_minimum(x):
     return lax.reduce_window(h, np.inf, lax.min, (3,), (2,), ((1, 2),), base_dilation=(2,)) ** 2
 
 
+@program(9)
+def pooling_by_minimum_along_two_axes(x):
+    h = jnp.tanh(weights(x, (9, 9)) @ x).reshape(3, 3)
+    pooled = lax.reduce_window(h, np.inf, lax.min, (2, 2), (1, 1), ((0, 1), (1, 0)))
+    return jnp.exp(pooled).sum(0)
+
+
 @program(6)
 def pooling_by_maximum_of_many(x):
     h = jnp.sin(weights(x, (40, 6)) @ x)
