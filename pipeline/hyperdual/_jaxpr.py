@@ -238,6 +238,8 @@ class ProgramShape:
             itself, whichever is more.
         dense_row_bytes: the same, if J of the inputs is stored, too, as JAX's transforms do.
         few_rows: whether a tile should have few rows, since XLA may hang on many.
+        weight_bytes: of the largest array that the program closes over.
+        loops: whether a loop is in it.
         text: what a timing holds for: the program without its constants' values, directions,
             dtype, version of JAX, device and threads.
         own_rules: whether functions with derivative rules of their own are in it.
@@ -252,6 +254,8 @@ class ProgramShape:
     ragged: bool = False
     dense_row_bytes: int = 0
     few_rows: bool = False
+    weight_bytes: int = 0
+    loops: bool = False
 
 
 def shape_of(
@@ -281,4 +285,6 @@ def shape_of(
         kind == "cpu" and ragged(traced, _REGISTER_BYTES // itemsize),
         directions * max(width, n_inputs) * itemsize,
         kind == "cpu" and threads != "1" and may_hang(traced),
+        max((math.prod(np.shape(array)) * itemsize for array in traced.consts), default=0),
+        any(eqn.primitive.name in ("scan", "while") for eqn in equations(traced)),
     )

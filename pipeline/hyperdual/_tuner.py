@@ -22,6 +22,8 @@ log = logging.getLogger("hyperdiag")
 
 # J, and as much of D, should stay in a core's second-level cache, or J fill a GPU.
 _TILE_BYTES = {"cpu": 1 << 18, "gpu": 1 << 27}
+# The most that J of a tile is wished to be where weights are as large.
+_MOST_WEIGHT_BYTES = 1 << 22
 # The fewest and the most rows of a tile.
 _TILE_ROWS = {"cpu": (1, 2048), "gpu": (64, 65536)}
 # A timed call has rows for so many bytes of J, so that the call itself does not count, but not more
@@ -57,7 +59,9 @@ def default_tile(shape: ProgramShape) -> int:
     """Return the tile from which the search starts."""
     kind = _kind()
     least, most = _TILE_ROWS[kind]
-    fitting = max(_TILE_BYTES[kind] / max(shape.row_bytes, 1), 1)
+    # Of large weights, which do not fit the cache either, each tile makes use once.
+    wished = max(_TILE_BYTES[kind], min(shape.weight_bytes, _MOST_WEIGHT_BYTES))
+    fitting = max(wished / max(shape.row_bytes, 1), 1)
     return min(max(1 << round(math.log2(fitting)), least), most, _most_rows(shape))
 
 
@@ -144,8 +148,8 @@ def tune(
         raise timings.failure
     if tile is None:
         for factor in (4, 0.25):
-            size = timings.best.tile
-            while not timings.hung and 1 <= (size := int((size or 1) * factor)) <= most:
+            size = first_tile
+            while not timings.hung and 1 <= (size := int(size * factor)) <= most:
                 if not timings.add(Choice(timings.best.method, size)):
                     break
     timings.settle()

@@ -21,7 +21,7 @@ from hyperdiag.hyperdual import (
 from hyperdiag.hyperdual import _choice as choice_module
 from hyperdiag.hyperdual import _tuner as tuner
 from hyperdiag.hyperdual._jaxpr import ProgramShape, shape_of
-from hyperdiag.hyperdual._tuner import candidates
+from hyperdiag.hyperdual._tuner import candidates, default_tile
 from tests.slow import some_slow
 
 WEIGHTS = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)
@@ -150,6 +150,17 @@ def test_program_that_no_method_can_do_is_refused_by_name(cache):
 )
 def test_likeliest_method_is_timed_first(n, m, first):
     assert candidates(ProgramShape(n, m, 10**6))[0] == first
+
+
+def test_with_a_loop_forward_accumulation_is_timed_first():
+    step = lambda carry, _: (jnp.tanh(carry), None)
+    network = lambda x: jax.lax.scan(step, x, None, 5)[0][:1]
+    assert candidates(shape_of(network, 32, 32, "float32", "cpu"))[0] == "hyperdual"
+
+
+def test_large_weights_ask_for_tiles_of_more_rows():
+    small, large = ProgramShape(50, 1, 153_600), ProgramShape(50, 1, 153_600, weight_bytes=2**21)
+    assert default_tile(large) > 2 * default_tile(small)
 
 
 @pytest.mark.parametrize(

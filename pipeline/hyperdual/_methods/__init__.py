@@ -44,9 +44,9 @@ def _adjoint_turn(shape: ProgramShape) -> int | None:
     """Before forward accumulation where 1 + k + m passes are fewer than 1 + 2k, else after it.
 
     Loops can turn that round: what adjoint accumulation keeps of each iteration for the way back
-    may not fit the cache.
+    may not fit the cache, and it takes longest to compile.
     """
-    if shape.outputs <= shape.directions:
+    if shape.outputs <= shape.directions and not shape.loops:
         return 1
     return 3 if shape.outputs <= 2 * shape.directions else None
 
