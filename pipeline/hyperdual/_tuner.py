@@ -59,7 +59,7 @@ def default_tile(shape: ProgramShape) -> int:
     """Return the tile from which the search starts."""
     kind = _kind()
     least, most = _TILE_ROWS[kind]
-    # Of large weights, which do not fit the cache either, each tile makes use once.
+    # Weights that do not fit the cache are read anew for each tile, which should be worth it.
     wished = max(_TILE_BYTES[kind], min(shape.weight_bytes, _MOST_WEIGHT_BYTES))
     fitting = max(wished / max(shape.row_bytes, 1), 1)
     return min(max(1 << round(math.log2(fitting)), least), most, _most_rows(shape))
