@@ -298,7 +298,8 @@ def _bundle(
         on_cores = FiniteAgain(
             on_cores,
             Jitted(without_matrices, whole_products=choice.tile is not None),
-            lambda: any(map(takes_matrix, equations(program()))),
+            choice.tile or 1,
+            lambda: jax.default_backend() == "cpu" and any(map(takes_matrix, equations(program()))),
         )
     return Bundle(batch, n_inputs, dtype, choice, advice, on_cores)
 

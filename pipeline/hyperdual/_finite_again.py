@@ -9,6 +9,10 @@ import numpy as np
 
 from ._jitted import within_transformation
 
+# Rows go to the other function in so many tiles, or in one if they are few: it is compiled twice at
+# most, however many there are.
+_TILES = 64
+
 
 class FiniteAgain:
     """A function of a batch; rows whose results are not finite come from another one.
@@ -18,6 +22,7 @@ class FiniteAgain:
     Args:
         function: of arrays with the rows first; all its results have them first, too.
         other: of such arrays.
+        tile: the rows that `other` takes at a time.
         differ: tells whether the two can differ at all.
     """
 
@@ -25,9 +30,10 @@ class FiniteAgain:
         self,
         function: Callable[..., Any],
         other: Callable[..., Any],
+        tile: int,
         differ: Callable[[], bool],
     ):
-        self._function, self._other = function, other
+        self._function, self._other, self._tile = function, other, tile
         self._differ = functools.cache(differ)
 
     def __call__(self, *arrays: jax.Array) -> Any:
@@ -39,10 +45,20 @@ class FiniteAgain:
         results = self._function(*arrays)
         if within_transformation() or not self._differ():
             return results
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(results)]
-        finite = [np.isfinite(leaf).reshape(len(leaf), -1).all(axis=1) for leaf in leaves]
+        leaves, structure = jax.tree.flatten(results)
+        found = [np.asarray(leaf) for leaf in leaves]
+        finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in found]
         (rows,) = np.nonzero(~np.logical_and.reduce(finite))
         if not rows.size:
             return results
-        again = self._other(*(array[rows] for array in arrays))
-        return jax.tree.map(lambda whole, part: whole.at[rows].set(part), results, again)
+        found = [leaf.copy() for leaf in found]
+        points = [np.asarray(array) for array in arrays]
+        size = self._tile * (1 if rows.size <= self._tile else _TILES)
+        for begin in range(0, rows.size, size):
+            part = rows[begin : begin + size]
+            filled = np.pad(part, (0, size - part.size), mode="edge")
+            again = self._other(*(array[filled] for array in points))
+            for leaf, new in zip(found, jax.tree.leaves(again), strict=True):
+                leaf[part] = np.asarray(new)[: part.size]
+        places = [leaf.sharding if leaf.committed else None for leaf in leaves]
+        return jax.tree.unflatten(structure, map(jax.device_put, found, places))

@@ -96,6 +96,26 @@ def test_what_is_infinite_in_an_image_spoils_only_what_meets_it(method, threads)
     assert np.isfinite(np.delete(found.hessian_diag, 33, axis=0)).all()
 
 
+@pytest.mark.parametrize("spoilt", [1, 2, 5, 60, 300])
+def test_however_many_rows_are_not_finite(spoilt):
+    points = np.random.default_rng(0).standard_normal((301, 6)).astype("float32")
+    rows = np.random.default_rng(1).permutation(301)[:spoilt]
+    points[rows, 5] = 90
+    found = derivatives(_saturating, 6, "hyperdual", tile=2, threads=1)(points)
+    np.testing.assert_allclose(found.value, jax.vmap(_saturating)(points), rtol=1e-5)
+    finite = np.isfinite(found.hessian_diag).all(axis=(1, 2))
+    np.testing.assert_array_equal(np.nonzero(~finite)[0], np.sort(rows))
+
+
+def test_without_rows_and_for_other_quantities():
+    bundle = derivatives(_saturating, 6, tile=2, outputs=["hvp", "laplacian"], method="hyperdual")
+    none = np.zeros((0, 6), np.float32)
+    assert [array.shape for array in bundle(none, none)] == [(0, 6, 6), (0, 6)]
+    points = np.array([[90, 1, 2, 1, 0, 1]], np.float32)
+    _, laplacian = bundle(points, np.ones((1, 6)))
+    assert np.isfinite(laplacian[0, 2:]).all()
+
+
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_an_infinite_slope_spoils_only_what_meets_it(method):
     kernel = np.array([[[1.0, 2, 3]]])
