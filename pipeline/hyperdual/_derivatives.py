@@ -277,7 +277,9 @@ def _bundle(
 
     @cache
     def program() -> Any:
-        return jax.make_jaxpr(traced)(jax.ShapeDtypeStruct((n_inputs,), dtype))
+        of_type = "float32" if single else dtype
+        with numerics(of_type):
+            return jax.make_jaxpr(traced)(jax.ShapeDtypeStruct((n_inputs,), of_type))
 
     def row_work() -> int:
         k = n_inputs if directions is None else directions.size

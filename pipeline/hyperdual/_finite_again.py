@@ -46,19 +46,19 @@ class FiniteAgain:
         if within_transformation() or not self._differ():
             return results
         leaves, structure = jax.tree.flatten(results)
-        found = [np.asarray(leaf) for leaf in leaves]
-        finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in found]
+        derived = [np.asarray(leaf) for leaf in leaves]
+        finite = [np.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim))) for leaf in derived]
         (rows,) = np.nonzero(~np.logical_and.reduce(finite))
         if not rows.size:
             return results
-        found = [leaf.copy() for leaf in found]
+        derived = [leaf.copy() for leaf in derived]
         points = [np.asarray(array) for array in arrays]
         size = self._tile * (1 if rows.size <= self._tile else _TILES)
         for begin in range(0, rows.size, size):
             part = rows[begin : begin + size]
             filled = np.pad(part, (0, size - part.size), mode="edge")
             again = self._other(*(array[filled] for array in points))
-            for leaf, new in zip(found, jax.tree.leaves(again), strict=True):
+            for leaf, new in zip(derived, jax.tree.leaves(again), strict=True):
                 leaf[part] = np.asarray(new)[: part.size]
         places = [leaf.sharding if leaf.committed else None for leaf in leaves]
-        return jax.tree.unflatten(structure, map(jax.device_put, found, places))
+        return jax.tree.unflatten(structure, map(jax.device_put, derived, places))

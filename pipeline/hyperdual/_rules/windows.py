@@ -133,4 +133,4 @@ def _alone(equation: Equation) -> Mapping[int, int]:
     """Return the axes along which each position is in a window by itself."""
     about = ("window_dimensions", "window_strides", "padding", "base_dilation")
     each = zip(*(equation.params[key] for key in about), strict=True)
-    return {axis: axis for axis, one in enumerate(each) if one == (1, 1, (0, 0), 1)}
+    return {axis: axis for axis, window in enumerate(each) if window == (1, 1, (0, 0), 1)}
