@@ -164,6 +164,9 @@ def derivatives(
     returns by whatever computes it there: they differ where that is not the function itself, as in
     straight-through estimators.
 
+    Within a transformation (`jit`, `grad`) on a CPU, what is infinite in an image makes NaN of all
+    that a small convolution makes of it; in a call outside of one, only of what meets it.
+
     A fault of JAX to know of: it keeps a NumPy float64 array that `fn` closes over in the precision
     of its first trace, for as long as that trace lives. Where one process derives one function in
     both dtypes, let `fn` convert (`jnp.asarray(weights, x.dtype)`), or the float64 result has
