@@ -7,24 +7,28 @@ MINOR  := $(shell $(PYTHON) -c 'import sys; print(sys.version_info[1])')
 EXACT  := $(if $(filter 11,$(MINOR)),constraints.txt,constraints-newest.txt)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(EXACT)
 
+# A test that hangs ends its process after a quarter of an hour, with where it hung.
+TESTS  := $(BIN)/python -m pytest -n 2 --dist loadgroup \
+          -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
+
 .PHONY: run test slow engine lint format bench chaos clean
 
 run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the result is
 	$(BIN)/hyperdiag derive
 
 test: $(VENV)/.dev ## run the test suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(TESTS)
 
 slow: $(VENV)/.dev ## whole runs that take long, and the rest of what `make test` has some of
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadgroup
+	$(TESTS) -m slow
 
 # With what a coming release of JAX has for calls that have rules of their own (JAX 0.10 has no such flags).
 COMING := JAX_CUSTOM_JVP3=1 JAX_CUSTOM_VJP3=1 JAX_REMAT3=1
 RULES  := test_custom_vjp.py test_selected_away.py test_rules.py test_exactness.py
 
 engine: $(VENV)/.dev ## the tests that depend on JAX most: the engine, the networks, whole runs
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/hyperdual tests/networks tests/jobs/test_derive.py
-	$(COMING) $(BIN)/python -m pytest -n 2 --dist loadgroup $(addprefix tests/hyperdual/,$(RULES))
+	$(TESTS) tests/hyperdual tests/networks tests/jobs/test_derive.py
+	$(COMING) $(TESTS) $(addprefix tests/hyperdual/,$(RULES))
 
 lint: $(VENV)/.dev ## style, types, and which room may import which
 	$(BIN)/ruff check .

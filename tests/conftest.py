@@ -11,6 +11,8 @@ import logging
 import signal
 import subprocess
 import sys
+import zlib
+from collections import defaultdict
 from pathlib import Path
 
 import jax
@@ -31,10 +33,24 @@ jax.config.update("jax_platforms", "cpu")
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(items):
-    """With `--dist loadgroup`: each file to one process, and to one all that share a cluster.
+    """Leave most cases of a test marked `one_in` to `make slow`; give tests to processes.
 
-    Tests of the mathematics share nothing: one by one, they fill up what is left of the time.
+    Of n cases, about n/k are for `make test`, in each row and column of crossed parameters, and at
+    least one: which, differs from test to test.
+
+    With `--dist loadgroup`: each file to one process, and to one all that share a cluster. Tests of
+    the mathematics share nothing: one by one, they fill up what is left of the time.
     """
+    cases = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("one_in"):
+            cases[item.function].append(item)
+    for function, those in cases.items():
+        k = min(those[0].get_closest_marker("one_in").args[0], len(those))
+        first = zlib.crc32(function.__name__.encode())
+        for at, item in enumerate(those):
+            if (first + at + at // k) % k:
+                item.add_marker("slow")
     for item in items:
         file = item.nodeid.partition("::")[0]
         if "ray_address" in item.fixturenames:

@@ -7,9 +7,9 @@ from hyperdiag.bench import networks
 from hyperdiag.bench.networks import NETWORKS, choose_networks
 from hyperdiag.hyperdual import numerics
 from hyperdiag.messages.errors import UsageError
-from tests.slow import every_other_slow
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_network_maps_one_point_to_m_numbers_of_its_dtype(name, dtype):
@@ -25,7 +25,8 @@ def test_network_maps_one_point_to_m_numbers_of_its_dtype(name, dtype):
     assert np.unique(y).size == network.m  # no output is a copy of another
 
 
-@pytest.mark.parametrize("name", every_other_slow(NETWORKS))
+@pytest.mark.one_in(5)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_network_built_twice_is_two_functions_of_the_same_network(name):
     first, second = (NETWORKS[name].build("float32") for _ in range(2))
     x = jnp.asarray(NETWORKS[name].points(1)[0])

@@ -8,7 +8,6 @@ from hyperdiag.bench.contestants import CONTESTANTS
 from hyperdiag.bench.random_networks import _KINDS, _work, draw_networks
 from hyperdiag.bench.timing import reference_arrays, relative_error
 from hyperdiag.hyperdual import numerics
-from tests.slow import some_slow
 
 # One of each kind.
 DRAWN = draw_networks(2, len(_KINDS))
@@ -45,7 +44,8 @@ def test_network_maps_its_inputs_to_its_outputs_in_either_dtype(network):
         assert (network.widths[0], network.widths[-1]) == (network.n, network.m)
 
 
-@pytest.mark.parametrize("network", some_slow(DRAWN, 1), ids=lambda network: network.name)
+@pytest.mark.one_in(100)
+@pytest.mark.parametrize("network", DRAWN, ids=lambda network: network.name)
 def test_our_derivatives_of_a_network_are_those_of_float64(network):
     points = network.points(2)
     wanted = reference_arrays(network, points)

@@ -70,6 +70,7 @@ def _publishing(step, shards):
     _check_cost(cost, shards)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("groups", [1, 20])
 def test_twenty_thousand_shards_are_planned(step, groups):
     _planning(step, 20_000, groups)

@@ -71,6 +71,7 @@ def _array(values, kind):
     return pa.array(values, kind)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", KINDS)
 @settings(deadline=None, max_examples=40)

@@ -13,7 +13,6 @@ from hyperdiag.hyperdual._convolution_matrix import convolution_matrix, has_smal
 from hyperdiag.hyperdual._jaxpr import equations
 from hyperdiag.hyperdual._jitted import Jitted
 from hyperdiag.hyperdual._methods import OWN_METHODS
-from tests.slow import some_slow
 
 LAYOUTS = [("NCHW", "OIHW", "NCHW"), ("NHWC", "HWIO", "NHWC"), ("NCHW", "HWIO", "NHWC")]
 WINDOWS = [
@@ -24,8 +23,9 @@ WINDOWS = [
 ]
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize(("layout", "window"), list(itertools.product(LAYOUTS, WINDOWS)))
-@pytest.mark.parametrize("groups", some_slow([2, 1], quick=1))
+@pytest.mark.parametrize("groups", [2, 1])
 def test_is_the_jacobian_of_the_convolution(layout, window, groups):
     rng = np.random.default_rng(0)
     sizes = {"N": 1, "C": 4, "H": 5, "W": 4, "O": 6, "I": 4 // groups}
@@ -82,6 +82,7 @@ def _saturating(x):
     return jnp.tanh(1 / lax.conv_general_dilated(image, kernel, (1,), "SAME")).reshape(-1)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_infinite_in_an_image_spoils_only_what_meets_it(method, threads):

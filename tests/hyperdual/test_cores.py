@@ -12,7 +12,6 @@ import pytest
 
 from hyperdiag.hyperdual import _cores, derivatives
 from hyperdiag.hyperdual._cores import cores
-from tests.slow import some_slow
 
 WEIGHTS = np.random.default_rng(0).standard_normal((5, 40)).astype(np.float32)
 
@@ -40,10 +39,9 @@ def _points(rows, n=5):
     return np.random.default_rng(rows).standard_normal((rows, n)).astype(np.float32)
 
 
-@pytest.mark.parametrize("rows", some_slow([17, 257, 16, 31, 100, 1000], quick=2))
-@pytest.mark.parametrize(
-    "method", some_slow(["hyperdual", "hyperdual_adjoint", "hyperdual_columns"], quick=1)
-)
+@pytest.mark.one_in(6)
+@pytest.mark.parametrize("rows", [17, 257, 16, 31, 100, 1000])
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "hyperdual_columns"])
 def test_a_row_has_the_same_bits_on_any_number_of_cores(rows, method, threads_seen):
     points = _points(rows)
     alone = derivatives(_net, 5, method, tile=4, threads=1)(points)

@@ -10,7 +10,6 @@ from jax import lax
 
 from hyperdiag.hyperdual import derivatives, verify
 from hyperdiag.hyperdual._corrected import corrected
-from tests.slow import every_other_slow
 
 AT_NEGATIVE = [0.3, 1.0, 7.5, -0.5, -1.7, -10.3, -16.5, -100.2]
 AROUND_ZERO = [0.0, 1e-9, -1e-4, 0.5, -1.99, 2.01, 8.0, -20.0]
@@ -65,7 +64,8 @@ def _exact(function, points):
         ]
 
 
-@pytest.mark.parametrize("name", every_other_slow(FUNCTIONS))
+@pytest.mark.one_in(5)
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_special_functions_are_right_in_every_kind_of_method(name):
     function, exact, points = FUNCTIONS[name]
     wanted = _exact(exact, points)
@@ -85,6 +85,7 @@ ALONG_ANOTHER_AXIS = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", ALONG_ANOTHER_AXIS)
 def test_special_functions_are_right_under_vmap_along_another_axis(name):
     """JAX turns the result of some: (2, 2) may be the one or the other order of axes."""
@@ -142,6 +143,7 @@ def test_reference_does_not_share_the_fault():
     assert verify(wrong, points, "hyperdual", tile=2).hessian_diag < 1e-3
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "around",
     [
@@ -196,6 +198,7 @@ def _layers(narrow, wide):
     return fn
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("narrow", "wide"),
     [
@@ -238,6 +241,7 @@ def _twice(x):
     return lax.scan(lambda carry, _: (special.spence(carry) + 0.7, None), x, None, length=2)[0]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "network",
     [

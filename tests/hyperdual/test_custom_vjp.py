@@ -10,7 +10,6 @@ from jax import lax
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, RuleError, derivatives, verify
 from hyperdiag.hyperdual._custom_vjp import forward_mode
-from tests.slow import some_slow
 
 from .programs._check import QUICK, assert_close, reference
 
@@ -114,6 +113,7 @@ PROGRAMS = {  # name: (with rules, the same function without)
 POINT = np.array([0.4, 0.9])
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_methods_on_a_rule_as_people_write_it_equal_the_dense_hessian(name):
     with_rules, plain = PROGRAMS[name]
@@ -127,7 +127,8 @@ def test_methods_on_a_rule_as_people_write_it_equal_the_dense_hessian(name):
         assert_close(found, wanted, note=f"by {method}")
 
 
-@pytest.mark.parametrize("name", some_slow(["calls another", "calls itself", "in a scan"], quick=1))
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize("name", ["calls another", "calls itself", "in a scan"])
 def test_rule_without_forward_mode_is_verified_by_backpropagation_twice(name):
     fn, plain = PROGRAMS[name]
     points = np.stack([POINT, -POINT])
@@ -138,6 +139,7 @@ def test_rule_without_forward_mode_is_verified_by_backpropagation_twice(name):
         assert_close(checked, reference(plain, jnp.asarray(POINT)))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["calls itself", "in a while"])
 def test_every_quantity_of_a_rule_is_that_of_the_plain_function(name):
     points, along = np.stack([POINT, -POINT]), np.array([[0.3, -1.0], [2.0, 0.1]])

@@ -9,7 +9,6 @@ from jax import lax
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, RuleError, derivatives, verify
 from hyperdiag.hyperdual._jaxpr import shape_of
 from hyperdiag.hyperdual._tuner import candidates
-from tests.slow import every_other_slow
 
 from .programs._check import QUICK, WALKS
 
@@ -122,7 +121,8 @@ def test_function_with_a_rule_for_batches_is_exact(method):
     assert np.count_nonzero(found.hessian_diag) == X.size
 
 
-@pytest.mark.parametrize("method", every_other_slow(METHODS))
+@pytest.mark.one_in(8)
+@pytest.mark.parametrize("method", METHODS)
 def test_rank_promotion_that_raises_concerns_the_function_alone(method):
     fn = lambda x: jnp.sin(jnp.ones((3, 4), x.dtype) @ jnp.cos(x) / 3) ** 2 * jnp.tanh(x[0])
     with jax.numpy_rank_promotion("raise"):
@@ -156,6 +156,7 @@ def test_outputs_of_a_custom_vjp_are_exact_with_more_outputs_than_inputs(names):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_bundle_can_be_differentiated_further(method):
     bundle = derivatives(lambda x: jnp.sin(x) * x[0], 2, method, tile=2)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives
-from tests.slow import every_other_slow
 
 from .programs import PROGRAMS
 from .programs._check import QUICK, WALKS, assert_close, each, reference
@@ -62,7 +61,8 @@ def test_methods_on_a_program_equal_the_dense_hessian(name):
     _check(name, OWN_METHODS)
 
 
-@pytest.mark.parametrize("name", every_other_slow(PROGRAMS))
+@pytest.mark.one_in(5)
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_method_on_a_program_equals_the_dense_hessian(name):
     """By one method, in turn, with respect to all inputs; and by another to some of them."""
     _check(name, [OWN_METHODS[list(PROGRAMS).index(name) // 2 % len(OWN_METHODS)]])
@@ -86,6 +86,7 @@ def _check(name, methods):
         assert_close(found, restricted, note=f"by {method} with wrt={wrt}")
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("method", WALKS)
 @pytest.mark.parametrize("name", WITHOUT_JIT)
 def test_method_without_jit_equals_the_dense_hessian(name, method):
@@ -96,6 +97,7 @@ def test_method_without_jit_equals_the_dense_hessian(name, method):
     assert_close(found, [array[0] for array in _wanted(name)])
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("method", WALKS)
 @pytest.mark.parametrize("name", ["mlp_tanh", "scan_over_active_inputs", "custom_jvp_in_a_cond"])
 def test_method_called_eagerly_equals_the_dense_hessian(name, method):
@@ -135,6 +137,7 @@ WITH_PARAMETERS = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_method_under_vmap_over_parameters_equals_one_by_one(name, method):

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from hyperdiag.hyperdual import Float32Function, derivatives
-from tests.slow import every_other_slow
 
 from .programs._check import reference as dense
 from .test_widened import CASES, KERNEL, POINT
 
 
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "hyperdual_columns"])
-@pytest.mark.parametrize("name", every_other_slow(CASES))
+@pytest.mark.parametrize("name", CASES)
 def test_derivatives_in_float64_are_those_of_the_same_program_written_for_it(name, method):
     fn, part = CASES[name]
     single = part(np.dtype("float32"))

@@ -9,7 +9,6 @@ from hyperdiag.hyperdual import _memory, choose, derivatives, reference
 from hyperdiag.hyperdual import _quantities as quantities_module
 from hyperdiag.hyperdual._jaxpr import shape_of
 from hyperdiag.hyperdual._tuner import default_tile, fitting_tile
-from tests.slow import some_slow
 
 WIDE = 3000
 FIRST = np.random.default_rng(0).standard_normal((WIDE, 8)).astype(np.float32) / WIDE**0.5
@@ -69,9 +68,8 @@ def test_methods_of_jax_and_the_reference_take_large_rows_in_tiles():
     assert reference(_wide, WIDE).choice.tile == 1
 
 
-@pytest.mark.parametrize(
-    "method", some_slow(["hyperdual", "hyperdual_adjoint", "double_forward"], quick=1)
-)
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "double_forward"])
 def test_directions_in_chunks_give_what_they_give_at_once(method, monkeypatch):
     """Eleven directions, in chunks that do not divide them."""
     weights = np.random.default_rng(1).standard_normal((6, 11))

@@ -8,7 +8,6 @@ import pytest
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, Method, MethodError, derivatives
 from hyperdiag.hyperdual._jaxpr import ProgramShape
 from hyperdiag.hyperdual._tuner import candidates
-from tests.slow import every_other_slow
 
 from .networks import NETWORKS
 from .programs._check import QUICK
@@ -56,7 +55,8 @@ def _is_refused(fn, n):
     return False
 
 
-@pytest.mark.parametrize("name", every_other_slow(NETWORKS))
+@pytest.mark.one_in(8)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_methods_on_the_zoo_agree_to_1e_10(name):
     """The field's methods; our own have `test_exactness.py`."""
     methods = [method for method in METHODS if method not in OWN_METHODS]
@@ -143,6 +143,7 @@ def test_wrt_restricts_to_the_named_columns(name):
         _close(found, (value, jacobian[:, :, [4, 1]], hessian_diag[:, :, [4, 1]]), 1e-10)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("method", METHODS)
 def test_wrt_one_of_many_inputs_costs_accordingly(method):
     weights = np.random.default_rng(0).standard_normal((64, 32))

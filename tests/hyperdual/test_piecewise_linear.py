@@ -48,6 +48,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_adjoint_has_the_jacobian_of_nested_forward_mode(name):
     points = np.random.default_rng(1).standard_normal((6, 8))

@@ -10,7 +10,6 @@ from jax import lax
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, QUANTITIES, derivatives
 from hyperdiag.hyperdual import _quantities as quantities_module
-from tests.slow import every_other_slow
 
 from .programs._check import QUICK
 
@@ -39,6 +38,7 @@ def wanted():
         }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "names",
     [
@@ -74,6 +74,7 @@ def test_outputs_with_wrt_are_the_columns_of_the_full_ones(method, wanted):
     np.testing.assert_allclose(laplacian, np.einsum("rjii->rj", full), atol=1e-11)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_less_is_cheaper(method):
     weights = np.random.default_rng(0).standard_normal((48, 48)).astype(np.float32)
@@ -111,7 +112,8 @@ def test_docstring_of_derivatives_names_every_quantity_and_no_other():
     assert re.findall(r'"(\w+)"', listed) == [*QUANTITIES]
 
 
-@pytest.mark.parametrize("method", every_other_slow(METHODS))
+@pytest.mark.one_in(5)
+@pytest.mark.parametrize("method", METHODS)
 def test_directions_in_chunks_give_the_same_numbers(method, monkeypatch, wanted):
     monkeypatch.setattr(quantities_module, "_CHUNK_BYTES", 3 * 5 * 8)  # three directions of five
     found = derivatives(_net, 4, method, dtype="float64", tile=2)(POINTS)
@@ -143,6 +145,7 @@ FORWARD_ONLY = {  # without a reverse: the same function, with one
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("fn", FORWARD_ONLY)
 def test_outputs_where_only_a_forward_mode_exists_are_exact(fn):
     names = ("jacobian", "hvp", "hessian")

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from jax import lax
 
 from hyperdiag.hyperdual import OWN_METHODS, derivatives
-from tests.slow import some_slow
 
 from .programs._check import QUICK, assert_close, each, reference
 from .programs._program import weights
@@ -168,7 +167,8 @@ STEP = st.tuples(
 PARTS = 5
 
 
-@pytest.mark.parametrize("part", some_slow(range(PARTS), quick=1))
+@pytest.mark.one_in(100)
+@pytest.mark.parametrize("part", range(PARTS))
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     steps=st.lists(STEP, min_size=3, max_size=12),

@@ -154,6 +154,7 @@ def _plasma_frequency(x):
     return jnp.sqrt((1e19 * x[0]) * E_VOLT / 8.854e-12 * E_VOLT / 9.109e-31) / 1e11
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize(
     ("network", "point"),
@@ -178,6 +179,7 @@ def test_physical_quantities_in_si_units_equal_float64(network, point, method):
 
 # At small x, by their Taylor series: value, J, D. What float32 loses to the differences of numbers
 # that nearly agree is up to its rounding over x and over x^2.
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize(
     ("fn", "taylor"),
@@ -197,6 +199,7 @@ def test_quotients_near_zero_where_numerator_and_denominator_agree(fn, taylor, m
         np.testing.assert_allclose(array.ravel(), exact, rtol=0, atol=tolerance * scale)
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("size", [1e-17, 1e-12, 1e-6, 1.0, 1e6, 1e12, 1e17])
 def test_norm_and_normalised_vector_at_any_size(size, method):

@@ -56,6 +56,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("name", "rows"),
     [(name, ROWS) for name in PROGRAMS] + [("bias", 0), ("bias", 1), ("shared by all rows", 0)],

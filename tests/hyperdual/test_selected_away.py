@@ -163,6 +163,7 @@ PROGRAMS = {  # name: (with what is hidden, without it, point)
 }  # fmt: skip
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_is_not_selected_spoils_nothing(name):
     hiding, plain, point = PROGRAMS[name]

@@ -56,6 +56,7 @@ def test_elementwise_first_stage_costs_no_directions(method):
     assert extra < 40 * ROWS * 128 * 4
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_tokens_that_mix_late_cost_their_own_directions_only(method):
     """16 tokens of 4 features through a layer each: 4 directions for a token, not 64."""

@@ -52,6 +52,7 @@ def _by_hand(tangent):
     return result.reshape(-1, *SHAPE)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("sizes", "ties"), STRUCTURES)
 def test_flatten_of_any_structure_is_the_dense_array(sizes, ties):
     tangent = _tangent(sizes, ties)
@@ -122,6 +123,7 @@ def test_push_over_a_tied_axis_is_the_product_over_it(sizes, ties):
     np.testing.assert_allclose(flatten(found), wanted, atol=1e-5)
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize(("sizes", "ties"), STRUCTURES)
 @pytest.mark.parametrize(
     "shape", [(3, 10), (6, 5), (30,), (3, 2, 5, 1), (1, 3, 2, 1, 5), (2, 3, 5), (3, 1, 2, 5)]

@@ -22,7 +22,6 @@ from hyperdiag.hyperdual import _choice as choice_module
 from hyperdiag.hyperdual import _tuner as tuner
 from hyperdiag.hyperdual._jaxpr import ProgramShape, shape_of
 from hyperdiag.hyperdual._tuner import candidates, default_tile
-from tests.slow import some_slow
 
 WEIGHTS = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)
 
@@ -108,6 +107,7 @@ def test_few_rows_are_worth_one_candidate_which_is_kept_for_as_many_alone(cache)
     assert choose(_net, 6, tuning_seconds=None, rows=10) == choice  # its plan does not change
 
 
+@pytest.mark.slow
 def test_choice_that_rows_decided_on_the_way_is_kept_for_as_many_alone(cache, monkeypatch):
     """The first method has a tile that is as fast as the other method, which rows left out."""
     seconds = {"hyperdual": {4: 0.008, 16: 0.004}, "hyperdual_adjoint": {4: 0.005, 16: 0.002}}
@@ -225,7 +225,8 @@ def test_products_of_matrices_do_not_count_as_dense_layers():
 
 
 @pytest.mark.parametrize("method", [*OWN_METHODS, "double_forward"])
-@pytest.mark.parametrize("tile", some_slow([8, 1, 32], quick=1))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("tile", [8, 1, 32])
 def test_bits_of_a_row_depend_neither_on_the_batch_nor_on_its_neighbours(method, tile):
     x = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)
     bundle = derivatives(_net, 6, method, tile=tile)

@@ -6,7 +6,6 @@ import pytest
 from hyperdiag.hyperdual import OWN_METHODS, derivatives
 from hyperdiag.hyperdual._methods import own
 from hyperdiag.hyperdual._waist import find_waist
-from tests.slow import some_slow
 
 from .programs._check import assert_close, each, reference
 
@@ -132,7 +131,8 @@ def test_there_is_no_waist_where_it_would_be_wrong_or_saves_nothing(fn):
     assert _found(fn) is None
 
 
-@pytest.mark.parametrize("method", some_slow(OWN_METHODS, 1))
+@pytest.mark.one_in(9)
+@pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("fn", FUNCTIONS)
 def test_derivatives_through_a_waist_equal_the_dense_hessian(fn, method):
     points = np.random.default_rng(1).standard_normal((3, N))
@@ -148,7 +148,8 @@ def test_derivatives_through_a_waist_equal_the_dense_hessian(fn, method):
     assert_close(part, (wanted[0], wanted[1][..., some], wanted[2][..., some]))
 
 
-@pytest.mark.parametrize("method", some_slow(OWN_METHODS, 1))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("method", OWN_METHODS)
 def test_principal_components_cost_their_number_not_that_of_the_inputs(method):
     n, components, m = 784, 10, 2
     rng = np.random.default_rng(2)
@@ -170,7 +171,8 @@ def test_principal_components_cost_their_number_not_that_of_the_inputs(method):
     assert ratio < 0.1, ratio
 
 
-@pytest.mark.parametrize("method", some_slow(["hyperdual", "hyperdual_adjoint"], 1))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
 def test_infinite_slope_that_is_selected_away_behind_the_waist_spoils_nothing(method, monkeypatch):
     def fn(x):
         norm = jnp.linalg.norm(x[:12])  # has no derivative at 0
@@ -187,7 +189,8 @@ def test_infinite_slope_that_is_selected_away_behind_the_waist_spoils_nothing(me
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", some_slow(["hyperdual", "hyperdual_adjoint"], 1))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
 def test_what_is_not_finite_is_so_without_the_waist_too(method, monkeypatch):
     def fn(x):
         root = jnp.sqrt(x[0])  # has no derivative at 0

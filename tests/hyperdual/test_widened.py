@@ -63,6 +63,7 @@ CASES = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", CASES)
 def test_reference_of_a_float32_program_is_that_of_the_same_program_in_float64(name):
     fn, part = CASES[name]

@@ -276,6 +276,7 @@ def _rows(tries):
     return [pytest.param(*row, id=name) for name, *row in tries]
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("command", "said"), _rows(RUNNING))
 def test_nothing_is_run(attempt, command, said):
     done = attempt(command)
@@ -283,6 +284,7 @@ def test_nothing_is_run(attempt, command, said):
     assert said in done.stderr
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(("command", "said"), _rows(READING))
 def test_nothing_is_read(attempt, command, said):
     done = attempt(command)

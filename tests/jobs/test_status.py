@@ -16,6 +16,7 @@ def _status(invoke, *arguments, code=0):
     return done.stdout
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("number", "state"), [(signal.SIGKILL, "killed"), (15, "stopped")])
 def test_status_of_a_run_at_work_and_after_its_end(number, state, invoke, tmp_path):
     command = ["derive", *slow_run(tmp_path, shards=80), "cluster=inline"]

@@ -303,6 +303,7 @@ def _run(folder, monkeypatch, capsys, *arguments):
     return stopped.value.code, said.err + said.out
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", CASES)
 def test_wrong_input_ends_with_a_clear_message_and_exit_code_2(name, folder, monkeypatch, capsys):
     overrides, expected = CASES[name]

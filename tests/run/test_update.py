@@ -9,7 +9,6 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.workers.worker import Worker
-from tests.slow import every_other_slow
 
 from .book import Book, changes, check_against_fresh, shown, stamps
 
@@ -44,7 +43,8 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", every_other_slow(CHANGES))
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize("change", CHANGES)
 def test_update_takes_over_changes_and_leaves_other_shards_alone(change, book, tmp_path, configure):
     shards, before = book.shards(), stamps(book.out / "data")
     unchanged = {name: rows for name, rows in book.files.items() if name in ("c", "f", "i")}
@@ -68,6 +68,7 @@ def test_update_takes_over_changes_and_leaves_other_shards_alone(change, book, t
     check_against_fresh(book, tmp_path, configure)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("mode", ["update", "resume"])
 def test_update_of_what_did_not_change_touches_nothing(book, mode):
     changes(book)

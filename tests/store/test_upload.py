@@ -51,6 +51,7 @@ def test_write_whole_replaces_and_leaves_no_scratch(store, content):
     assert place.read_bytes() == content
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize(
     ("kind", "how"),
@@ -83,6 +84,7 @@ def test_upload_without_an_answer_is_tried_again(store, proxy):
     assert store.objects() == {"a": SMALL}
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("path", ["uploads", "partNumber=2", "partNumber=3", r"\?uploadId="])
 def test_upload_that_fails_is_never_completed(store, proxy, path):
     store.put("a", b"before")
@@ -110,6 +112,7 @@ def test_upload_of_a_file_that_cannot_be_read_to_its_end_is_never_completed(stor
     assert store.objects() == {}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("step", ["uploads", "partNumber=2", None])
 def test_upload_given_up_is_not_completed_by_the_end_of_the_process(store, proxy, step):
     script = (

@@ -10,6 +10,7 @@ from hyperdiag import derivatives
 from hyperdiag.hyperdual._methods import OWN_METHODS
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize(("init", "taken"), [(-np.inf, lax.max), (np.inf, lax.min)])
 def test_of_equal_entries_the_same_is_taken_as_by_jax(method, init, taken):

@@ -13,7 +13,6 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection import comparison
 from hyperdiag.run.inspection.audit_table import print_audit
 from hyperdiag.run.plan import versions
-from tests.slow import every_other_slow
 
 from .audited import audit_of, derive_rows, rewrite, set_entry, table_of, write_rows
 
@@ -46,7 +45,8 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("name", every_other_slow(VARIANTS))
+@pytest.mark.one_in(4)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_right_output_of_any_kind_passes(name, tmp_path, configure):
     write_rows(tmp_path)
     manifest = derive_rows(tmp_path, configure, *VARIANTS[name])
@@ -85,6 +85,7 @@ def test_hive_tree_of_vectors_passes(tmp_path, configure):
         rewrite(path, set_entry("book", 3, ["a b", "rates"][shard]))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("sampler", ["sobol", "latin_hypercube", "grid"])
 def test_design_of_inputs_in_no_alphabetical_order_passes(sampler, tmp_path, configure):
     ranges = "dataset.ranges={z: [-1, 1], b: [0, 1], a: [2, 3]}"

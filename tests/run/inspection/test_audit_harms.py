@@ -21,6 +21,7 @@ def _edit(path, **changes):
     path.write_text(json.dumps(content))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", [DATA, BAD])
 def test_byte_flipped_in_any_page_is_found_in_its_file(name, copy):
     """Of page headers all but statistics count: a damaged one leads to other bytes, or none."""
@@ -160,6 +161,7 @@ def _rewrite_plain(path, change):
     pq.write_table(change(pq.ParquetFile(path).read()), path)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", HARMS)
 def test_harm_is_found_and_named(name, copy):
     harm, wanted = HARMS[name]

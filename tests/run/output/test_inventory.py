@@ -108,6 +108,7 @@ HARMS = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("harm", HARMS)
 def test_segment_that_does_not_hold_is_named_and_its_footers_are_read(harm, book, reads):
     HARMS[harm](book, _journal(book)[1])
@@ -121,6 +122,7 @@ def test_segment_that_does_not_hold_is_named_and_its_footers_are_read(harm, book
     assert set(reads) == names - ({_data(book, 2).name} if harm == "file gone" else set())
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("harm", HARMS)
 def test_run_after_harm_to_a_segment_leaves_a_journal_that_holds(harm, book, reads):
     HARMS[harm](book, _journal(book)[1])

@@ -48,6 +48,7 @@ def test_receipts_of_a_finished_run_are_those_of_its_manifest(run):
     assert published_manifest(ledger.output).plan == manifest.plan == ledger.plan.digest
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("harm", ["gone", "cut", "empty", "of another shard"])
 def test_data_file_that_is_no_receipt_is_done_again_alone(run, tmp_path, harm):
     run()
@@ -72,6 +73,7 @@ def test_overwrite_leaves_nothing_of_the_run_before(run, tmp_path):
     assert manifest["rows"]["derived"] == 500
 
 
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("mode", ["resume", "overwrite", "update"])
 @pytest.mark.parametrize("name", ["data-part-0000003.parquet", "quarantine-part-0000003.parquet"])
 def test_what_a_killed_worker_had_under_way_is_gone_when_a_run_is_published(

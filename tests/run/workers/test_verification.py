@@ -13,7 +13,6 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.workers import verification as verification_module
 from hyperdiag.run.workers import worker as worker_module
-from tests.slow import some_slow
 
 from ..networks import MODULE_WEIGHTS
 
@@ -39,6 +38,7 @@ def _overrides(tmp_path, target, *more):
     ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "taylor"])
 def test_verified_rows_are_counted_and_their_error_kept(method, tmp_path, configure):
     _rows(tmp_path / "in")
@@ -132,7 +132,8 @@ def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     assert manifest.rows.flat[2] == 0
 
 
-@pytest.mark.parametrize("layout", some_slow(["tensor", "wide"], quick=1))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("layout", ["tensor", "wide"])
 def test_outputs_asked_for_are_the_columns_written(layout, tmp_path, configure):
     _rows(tmp_path / "in")
     usual = derive(*configure(*_overrides(tmp_path, "wavy", "output.layout=tensor")))
@@ -307,7 +308,8 @@ def test_float64_run_of_a_network_that_only_float32_can_trace(tmp_path, configur
     assert (found.findings, found.derived_again) == ([], 4)
 
 
-@pytest.mark.parametrize("kind", some_slow(["float64", "list", "int64", "decimal"], quick=2))
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("kind", ["float64", "list", "int64", "decimal"])
 def test_inputs_that_float32_rounds_are_named_and_their_errors_seen(
     kind, tmp_path, configure, caplog
 ):

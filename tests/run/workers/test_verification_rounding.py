@@ -8,7 +8,6 @@ import pytest
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
-from tests.slow import some_slow
 
 WHOLE, PLATEAU = (-12, 12), (8, 12)
 EDGE, SURE = (8.7, 9.2), (15, 16.5)
@@ -34,7 +33,8 @@ def run(tmp_path, configure):
     return run
 
 
-@pytest.mark.parametrize("method", some_slow(["hyperdual_adjoint", "hyperdual"], quick=1))
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("method", ["hyperdual_adjoint", "hyperdual"])
 def test_shard_of_which_much_is_rounding_is_refused_with_the_mends(method, run):
     """A curvature of 2e-6 that is the difference of curvatures of 36."""
     method = f"derivatives.method={method}"
