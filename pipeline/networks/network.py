@@ -27,6 +27,11 @@ class Network:
         digest: hexadecimal digest of what the network computes (see `digest.py`).
         ranges: (low, high) for the inputs whose trained range is known, in raw units.
         description: one line for people.
+        facts: further lines for people: what it is made of, where it has kinks.
+        not_differentiated: inputs that are whole numbers, such as categories: the run leaves them
+            out unless it is asked for them, and then their derivatives are zero.
+        library_values: maps points (rows, n), float64, to the values (rows, m) that the library
+            computes from which the network came; None where there is no such library.
 
     Raises:
         UsageError: if a name is empty or repeated, or a range is not low < high of an input.
@@ -39,6 +44,9 @@ class Network:
     digest: str
     ranges: Ranges
     description: str = ""
+    facts: tuple[str, ...] = ()
+    not_differentiated: tuple[str, ...] = ()
+    library_values: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         problems = Problems()

@@ -9,6 +9,7 @@ from hyperdiag.hyperdual import DEFAULT_METHOD, RuleError, derivatives
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.errors import UsageError
 
+from .library_values import library_error
 from .network import Network
 from .registry import network_names, network_summary
 
@@ -50,6 +51,13 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
         raise UsageError(f"network '{network.name}': {error}") from error
     console.print(f"[bold]{escape(network.name)}[/]: {escape(network.description)}")
     console.print(f"digest {network.digest}")
+    for fact in network.facts:
+        console.print(escape(fact), soft_wrap=True)
+    error = library_error(network, dtype)
+    if error is not None:
+        console.print(
+            f"largest difference from the library's own values: {error:.1e} of the largest"
+        )
     console.print(f"{network.n_inputs} inputs, {network.n_outputs} outputs")
     console.print(f"Hessian diagonal: {_where_zero(network, sample)}", soft_wrap=True)
     console.print(_inputs(network, x))

@@ -139,7 +139,9 @@ def _verifiable_rows(config: Config, network: Network, directions: tuple[str, ..
 def _directions(config: Config, network: Network) -> tuple[str, ...]:
     """Return the names of the inputs to differentiate with respect to."""
     if config.derivatives.wrt is None:
-        return tuple(network.inputs)
+        return tuple(
+            name for name in network.inputs if name not in network.not_differentiated
+        ) or tuple(network.inputs)
     problems = Problems()
     names: list[str] = []
     for configured in config.derivatives.wrt:

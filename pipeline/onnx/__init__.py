@@ -1,0 +1,6 @@
+"""Functions of one point from ONNX files: the walk of a graph, operator by operator."""
+
+from ._model import Model, Tensor
+from ._refusal import OnnxError
+
+__all__ = ["Model", "OnnxError", "Tensor"]

@@ -1,0 +1,142 @@
+"""An ONNX file, read with distrust: nothing outside of its folder, and no more than it says."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, defs
+
+from ._refusal import OnnxError
+from ._registry import ML, STANDARD
+from ._values import check_size, constant, dtype_of
+
+_MOST_BYTES = 1 << 31  # what a protobuf message can have
+_OLDEST_OPSET = 7  # before, arrays were broadcast by an attribute
+
+
+def read_model(path: Path) -> ModelProto:
+    """Return the model that a file holds, with the data that lies beside it.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        OnnxError: if it is none, is damaged, names data outside of its folder, or is of an operator
+            set that is not known.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise OnnxError(
+                "it has more than 2 GB: save it with its weights beside it "
+                "(onnx.save(..., save_as_external_data=True))"
+            )
+        content = path.read_bytes()
+    except OSError as error:
+        raise OnnxError(f"cannot be read: {error.strerror or error}") from error
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except Exception as error:  # protobuf's own error, of which there are several
+        raise OnnxError("is no ONNX file, or is damaged: it cannot be parsed") from error
+    if not model.graph.node or not model.graph.output or not model.opset_import:
+        raise OnnxError("is no ONNX file, or an empty one: it has no graph with nodes and outputs")
+    for domain, version in opsets(model).items():
+        _check_opset(domain, version)
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            _read_beside(tensor, path.parent)
+    return model
+
+
+def opsets(model: ModelProto) -> dict[str, int]:
+    """Return {domain: version} of the operator sets of a model; the standard one's domain is ""."""
+    return {
+        STANDARD if entry.domain == "ai.onnx" else entry.domain: entry.version
+        for entry in model.opset_import
+    }
+
+
+def _check_opset(domain: str, version: int) -> None:
+    newest = {STANDARD: defs.onnx_opset_version(), ML: _newest_ml()}.get(domain)
+    what = "the operator set" + (f" '{domain}'" if domain else "")
+    if newest is not None and not 0 < version <= newest:
+        raise OnnxError(
+            f"is of version {version} of {what}; the installed onnx knows versions up to {newest}"
+        )
+    if domain == STANDARD and version < _OLDEST_OPSET:
+        raise OnnxError(
+            f"is of version {version} of {what}, which was another one then; convert it to version "
+            f"{_OLDEST_OPSET} or later (onnx.version_converter)"
+        )
+
+
+def _newest_ml() -> int:
+    return max(s.since_version for s in defs.get_all_schemas_with_history() if s.domain == ML)
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """Return the tensors of a graph and of those within it."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield sparse.values
+        yield sparse.indices
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from attribute.tensors
+            if attribute.HasField("t"):
+                yield attribute.t
+            for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
+                yield from _tensors(inner)
+
+
+def _read_beside(tensor: TensorProto, folder: Path) -> None:
+    """Read a tensor's data from a file beside the model's, into the tensor.
+
+    Raises:
+        OnnxError: if that file is elsewhere, or has not the bytes that the tensor needs.
+    """
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    what = f"the data of '{tensor.name}' lies in '{location}'"
+    home = folder.resolve()
+    file = (home / location).resolve()  # through links
+    if not location or not file.is_relative_to(home) or file == home:
+        raise OnnxError(f"{what}, which is not in the model's own folder; it is not read")
+    itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    dtype_of(tensor.data_type, np.dtype("float64"))  # refuses what is not computed
+    needed = math.prod(check_size(tensor.dims)) * itemsize
+    try:
+        offset = int(entries.get("offset", 0))
+        length = int(entries.get("length", needed))
+        if length != needed or offset < 0 or not file.is_file():
+            raise ValueError
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(needed)
+    except (ValueError, OSError) as error:
+        raise OnnxError(f"{what}, where it cannot be read") from error
+    if len(data) != needed:
+        raise OnnxError(f"{what}, which has {len(data):,} of its {needed:,} bytes")
+    tensor.raw_data = data
+    tensor.data_location = TensorProto.DEFAULT
+    del tensor.external_data[:]
+
+
+def read_constants(graph: onnx.GraphProto, real: np.dtype) -> dict[str, np.ndarray]:
+    """Return {name: array} of what a graph has as constants, floating-point numbers as `real`.
+
+    Raises:
+        OnnxError: if one does not fit its shape.
+    """
+    constants = {tensor.name: constant(tensor, real) for tensor in graph.initializer}
+    for sparse in graph.sparse_initializer:
+        shape = check_size(sparse.dims)
+        values = constant(sparse.values, real)
+        indices = constant(sparse.indices, real)
+        dense = np.zeros(shape, values.dtype)
+        places = indices if indices.ndim == 1 else np.ravel_multi_index(tuple(indices.T), shape)
+        dense.reshape(-1)[places] = values
+        constants[sparse.values.name] = dense
+    return constants

@@ -1,0 +1,266 @@
+"""A model as a function of one point: which numbers go in, which come out, where its rows are."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+
+from . import _operators  # noqa: F401, which enters them
+from ._file import opsets, read_constants, read_model
+from ._graph import Walk
+from ._refusal import OnnxError
+from ._values import cast, check_size, dtype_of
+
+_DOUBLE = np.dtype("float64")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input of a graph, or an output.
+
+    Attributes:
+        name: in the graph.
+        dtype: of its numbers in the file.
+        shape: of one point, without the axis of rows; None where only a computation tells.
+        rows: how many rows the file fixes; 0 where any number of them will do; None where there is
+            no axis of rows.
+    """
+
+    name: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    rows: int | None
+
+    @property
+    def size(self) -> int:
+        """How many numbers a point has."""
+        return math.prod(self.shape)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it takes whole numbers, such as categories: no derivative is to be had."""
+        return not np.issubdtype(self.dtype, np.floating)
+
+
+class Model:
+    """What an ONNX file computes.
+
+    Args:
+        path: of the file.
+        dimensions: {name: size} for the dimensions that the file leaves open, but for the rows.
+
+    Raises:
+        OnnxError: if the file cannot be read, or its inputs and outputs are none of a function of
+            numbers.
+    """
+
+    def __init__(self, path: Path, dimensions: Mapping[str, int]):
+        self.proto = read_model(path)
+        graph = self.proto.graph
+        constants = {tensor.name for tensor in graph.initializer}
+        constants |= {tensor.values.name for tensor in graph.sparse_initializer}
+        unused = set(dimensions)
+        self.inputs = [
+            _input(value, dimensions, unused)
+            for value in graph.input
+            if value.name not in constants
+        ]
+        if unused:
+            raise OnnxError(f"no input has a dimension '{sorted(unused)[0]}'")
+        if not self.inputs:
+            raise OnnxError("its graph has no inputs")
+        self.outputs = [value.name for value in graph.output if _is_real(value)]
+        if not self.outputs:
+            raise OnnxError("none of its outputs is an array of floating-point numbers")
+        # Where a file fixes how many rows it takes, and needs them, each point goes in as often.
+        self._rows = 1
+        fixed = {tensor.rows for tensor in self.inputs if tensor.rows} - {1}
+        if fixed:
+            self._settle_rows(max(fixed), one_number=len(fixed) == 1)
+
+    @property
+    def n_inputs(self) -> int:
+        """How many numbers a point has."""
+        return sum(tensor.size for tensor in self.inputs)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the file holds as constants."""
+        return sum(math.prod(tensor.dims) for tensor in self.proto.graph.initializer)
+
+    def function(self, chosen: Sequence[str], real: np.dtype) -> Callable[[Any], jax.Array]:
+        """Return the function of one point, (n,) to (m,).
+
+        Args:
+            chosen: the outputs that are wanted, one after the other.
+            real: the dtype in which it is computed.
+
+        Raises:
+            OnnxError: if a constant does not fit its shape; when called, if a node cannot be
+                computed.
+        """
+        graph = self.proto.graph
+        constants = read_constants(graph, real)
+        names = [output.name for output in graph.output]
+
+        def network(x: jax.Array) -> jax.Array:
+            inputs = list(self._values(x, real))
+            results = self._walk(real).graph(graph, inputs, constants=constants)
+            parts = [jnp.asarray(results[names.index(name)], real) for name in chosen]
+            if self._rows > 1:
+                parts = [part[0] for part in parts]
+            return jnp.concatenate([part.reshape(-1) for part in parts])
+
+        return network
+
+    def sizes(self, real: np.dtype) -> dict[str, int]:
+        """Return {output: how many numbers a point has of it}, by tracing."""
+        point = jax.ShapeDtypeStruct((self.n_inputs,), real)
+        return {
+            name: jax.eval_shape(self.function([name], real), point).size for name in self.outputs
+        }
+
+    def _settle_rows(self, rows: int, one_number: bool) -> None:
+        """Find out by numbers whether the first axis is one of rows, or an axis of each point.
+
+        It is one of rows if no row of the outputs depends on another row of the inputs. Then one
+        row is given to the graph, if it computes the same with one; else as many as it wants.
+        """
+        rng = np.random.default_rng(0)
+        points = rng.standard_normal((rows, self.n_inputs))
+        changed = np.concatenate([points[:1], rng.standard_normal((rows - 1, self.n_inputs))])
+        self._rows = rows
+        first, second = (
+            self._by_rows(at, rows) if one_number else None for at in (points, changed)
+        )
+        if first is None or second is None or not _same(first[0], second[0]):
+            self._rows = 1
+            self.inputs = [
+                replace(tensor, shape=(tensor.rows, *tensor.shape), rows=None)
+                if tensor.rows
+                else tensor
+                for tensor in self.inputs
+            ]
+            return
+        with jax.enable_x64(True):
+            by_the_file = [self.function(self.outputs, _DOUBLE)(point) for point in points[:2]]
+            self._rows = 1
+            try:
+                one_by_one = [self.function(self.outputs, _DOUBLE)(point) for point in points[:2]]
+            except OnnxError:
+                one_by_one = [None]
+        if not all(map(_same, one_by_one, by_the_file)):
+            self._rows = rows
+
+    def _by_rows(self, points: np.ndarray, rows: int) -> np.ndarray | None:
+        """Return the outputs at some rows, (rows, m); None if they have no axis of rows."""
+        from onnx.reference import ReferenceEvaluator
+
+        found = ReferenceEvaluator(self.proto).run(self.outputs, dict(self._feeds(points)))
+        if any(np.ndim(array) == 0 or len(array) != rows for array in found):
+            return None
+        return np.concatenate([np.reshape(array, (rows, -1)) for array in found], axis=1)
+
+    def _walk(self, real: np.dtype) -> Walk:
+        functions = {
+            (function.domain, function.name): function for function in self.proto.functions
+        }
+        return Walk(opsets(self.proto), functions, real)
+
+    def _values(self, x: Any, real: np.dtype) -> Iterator[Any]:
+        """Return the graph's inputs at a point (n,)."""
+        start = 0
+        for tensor in self.inputs:
+            value = x[start : start + tensor.size].reshape(tensor.shape)
+            start += tensor.size
+            if tensor.rows is not None:
+                value = jnp.broadcast_to(value[None], (self._rows, *tensor.shape))
+            yield cast(jnp.round(value), tensor.dtype) if tensor.whole else value
+
+    def library_values(self, points: np.ndarray, chosen: Sequence[str]) -> np.ndarray:
+        """Return what ONNX's own reference implementation computes: (rows, n) to (rows, m).
+
+        Rows go in together where the file takes any number of them, so that a model whose rows act
+        on one another differs from the function of one point.
+        """
+        from onnx.reference import ReferenceEvaluator
+
+        evaluator = ReferenceEvaluator(self.proto)
+        fixed = {tensor.rows for tensor in self.inputs}
+        if fixed == {0}:
+            most = len(points)
+        else:
+            most = 1 if None in fixed else max(row or 1 for row in fixed)
+        found = []
+        for start in range(0, len(points), most):
+            rows = points[start : start + most]
+            padded = np.concatenate([rows, np.repeat(rows[-1:], most - len(rows), axis=0)])
+            arrays = evaluator.run(list(chosen), dict(self._feeds(padded)))
+            parts = [np.asarray(array, np.float64).reshape(most, -1) for array in arrays]
+            found.append(np.concatenate(parts, axis=1)[: len(rows)])
+        return np.concatenate(found)
+
+    def _feeds(self, points: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """Return the graph's inputs of some rows, in the types of the file."""
+        start = 0
+        for tensor in self.inputs:
+            columns = points[:, start : start + tensor.size]
+            start += tensor.size
+            columns = np.round(columns) if tensor.whole else columns
+            shape = tensor.shape if tensor.rows is None else (len(points), *tensor.shape)
+            yield tensor.name, columns.reshape(shape).astype(tensor.dtype)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is not None and np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9)
+
+
+def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], unused: set[str]) -> Tensor:
+    what = f"input '{value.name}'"
+    if value.type.WhichOneof("value") != "tensor_type":
+        raise OnnxError(f"{what} is no array")
+    kind = value.type.tensor_type
+    dtype_of(kind.elem_type, _DOUBLE)  # refuses what is not computed
+    if not kind.HasField("shape"):
+        raise OnnxError(f"{what} has no shape in the file; export the model with one")
+    sizes: list[int | None] = []
+    for position, dimension in enumerate(kind.shape.dim):
+        name = dimension.dim_param
+        if dimension.HasField("dim_value"):
+            sizes.append(dimension.dim_value)
+        elif name in dimensions:
+            unused.discard(name)
+            sizes.append(dimensions[name])
+        elif position == 0:
+            sizes.append(None)
+        else:
+            raise OnnxError(
+                f"{what} leaves its dimension {position} open"
+                + (
+                    f" ('{name}'); set network.dimensions={{{name}: ...}}"
+                    if name
+                    else "; export the model with fixed sizes, but for the rows"
+                )
+            )
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    if sizes and sizes[0] is None:
+        return Tensor(value.name, dtype, check_size(sizes[1:]), 0)
+    if len(sizes) > 1:
+        return Tensor(value.name, dtype, check_size(sizes[1:]), sizes[0])
+    return Tensor(value.name, dtype, check_size(sizes), None)
+
+
+def _is_real(value: onnx.ValueInfoProto) -> bool:
+    if value.type.WhichOneof("value") != "tensor_type":
+        return False
+    try:
+        found = dtype_of(value.type.tensor_type.elem_type, _DOUBLE)
+    except OnnxError:
+        return False
+    return found == np.float64

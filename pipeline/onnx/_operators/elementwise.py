@@ -1,0 +1,171 @@
+"""Operators that work number by number, on arrays that are broadcast against each other."""
+
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._node import Node
+from .._registry import operator
+from .._values import cast, dtype_of, is_constant
+
+_UNARY = {
+    "Abs": "abs",
+    "Acos": "arccos",
+    "Acosh": "arccosh",
+    "Asin": "arcsin",
+    "Asinh": "arcsinh",
+    "Atan": "arctan",
+    "Atanh": "arctanh",
+    "Ceil": "ceil",
+    "Cos": "cos",
+    "Cosh": "cosh",
+    "Exp": "exp",
+    "Floor": "floor",
+    "IsNaN": "isnan",
+    "Log": "log",
+    "Neg": "negative",
+    "Not": "logical_not",
+    "Reciprocal": "reciprocal",
+    "Round": "round",  # to even, in ONNX too
+    "Sign": "sign",
+    "Sin": "sin",
+    "Sinh": "sinh",
+    "Sqrt": "sqrt",
+    "Tan": "tan",
+    "Tanh": "tanh",
+    "BitwiseNot": "invert",
+}
+_BINARY = {
+    "Add": "add",
+    "And": "logical_and",
+    "BitwiseAnd": "bitwise_and",
+    "BitwiseOr": "bitwise_or",
+    "BitwiseXor": "bitwise_xor",
+    "Equal": "equal",
+    "Greater": "greater",
+    "GreaterOrEqual": "greater_equal",
+    "Less": "less",
+    "LessOrEqual": "less_equal",
+    "Mul": "multiply",
+    "Or": "logical_or",
+    "Sub": "subtract",
+    "Xor": "logical_xor",
+}
+_ANY_NUMBER = {"Max": "maximum", "Min": "minimum", "Sum": "add"}
+
+
+@operator(*_UNARY)
+def _(node: Node) -> Any:
+    return getattr(node.xp, _UNARY[node.proto.op_type])(node[0])
+
+
+@operator(*_BINARY)
+def _(node: Node) -> Any:
+    return getattr(node.xp, _BINARY[node.proto.op_type])(node[0], node[1])
+
+
+@operator(*_ANY_NUMBER)
+def _(node: Node) -> Any:
+    return reduce(getattr(node.xp, _ANY_NUMBER[node.proto.op_type]), node.inputs)
+
+
+@operator("Mean")
+def _(node: Node) -> Any:
+    return reduce(node.xp.add, node.inputs) / len(node.inputs)
+
+
+@operator("Identity")
+def _(node: Node) -> Any:
+    return node[0]
+
+
+@operator("Div")
+def _(node: Node) -> Any:
+    """Of whole numbers, rounded towards zero."""
+    a, b = node[0], node[1]
+    if np.issubdtype(a.dtype, np.floating):
+        return node.xp.divide(a, b)
+    if is_constant(a) and is_constant(b):
+        exact = np.abs(a) // np.abs(b) * np.sign(a) * np.sign(b)
+        return exact.astype(np.asarray(a).dtype)
+    return jax.lax.div(*jnp.broadcast_arrays(a, b))
+
+
+@operator("Mod")
+def _(node: Node) -> Any:
+    """Of the sign of the divisor, or with `fmod` of the dividend."""
+    name = "fmod" if node.get("fmod", 0) else "mod"
+    return getattr(node.xp, name)(node[0], node[1])
+
+
+@operator("Pow")
+def _(node: Node) -> Any:
+    """Of the type of the base. A constant whole exponent is multiplied out: the base may be < 0."""
+    base, exponent = node[0], node[1]
+    if is_constant(exponent) and not is_constant(base) and np.size(exponent) == 1:
+        number = float(np.asarray(exponent).reshape(()))
+        if number.is_integer() and abs(number) <= 64:
+            return jnp.broadcast_to(
+                jax.lax.integer_pow(base, int(number)),
+                np.broadcast_shapes(base.shape, np.shape(exponent)),
+            )
+    return cast(node.xp.power(base, exponent), base.dtype)
+
+
+@operator("Clip")
+def _(node: Node) -> Any:
+    """Between two numbers, which were attributes before opset 11."""
+    low = node.get_input(1) if len(node.inputs) > 1 else node.get("min")
+    high = node.get_input(2) if len(node.inputs) > 2 else node.get("max")
+    value = node[0]
+    if low is not None:
+        value = node.xp.maximum(value, cast(low, value.dtype))
+    if high is not None:
+        value = node.xp.minimum(value, cast(high, value.dtype))
+    return value
+
+
+@operator("Where")
+def _(node: Node) -> Any:
+    return node.xp.where(node[0], node[1], node[2])
+
+
+@operator("IsInf")
+def _(node: Node) -> Any:
+    value, xp = node[0], node.xp
+    positive = xp.isposinf(value) if node.get("detect_positive", 1) else False
+    negative = xp.isneginf(value) if node.get("detect_negative", 1) else False
+    return xp.logical_or(positive, negative) | xp.zeros(np.shape(value), bool)
+
+
+@operator("Erf")
+def _(node: Node) -> Any:
+    return _of_jax(node, jax.scipy.special.erf)
+
+
+@operator("Cast")
+def _(node: Node) -> Any:
+    return cast(node[0], dtype_of(node.get("to"), node.real))
+
+
+@operator("CastLike")
+def _(node: Node) -> Any:
+    return cast(node[0], node[1].dtype)
+
+
+@operator("BitShift")
+def _(node: Node) -> Any:
+    name = "left_shift" if node.get("direction") == "LEFT" else "right_shift"
+    return getattr(node.xp, name)(node[0], node[1])
+
+
+def _of_jax(node: Node, function: Any) -> Any:
+    """Return a function of JAX's of one array; of a constant a constant, computed now."""
+    value = node[0]
+    if not is_constant(value):
+        return function(value)
+    with jax.ensure_compile_time_eval():
+        return np.asarray(function(value))

@@ -1,0 +1,107 @@
+"""Values on their way through a graph: constants are NumPy arrays, what depends on x is JAX's.
+
+Every floating-point type of a model (float16, bfloat16, float, double) is here the one type that a
+run asks for, so that a model is computed in float64 as a whole, its constants too.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from ._refusal import OnnxError
+
+# Of one array, in numbers: 4 GB of float64. A file of some bytes can ask for any size.
+MOST_NUMBERS = 1 << 29
+
+_FLOATING = {
+    TensorProto.FLOAT16,
+    TensorProto.BFLOAT16,
+    TensorProto.FLOAT,
+    TensorProto.DOUBLE,
+}
+_WHOLE = {
+    TensorProto.BOOL,
+    TensorProto.INT8,
+    TensorProto.INT16,
+    TensorProto.INT32,
+    TensorProto.INT64,
+    TensorProto.UINT8,
+    TensorProto.UINT16,
+    TensorProto.UINT32,
+    TensorProto.UINT64,
+}
+
+
+def type_name(code: int) -> str:
+    """Return the name of an element type, as in ONNX's own pages."""
+    try:
+        return TensorProto.DataType.Name(code)
+    except ValueError:
+        return f"number {code}"
+
+
+def dtype_of(code: int, real: np.dtype) -> np.dtype:
+    """Return the dtype of an element type.
+
+    Args:
+        code: of the element type, a `TensorProto.DataType`.
+        real: the dtype that stands for every floating-point type.
+
+    Raises:
+        OnnxError: for text, complex numbers, and numbers of less than 8 bits.
+    """
+    if code in _FLOATING:
+        return real
+    if code in _WHOLE:
+        return onnx.helper.tensor_dtype_to_np_dtype(code)
+    raise OnnxError(f"arrays of type {type_name(code)} are not computed; cast them to FLOAT")
+
+
+def check_size(shape: Any) -> tuple[int, ...]:
+    """Return a shape as whole numbers.
+
+    Raises:
+        OnnxError: if an array of this shape is too large to be meant, or a size is negative.
+    """
+    sizes = tuple(int(size) for size in shape)
+    if any(size < 0 for size in sizes):
+        raise OnnxError(f"an array cannot have the shape {list(sizes)}")
+    if math.prod(sizes) > MOST_NUMBERS:
+        raise OnnxError(
+            f"an array of shape {list(sizes)} has {math.prod(sizes):.3g} numbers; "
+            f"at most {MOST_NUMBERS:,} are computed"
+        )
+    return sizes
+
+
+def constant(tensor: TensorProto, real: np.dtype) -> np.ndarray:
+    """Return what a tensor of the file holds, its data being within it.
+
+    Raises:
+        OnnxError: if its type is not computed, or its data does not fit its shape.
+    """
+    dtype = dtype_of(tensor.data_type, real)
+    shape = check_size(tensor.dims)
+    try:
+        return np.asarray(numpy_helper.to_array(tensor)).reshape(shape).astype(dtype, copy=False)
+    except Exception as error:  # whatever a damaged tensor makes of it
+        raise OnnxError(
+            f"the data of the tensor '{tensor.name}' does not fit its shape {list(shape)}"
+        ) from error
+
+
+def is_constant(value: Any) -> bool:
+    """Return whether a value does not depend on the inputs of the network."""
+    return not isinstance(value, jax.Array)
+
+
+def cast(value: Any, dtype: np.dtype) -> Any:
+    """Return a value in another dtype; of whole numbers JAX may have shorter ones only."""
+    if is_constant(value):
+        return np.asarray(value).astype(dtype)
+    return jnp.asarray(value).astype(jax.dtypes.canonicalize_dtype(dtype))

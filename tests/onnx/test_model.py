@@ -1,0 +1,172 @@
+"""Which numbers go into a model, which come out, and where its rows are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import build_network
+from hyperdiag.networks.library_values import library_error
+
+from .models import model_of, saved
+
+W = np.random.default_rng(3).standard_normal((3, 2)).astype(np.float32)
+LAYER = (("MatMul", "x w", "h"), ("Tanh", "h", "y"))
+
+
+def _built(model, folder, dtype="float64", **options):
+    path = saved(model, folder / "m.onnx")
+    return build_network({"name": "onnx", "path": path, **options}, dtype)
+
+
+def _derived(network, points):
+    rows, n = points.shape
+    return derivatives(network.function, n, "hyperdual", dtype="float64", tile=rows)(points)
+
+
+def _check_layer(network, w=W):
+    """Against tanh(x W) in NumPy, and its derivatives in closed form."""
+    points = np.random.default_rng(0).standard_normal((5, 3))
+    value, jacobian, hessian_diag = _derived(network, points)[:3]
+    h = points @ w.astype(np.float64)
+    t, slope = np.tanh(h), np.cosh(h) ** -2.0
+    np.testing.assert_allclose(value, t, rtol=1e-12)
+    np.testing.assert_allclose(jacobian, slope[:, :, None] * w.T, rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(
+        hessian_diag,
+        (-2 * t * slope)[:, :, None] * w.T.astype(np.float64) ** 2,
+        rtol=1e-11,
+        atol=1e-14,
+    )
+
+
+@pytest.mark.parametrize("rows", [None, "N", 1, 4])
+def test_rows_are_found_whatever_the_file_says_of_their_number(rows, tmp_path):
+    network = _built(
+        model_of(*LAYER, inputs={"x": [rows, 3]}, outputs={"y": [rows, 2]}, constants={"w": W}),
+        tmp_path,
+    )
+    _check_layer(network)
+    assert library_error(network, "float64") < 1e-6
+
+
+def test_file_that_needs_its_number_of_rows_gets_the_point_as_often(tmp_path):
+    to = np.array([4, 3], np.int64)
+    network = _built(
+        model_of(
+            ("Reshape", "x to", "r"), ("MatMul", "r w", "h"), ("Tanh", "h", "y"),
+            inputs={"x": [4, 3]}, outputs={"y": [4, 2]}, constants={"w": W, "to": to},
+        ),
+        tmp_path,
+    )  # fmt: skip
+    _check_layer(network)
+    assert library_error(network, "float64") < 1e-6
+
+
+def test_first_axis_that_mixes_is_one_of_a_point(tmp_path):
+    """y = a tanh(x), x of shape (4, 3): each output depends on all rows."""
+    a = np.random.default_rng(1).standard_normal((4, 4)).astype(np.float32)
+    network = _built(
+        model_of(
+            ("Tanh", "x", "h"), ("MatMul", "a h", "y"),
+            inputs={"x": [4, 3]}, outputs={"y": [4, 3]}, constants={"a": a},
+        ),
+        tmp_path,
+    )  # fmt: skip
+    assert network.inputs == tuple(f"x{i + 1}" for i in range(12))
+    x = np.random.default_rng(2).standard_normal(12)
+    with jax.enable_x64(True):
+        found = network.function(jnp.asarray(x))
+    np.testing.assert_allclose(found, (a @ np.tanh(x.reshape(4, 3))).ravel(), rtol=1e-12)
+    assert library_error(network, "float64") < 1e-6
+
+
+def test_rows_that_act_on_one_another_are_refused(tmp_path):
+    """A mean over the rows is taken away."""
+    network = _built(
+        model_of(
+            ("ReduceMean", "x axes", "mean"), ("Sub", "x mean", "y"),
+            constants={"axes": np.array([0], np.int64)},
+        ),
+        tmp_path,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"other values than its own library.*act on one another"):
+        library_error(network, "float64")
+
+
+def test_vector_without_rows_is_one_point(tmp_path):
+    network = _built(
+        model_of(*LAYER, inputs={"x": [3]}, outputs={"y": [2]}, constants={"w": W}), tmp_path
+    )
+    _check_layer(network)
+    assert library_error(network, "float64") < 1e-6
+
+
+def test_open_dimension_is_asked_for_and_set(tmp_path):
+    model = model_of(*LAYER, inputs={"x": ["N", "width"]}, constants={"w": W})
+    with pytest.raises(UsageError, match=r"dimension 1 open \('width'\); set network.dimensions="):
+        _built(model, tmp_path)
+    _check_layer(_built(model, tmp_path, dimensions={"width": 3}))
+    with pytest.raises(UsageError, match="no input has a dimension 'hight'"):
+        _built(model, tmp_path, dimensions={"width": 3, "hight": 2})
+
+
+def test_several_inputs_and_outputs_have_the_names_of_the_file(tmp_path):
+    model = model_of(
+        ("Mul", "spot spot", "price"), ("Concat", "spot vol", "both", {"axis": 1}),
+        inputs={"spot": ["N", 1], "vol": ["N", 2]}, outputs={"price": None, "both": None},
+    )  # fmt: skip
+    network = _built(model, tmp_path)
+    assert network.inputs == ("spot", "vol1", "vol2")
+    assert network.outputs == ("price", "both1", "both2", "both3")
+    assert _built(model, tmp_path, outputs=["both"]).outputs == ("both1", "both2", "both3")
+    assert _built(model, tmp_path, outputs=["price"]).digest != network.digest
+    assert _built(model, tmp_path, outputs=list("abcd"), inputs=list("xyz")).outputs == (*"abcd",)
+    with pytest.raises(UsageError, match=r"no output 'prices' \(closest: 'price'\)"):
+        _built(model, tmp_path, outputs=["prices"])
+    with pytest.raises(UsageError, match=r"network.inputs has 2 names; the model takes 3 numbers"):
+        _built(model, tmp_path, inputs=["a", "b"])
+
+
+def test_whole_numbers_are_inputs_without_derivatives(tmp_path, configure):
+    """A category picks a row of a table, which scales the other input."""
+    table = np.float32([1, 10, 100])
+    model = model_of(
+        ("Gather", "table kind", "scale"), ("Mul", "scale spot", "h"), ("Mul", "h spot", "y"),
+        inputs={"spot": ["N", 1], "kind": ["N", 1]}, constants={"table": table},
+    )  # fmt: skip
+    model.graph.input[1].type.tensor_type.elem_type = TensorProto.INT64
+    network = _built(model, tmp_path)
+    assert network.not_differentiated == ("kind",)
+    found = _derived(network, np.array([[3.0, 2], [2.0, 0]]))
+    np.testing.assert_allclose(found.value[:, 0], [900, 4])
+    np.testing.assert_allclose(found.hessian_diag[:, 0], [[200, 0], [2, 0]])
+    config, _ = configure(
+        "network=onnx", f"network.path={tmp_path / 'm.onnx'}",
+        "network.ranges={spot: [0, 1], kind: [0, 2]}", "derivatives.method=hyperdual", "derivatives.tile=8",
+    )  # fmt: skip
+    from hyperdiag.run.plan.planner import make_plan
+
+    assert make_plan(config).plan.kernel.directions == ("spot",)
+
+
+def test_float64_computes_with_the_numbers_of_the_file_and_float64_of_everything_else(tmp_path):
+    """1/3 is a constant that the graph computes; half precision is none of the result's."""
+    third = helper.make_node("Constant", [], ["three"], value_float=3.0)
+    model = model_of(
+        third, ("Div", "x three", "a"), ("Cast", "a", "b", {"to": TensorProto.FLOAT16}),
+        ("Cast", "b", "y", {"to": TensorProto.FLOAT}),
+    )  # fmt: skip
+    with jax.enable_x64(True):
+        found = _built(model, tmp_path).function(jnp.ones(3))
+    np.testing.assert_array_equal(found, np.full(3, 1 / 3))
+
+
+def test_file_without_real_outputs_is_refused(tmp_path):
+    model = model_of(("Greater", "x x", "y"))
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.BOOL
+    with pytest.raises(UsageError, match="none of its outputs is an array of floating-point"):
+        _built(model, tmp_path)
