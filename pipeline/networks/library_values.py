@@ -11,13 +11,10 @@ from .network import Network
 _SAMPLE = 8  # points
 # Of the largest value of an output: rounding stays below, another network does not. A library may
 # compute in float32 whatever is asked.
-_TOLERANCE = {
-    "float32": 1e-3,
-    "float64": 1e-4,
-}
+_TOLERANCE = {"float32": 1e-3, "float64": 1e-4}
 
 
-def library_error(network: Network, dtype: str) -> float | None:
+def library_difference(network: Network, dtype: str) -> float | None:
     """Return how far a network's values are from those of its library, at points drawn.
 
     Args:
@@ -43,18 +40,17 @@ def library_error(network: Network, dtype: str) -> float | None:
         ) from error
     with numerics(dtype):
         function = jax.jit(jax.vmap(network.function))
-        found = np.asarray(function(np.asarray(points, dtype)), np.float64)
-    found = found.reshape(wanted.shape)
-    same = np.isclose(found, wanted, rtol=0, atol=0, equal_nan=True)
-    apart = np.where(same, 0, np.abs(found - wanted)) / np.maximum(
-        np.nanmax(np.abs(wanted), axis=0, initial=0.0), 1e-30
-    )
-    error = float(np.max(np.nan_to_num(apart, nan=np.inf)))
-    if error > _TOLERANCE[dtype]:
-        worst = network.outputs[int(np.argmax(np.nan_to_num(apart, nan=np.inf).max(axis=0)))]
+        values = np.asarray(function(np.asarray(points, dtype)), np.float64)
+    values = values.reshape(wanted.shape)
+    largest = np.nanmax(np.abs(wanted), axis=0, initial=np.finfo(np.float32).tiny)
+    same = np.equal(values, wanted) | (np.isnan(values) & np.isnan(wanted))
+    apart = np.nan_to_num(np.where(same, 0, np.abs(values - wanted)) / largest, nan=np.inf)
+    difference = float(apart.max())
+    if difference > _TOLERANCE[dtype]:
+        worst = network.outputs[int(apart.max(axis=0).argmax())]
         raise UsageError(
             f"network '{network.name}' ({network.description}) computes other values than its own "
-            f"library: output '{worst}' differs by {error:.1e} of its largest value. Do its rows "
-            "act on one another? Else report it, with the file"
+            f"library: output '{worst}' differs by {difference:.1e} of its largest value. Do its "
+            "rows act on one another? Else report it, with the file"
         )
-    return error
+    return difference

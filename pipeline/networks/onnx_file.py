@@ -77,13 +77,13 @@ def _numbered(name: str, size: int) -> list[str]:
 
 
 def _inputs(model: "Model", names: list[str] | None) -> tuple[str, ...]:
-    found = [name for tensor in model.inputs for name in _numbered(tensor.name, tensor.size)]
+    numbers = [name for tensor in model.inputs for name in _numbered(tensor.name, tensor.size)]
     if names is None:
-        return tuple(found)
-    if len(names) != len(found):
+        return tuple(numbers)
+    if len(names) != len(numbers):
         raise UsageError(
             f"network.inputs has {len(names)} names; the model takes "
-            f"{counted(len(found), 'number')}: {listed(found)}"
+            f"{counted(len(numbers), 'number')}: {listed(numbers)}"
         )
     return tuple(names)
 

@@ -9,7 +9,7 @@ from hyperdiag.hyperdual import DEFAULT_METHOD, RuleError, derivatives
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.errors import UsageError
 
-from .library_values import library_error
+from .library_values import library_difference
 from .network import Network
 from .registry import network_names, network_summary
 
@@ -53,10 +53,10 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
     console.print(f"digest {network.digest}")
     for fact in network.facts:
         console.print(escape(fact), soft_wrap=True)
-    error = library_error(network, dtype)
-    if error is not None:
+    difference = library_difference(network, dtype)
+    if difference is not None:
         console.print(
-            f"largest difference from the library's own values: {error:.1e} of the largest"
+            f"values within {difference:.1e} of its own library's, of the largest of them"
         )
     console.print(f"{network.n_inputs} inputs, {network.n_outputs} outputs")
     console.print(f"Hessian diagonal: {_where_zero(network, sample)}", soft_wrap=True)

@@ -10,8 +10,10 @@ from onnx import defs, helper
 
 def standard_function(
     node: onnx.NodeProto, domain: str, opset: int, inputs: Sequence[Any]
-) -> onnx.FunctionProto | None:
-    """Return the function that the standard gives for an operator; None if it gives none.
+) -> tuple[onnx.FunctionProto, dict[str, onnx.AttributeProto]] | None:
+    """Return the function that the standard gives for an operator, and its attributes' defaults.
+
+    None if it gives none.
 
     Args:
         node: whose operator it is.
@@ -20,11 +22,17 @@ def standard_function(
         inputs: the values of the node's inputs, on whose types the function may depend.
     """
     try:
-        schema = defs.get_schema(node.op_type, opset, domain)
+        # What the package says of types leaves out some of what a schema has.
+        schema: Any = defs.get_schema(node.op_type, opset, domain)
     except defs.SchemaError:
         return None
+    defaults = {
+        name: attribute.default_value
+        for name, attribute in schema.attributes.items()
+        if attribute.default_value.name
+    }
     if schema.has_function:
-        return schema.function_body
+        return schema.function_body, defaults
     if not schema.has_context_dependent_function:
         return None
     types = [
@@ -39,4 +47,4 @@ def standard_function(
     body = schema.get_context_dependent_function(node.SerializeToString(), types)
     function = onnx.FunctionProto()
     function.ParseFromString(body)
-    return function
+    return function, defaults

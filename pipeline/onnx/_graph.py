@@ -45,14 +45,16 @@ class Walk:
         values: Sequence[Any],
         outer: Mapping[str, Any] | None = None,
         constants: Mapping[str, np.ndarray] | None = None,
+        wanted: Sequence[str] | None = None,
     ) -> list[Any]:
-        """Return the values of a graph's outputs.
+        """Return the values of a graph's outputs; nodes that they do not need are not run.
 
         Args:
             graph: to be run.
             values: of its inputs, in their order; those that are initializers are left out.
             outer: values that can be seen from within a graph that is an attribute.
             constants: its initializers, where they have been read.
+            wanted: names of outputs; None for all.
 
         Raises:
             OnnxError: naming the node that cannot be computed.
@@ -65,14 +67,15 @@ class Walk:
         if len(free) != len(values):
             raise OnnxError(f"graph '{graph.name}' has {len(free)} inputs and gets {len(values)}")
         known |= zip(free, values, strict=True)
-        self._nodes(graph.node, known)
-        return [_found(known, output.name, "an output") for output in graph.output]
+        wanted = [output.name for output in graph.output] if wanted is None else wanted
+        self._nodes(_needed(graph.node, wanted), known)
+        return [_found(known, name, "an output") for name in wanted]
 
     def _nodes(self, nodes: Sequence[onnx.NodeProto], known: dict[str, Any]) -> None:
         for node in nodes:
             if next(self.count) == _MOST_NODES:
                 raise _Named(
-                    f"{_title(node)}: more than {_MOST_NODES:,} nodes are run, those of loops each time"
+                    f"{_title(node)}: more than {_MOST_NODES:,} nodes are run, loops unrolled"
                 )
             inputs = [_found(known, name, _title(node)) if name else None for name in node.input]
             attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -105,7 +108,7 @@ class Walk:
         domain = STANDARD if node.domain == "ai.onnx" else node.domain
         own = self.functions.get((domain, node.op_type))
         if own is not None:
-            return self.function(own, inputs, attributes)
+            return self.function(own, inputs, attributes, node.output)
         opset = self.opsets.get(domain)
         if opset is None:
             raise OnnxError(f"the model does not say which version of '{domain}' it uses")
@@ -115,39 +118,72 @@ class Walk:
                 Node(node, inputs, opset, self.real, partial(self.graph, outer=known), attributes)
             )
             return results if isinstance(results, tuple | list) else (results,)
-        body = standard_function(node, domain, opset, inputs)
-        if body is None:
+        standard = standard_function(node, domain, opset, inputs)
+        if standard is None:
             raise OnnxError(
                 f"the operator {node.op_type}{domain and f' of {domain}'} is not known here; "
                 "export the model without it, or write it as a function with network=python"
             )
-        return self.function(body, inputs, attributes)
+        body, defaults = standard
+        return self.function(body, inputs, defaults | dict(attributes), node.output)
 
     def function(
         self,
         function: onnx.FunctionProto,
         inputs: Sequence[Any],
         attributes: Mapping[str, onnx.AttributeProto],
+        wanted: Sequence[str],
     ) -> list[Any]:
-        """Return the values of the outputs of a function: a graph with attributes of its own."""
+        """Return the values of the outputs of a function: a graph with attributes of its own.
+
+        Args:
+            function: to be run.
+            inputs: their values.
+            attributes: that its node gives.
+            wanted: the names of the node's outputs, "" for one that is left out; the function need
+                not make those that are left out, or that are not listed.
+        """
         if self.depth == _DEEPEST:
             raise OnnxError(f"function '{function.name}' calls itself")
         defaults = {attribute.name: attribute for attribute in function.attribute_proto}
-        given = defaults | dict(attributes)
+        attributes_of_call = defaults | dict(attributes)
         known: dict[str, Any] = dict.fromkeys(function.input)
         known |= zip(function.input, inputs, strict=False)
         opsets = {entry.domain: entry.version for entry in function.opset_import}
         inner = replace(self, opsets={**self.opsets, **opsets}, depth=self.depth + 1)
-        inner._nodes([_with_attributes(node, given) for node in function.node], known)
-        return [_found(known, name, f"function '{function.name}'") for name in function.output]
+        inner._nodes([_with_attributes(node, attributes_of_call) for node in function.node], known)
+        made = zip(function.output, wanted, strict=False)
+        where = f"function '{function.name}'"
+        return [_found(known, name, where) if use else None for name, use in made]
 
 
 class _Named(OnnxError):
     """An error that names its node."""
 
 
+def _needed(nodes: Sequence[onnx.NodeProto], wanted: Sequence[str]) -> list[onnx.NodeProto]:
+    """Return the nodes on which values of these names depend, in their order."""
+    names, needed = set(wanted), []
+    for node in reversed(nodes):
+        if names.intersection(node.output):
+            needed.append(node)
+            names |= _names_in(node)
+    return needed[::-1]
+
+
+def _names_in(node: onnx.NodeProto) -> set[str]:
+    """Return the names that a node takes, those in its graphs included."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for graph in _graphs(attribute):
+            names.update(output.name for output in graph.output)
+            for inner in graph.node:
+                names |= _names_in(inner)
+    return names
+
+
 def _with_attributes(
-    node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]
+    node: onnx.NodeProto, attributes_of_call: Mapping[str, onnx.AttributeProto]
 ) -> onnx.NodeProto:
     """Return a node of a function in which references to the function's attributes are resolved."""
     if not any(attribute.ref_attr_name or _graphs(attribute) for attribute in node.attribute):
@@ -157,15 +193,15 @@ def _with_attributes(
     del resolved.attribute[:]
     for attribute in node.attribute:
         if attribute.ref_attr_name:
-            if attribute.ref_attr_name in given:
+            if attribute.ref_attr_name in attributes_of_call:
                 copied = resolved.attribute.add()
-                copied.CopyFrom(given[attribute.ref_attr_name])
+                copied.CopyFrom(attributes_of_call[attribute.ref_attr_name])
                 copied.name = attribute.name
             continue
         copied = resolved.attribute.add()
         copied.CopyFrom(attribute)
         for graph in _graphs(copied):
-            inner = [_with_attributes(each, given) for each in graph.node]
+            inner = [_with_attributes(each, attributes_of_call) for each in graph.node]
             del graph.node[:]
             graph.node.extend(inner)
     return resolved

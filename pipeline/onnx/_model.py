@@ -107,12 +107,11 @@ class Model:
         """
         graph = self.proto.graph
         constants = read_constants(graph, real)
-        names = [output.name for output in graph.output]
 
         def network(x: jax.Array) -> jax.Array:
             inputs = list(self._values(x, real))
-            results = self._walk(real).graph(graph, inputs, constants=constants)
-            parts = [jnp.asarray(results[names.index(name)], real) for name in chosen]
+            results = self._walk(real).graph(graph, inputs, constants=constants, wanted=chosen)
+            parts = [jnp.asarray(result, real) for result in results]
             if self._rows > 1:
                 parts = [part[0] for part in parts]
             return jnp.concatenate([part.reshape(-1) for part in parts])
@@ -154,18 +153,18 @@ class Model:
             try:
                 one_by_one = [self.function(self.outputs, _DOUBLE)(point) for point in points[:2]]
             except OnnxError:
-                one_by_one = [None]
-        if not all(map(_same, one_by_one, by_the_file)):
+                one_by_one = []
+        if not one_by_one or not all(map(_same, one_by_one, by_the_file)):
             self._rows = rows
 
     def _by_rows(self, points: np.ndarray, rows: int) -> np.ndarray | None:
         """Return the outputs at some rows, (rows, m); None if they have no axis of rows."""
         from onnx.reference import ReferenceEvaluator
 
-        found = ReferenceEvaluator(self.proto).run(self.outputs, dict(self._feeds(points)))
-        if any(np.ndim(array) == 0 or len(array) != rows for array in found):
+        arrays = ReferenceEvaluator(self.proto).run(self.outputs, dict(self._feeds(points)))
+        if any(np.ndim(array) == 0 or len(array) != rows for array in arrays):
             return None
-        return np.concatenate([np.reshape(array, (rows, -1)) for array in found], axis=1)
+        return np.concatenate([np.reshape(array, (rows, -1)) for array in arrays], axis=1)
 
     def _walk(self, real: np.dtype) -> Walk:
         functions = {
@@ -197,14 +196,14 @@ class Model:
             most = len(points)
         else:
             most = 1 if None in fixed else max(row or 1 for row in fixed)
-        found = []
+        values = []
         for start in range(0, len(points), most):
             rows = points[start : start + most]
             padded = np.concatenate([rows, np.repeat(rows[-1:], most - len(rows), axis=0)])
             arrays = evaluator.run(list(chosen), dict(self._feeds(padded)))
             parts = [np.asarray(array, np.float64).reshape(most, -1) for array in arrays]
-            found.append(np.concatenate(parts, axis=1)[: len(rows)])
-        return np.concatenate(found)
+            values.append(np.concatenate(parts, axis=1)[: len(rows)])
+        return np.concatenate(values)
 
     def _feeds(self, points: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Return the graph's inputs of some rows, in the types of the file."""
@@ -218,7 +217,7 @@ class Model:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return a is not None and np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9)
+    return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
 def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], unused: set[str]) -> Tensor:
@@ -260,7 +259,7 @@ def _is_real(value: onnx.ValueInfoProto) -> bool:
     if value.type.WhichOneof("value") != "tensor_type":
         return False
     try:
-        found = dtype_of(value.type.tensor_type.elem_type, _DOUBLE)
+        dtype = dtype_of(value.type.tensor_type.elem_type, _DOUBLE)
     except OnnxError:
         return False
-    return found == np.float64
+    return dtype == np.float64

@@ -37,8 +37,8 @@ def operator(*names: str, since: int = 1, domain: str = STANDARD) -> Callable[[O
 
 def find_operator(domain: str, name: str, opset: int) -> Operator | None:
     """Return the function of an operator in a version of its operator set; None if unknown."""
-    found = None
+    newest = None
     for since, function in OPERATORS.get((domain, name), []):
         if since <= opset:
-            found = function
-    return found
+            newest = function
+    return newest

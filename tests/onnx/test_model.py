@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network
-from hyperdiag.networks.library_values import library_error
+from hyperdiag.networks.library_values import library_difference
 
 from .models import model_of, saved
 
@@ -50,7 +50,7 @@ def test_rows_are_found_whatever_the_file_says_of_their_number(rows, tmp_path):
         tmp_path,
     )
     _check_layer(network)
-    assert library_error(network, "float64") < 1e-6
+    assert library_difference(network, "float64") < 1e-6
 
 
 def test_file_that_needs_its_number_of_rows_gets_the_point_as_often(tmp_path):
@@ -63,7 +63,7 @@ def test_file_that_needs_its_number_of_rows_gets_the_point_as_often(tmp_path):
         tmp_path,
     )  # fmt: skip
     _check_layer(network)
-    assert library_error(network, "float64") < 1e-6
+    assert library_difference(network, "float64") < 1e-6
 
 
 def test_first_axis_that_mixes_is_one_of_a_point(tmp_path):
@@ -81,7 +81,7 @@ def test_first_axis_that_mixes_is_one_of_a_point(tmp_path):
     with jax.enable_x64(True):
         found = network.function(jnp.asarray(x))
     np.testing.assert_allclose(found, (a @ np.tanh(x.reshape(4, 3))).ravel(), rtol=1e-12)
-    assert library_error(network, "float64") < 1e-6
+    assert library_difference(network, "float64") < 1e-6
 
 
 def test_rows_that_act_on_one_another_are_refused(tmp_path):
@@ -94,7 +94,7 @@ def test_rows_that_act_on_one_another_are_refused(tmp_path):
         tmp_path,
     )  # fmt: skip
     with pytest.raises(UsageError, match=r"other values than its own library.*act on one another"):
-        library_error(network, "float64")
+        library_difference(network, "float64")
 
 
 def test_vector_without_rows_is_one_point(tmp_path):
@@ -102,7 +102,7 @@ def test_vector_without_rows_is_one_point(tmp_path):
         model_of(*LAYER, inputs={"x": [3]}, outputs={"y": [2]}, constants={"w": W}), tmp_path
     )
     _check_layer(network)
-    assert library_error(network, "float64") < 1e-6
+    assert library_difference(network, "float64") < 1e-6
 
 
 def test_open_dimension_is_asked_for_and_set(tmp_path):
@@ -146,7 +146,8 @@ def test_whole_numbers_are_inputs_without_derivatives(tmp_path, configure):
     np.testing.assert_allclose(found.hessian_diag[:, 0], [[200, 0], [2, 0]])
     config, _ = configure(
         "network=onnx", f"network.path={tmp_path / 'm.onnx'}",
-        "network.ranges={spot: [0, 1], kind: [0, 2]}", "derivatives.method=hyperdual", "derivatives.tile=8",
+        "network.ranges={spot: [0, 1], kind: [0, 2]}",
+        "derivatives.method=hyperdual", "derivatives.tile=8",
     )  # fmt: skip
     from hyperdiag.run.plan.planner import make_plan
 

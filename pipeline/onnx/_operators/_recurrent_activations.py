@@ -37,7 +37,7 @@ def activations_of(node: Node, default: Sequence[str], n_directions: int) -> lis
 
     Args:
         node: of the layer.
-        default: names of the functions of one direction, where none are given.
+        default: names of the functions of one direction, where none are parameters.
         n_directions: 1 or 2.
 
     Raises:
@@ -57,9 +57,11 @@ def _activation(name: str, alphas: Any, betas: Any, clip: float | None) -> Activ
     if name.lower() not in _FUNCTIONS:
         raise OnnxError(f"the standard has no activation function '{name}' for recurrent layers")
     defaults, function = _FUNCTIONS[name.lower()]
-    given = [next(list_, value) for list_, value in zip((alphas, betas), defaults, strict=False)]
+    parameters = [
+        next(list_, value) for list_, value in zip((alphas, betas), defaults, strict=False)
+    ]
 
     def activation(x: Any) -> Any:
-        return function(x if clip is None else jnp.clip(x, -clip, clip), *given)
+        return function(x if clip is None else jnp.clip(x, -clip, clip), *parameters)
 
     return activation

@@ -172,15 +172,16 @@ def _deformed(
     n_out, places = kernel.shape[0], [axis.places for axis in axes]
     sizes, entries = [axis.size for axis in axes], math.prod(axis.size for axis in axes)
     check_size((n_images, channels, entries, *places))
-    offset = jnp.reshape(offset, (n_images, blocks, entries, len(axes), *places))
-    pixels = jnp.reshape(image, (n_images, blocks, channels // blocks, -1))
+    offset = jnp.asarray(offset).reshape((n_images, blocks, entries, len(axes), *places))
+    pixels = jnp.asarray(image).reshape((n_images, blocks, channels // blocks, -1))
     lower, fraction = [], []
     for number, axis in enumerate(axes):
         others = [1] * len(axes)
         starts = np.arange(axis.places) * axis.stride - axis.before
         within = np.indices(sizes)[number].reshape(entries, *others) * axis.dilation
         others[number] = axis.places
-        at = offset[:, :, :, number] + (within + starts.reshape(others))
+        whole = within + starts.reshape(others)
+        at = offset[:, :, :, number] + whole.astype(offset.dtype)
         floor = jnp.floor(at)
         fraction.append(at - floor)
         lower.append(jnp.clip(floor, -2, axis.length).astype(jnp.int32))

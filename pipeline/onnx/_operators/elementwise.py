@@ -10,6 +10,7 @@ import numpy as np
 from .._node import Node
 from .._registry import operator
 from .._values import cast, dtype_of, is_constant
+from ._by_jax import by_jax
 
 _UNARY = {
     "Abs": "abs",
@@ -79,7 +80,8 @@ def _(node: Node) -> Any:
 
 @operator("Identity")
 def _(node: Node) -> Any:
-    return node[0]
+    """Of a sequence, too."""
+    return (node.get_input(0),)
 
 
 @operator("Div")
@@ -143,7 +145,7 @@ def _(node: Node) -> Any:
 
 @operator("Erf")
 def _(node: Node) -> Any:
-    return _of_jax(node, jax.scipy.special.erf)
+    return by_jax(jax.scipy.special.erf, node[0])
 
 
 @operator("Cast")
@@ -160,12 +162,3 @@ def _(node: Node) -> Any:
 def _(node: Node) -> Any:
     name = "left_shift" if node.get("direction") == "LEFT" else "right_shift"
     return getattr(node.xp, name)(node[0], node[1])
-
-
-def _of_jax(node: Node, function: Any) -> Any:
-    """Return a function of JAX's of one array; of a constant a constant, computed now."""
-    value = node[0]
-    if not is_constant(value):
-        return function(value)
-    with jax.ensure_compile_time_eval():
-        return np.asarray(function(value))

@@ -49,12 +49,12 @@ def _replace(node: Node, data: Any, places: Places, new: Any) -> Any:
     if reduction not in ("none", *_REDUCTIONS):
         raise OnnxError(f"the reduction '{reduction}' is not known")
     if all(is_constant(value) for value in (data, new, *places)):
-        result = np.array(data)
+        copy = np.array(data)
         if reduction == "none":
-            result[places] = new
+            copy[places] = new
         else:
-            getattr(np, _REDUCTIONS[reduction]).at(result, places, new)
-        return result
+            getattr(np, _REDUCTIONS[reduction]).at(copy, places, new)
+        return copy
     result = jnp.asarray(data)
     if reduction in ("none", "add"):
         at = result.at[places]
@@ -129,10 +129,10 @@ def _(node: Node) -> Any:
     axis = find_axis(node.get("axis", 0), np.ndim(data))
     shape = np.shape(data)
     check_size((*shape[:axis], *np.shape(indices), *shape[axis + 1 :]))
-    found = _in_range(indices, shape[axis])
-    if is_constant(found) and found.ndim == 0:
-        found = int(found)
-    return _pick(data, (slice(None),) * axis + (found,))
+    places = _in_range(indices, shape[axis])
+    if is_constant(places) and places.ndim == 0:
+        places = int(places)
+    return _pick(data, (slice(None),) * axis + (places,))
 
 
 @operator("GatherElements")
@@ -228,8 +228,8 @@ def _(node: Node) -> tuple[Any, Any]:
         raise OnnxError(f"an axis of size {np.shape(data)[axis]} does not have {k} entries")
     if is_constant(data):
         key = _reversed_order(data) if node.get("largest", 1) else data
-        index = np.argsort(key, axis, kind="stable")
-        index = np.take(index, np.arange(k), axis)
+        order = np.argsort(key, axis, kind="stable")
+        index: Any = np.take(order, np.arange(k), axis)
     else:
         key = data if node.get("largest", 1) else _reversed_order(data)
         key = jnp.moveaxis(jax.lax.stop_gradient(key), axis, -1)

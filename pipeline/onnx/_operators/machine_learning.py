@@ -113,11 +113,11 @@ def _(node: Node) -> Any:
     else:
         default = values.dtype.type(node.get("default_int64", -1))
     x = node[0][..., None]
-    found = x == keys
+    equal = x == keys
     if np.issubdtype(keys.dtype, np.floating):
-        found = found | (xp.isnan(x) & np.isnan(keys))
-    picked = xp.take(values, xp.argmax(found, axis=-1))
-    return xp.where(xp.any(found, axis=-1), picked, default)
+        equal = equal | (xp.isnan(x) & np.isnan(keys))
+    picked = xp.take(values, xp.argmax(equal, axis=-1))
+    return xp.where(xp.any(equal, axis=-1), picked, default)
 
 
 @operator("ArrayFeatureExtractor", domain=ML)

@@ -146,8 +146,8 @@ def _layer(
             )
             step = make_cell(weights, functions[d])
             order = _order(length, ends) if is_reverse else None
-            found, states = _run(step, x @ w[d].T + input_bias, states, order, ends)
-            outputs.append(found)
+            hidden, states = _run(step, x @ w[d].T + input_bias, states, order, ends)
+            outputs.append(hidden)
             last.append(states)
         y = jnp.stack(outputs, axis=1)
         axis = 1 if batch_first else 0

@@ -4,6 +4,7 @@ What an axis of the result is made of is known before any image is: along each a
 the product with a matrix of weights, or where each entry is one of the image's, picks those.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from .._registry import operator
 from .._values import cast, check_size, is_constant
 from .shapes import find_axes
 
-_NEAREST = {
+_NEAREST: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "round_prefer_floor": lambda x: np.ceil(x - 0.5),
     "round_prefer_ceil": lambda x: np.floor(x + 0.5),
     "floor": np.floor,
@@ -65,12 +66,14 @@ def _axes(node: Node, coordinates: str) -> dict[int, _Axis]:
     axes = find_axes(node, len(node.inputs), len(shape)) or tuple(range(len(shape)))
     n = len(axes)
     old = [shape[axis] for axis in axes]
+    if 0 in old:
+        raise OnnxError(f"an image of shape {list(shape)} has no pixels")
     parts = np.repeat([[0.0], [1.0]], n, 1)
     if coordinates == "tf_crop_and_resize":
         parts = np.asarray(node.static(1, parts), float).reshape(2, n)
     scales, sizes = node.static(2), node.static(3)
     if scales is not None and scales.size > 0:
-        extents = np.float32(old) * (parts[1] - parts[0]).astype(np.float32)
+        extents = np.asarray(old, np.float32) * (parts[1] - parts[0]).astype(np.float32)
         new = [_scaled(*pair) for pair in zip(extents, scales, strict=True)]
     elif sizes is None:
         raise OnnxError("it says neither a scale nor a size")
@@ -100,6 +103,8 @@ def _sized(old: list[int], sizes: np.ndarray, policy: str) -> tuple[list[int], n
 def _resize(node: Node, data: Any, axes: dict[int, _Axis], coordinates: str, nearest: str) -> Any:
     shape = list(np.shape(data))
     for axis, each in axes.items():
+        if not 0 < each.scale < np.inf:
+            raise OnnxError(f"axis {axis} has the scale {each.scale}, which is not above 0")
         shape[axis] = each.new
     check_size(shape)
     xp, result, mode = node.xp, data, node.get("mode", "nearest")
@@ -169,13 +174,15 @@ def _matrix(node: Node, axis: _Axis, places: np.ndarray) -> np.ndarray:
     else:
         raise OnnxError(f"the mode '{mode}' is not known")
     narrow = min(axis.scale, 1.0) if node.get("antialias", 0) else 1.0
-    steps = np.arange(np.floor(-reach / narrow), np.ceil(reach / narrow) + 1)
-    check_size((axis.new, max(len(steps), axis.old)))
+    furthest = np.ceil(reach / narrow)
+    check_size((axis.new + 1, max(2 * furthest + 1, axis.old)))
+    steps = np.arange(-furthest, furthest + 1)
     index = np.floor(places)[:, None] + steps
     weights = kernel((index - places[:, None]) * narrow)
     if node.get("exclude_outside", 0):
         weights = np.where((index >= 0) & (index < axis.old), weights, 0.0)
-    weights = weights / weights.sum(1, keepdims=True)
+    total = weights.sum(1, keepdims=True)
+    weights = weights / np.where(total == 0, 1.0, total)
     matrix = np.zeros((axis.new, axis.old))
     columns = np.clip(index, 0, axis.old - 1).astype(np.int64)
     np.add.at(matrix, (np.arange(axis.new)[:, None], columns), weights)

@@ -1,6 +1,8 @@
 """Images read between their pixels, at places that may depend on the network's inputs."""
 
+from functools import reduce
 from itertools import product
+from operator import mul
 from typing import Any
 
 import jax.numpy as jnp
@@ -35,13 +37,11 @@ def _(node: Node) -> Any:
         taps.append([_tap(xp, *tap, size, padding, corners) for tap in _taps(xp, place, mode)])
     batch = np.arange(len(image)).reshape((-1,) + (1,) * len(sizes))
     pixels = xp.moveaxis(image, 1, -1)
-    total = 0
+    parts = []
     for chosen in product(*taps):
-        weight = 1
-        for _index, each in chosen:
-            weight = weight * each
-        total = total + pixels[(batch, *(index for index, _ in chosen))] * weight[..., None]
-    return xp.moveaxis(total, -1, 1)
+        weight = reduce(mul, (each for _, each in chosen))
+        parts.append(pixels[(batch, *(index for index, _ in chosen))] * weight[..., None])
+    return xp.moveaxis(sum(parts), -1, 1)
 
 
 def _taps(xp: Any, place: Any, mode: str) -> list[tuple[Any, Any]]:
@@ -127,7 +127,7 @@ def _(node: Node) -> Any:
             n = _n_samples(node, extent, cells[axis])
             samples.append(_samples(low, extent, cells[axis], n, sizes[axis]))
         pixels = image[batch[region]]
-        results.append(_pooled(node.xp, pixels, *samples, maximum))
+        results.append(_pooled(node.xp, pixels, samples[0], samples[1], maximum))
     shape = (0, np.shape(image)[1], *cells)
     return node.xp.stack(results) if results else np.zeros(shape, node.real)
 

@@ -60,7 +60,7 @@ def _(node: Node) -> Any:
     if sizes.ndim == 0:
         if sizes < 1:
             raise OnnxError("the size of a part must be at least 1")
-        ends = np.arange(sizes, n, sizes)
+        ends = np.arange(int(sizes), n, int(sizes))
     else:
         ends = np.cumsum(sizes)[:-1]
     parts = node.xp.split(value, ends, axis)
@@ -108,10 +108,10 @@ def _(node: Node) -> Any:
 
 def _position(node: Node, index: int, length: int, default: int | None = None) -> int:
     """Return the position in a list that an input gives; < 0 counts from the end."""
-    given = node.static(index, default)
-    if given is None:
+    position = node.static(index, default)
+    if position is None:
         raise OnnxError("the position is missing")
-    position = int(np.asarray(given).reshape(()))
+    position = int(np.asarray(position).reshape(()))
     position += length if position < 0 else 0
     if not 0 <= position <= length:
         raise OnnxError(f"the list has {length} elements, and none at {position}")

@@ -42,10 +42,10 @@ def find_axes(node: Node, index: int, rank: int) -> tuple[int, ...] | None:
     axes = node.static(index, node.get("axes"))
     if axes is None:
         return None
-    found = tuple(find_axis(int(axis), rank) for axis in np.ravel(axes))
-    if len(set(found)) < len(found):
-        raise OnnxError(f"an axis is named twice: {list(found)}")
-    return found
+    normalized = tuple(find_axis(int(axis), rank) for axis in np.ravel(axes))
+    if len(set(normalized)) < len(normalized):
+        raise OnnxError(f"an axis is named twice: {list(normalized)}")
+    return normalized
 
 
 @operator("Constant")
@@ -151,7 +151,8 @@ def _(node: Node) -> Any:
 
 @operator("Concat")
 def _(node: Node) -> Any:
-    return node.xp.concatenate(node.inputs, node.get("axis"))
+    axis = find_axis(node.get("axis", 1), np.ndim(node[0]))
+    return node.xp.concatenate(node.inputs, axis)
 
 
 @operator("Split")

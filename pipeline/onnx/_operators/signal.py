@@ -41,8 +41,8 @@ def _transform(
         twice = (np.arange(n_in) > 0) & (2 * np.arange(n_in) != length)
         matrix = (matrix * np.where(twice, 2.0, 1.0)[:, None, None, None])[..., :1]
     matrix = matrix[:, : shape[-1]].astype(node.real)
-    found = node.xp.tensordot(signal, matrix, ([axis, len(shape) - 1], [0, 1]))
-    return node.xp.moveaxis(found, -2, axis)
+    transformed = node.xp.tensordot(signal, matrix, ([axis, len(shape) - 1], [0, 1]))
+    return node.xp.moveaxis(transformed, -2, axis)
 
 
 def _matrix(n_in: int, n_out: int, length: int, inverse: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ from hyperdiag.hyperdual import Float32Function
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import masked, masked_values, unregistered_values
 from hyperdiag.networks import Network, build_network
-from hyperdiag.networks.library_values import library_error
+from hyperdiag.networks.library_values import library_difference
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
 from .input_values import check_input_values
@@ -153,13 +153,13 @@ def _dataset_name(config: Config) -> str:
 
 def _build(config: Config) -> Network:
     network = build_network(config.network.model_dump(), config.derivatives.dtype)
-    error = library_error(network, config.derivatives.dtype)
-    if error is not None:
+    difference = library_difference(network, config.derivatives.dtype)
+    if difference is not None:
         log.info(
             "network '%s' (%s): values within %.1e of its own library's",
             network.name,
             network.description,
-            error,
+            difference,
         )
     if isinstance(network.function, Float32Function):
         log.info(

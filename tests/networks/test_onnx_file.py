@@ -1,0 +1,117 @@
+"""Models that scikit-learn trained, and skl2onnx wrote."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from skl2onnx import to_onnx
+from sklearn.cross_decomposition import PLSRegression
+from sklearn.datasets import load_diabetes
+from sklearn.decomposition import PCA
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
+from sklearn.linear_model import Ridge
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+from sklearn.svm import SVR
+from sklearn.tree import DecisionTreeRegressor
+
+from hyperdiag.hyperdual import derivatives
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import build_network
+from hyperdiag.networks.library_values import library_difference
+
+
+def _mlp():
+    return MLPRegressor(
+        hidden_layer_sizes=(16, 16), activation="tanh", solver="lbfgs", max_iter=200, random_state=0
+    )
+
+
+MODELS = {
+    "scaler and perceptron": lambda: make_pipeline(StandardScaler(), _mlp()),
+    "principal components and perceptron": lambda: make_pipeline(MinMaxScaler(), PCA(4), _mlp()),
+    "polynomial": lambda: make_pipeline(PolynomialFeatures(2), Ridge()),
+    "support vectors": lambda: make_pipeline(StandardScaler(), SVR(C=100)),
+    "gaussian process": lambda: GaussianProcessRegressor(RBF(0.2), alpha=1.0, normalize_y=True),
+    "partial least squares": lambda: PLSRegression(3),
+}
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:lbfgs failed to converge")
+
+
+@pytest.fixture(scope="module")
+def rows():
+    x, y = load_diabetes(return_X_y=True)
+    return x[:150], y[:150]
+
+
+def _saved(model, rows, folder):
+    x, y = rows
+    model.fit(x, y)
+    path = folder / "model.onnx"
+    path.write_bytes(
+        to_onnx(model, x[:1], target_opset={"": 18, "ai.onnx.ml": 3}).SerializeToString()
+    )
+    return str(path)
+
+
+def _differences(function, x, step):
+    """First and second derivatives by central differences of the fourth order, (rows, n) each."""
+    first, second = np.empty_like(x), np.empty_like(x)
+    for i in range(x.shape[1]):
+        d = np.zeros(x.shape[1])
+        d[i] = step
+        at = {k: function(x + k * d) for k in (-2, -1, 0, 1, 2)}
+        first[:, i] = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step)
+        second[:, i] = (16 * (at[1] + at[-1]) - at[2] - at[-2] - 30 * at[0]) / (12 * step**2)
+    return first, second
+
+
+@pytest.mark.one_in(2)
+@pytest.mark.parametrize("name", MODELS)
+def test_model_is_scikit_learns_and_its_derivatives_are_those_of_its_predictions(
+    name, rows, tmp_path
+):
+    model = MODELS[name]()
+    network = build_network({"name": "onnx", "path": _saved(model, rows, tmp_path)}, "float64")
+    assert network.n_inputs == 10
+    assert library_difference(network, "float64") < 1e-9
+    x = rows[0][:6]
+    bundle = derivatives(network.function, 10, "hyperdual", dtype="float64", tile=6)
+    value, jacobian, hessian_diag = (np.asarray(a)[:, 0] for a in bundle(x)[:3])
+    predict = lambda points: np.ravel(model.predict(points))
+    rounding = 1e-6 if name == "support vectors" else 1e-9  # skl2onnx writes those in float32
+    np.testing.assert_allclose(value, predict(x), rtol=rounding)
+    first, second = _differences(predict, x, 3e-5)
+    np.testing.assert_allclose(jacobian, first, atol=1e-5 * np.abs(first).max())
+    np.testing.assert_allclose(hessian_diag, second, atol=1e-3 * np.abs(second).max() + 1e-3)
+
+
+def test_model_is_derived_by_the_command_on_two_workers(rows, tmp_path, invoke, ray_address):
+    model = MODELS["scaler and perceptron"]()
+    path = _saved(model, rows, tmp_path)
+    x = rows[0]
+    pq.write_table(pa.table({f"X{i + 1}": x[:, i] for i in range(10)}), tmp_path / "in.parquet")
+    ended = invoke(
+        "derive", "network=onnx", f"network.path={path}", "dataset=parquet",
+        f"dataset.path={tmp_path}/in.parquet", f"output.path={tmp_path}/out", "output.layout=wide",
+        "dataset.shard_rows=40", "derivatives.dtype=float64", "derivatives.method=hyperdual",
+        "derivatives.tile=8", "cluster=existing", f"cluster.address={ray_address}",
+        "cluster.workers=2",
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    out = pq.read_table(tmp_path / "out" / "data").to_pandas()
+    assert len(out) == len(x)
+    value = next(name for name in out.columns if name.endswith("variable") and "d" not in name[:1])
+    order = np.argsort(out["X1"].to_numpy() * 1e6 + out["X3"].to_numpy())
+    wanted = np.argsort(x[:, 0] * 1e6 + x[:, 2])
+    np.testing.assert_allclose(out[value].to_numpy()[order], model.predict(x)[wanted], rtol=1e-9)
+
+
+def test_trees_are_refused(rows, tmp_path):
+    path = _saved(DecisionTreeRegressor(max_depth=3), rows, tmp_path)
+    with pytest.raises(UsageError, match="the derivatives of trees are zero"):
+        build_network({"name": "onnx", "path": path})
