@@ -30,6 +30,7 @@ class Network:
         facts: further lines for people: what it is made of, where it has kinks.
         not_differentiated: inputs that are whole numbers, such as categories: the run leaves them
             out unless it is asked for them, and then their derivatives are zero.
+        library_epsilon: of the arithmetic of that library, relative.
         library_values: maps points (rows, n), float64, to the values (rows, m) that the library
             computes from which the network came; None where there is no such library.
 
@@ -47,6 +48,7 @@ class Network:
     facts: tuple[str, ...] = ()
     not_differentiated: tuple[str, ...] = ()
     library_values: Callable[[np.ndarray], np.ndarray] | None = None
+    library_epsilon: float = float(np.finfo(np.float32).eps)
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -95,12 +97,18 @@ class Network:
         return np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
 
     def typical_points(self, count: int, seed: int = 0) -> np.ndarray:
-        """Return points (count, n), float64: uniform in the ranges, else standard normal."""
+        """Return points (count, n), float64: uniform in the ranges, else standard normal.
+
+        Of inputs that are whole numbers zeros, where no range is known: any other may be none of
+        the categories that there are.
+        """
         rng = np.random.default_rng(seed)
         low, high = self.bounds()
         known = np.isfinite(low)
         uniform = rng.uniform(np.where(known, low, 0), np.where(known, high, 1), (count, low.size))
-        return np.where(known, uniform, rng.standard_normal((count, low.size)))
+        whole = np.array([name in self.not_differentiated for name in self.inputs])
+        drawn = np.where(whole, 0, rng.standard_normal((count, low.size)))
+        return np.where(known, np.where(whole, np.round(uniform), uniform), drawn)
 
 
 def named(prefix: str, count: int, names: Sequence[str] | None) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ def build(
     outputs: list[str] | None = None,
     dimensions: dict[str, int] | None = None,
     ranges: dict[str, Any] | None = None,
+    compare: bool = True,
     dtype: str = "float32",
 ) -> Network:
     """A model of an ONNX file: network.path=model.onnx (extra `onnx`)."""
@@ -48,7 +49,7 @@ def build(
         function = model.function(chosen, np.dtype(dtype))
     except OnnxError as error:
         raise UsageError(f"network.path={path}: {error}") from error
-    except (RecursionError, MemoryError) as error:
+    except (RecursionError, MemoryError, ValueError) as error:
         raise UsageError(f"network.path={path}: {reason(error)}") from error
     input_names = _inputs(model, inputs)
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
@@ -67,7 +68,8 @@ def build(
         not_differentiated=tuple(
             name for name, skip in zip(input_names, whole, strict=True) if skip
         ),
-        library_values=lambda points: model.library_values(points, chosen),
+        library_values=(lambda points: model.library_values(points, chosen)) if compare else None,
+        library_epsilon=model.epsilon,
     )
 
 
@@ -101,7 +103,8 @@ def _outputs(sizes: dict[str, int], wanted: list[str] | None) -> tuple[list[str]
         return list(sizes), tuple(wanted)
     stranger = next(name for name in wanted if name not in sizes)
     raise UsageError(
-        f"network.outputs: the model has no output '{stranger}'{closest(stranger, sizes)}; choose "
+        f"network.outputs: the model has no output '{stranger}' of real numbers"
+        f"{closest(stranger, sizes)}; choose "
         f"among {listed(list(sizes))}, or give names for all {counted(total, 'number')}"
     )
 

@@ -1,7 +1,7 @@
 """An ONNX file, read with distrust: nothing outside of its folder, and no more than it says."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ def read_model(path: Path) -> ModelProto:
         raise OnnxError("is no ONNX file, or an empty one: it has no graph with nodes and outputs")
     for domain, version in opsets(model).items():
         _check_opset(domain, version)
-    for tensor in _tensors(model.graph):
+    for tensor in _tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
             _read_beside(tensor, path.parent)
     return model
@@ -76,19 +76,30 @@ def _newest_ml() -> int:
     return max(s.since_version for s in defs.get_all_schemas_with_history() if s.domain == ML)
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """Return the tensors of a graph and of those within it."""
+def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+    """Return all tensors of a model: of its graph, those within it, and its functions."""
+    yield from _tensors_of_graph(model.graph)
+    for function in model.functions:
+        yield from _tensors_of_attributes(function.attribute_proto)
+        for node in function.node:
+            yield from _tensors_of_attributes(node.attribute)
+
+
+def _tensors_of_graph(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
-        yield sparse.values
-        yield sparse.indices
+        yield from (sparse.values, sparse.indices)
     for node in graph.node:
-        for attribute in node.attribute:
-            yield from attribute.tensors
-            if attribute.HasField("t"):
-                yield attribute.t
-            for inner in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]:
-                yield from _tensors(inner)
+        yield from _tensors_of_attributes(node.attribute)
+
+
+def _tensors_of_attributes(attributes: Sequence[onnx.AttributeProto]) -> Iterator[TensorProto]:
+    for attribute in attributes:
+        yield from (attribute.t, *attribute.tensors)
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
+        for graph in (attribute.g, *attribute.graphs):
+            yield from _tensors_of_graph(graph)
 
 
 def _read_beside(tensor: TensorProto, folder: Path) -> None:
@@ -99,13 +110,16 @@ def _read_beside(tensor: TensorProto, folder: Path) -> None:
     """
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    what = f"the data of '{tensor.name}' lies in '{location}'"
+    what = f"the data of '{tensor.name}' lies in '{location[:200]}'"
     home = folder.resolve()
-    file = (home / location).resolve()  # through links
+    try:
+        file = (home / location).resolve()  # through links
+    except (ValueError, RuntimeError, OSError):  # a zero in it, links in a circle
+        file = home
     if not location or not file.is_relative_to(home) or file == home:
         raise OnnxError(f"{what}, which is not in the model's own folder; it is not read")
-    itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     dtype_of(tensor.data_type, np.dtype("float64"))  # refuses what is not computed
+    itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
     needed = math.prod(check_size(tensor.dims)) * itemsize
     try:
         offset = int(entries.get("offset", 0))
@@ -124,13 +138,22 @@ def _read_beside(tensor: TensorProto, folder: Path) -> None:
     del tensor.external_data[:]
 
 
-def read_constants(graph: onnx.GraphProto, real: np.dtype) -> dict[str, np.ndarray]:
-    """Return {name: array} of what a graph has as constants, floating-point numbers as `real`.
+def read_constants(
+    graph: onnx.GraphProto, real: np.dtype, wanted: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Return {name: array} of a graph's constants, floating-point numbers as `real`.
+
+    Args:
+        graph: whose constants they are.
+        real: the dtype that stands for every floating-point type.
+        wanted: the names of those that are read; others may be text.
 
     Raises:
         OnnxError: if one does not fit its shape.
     """
-    constants = {tensor.name: constant(tensor, real) for tensor in graph.initializer}
+    constants = {
+        tensor.name: constant(tensor, real) for tensor in graph.initializer if tensor.name in wanted
+    }
     for sparse in graph.sparse_initializer:
         shape = check_size(sparse.dims)
         values = constant(sparse.values, real)

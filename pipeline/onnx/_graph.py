@@ -15,10 +15,10 @@ from ._functions import standard_function
 from ._node import Node
 from ._refusal import OnnxError
 from ._registry import STANDARD, find_operator
-from ._values import check_size, constant
+from ._values import MOST_COMPUTED, check_size, constant, is_constant
 
 _DEEPEST = 20  # functions that call functions: none of them can call itself
-_MOST_NODES = 100_000  # with those of loops and functions each time: a file can ask for any number
+_MOST_NODES = 20_000  # with those of loops and functions each time: a file can ask for any number
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Walk:
         real: the dtype that stands for every floating-point type.
         depth: of functions that call functions.
         count: of the nodes that were run.
+        computed: how many numbers of constants were computed, as the only element.
+        read: {id of a graph within the graph: that graph, and its constants}.
     """
 
     opsets: Mapping[str, int]
@@ -38,6 +40,8 @@ class Walk:
     real: np.dtype
     depth: int = 0
     count: Iterator[int] = field(default_factory=itertools.count)
+    computed: list[int] = field(default_factory=lambda: [0])
+    read: dict[int, tuple[onnx.GraphProto, dict[str, np.ndarray]]] = field(default_factory=dict)
 
     def graph(
         self,
@@ -61,9 +65,16 @@ class Walk:
         """
         known = dict(outer or {})
         if constants is None:
-            constants = {t.name: constant(t, self.real) for t in graph.initializer}
+            if id(graph) not in self.read:  # of a loop, they are the same each time
+                self.read[id(graph)] = (
+                    graph,
+                    {t.name: constant(t, self.real) for t in graph.initializer},
+                )
+            constants = self.read[id(graph)][1]
         known |= constants
-        free = [value.name for value in graph.input if value.name not in constants]
+        held = {tensor.name for tensor in graph.initializer}
+        held |= {sparse.values.name for sparse in graph.sparse_initializer}
+        free = [value.name for value in graph.input if value.name not in held]
         if len(free) != len(values):
             raise OnnxError(f"graph '{graph.name}' has {len(free)} inputs and gets {len(values)}")
         known |= zip(free, values, strict=True)
@@ -80,7 +91,10 @@ class Walk:
             inputs = [_found(known, name, _title(node)) if name else None for name in node.input]
             attributes = {attribute.name: attribute for attribute in node.attribute}
             try:
-                results = self._node(node, inputs, attributes, known)
+                self._check_room(inputs)
+                with np.errstate(all="ignore"):  # constants may be infinite, or no numbers
+                    results = self._node(node, inputs, attributes, known)
+                self._add_computed(inputs, results)
             except _Named:
                 raise
             except OnnxError as error:
@@ -97,6 +111,23 @@ class Walk:
             for name, value in zip(node.output, results, strict=False):
                 if name:
                     known[name] = value
+
+    def _check_room(self, inputs: Sequence[Any]) -> None:
+        """Refuse what would be too large if it is broadcast, before it is made."""
+        try:
+            shape = np.broadcast_shapes(*(np.shape(value) for value in inputs if value is not None))
+        except ValueError:  # they are not to be broadcast, or are lists
+            return
+        check_size(shape)
+
+    def _add_computed(self, inputs: Sequence[Any], results: Sequence[Any]) -> None:
+        if not all(map(is_constant, inputs)):
+            return
+        self.computed[0] += sum(np.size(a) for a in results if isinstance(a, np.ndarray))
+        if self.computed[0] > MOST_COMPUTED:
+            raise OnnxError(
+                f"more than {MOST_COMPUTED:,} numbers of constants are computed up to here"
+            )
 
     def _node(
         self,
@@ -159,6 +190,14 @@ class Walk:
 
 class _Named(OnnxError):
     """An error that names its node."""
+
+
+def needed_names(graph: onnx.GraphProto, wanted: Sequence[str]) -> set[str]:
+    """Return the names on which values of these names depend, these included."""
+    names = set(wanted)
+    for node in _needed(graph.node, wanted):
+        names |= _names_in(node)
+    return names
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], wanted: Sequence[str]) -> list[onnx.NodeProto]:

@@ -13,11 +13,12 @@ import onnx
 
 from . import _operators  # noqa: F401, which enters them
 from ._file import opsets, read_constants, read_model
-from ._graph import Walk
+from ._graph import Walk, needed_names
 from ._refusal import OnnxError
 from ._values import cast, check_size, dtype_of
 
 _DOUBLE = np.dtype("float64")
+_MOST_SETTLED = 1 << 22  # numbers of all rows that a file fixes
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,19 @@ class Model:
         ]
         if unused:
             raise OnnxError(f"no input has a dimension '{sorted(unused)[0]}'")
+        for tensor in self.inputs:
+            if tensor.size == 0:
+                raise OnnxError(
+                    f"input '{tensor.name}' of shape {list(tensor.shape)} has no numbers"
+                )
         if not self.inputs:
             raise OnnxError("its graph has no inputs")
         self.outputs = [value.name for value in graph.output if _is_real(value)]
         if not self.outputs:
-            raise OnnxError("none of its outputs is an array of floating-point numbers")
+            raise OnnxError(
+                "none of its outputs is an array of floating-point numbers (of a classifier of "
+                "scikit-learn's: skl2onnx.to_onnx(..., options={'zipmap': False}))"
+            )
         # Where a file fixes how many rows it takes, and needs them, each point goes in as often.
         self._rows = 1
         fixed = {tensor.rows for tensor in self.inputs if tensor.rows} - {1}
@@ -88,6 +97,20 @@ class Model:
     def n_inputs(self) -> int:
         """How many numbers a point has."""
         return sum(tensor.size for tensor in self.inputs)
+
+    @property
+    def epsilon(self) -> float:
+        """Of the least exact of the floating-point types in the file."""
+        graph = self.proto.graph
+        types = {value.type.tensor_type.elem_type for value in graph.input}
+        types |= {tensor.data_type for tensor in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Cast":
+                types |= {attribute.i for attribute in node.attribute}
+        for half in (onnx.TensorProto.BFLOAT16, onnx.TensorProto.FLOAT16):
+            if half in types:
+                return float(jnp.finfo(onnx.helper.tensor_dtype_to_np_dtype(half)).eps)
+        return float(np.finfo(np.float32).eps)
 
     @property
     def n_parameters(self) -> int:
@@ -106,14 +129,14 @@ class Model:
                 computed.
         """
         graph = self.proto.graph
-        constants = read_constants(graph, real)
+        constants = read_constants(graph, real, needed_names(graph, chosen))
 
         def network(x: jax.Array) -> jax.Array:
             inputs = list(self._values(x, real))
             results = self._walk(real).graph(graph, inputs, constants=constants, wanted=chosen)
             parts = [jnp.asarray(result, real) for result in results]
             if self._rows > 1:
-                parts = [part[0] for part in parts]
+                parts = [part[0] if _has_rows(part, self._rows) else part for part in parts]
             return jnp.concatenate([part.reshape(-1) for part in parts])
 
         return network
@@ -131,14 +154,14 @@ class Model:
         It is one of rows if no row of the outputs depends on another row of the inputs. Then one
         row is given to the graph, if it computes the same with one; else as many as it wants.
         """
-        rng = np.random.default_rng(0)
-        points = rng.standard_normal((rows, self.n_inputs))
-        changed = np.concatenate([points[:1], rng.standard_normal((rows - 1, self.n_inputs))])
+        if rows * self.n_inputs > _MOST_SETTLED:
+            raise OnnxError(
+                f"it takes {rows:,} rows of {self.n_inputs:,} numbers at once; export it with a "
+                "free number of rows"
+            )
         self._rows = rows
-        first, second = (
-            self._by_rows(at, rows) if one_number else None for at in (points, changed)
-        )
-        if first is None or second is None or not _same(first[0], second[0]):
+        self.sizes(_DOUBLE)  # refuses what is too large, before the reference implementation runs
+        if not one_number or not self._rows_are_independent(rows):
             self._rows = 1
             self.inputs = [
                 replace(tensor, shape=(tensor.rows, *tensor.shape), rows=None)
@@ -147,15 +170,33 @@ class Model:
                 for tensor in self.inputs
             ]
             return
+        points = np.random.default_rng(1).standard_normal((2, self.n_inputs))
         with jax.enable_x64(True):
-            by_the_file = [self.function(self.outputs, _DOUBLE)(point) for point in points[:2]]
+            by_the_file = [self.function(self.outputs, _DOUBLE)(point) for point in points]
             self._rows = 1
             try:
-                one_by_one = [self.function(self.outputs, _DOUBLE)(point) for point in points[:2]]
+                one_by_one = [self.function(self.outputs, _DOUBLE)(point) for point in points]
             except OnnxError:
                 one_by_one = []
         if not one_by_one or not all(map(_same, one_by_one, by_the_file)):
             self._rows = rows
+
+    def _rows_are_independent(self, rows: int) -> bool:
+        """Tell whether no row of the outputs changes with the first row, the last, or others."""
+        rng = np.random.default_rng(0)
+        points = rng.standard_normal((rows, self.n_inputs))
+        # What has no axis of rows is the same for all of them.
+        shared = [tensor.rows is None for tensor in self.inputs for _ in range(tensor.size)]
+        points[:, shared] = points[0, shared]
+        values = self._by_rows(points, rows)
+        for kept in (slice(1, None), slice(None, -1), slice(0, 1)):
+            changed = rng.standard_normal(points.shape)
+            changed[kept] = points[kept]
+            changed[:, shared] = points[:, shared]
+            others = self._by_rows(changed, rows)
+            if values is None or others is None or not _same(values[kept], others[kept]):
+                return False
+        return True
 
     def _by_rows(self, points: np.ndarray, rows: int) -> np.ndarray | None:
         """Return the outputs at some rows, (rows, m); None if they have no axis of rows."""
@@ -192,16 +233,23 @@ class Model:
 
         evaluator = ReferenceEvaluator(self.proto)
         fixed = {tensor.rows for tensor in self.inputs}
-        if fixed == {0}:
-            most = len(points)
-        else:
-            most = 1 if None in fixed else max(row or 1 for row in fixed)
+        wanted = max((rows or 0 for rows in fixed), default=0)  # by the file
+        most = 1 if None in fixed else wanted or len(points)
         values = []
         for start in range(0, len(points), most):
             rows = points[start : start + most]
-            padded = np.concatenate([rows, np.repeat(rows[-1:], most - len(rows), axis=0)])
-            arrays = evaluator.run(list(chosen), dict(self._feeds(padded)))
-            parts = [np.asarray(array, np.float64).reshape(most, -1) for array in arrays]
+            count = wanted or len(rows)
+            padded = np.concatenate([rows, np.repeat(rows[-1:], count - len(rows), axis=0)])
+            arrays = [
+                np.asarray(array, np.float64)
+                for array in evaluator.run(list(chosen), dict(self._feeds(padded)))
+            ]
+            parts = [
+                array.reshape(count, -1)
+                if fixed != {None} and _has_rows(array, count)
+                else np.repeat(array.reshape(1, -1), count, axis=0)
+                for array in arrays
+            ]
             values.append(np.concatenate(parts, axis=1)[: len(rows)])
         return np.concatenate(values)
 
@@ -212,8 +260,15 @@ class Model:
             columns = points[:, start : start + tensor.size]
             start += tensor.size
             columns = np.round(columns) if tensor.whole else columns
-            shape = tensor.shape if tensor.rows is None else (len(points), *tensor.shape)
-            yield tensor.name, columns.reshape(shape).astype(tensor.dtype)
+            if tensor.rows is None:
+                yield tensor.name, columns[0].reshape(tensor.shape).astype(tensor.dtype)
+            else:
+                shape = len(points), *tensor.shape
+                yield tensor.name, columns.reshape(shape).astype(tensor.dtype)
+
+
+def _has_rows(array: Any, rows: int) -> bool:
+    return np.ndim(array) > 0 and np.shape(array)[0] == rows
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -17,6 +17,8 @@ from ._refusal import OnnxError
 
 # Of one array, in numbers: 4 GB of float64. A file of some bytes can ask for any size.
 MOST_NUMBERS = 1 << 29
+# Of all constants together that are computed while a graph is walked: 1 GB of float64.
+MOST_COMPUTED = 1 << 27
 
 _FLOATING = {
     TensorProto.FLOAT16,
@@ -87,6 +89,8 @@ def constant(tensor: TensorProto, real: np.dtype) -> np.ndarray:
     """
     dtype = dtype_of(tensor.data_type, real)
     shape = check_size(tensor.dims)
+    if tensor.data_location == TensorProto.EXTERNAL:
+        raise OnnxError(f"the data of the tensor '{tensor.name}' is not in the file")
     try:
         return np.asarray(numpy_helper.to_array(tensor)).reshape(shape).astype(dtype, copy=False)
     except Exception as error:  # whatever a damaged tensor makes of it

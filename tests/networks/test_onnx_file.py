@@ -31,7 +31,9 @@ def _mlp():
 
 MODELS = {
     "scaler and perceptron": lambda: make_pipeline(StandardScaler(), _mlp()),
-    "principal components and perceptron": lambda: make_pipeline(MinMaxScaler(), PCA(4), StandardScaler(), _mlp()),
+    "principal components and perceptron": lambda: make_pipeline(
+        MinMaxScaler(), PCA(4), StandardScaler(), _mlp()
+    ),
     "polynomial": lambda: make_pipeline(PolynomialFeatures(2), Ridge()),
     "support vectors": lambda: make_pipeline(StandardScaler(), SVR(C=100)),
     "gaussian process": lambda: GaussianProcessRegressor(RBF(0.2), alpha=1.0, normalize_y=True),

@@ -78,6 +78,38 @@ def _laughs():
     )
 
 
+def _in_a_function(**attribute):
+    """A function with a constant of its own, whose data lies in a file."""
+    nodes = [
+        helper.make_node("Constant", [], ["c"], **attribute),
+        helper.make_node("Add", ["a", "c"], ["b"]),
+    ]
+    function = helper.make_function("own", "F", ["a"], ["b"], nodes, [helper.make_opsetid("", 20)])
+    node = helper.make_node("F", ["x"], ["y"], domain="own")
+    return model_of(node, functions=[function], domains=["own"])
+
+
+def _lying_in(location):
+    tensor = TensorProto(name="c", data_type=TensorProto.FLOAT, dims=[3])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    return tensor
+
+
+def _lying_sparse(location):
+    indices = helper.make_tensor("i", TensorProto.INT64, [3], [0, 1, 2])
+    return helper.make_sparse_tensor(_lying_in(location), indices, [3])
+
+
+def _doubles(n):
+    """Constants of many numbers, one after the other."""
+    nodes = [("Exp", f"c{i}", f"c{i + 1}") for i in range(n)]
+    return model_of(
+        ("ConstantOfShape", "s", "c0"), *nodes, ("ReduceMax", f"c{n}", "m", {"keepdims": 0}),
+        ("Add", "x m", "y"), constants={"s": np.array([2**26], np.int64)},
+    )  # fmt: skip
+
+
 def _loop(trips):
     body = graph_of(
         [
@@ -161,6 +193,47 @@ FILES = {
         "calls itself",
     ),
     "functions of 10^15 nodes": (_laughs(), "nodes"),
+    "weights of a function elsewhere": (
+        _in_a_function(value=_lying_in("../w.bin")),
+        "not in the model's own folder",
+    ),
+    "weights of a function that are not there": (
+        _in_a_function(value=_lying_in("pyproject.toml")),
+        "cannot be read",
+    ),
+    "sparse weights of a function elsewhere": (
+        _in_a_function(sparse_value=_lying_sparse("../w.bin")),
+        "not in the model's own folder",
+    ),
+    "weights by a name with a zero": (_outside("a\0b"), "not in the model's own folder"),
+    "many large constants": (_doubles(8), "numbers of constants are computed"),
+    "product of a large row and a large column": (
+        model_of(
+            ("Add", "r c", "a"),
+            ("ReduceMax", "a", "m", {"keepdims": 0}),
+            ("Add", "x m", "y"),
+            constants={"r": np.zeros((28000, 1), "f"), "c": np.zeros((1, 28000), "f")},
+        ),
+        "at most",
+    ),
+    "huge number of rows": (
+        model_of(("Tanh", "x", "y"), inputs={"x": [10**9, 3]}),
+        "export it with a free number of rows",
+    ),
+    "number of rows and a huge constant": (
+        model_of(
+            ("ConstantOfShape", "s", "c"),
+            ("ReduceMax", "c", "m", {"keepdims": 0}),
+            ("Add", "x m", "y"),
+            inputs={"x": [2, 3]},
+            constants={"s": np.array([1_500_000_000], np.int64)},
+        ),
+        "at most",
+    ),
+    "type that is none": (
+        _changed(lambda tensor: setattr(tensor, "data_type", 99)),
+        "arrays of type number 99 are not computed",
+    ),
     "loop without end": (_loop(10**15), "Loop"),
     "model without outputs": (
         model_of(LINEAR, constants=WEIGHTS, outputs={}),

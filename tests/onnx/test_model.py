@@ -84,6 +84,83 @@ def test_first_axis_that_mixes_is_one_of_a_point(tmp_path):
     assert library_difference(network, "float64") < 1e-6
 
 
+def test_first_axis_that_only_looks_back_is_one_of_a_point(tmp_path):
+    """A sum of all rows so far: the first row depends on no other."""
+    model = model_of(
+        ("CumSum", "x axis", "y"), inputs={"x": [4, 2]}, constants={"axis": np.array(0)}
+    )
+    network = _built(model, tmp_path)
+    assert (network.n_inputs, network.n_outputs) == (8, 8)
+    assert library_difference(network, "float64") < 1e-6
+
+
+def test_fixed_rows_beside_an_input_that_all_rows_share(tmp_path):
+    model = model_of(("Mul", "x v", "y"), inputs={"x": [4, 3], "v": [3]}, outputs={"y": [4, 3]})
+    network = _built(model, tmp_path)
+    assert (network.n_inputs, network.n_outputs) == (6, 3)
+    assert library_difference(network, "float64") < 1e-6
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_half_precision_of_a_file_differs_by_its_own_rounding(tmp_path, dtype):
+    rng = np.random.default_rng(5)
+    weights = {f"w{i}": rng.standard_normal((16, 16)).astype(np.float16) for i in range(4)}
+    nodes = [("MatMul", f"h{i} w{i}", f"g{i}") for i in range(4)]
+    tanhs = [("Tanh", f"g{i}", f"h{i + 1}") for i in range(4)]
+    layers = [node for pair in zip(nodes, tanhs, strict=True) for node in pair]
+    model = model_of(
+        ("Cast", "x", "h0", {"to": TensorProto.FLOAT16}), *layers,
+        ("Cast", "h4", "y", {"to": TensorProto.FLOAT}), inputs={"x": ["N", 16]}, constants=weights,
+    )  # fmt: skip
+    assert 1e-6 < library_difference(_built(model, tmp_path, dtype), dtype) < 0.04
+
+
+def test_powers_have_finite_derivatives_at_zero(tmp_path):
+    exponents = np.float32([1, 2, 3])
+    network = _built(model_of(("Pow", "x p", "y"), constants={"p": exponents}), tmp_path)
+    found = _derived(network, np.zeros((1, 3)))
+    np.testing.assert_array_equal(found.hessian_diag[0], np.diag([0, 2, 0]))
+
+
+def test_table_of_one_category_is_compared(tmp_path):
+    model = model_of(
+        ("Gather", "table kind", "row"), ("Mul", "x row", "y"),
+        inputs={"x": ["N", 1], "kind": ["N", 1]}, constants={"table": np.float32([3])},
+    )  # fmt: skip
+    model.graph.input[1].type.tensor_type.elem_type = TensorProto.UINT8
+    model.graph.node.insert(0, helper.make_node("Cast", ["kind"], ["k"], to=TensorProto.INT64))
+    model.graph.node[1].input[1] = "k"
+    assert library_difference(_built(model, tmp_path), "float64") < 1e-6
+
+
+def test_constants_that_the_outputs_do_not_need_are_not_read(tmp_path):
+    """As the names of classes, beside their probabilities."""
+    model = model_of(
+        ("Tanh", "x", "y"), ("Identity", "names", "label"),
+        outputs={"y": None, "label": None},
+        constants={"names": np.array(["low", "high"], object)},
+    )  # fmt: skip
+    model.graph.output[1].type.tensor_type.elem_type = TensorProto.STRING
+    assert _built(model, tmp_path).outputs == ("y1", "y2", "y3")
+
+
+def test_output_that_is_the_same_for_all_rows_is_one(tmp_path):
+    model = model_of(("Tanh", "x", "y"), ("Exp", "c", "z"), outputs={"y": None, "z": None},
+                     constants={"c": np.float32([1, 2])})  # fmt: skip
+    network = _built(model, tmp_path)
+    assert network.n_outputs == 5
+    assert library_difference(network, "float64") < 1e-6
+
+
+def test_comparison_can_be_left_out_and_what_the_library_cannot_do_is_said(tmp_path, caplog):
+    scales = helper.make_node("Upsample", ["x"], ["y"], scales=[1.0, 2.0], mode="nearest")
+    model = model_of(scales, opset=7, outputs={"y": None})
+    network = _built(model, tmp_path)
+    assert library_difference(network, "float64") is None
+    assert "its own library cannot compute it" in caplog.text
+    assert _built(model, tmp_path, compare=False).library_values is None
+
+
 def test_rows_that_act_on_one_another_are_refused(tmp_path):
     """A mean over the rows is taken away."""
     network = _built(
@@ -125,7 +202,9 @@ def test_several_inputs_and_outputs_have_the_names_of_the_file(tmp_path):
     assert _built(model, tmp_path, outputs=["both"]).outputs == ("both1", "both2", "both3")
     assert _built(model, tmp_path, outputs=["price"]).digest != network.digest
     assert _built(model, tmp_path, outputs=list("abcd"), inputs=list("xyz")).outputs == (*"abcd",)
-    with pytest.raises(UsageError, match=r"no output 'prices' \(closest: 'price'\)"):
+    with pytest.raises(
+        UsageError, match=r"no output 'prices' of real numbers \(closest: 'price'\)"
+    ):
         _built(model, tmp_path, outputs=["prices"])
     with pytest.raises(UsageError, match=r"network.inputs has 2 names; the model takes 3 numbers"):
         _built(model, tmp_path, inputs=["a", "b"])

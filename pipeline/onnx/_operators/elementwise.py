@@ -55,6 +55,7 @@ _BINARY = {
     "Sub": "subtract",
     "Xor": "logical_xor",
 }
+_MOST_MULTIPLIED = 64  # of a whole exponent
 _ANY_NUMBER = {"Max": "maximum", "Min": "minimum", "Sum": "add"}
 
 
@@ -107,14 +108,21 @@ def _(node: Node) -> Any:
 def _(node: Node) -> Any:
     """Of the type of the base. A constant whole exponent is multiplied out: the base may be < 0."""
     base, exponent = node[0], node[1]
-    if is_constant(exponent) and not is_constant(base) and np.size(exponent) == 1:
-        number = float(np.asarray(exponent).reshape(()))
-        if number.is_integer() and abs(number) <= 64:
-            return jnp.broadcast_to(
-                jax.lax.integer_pow(base, int(number)),
-                np.broadcast_shapes(base.shape, np.shape(exponent)),
-            )
-    return cast(node.xp.power(base, exponent), base.dtype)
+    real = np.issubdtype(base.dtype, np.floating)
+    if is_constant(base) or not is_constant(exponent) or not real:
+        return cast(node.xp.power(base, exponent), base.dtype)
+    exponent = np.asarray(exponent)
+    whole = (exponent == np.round(exponent)) & (np.abs(exponent) <= _MOST_MULTIPLIED)
+    base = jnp.broadcast_to(base, np.broadcast_shapes(base.shape, exponent.shape))
+    if whole.all() and (exponent == exponent.flat[0]).all():
+        return jax.lax.integer_pow(base, int(exponent.flat[0]))
+    power = base
+    if not whole.all():  # a base at which this has no derivative may have another exponent
+        power = cast(jnp.power(jnp.where(whole, 1, base), exponent), base.dtype)
+    for number in np.unique(exponent[whole]):
+        here = whole & (exponent == number)
+        power = jnp.where(here, jax.lax.integer_pow(jnp.where(here, base, 1), int(number)), power)
+    return power
 
 
 @operator("Clip")

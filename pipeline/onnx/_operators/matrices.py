@@ -8,7 +8,7 @@ import numpy as np
 
 from .._node import Node
 from .._registry import operator
-from .._values import cast, is_constant
+from .._values import cast, check_size, is_constant
 from ._by_jax import by_jax
 
 
@@ -40,6 +40,7 @@ def _(node: Node) -> Any:
 def _product(left: Any, right: Any) -> Any:
     """Return the matrix product; of one row with a constant matrix as that of a vector."""
     if is_constant(left) and is_constant(right):
+        check_size([*np.shape(left)[:-1], *np.shape(right)[-1:]])
         return np.matmul(left, right)
     shape = left.shape
     one_row = len(shape) > 1 and math.prod(shape[:-1]) == 1
