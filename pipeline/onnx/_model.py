@@ -160,7 +160,6 @@ class Model:
                 "free number of rows"
             )
         self._rows = rows
-        self.sizes(_DOUBLE)  # refuses what is too large, before the reference implementation runs
         if not one_number or not self._rows_are_independent(rows):
             self._rows = 1
             self.inputs = [
@@ -183,6 +182,7 @@ class Model:
 
     def _rows_are_independent(self, rows: int) -> bool:
         """Tell whether no row of the outputs changes with the first row, the last, or others."""
+        self.sizes(_DOUBLE)  # refuses what is too large, before the reference implementation runs
         rng = np.random.default_rng(0)
         points = rng.standard_normal((rows, self.n_inputs))
         # What has no axis of rows is the same for all of them.

@@ -94,6 +94,13 @@ def test_first_axis_that_only_looks_back_is_one_of_a_point(tmp_path):
     assert library_difference(network, "float64") < 1e-6
 
 
+def test_inputs_whose_first_axes_differ_are_those_of_a_point(tmp_path):
+    model = model_of(("Concat", "x v", "y", {"axis": 0}), inputs={"x": [4, 3], "v": [2, 3]})
+    network = _built(model, tmp_path)
+    assert (network.n_inputs, network.n_outputs) == (18, 18)
+    assert library_difference(network, "float64") < 1e-6
+
+
 def test_fixed_rows_beside_an_input_that_all_rows_share(tmp_path):
     model = model_of(("Mul", "x v", "y"), inputs={"x": [4, 3], "v": [3]}, outputs={"y": [4, 3]})
     network = _built(model, tmp_path)
