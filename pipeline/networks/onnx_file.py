@@ -44,7 +44,9 @@ def build(
     try:
         with numerics(dtype):
             model = Model(file, dimensions or {})
-            sizes = model.sizes(np.dtype(dtype))
+            # What is not asked for need not be computed.
+            asked = outputs if outputs and set(outputs) <= set(model.outputs) else model.outputs
+            sizes = model.sizes(asked, np.dtype(dtype))
         chosen, names = _outputs(sizes, outputs)
         function = model.function(chosen, np.dtype(dtype))
     except OnnxError as error:

@@ -28,7 +28,7 @@ class Tensor:
     Attributes:
         name: in the graph.
         dtype: of its numbers in the file.
-        shape: of one point, without the axis of rows; None where only a computation tells.
+        shape: of one point, without the axis of rows.
         rows: how many rows the file fixes; 0 where any number of them will do; None where there is
             no axis of rows.
     """
@@ -141,12 +141,10 @@ class Model:
 
         return network
 
-    def sizes(self, real: np.dtype) -> dict[str, int]:
-        """Return {output: how many numbers a point has of it}, by tracing."""
+    def sizes(self, names: Sequence[str], real: np.dtype) -> dict[str, int]:
+        """Return {output: how many numbers a point has of it} of some outputs, by tracing."""
         point = jax.ShapeDtypeStruct((self.n_inputs,), real)
-        return {
-            name: jax.eval_shape(self.function([name], real), point).size for name in self.outputs
-        }
+        return {name: jax.eval_shape(self.function([name], real), point).size for name in names}
 
     def _settle_rows(self, rows: int, one_number: bool) -> None:
         """Find out by numbers whether the first axis is one of rows, or an axis of each point.
@@ -182,7 +180,9 @@ class Model:
 
     def _rows_are_independent(self, rows: int) -> bool:
         """Tell whether no row of the outputs changes with the first row, the last, or others."""
-        self.sizes(_DOUBLE)  # refuses what is too large, before the reference implementation runs
+        self.sizes(
+            self.outputs, _DOUBLE
+        )  # refuses what is too large, before the reference implementation runs
         rng = np.random.default_rng(0)
         points = rng.standard_normal((rows, self.n_inputs))
         # What has no axis of rows is the same for all of them.

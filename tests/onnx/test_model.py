@@ -151,6 +151,13 @@ def test_constants_that_the_outputs_do_not_need_are_not_read(tmp_path):
     assert _built(model, tmp_path).outputs == ("y1", "y2", "y3")
 
 
+def test_output_that_cannot_be_computed_stops_nobody_who_asks_for_another(tmp_path):
+    model = model_of(("Tanh", "x", "y"), ("Solve", "x", "z"), outputs={"y": None, "z": None})
+    with pytest.raises(UsageError, match="Solve is not known here"):
+        _built(model, tmp_path)
+    assert _built(model, tmp_path, outputs=["y"]).n_outputs == 3
+
+
 def test_output_that_is_the_same_for_all_rows_is_one(tmp_path):
     model = model_of(("Tanh", "x", "y"), ("Exp", "c", "z"), outputs={"y": None, "z": None},
                      constants={"c": np.float32([1, 2])})  # fmt: skip
