@@ -4,6 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hyperdiag.hyperdual import numerics, reason
@@ -45,10 +47,9 @@ def build(
         with numerics(dtype):
             model = Model(file, dimensions or {})
             # What is not asked for need not be computed.
-            asked = outputs if outputs and set(outputs) <= set(model.outputs) else model.outputs
-            sizes = model.sizes(asked, np.dtype(dtype))
-        chosen, names = _outputs(sizes, outputs)
-        function = model.function(chosen, np.dtype(dtype))
+            chosen = outputs if outputs and set(outputs) <= set(model.outputs) else model.outputs
+            parts = model.parts(chosen, np.dtype(dtype))
+            shapes = jax.eval_shape(parts, jax.ShapeDtypeStruct((model.n_inputs,), dtype))
     except OnnxError as error:
         raise UsageError(f"network.path={path}: {error}") from error
     except (RecursionError, MemoryError, ValueError) as error:
@@ -57,9 +58,9 @@ def build(
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
     return Network(
         name="onnx",
-        function=function,
+        function=lambda x: jnp.concatenate(parts(x)),
         inputs=input_names,
-        outputs=names,
+        outputs=_outputs({name: s.size for name, s in zip(chosen, shapes, strict=True)}, outputs),
         digest=digest_of(
             f"onnx {chosen} {sorted((dimensions or {}).items())}",
             {"model": np.frombuffer(model.proto.SerializeToString(deterministic=True), np.uint8)},
@@ -92,17 +93,16 @@ def _inputs(model: "Model", names: list[str] | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _outputs(sizes: dict[str, int], wanted: list[str] | None) -> tuple[list[str], tuple[str, ...]]:
-    """Return which of the graph's outputs are taken, and the names of their numbers.
+def _outputs(sizes: dict[str, int], wanted: list[str] | None) -> tuple[str, ...]:
+    """Return the names of the numbers of the graph's outputs that are taken.
 
     `network.outputs` names outputs of the graph, or gives a name to each number of all of them.
     """
-    if wanted is None or all(name in sizes for name in wanted):
-        chosen = list(wanted or sizes)
-        return chosen, tuple(name for out in chosen for name in _numbered(out, sizes[out]))
+    if not wanted or all(name in sizes for name in wanted):
+        return tuple(name for output, size in sizes.items() for name in _numbered(output, size))
     total = sum(sizes.values())
     if len(wanted) == total:
-        return list(sizes), tuple(wanted)
+        return tuple(wanted)
     stranger = next(name for name in wanted if name not in sizes)
     raise UsageError(
         f"network.outputs: the model has no output '{stranger}' of real numbers"

@@ -1,7 +1,7 @@
 """An ONNX file, read with distrust: nothing outside of its folder, and no more than it says."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, defs
 
 from ._refusal import OnnxError
 from ._registry import ML, STANDARD
-from ._values import check_size, constant, dtype_of
+from ._values import check_size, dtype_of
 
 _MOST_BYTES = 1 << 31  # what a protobuf message can have
 _OLDEST_OPSET = 7  # before, arrays were broadcast by an attribute
@@ -136,30 +136,3 @@ def _read_beside(tensor: TensorProto, folder: Path) -> None:
     tensor.raw_data = data
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]
-
-
-def read_constants(
-    graph: onnx.GraphProto, real: np.dtype, wanted: Collection[str]
-) -> dict[str, np.ndarray]:
-    """Return {name: array} of a graph's constants, floating-point numbers as `real`.
-
-    Args:
-        graph: whose constants they are.
-        real: the dtype that stands for every floating-point type.
-        wanted: the names of those that are read; others may be text.
-
-    Raises:
-        OnnxError: if one does not fit its shape.
-    """
-    constants = {
-        tensor.name: constant(tensor, real) for tensor in graph.initializer if tensor.name in wanted
-    }
-    for sparse in graph.sparse_initializer:
-        shape = check_size(sparse.dims)
-        values = constant(sparse.values, real)
-        indices = constant(sparse.indices, real)
-        dense = np.zeros(shape, values.dtype)
-        places = indices if indices.ndim == 1 else np.ravel_multi_index(tuple(indices.T), shape)
-        dense.reshape(-1)[places] = values
-        constants[sparse.values.name] = dense
-    return constants

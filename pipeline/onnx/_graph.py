@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import onnx
 
@@ -15,7 +14,7 @@ from ._functions import standard_function
 from ._node import Node
 from ._refusal import OnnxError
 from ._registry import STANDARD, find_operator
-from ._values import MOST_COMPUTED, check_size, constant, is_constant
+from ._values import MOST_COMPUTED, check_size, constants_of, is_constant
 
 _DEEPEST = 20  # functions that call functions: none of them can call itself
 _MOST_NODES = 20_000  # with those of loops and functions each time: a file can ask for any number
@@ -66,10 +65,7 @@ class Walk:
         known = dict(outer or {})
         if constants is None:
             if id(graph) not in self.read:  # of a loop, they are the same each time
-                self.read[id(graph)] = (
-                    graph,
-                    {t.name: constant(t, self.real) for t in graph.initializer},
-                )
+                self.read[id(graph)] = graph, constants_of(graph, self.real)
             constants = self.read[id(graph)][1]
         known |= constants
         held = {tensor.name for tensor in graph.initializer}
@@ -257,7 +253,8 @@ def _found(known: Mapping[str, Any], name: str, where: str) -> Any:
             "the file is damaged"
         )
     value = known[name]
-    check_size(np.shape(value)) if isinstance(value, np.ndarray | jnp.ndarray) else None
+    if isinstance(value, np.ndarray | jax.Array):
+        check_size(value.shape)
     return value
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 
 from . import _operators  # noqa: F401, which enters them
-from ._file import opsets, read_constants, read_model
+from ._file import opsets, read_model
 from ._graph import Walk, needed_names
 from ._refusal import OnnxError
-from ._values import cast, check_size, dtype_of
+from ._values import cast, check_size, constants_of, dtype_of
 
 _DOUBLE = np.dtype("float64")
 _MOST_SETTLED = 1 << 22  # numbers of all rows that a file fixes
@@ -23,7 +23,7 @@ _MOST_SETTLED = 1 << 22  # numbers of all rows that a file fixes
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input of a graph, or an output.
+    """An input of a graph.
 
     Attributes:
         name: in the graph.
@@ -117,11 +117,11 @@ class Model:
         """How many numbers the file holds as constants."""
         return sum(math.prod(tensor.dims) for tensor in self.proto.graph.initializer)
 
-    def function(self, chosen: Sequence[str], real: np.dtype) -> Callable[[Any], jax.Array]:
-        """Return the function of one point, (n,) to (m,).
+    def parts(self, chosen: Sequence[str], real: np.dtype) -> Callable[[Any], list[jax.Array]]:
+        """Return the function of one point, (n,), to the numbers of each output, in a row.
 
         Args:
-            chosen: the outputs that are wanted, one after the other.
+            chosen: the outputs that are wanted.
             real: the dtype in which it is computed.
 
         Raises:
@@ -129,22 +129,21 @@ class Model:
                 computed.
         """
         graph = self.proto.graph
-        constants = read_constants(graph, real, needed_names(graph, chosen))
+        constants = constants_of(graph, real, needed_names(graph, chosen))
+        functions = {
+            (function.domain, function.name): function for function in self.proto.functions
+        }
 
-        def network(x: jax.Array) -> jax.Array:
-            inputs = list(self._values(x, real))
-            results = self._walk(real).graph(graph, inputs, constants=constants, wanted=chosen)
+        def network(x: jax.Array) -> list[jax.Array]:
+            walk = Walk(opsets(self.proto), functions, real)
+            inputs = list(self._values(x))
+            results = walk.graph(graph, inputs, constants=constants, wanted=chosen)
             parts = [jnp.asarray(result, real) for result in results]
             if self._rows > 1:
                 parts = [part[0] if _has_rows(part, self._rows) else part for part in parts]
-            return jnp.concatenate([part.reshape(-1) for part in parts])
+            return [part.reshape(-1) for part in parts]
 
         return network
-
-    def sizes(self, names: Sequence[str], real: np.dtype) -> dict[str, int]:
-        """Return {output: how many numbers a point has of it} of some outputs, by tracing."""
-        point = jax.ShapeDtypeStruct((self.n_inputs,), real)
-        return {name: jax.eval_shape(self.function([name], real), point).size for name in names}
 
     def _settle_rows(self, rows: int, one_number: bool) -> None:
         """Find out by numbers whether the first axis is one of rows, or an axis of each point.
@@ -167,22 +166,23 @@ class Model:
                 for tensor in self.inputs
             ]
             return
-        points = np.random.default_rng(1).standard_normal((2, self.n_inputs))
+        point = np.random.default_rng(1).standard_normal(self.n_inputs)
         with jax.enable_x64(True):
-            by_the_file = [self.function(self.outputs, _DOUBLE)(point) for point in points]
+            by_the_file = jax.jit(self.parts(self.outputs, _DOUBLE))(point)
             self._rows = 1
             try:
-                one_by_one = [self.function(self.outputs, _DOUBLE)(point) for point in points]
+                with_one = jax.jit(self.parts(self.outputs, _DOUBLE))(point)
             except OnnxError:
-                one_by_one = []
-        if not one_by_one or not all(map(_same, one_by_one, by_the_file)):
+                with_one = []
+        if not with_one or not all(map(_same, with_one, by_the_file)):
             self._rows = rows
 
     def _rows_are_independent(self, rows: int) -> bool:
         """Tell whether no row of the outputs changes with the first row, the last, or others."""
-        self.sizes(
-            self.outputs, _DOUBLE
-        )  # refuses what is too large, before the reference implementation runs
+        # Refuses what is too large, before the reference implementation runs.
+        jax.eval_shape(
+            self.parts(self.outputs, _DOUBLE), jax.ShapeDtypeStruct((self.n_inputs,), _DOUBLE)
+        )
         rng = np.random.default_rng(0)
         points = rng.standard_normal((rows, self.n_inputs))
         # What has no axis of rows is the same for all of them.
@@ -207,13 +207,7 @@ class Model:
             return None
         return np.concatenate([np.reshape(array, (rows, -1)) for array in arrays], axis=1)
 
-    def _walk(self, real: np.dtype) -> Walk:
-        functions = {
-            (function.domain, function.name): function for function in self.proto.functions
-        }
-        return Walk(opsets(self.proto), functions, real)
-
-    def _values(self, x: Any, real: np.dtype) -> Iterator[Any]:
+    def _values(self, x: Any) -> Iterator[Any]:
         """Return the graph's inputs at a point (n,)."""
         start = 0
         for tensor in self.inputs:

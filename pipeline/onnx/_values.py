@@ -5,13 +5,14 @@ run asks for, so that a model is computed in float64 as a whole, its constants t
 """
 
 import math
+from collections.abc import Container
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import GraphProto, SparseTensorProto, TensorProto, numpy_helper
 
 from ._refusal import OnnxError
 
@@ -97,6 +98,51 @@ def constant(tensor: TensorProto, real: np.dtype) -> np.ndarray:
         raise OnnxError(
             f"the data of the tensor '{tensor.name}' does not fit its shape {list(shape)}"
         ) from error
+
+
+def dense(sparse: SparseTensorProto, real: np.dtype) -> np.ndarray:
+    """Return all numbers of an array of which the file holds those that are not zero.
+
+    Raises:
+        OnnxError: if their places are not within its shape, or its data does not fit.
+    """
+    values, places = constant(sparse.values, real), constant(sparse.indices, real)
+    array = np.zeros(check_size(sparse.dims), values.dtype)
+    try:
+        if places.ndim == 1:
+            array.reshape(-1)[places] = values
+        else:
+            array[tuple(places.T)] = values
+    except (IndexError, ValueError) as error:
+        raise OnnxError(
+            f"the numbers of the sparse tensor '{sparse.values.name}' do not fit its shape "
+            f"{list(array.shape)}"
+        ) from error
+    return array
+
+
+def constants_of(
+    graph: GraphProto, real: np.dtype, wanted: Container[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Return {name: array} of a graph's constants.
+
+    Args:
+        graph: whose constants they are.
+        real: the dtype that stands for every floating-point type.
+        wanted: the names of those that are read, since others may be text; None for all.
+
+    Raises:
+        OnnxError: if the data of one does not fit its shape.
+    """
+    constants = {
+        tensor.name: constant(tensor, real)
+        for tensor in graph.initializer
+        if wanted is None or tensor.name in wanted
+    }
+    for sparse in graph.sparse_initializer:
+        if wanted is None or sparse.values.name in wanted:
+            constants[sparse.values.name] = dense(sparse, real)
+    return constants
 
 
 def is_constant(value: Any) -> bool:

@@ -82,7 +82,7 @@ def _(node: Node) -> Any:
     https://arxiv.org/abs/1606.08415
     """
     by_tanh = node.get("approximate", "none") == "tanh"
-    return by_jax(_gelu_by_tanh if by_tanh else _gelu, node[0])
+    return by_jax(_gelu_by_tanh if by_tanh else partial(jax.nn.gelu, approximate=False), node[0])
 
 
 @operator("Swish")
@@ -148,11 +148,6 @@ def _along(node: Node, function: Callable[..., Any]) -> Any:
 def _hardmax(value: Any, axis: int) -> jax.Array:
     largest = jnp.argmax(value, axis=axis)
     return jax.nn.one_hot(largest, value.shape[axis], dtype=value.dtype, axis=axis)
-
-
-def _gelu(value: Any) -> jax.Array:
-    """By erfc, which keeps its digits where erf is near -1."""
-    return 0.5 * value * jax.scipy.special.erfc(-math.sqrt(0.5) * value)
 
 
 def _gelu_by_tanh(value: Any) -> jax.Array:

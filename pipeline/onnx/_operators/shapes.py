@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 
 from .._node import Node
 from .._refusal import OnnxError
 from .._registry import operator
-from .._values import check_size, constant, dtype_of, is_constant
+from .._values import check_size, dense, dtype_of, is_constant
 
 
 def find_axis(axis: int, rank: int) -> int:
@@ -58,19 +57,8 @@ def _(node: Node) -> np.ndarray:
         if name in ("value_int", "value_ints"):
             return np.asarray(value, np.int64)
         if name == "sparse_value":
-            return _dense(value, node.real)
+            return dense(value, node.real)
     raise OnnxError("only numbers can be constants here, and it holds none")
-
-
-def _dense(sparse: onnx.SparseTensorProto, real: np.dtype) -> np.ndarray:
-    """Return all numbers of an array of which the file holds those that are not zero."""
-    values, places = constant(sparse.values, real), constant(sparse.indices, real)
-    dense = np.zeros(check_size(sparse.dims), values.dtype)
-    if places.ndim == 1:
-        dense.reshape(-1)[places] = values
-    else:
-        dense[tuple(places.T)] = values
-    return dense
 
 
 @operator("ConstantOfShape")
