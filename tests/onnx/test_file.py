@@ -205,6 +205,16 @@ FILES = {
         _in_a_function(sparse_value=_lying_sparse("../w.bin")),
         "not in the model's own folder",
     ),
+    "sparse weights beyond their shape": (
+        _in_a_function(
+            sparse_value=helper.make_sparse_tensor(
+                helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0]),
+                helper.make_tensor("i", TensorProto.INT64, [1], [7]),
+                [3],
+            )
+        ),
+        "do not fit its shape",
+    ),
     "weights by a name with a zero": (_outside("a\0b"), "not in the model's own folder"),
     "many large constants": (_doubles(8), "numbers of constants are computed"),
     "product of a large row and a large column": (
