@@ -24,6 +24,7 @@ from hyperdiag.config.schema import load_config
 from hyperdiag.jobs.__main__ import main
 from hyperdiag.jobs._command import CONFIG_DIR
 from hyperdiag.messages import log
+from hyperdiag.messages import secrets as credentials
 from tests.chaos.cluster import Cluster
 from tests.jobs.cluster_site import Site
 from tests.ray_head import ray_head
@@ -86,6 +87,15 @@ def _timings(tmp_path_factory):
     os.environ["HYPERDIAG_CACHE"] = str(folder / "cache")
     yield
     del os.environ["HYPERDIAG_CACHE"]
+
+
+@pytest.fixture(autouse=True)
+def credentials_as_found():
+    """Forget the credentials that a test reads: they would be masked in the next one's texts."""
+    before = credentials.registered_secrets()
+    yield
+    credentials._registered.clear()
+    credentials.register_secrets(before)
 
 
 @pytest.fixture

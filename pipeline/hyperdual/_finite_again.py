@@ -43,7 +43,7 @@ class FiniteAgain:
             MemoryError: as it does.
         """
         results = self._function(*arrays)
-        if not self._differ() or within_transformation():
+        if within_transformation() or not self._differ():
             return results
         leaves, structure = jax.tree.flatten(results)
         derived = [np.asarray(leaf) for leaf in leaves]

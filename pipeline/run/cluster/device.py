@@ -1,6 +1,7 @@
 """JAX and the device that it computes on: threads, platform, memory; whether it is as planned."""
 
 import os
+import warnings
 
 import jax
 
@@ -20,6 +21,9 @@ def prepare_jax(config: Config) -> None:
     os.environ.update(SINGLE_THREADED)
     if config.cluster.name != "inline":
         jax.config.update("jax_platforms", "cpu")
+        # Ray forks to start its processes, each of which runs another program at once: what JAX's
+        # threads hold does not matter there. A network may well have started JAX before.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
 
 
 def worker_environment(gpus: float) -> dict[str, str]:
