@@ -20,7 +20,7 @@ from .site_policy import check_builder, check_module, has_policy, leave_current_
 # One line registers a network: its name, and the function that builds it from its options.
 _BUILTIN = {
     "chain": "hyperdiag.networks.chain:build",
-    "onnx": "hyperdiag.networks.onnx_file:build",
+    "onnx": "hyperdiag.networks.model_files.onnx:build",
     "python": "hyperdiag.networks.python:build",
     "qlknn": "hyperdiag.networks.qlknn:build",
 }

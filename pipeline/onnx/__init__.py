@@ -1,6 +1,7 @@
 """Functions of one point from ONNX files: the walk of a graph, operator by operator."""
 
+from ._file import read_model
 from ._model import Model, Tensor
 from ._refusal import OnnxError
 
-__all__ = ["Model", "OnnxError", "Tensor"]
+__all__ = ["Model", "OnnxError", "Tensor", "read_model"]

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 import onnx
 
 from . import _operators  # noqa: F401, which enters them
-from ._file import opsets, read_model
+from ._file import opsets
 from ._graph import Walk, needed_names
 from ._refusal import OnnxError
 from ._values import cast, check_size, constants_of, dtype_of
@@ -50,19 +49,18 @@ class Tensor:
 
 
 class Model:
-    """What an ONNX file computes.
+    """What an ONNX model computes.
 
     Args:
-        path: of the file.
-        dimensions: {name: size} for the dimensions that the file leaves open, but for the rows.
+        proto: the model, as `read_model` returns it.
+        dimensions: {name: size} for the dimensions that it leaves open, but for the rows.
 
     Raises:
-        OnnxError: if the file cannot be read, or its inputs and outputs are none of a function of
-            numbers.
+        OnnxError: if its inputs and outputs are none of a function of numbers.
     """
 
-    def __init__(self, path: Path, dimensions: Mapping[str, int]):
-        self.proto = read_model(path)
+    def __init__(self, proto: onnx.ModelProto, dimensions: Mapping[str, int]):
+        self.proto = proto
         graph = self.proto.graph
         constants = {tensor.name for tensor in graph.initializer}
         constants |= {tensor.values.name for tensor in graph.sparse_initializer}

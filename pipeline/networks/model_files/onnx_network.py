@@ -1,22 +1,23 @@
-"""A network from an ONNX file, as PyTorch, scikit-learn, TensorFlow, MATLAB and R write them."""
+"""A network from an ONNX model, whether a file held it or a converter wrote it."""
 
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
 
 from hyperdiag.hyperdual import numerics, reason
 from hyperdiag.messages.errors import UsageError, closest, listed
 from hyperdiag.messages.wording import counted
 
-from .digest import digest_of
-from .network import Network, checked_ranges
+from hyperdiag.onnx import Model, OnnxError
 
-if TYPE_CHECKING:
-    from hyperdiag.onnx import Model
+from ..digest import digest_of
+from ..network import Network, checked_ranges
 
 # Operators whose derivatives jump: there, D is zero or undefined, and says nothing of the jump.
 _KINKS = {
@@ -26,52 +27,67 @@ _KINKS = {
 }
 
 
-def build(
-    path: str,
-    inputs: list[str] | None = None,
-    outputs: list[str] | None = None,
-    dimensions: dict[str, int] | None = None,
-    ranges: dict[str, Any] | None = None,
-    compare: bool = True,
-    dtype: str = "float32",
+@dataclass(frozen=True)
+class Choice:
+    """What configuration says of the inputs and outputs of a model.
+
+    Attributes:
+        inputs: a name for each number that goes in; None: those of the model, with 1, 2, ...
+        outputs: which of the model's outputs are taken; or a name for each number of all of them.
+        dimensions: {name: size} for the dimensions that the model leaves open.
+        ranges: {input: [low, high]} where known.
+    """
+
+    inputs: list[str] | None = None
+    outputs: list[str] | None = None
+    dimensions: Mapping[str, int] | None = None
+    ranges: Mapping[str, Any] | None = None
+
+
+def network_of(
+    name: str, proto: onnx.ModelProto, choice: Choice, description: str, dtype: str
 ) -> Network:
-    """A model of an ONNX file: network.path=model.onnx (extra `onnx`)."""
-    try:
-        from hyperdiag.onnx import Model, OnnxError
-    except ImportError as error:
-        raise UsageError(
-            "network 'onnx' needs the package onnx: pip install 'hyperdiag[onnx]'"
-        ) from error
-    file = Path(path).expanduser()
-    try:
-        with numerics(dtype):
-            model = Model(file, dimensions or {})
-            # What is not asked for need not be computed.
-            chosen = outputs if outputs and set(outputs) <= set(model.outputs) else model.outputs
-            parts = model.parts(chosen, np.dtype(dtype))
+    """Return the network that an ONNX model is.
+
+    Its library's values are those of ONNX's own reference implementation.
+
+    Args:
+        name: what configuration calls it.
+        proto: the model.
+        choice: what configuration says of it.
+        description: one line for people.
+        dtype: of the run.
+
+    Raises:
+        OnnxError: if it cannot be computed, naming the operator and the node.
+        UsageError: if a choice does not fit it.
+    """
+    outputs = choice.outputs
+    with numerics(dtype):
+        model = Model(proto, choice.dimensions or {})
+        # What is not asked for need not be computed.
+        chosen = outputs if outputs and set(outputs) <= set(model.outputs) else model.outputs
+        parts = model.parts(chosen, np.dtype(dtype))
+        try:
             shapes = jax.eval_shape(parts, jax.ShapeDtypeStruct((model.n_inputs,), dtype))
-    except OnnxError as error:
-        raise UsageError(f"network.path={path}: {error}") from error
-    except (RecursionError, MemoryError, ValueError) as error:
-        raise UsageError(f"network.path={path}: {reason(error)}") from error
-    input_names = _inputs(model, inputs)
+        except (RecursionError, MemoryError, ValueError) as error:
+            raise OnnxError(reason(error)) from error
+    inputs = _inputs(model, choice.inputs)
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
     return Network(
-        name="onnx",
+        name=name,
         function=lambda x: jnp.concatenate(parts(x)),
-        inputs=input_names,
-        outputs=_outputs({name: s.size for name, s in zip(chosen, shapes, strict=True)}, outputs),
+        inputs=inputs,
+        outputs=_outputs({at: s.size for at, s in zip(chosen, shapes, strict=True)}, outputs),
         digest=digest_of(
-            f"onnx {chosen} {sorted((dimensions or {}).items())}",
-            {"model": np.frombuffer(model.proto.SerializeToString(deterministic=True), np.uint8)},
+            f"onnx {chosen} {sorted((choice.dimensions or {}).items())}",
+            {"model": np.frombuffer(proto.SerializeToString(deterministic=True), np.uint8)},
         ),
-        ranges=checked_ranges(ranges),
-        description=file.name,
+        ranges=checked_ranges(choice.ranges),
+        description=description,
         facts=_facts(model),
-        not_differentiated=tuple(
-            name for name, skip in zip(input_names, whole, strict=True) if skip
-        ),
-        library_values=(lambda points: model.library_values(points, chosen)) if compare else None,
+        not_differentiated=tuple(at for at, skip in zip(inputs, whole, strict=True) if skip),
+        library_values=lambda points: model.library_values(points, chosen),
         library_epsilon=model.epsilon,
     )
 
@@ -81,7 +97,7 @@ def _numbered(name: str, size: int) -> list[str]:
     return [name] if size == 1 else [f"{name}{index + 1}" for index in range(size)]
 
 
-def _inputs(model: "Model", names: list[str] | None) -> tuple[str, ...]:
+def _inputs(model: Model, names: list[str] | None) -> tuple[str, ...]:
     numbers = [name for tensor in model.inputs for name in _numbered(tensor.name, tensor.size)]
     if names is None:
         return tuple(numbers)
@@ -111,7 +127,7 @@ def _outputs(sizes: dict[str, int], wanted: list[str] | None) -> tuple[str, ...]
     )
 
 
-def _facts(model: "Model") -> tuple[str, ...]:
+def _facts(model: Model) -> tuple[str, ...]:
     nodes = model.proto.graph.node
     operators = Counter(node.op_type for node in nodes)
     kinks = [node.name or node.output[0] for node in nodes if node.op_type in _KINKS]
