@@ -49,15 +49,16 @@ class WeightFile:
         """Of its arrays."""
         return list(self._members)
 
-    def shape_and_dtype(self, name: str, numbers: int) -> tuple[tuple[int, ...], np.dtype]:
-        """Return what an array's header says, without reading the array.
+    def shape(self, name: str, numbers: int) -> tuple[int, ...]:
+        """Return the shape that an array's header says, without reading the array.
 
         Args:
             name: of the array.
             numbers: how many it shall have.
 
         Raises:
-            UsageError: if it takes more room in memory than so many numbers do, or cannot be read.
+            UsageError: if it takes more room in memory than so many numbers do, holds no
+                floating-point numbers, or cannot be read.
         """
         member, most = self._members[name], numbers * _MOST_ITEM_BYTES + _MOST_HEADER_BYTES
         if member.file_size > most:
@@ -66,7 +67,10 @@ class WeightFile:
                 f"and {numbers:,} numbers are expected; it is not read"
             )
         with _complaints(self._path), self._file.open(member) as stream:
-            return _header(stream)
+            shape, dtype = _header(stream)
+        if not np.issubdtype(dtype, np.floating):
+            raise UsageError(f"network.weights: '{name}' in {self._path} must hold finite floats")
+        return shape
 
     def read(self, name: str) -> np.ndarray:
         """Return an array, whose header was found to be what is expected.

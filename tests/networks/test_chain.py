@@ -84,8 +84,8 @@ def test_chain_seeded_weights_follow_glorot_and_differ_by_seed():
     ("layers", "message"),
     [
         ("Chain(Dense(3, 4)", "reads like Chain"),
-        ("Chain(Dense(3, 4), Conv(4, 2))", r"not a Dense layer: Conv\(4, 2\)"),
-        ("Chain(3)", "not a Dense layer: 3"),
+        ("Chain(Dense(3, 4), Conv(4, 2))", r"layer 2 is none that is known: Conv\(4, 2\)"),
+        ("Chain(3)", "layer 1 is none that is known: 3; there are Dense, LayerNorm"),
         ("Dense(3)", r"layer 1 needs two positive sizes.*: Dense\(3\)"),
         ("Dense(3, 0)", "layer 1 needs two positive sizes"),
         ("Dense(3, 2.0)", "layer 1 needs two positive sizes"),

@@ -13,7 +13,6 @@ import onnx
 from hyperdiag.hyperdual import numerics, reason
 from hyperdiag.messages.errors import UsageError, closest, listed
 from hyperdiag.messages.wording import counted
-
 from hyperdiag.onnx import Model, OnnxError
 
 from ..digest import digest_of
