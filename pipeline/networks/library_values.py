@@ -61,6 +61,6 @@ def library_difference(network: Network, dtype: str) -> float | None:
             f"network '{network.name}' ({network.description}) computes other values than its own "
             f"library: output '{worst}' differs by {difference:.1e} of its largest value. Do its "
             "rows act on one another? Is float32 too coarse (derivatives.dtype=float64)? Else "
-            "report it, with the file; network.compare=false does without"
+            "report it, with the file; network.compare=false does without, where a network has that"
         )
     return difference

@@ -2,12 +2,14 @@
 
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
+import jax
+import numpy as np
 from pydantic import Field
 
 from hyperdiag.hyperdual import numerics
@@ -17,6 +19,7 @@ from hyperdiag.messages.masking import masked_values
 from .current_folder import import_target
 from .digest import digest_of_function
 from .network import Network, checked_ranges, named, output_size
+from .returned import Function, arrays_in, at_point, called, joined
 from .site_policy import check_builder, check_module, has_policy
 
 
@@ -27,19 +30,24 @@ def build(
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     ranges: Mapping[str, Sequence[float]] | None = None,
+    batched: bool = False,
     dtype: str = "float32",
 ) -> Network:
     """Your own function: network.target=package.module:builder, network.kwargs={...}.
 
     Args:
         target: `package.module:builder`. The builder takes `kwargs` and returns the function of
-            one point, (n,) to (m,) or (); or a whole `Network`, whose names and ranges then hold.
+            one point, (n,) to (m,) or (), or to a dictionary or tuple of arrays; a module of
+            Equinox or Flax NNX; (apply, params); or a whole `Network`, whose names and ranges then
+            hold.
             The module is found wherever Python finds it, or else in the current folder.
         kwargs: keyword arguments of the builder.
         n_inputs: n, where neither `inputs` nor the builder says it.
         inputs: names of the inputs; None means x1, x2, ...
-        outputs: names of the outputs; None means y1, y2, ...
+        outputs: names of the outputs; None means y1, y2, ..., or the keys of what it returns. Or
+            those of its arrays that are taken.
         ranges: {input: [low, high]} where known.
+        batched: whether the function takes a batch, (rows, n) to (rows, m).
         dtype: under which the function is built and traced.
 
     Raises:
@@ -55,11 +63,8 @@ def build(
                 "own: leave network.n_inputs, inputs, outputs and ranges out"
             )
         return replace(built, name="python")
-    if not callable(built):
-        raise UsageError(
-            f"network.target {target} returned {type(built).__name__}; it must return the "
-            "network's function of one point"
-        )
+    what = f"network.target {target}"
+    function = called(built, what)
     if inputs is not None and n_inputs is not None and len(inputs) != n_inputs:
         raise UsageError(
             f"network.n_inputs={n_inputs}, but network.inputs has {len(inputs)} names: give one of "
@@ -71,25 +76,43 @@ def build(
             f"network.target {target}: how many inputs has it? "
             "Set network.inputs=[name, ...] or network.n_inputs=..."
         )
+    at_one = at_point(function) if batched else function
+    chosen, names = arrays_in(at_one, size, dtype, outputs)
+
+    def to_one_array(of_point: Function) -> Function:
+        return of_point if chosen is None else lambda x: joined(of_point(x), chosen)
+
+    def again() -> Function:
+        with numerics(dtype):
+            other = called(_call(builder, target, dict(kwargs or {})), what)
+        return to_one_array(at_point(other) if batched else other)
+
+    one_array = to_one_array(at_one)
+
+    def values_of_batch(points: np.ndarray) -> np.ndarray:
+        with numerics(dtype):
+            returned = jax.jit(function)(points.astype(dtype))
+            return np.asarray(joined(returned, chosen, (len(points),)), np.float64)
+
+    count = output_size(one_array, size, dtype)
+    if not names or (outputs is not None and len(outputs) == count):
+        names = list(named("y", count, outputs))
     return Network(
         name="python",
-        function=built,
+        function=one_array,
         inputs=named("x", size, inputs),
-        outputs=named("y", output_size(built, size, dtype), outputs),
-        digest=_digest(builder, target, dict(kwargs or {}), built, size, dtype),
+        outputs=tuple(names),
+        digest=_digest(target, one_array, again, size, dtype),
         ranges=checked_ranges(ranges),
         description=target,
+        library_values=values_of_batch if batched else None,
     )
 
 
-def _digest(
-    builder: Any, target: str, kwargs: dict[str, Any], built: Any, size: int, dtype: str
-) -> str:
+def _digest(target: str, built: Any, again: Callable[[], Function], size: int, dtype: str) -> str:
     """Return the digest, having built the function once more: workers must get the same one."""
     digest = digest_of_function(built, size, dtype)
-    with numerics(dtype):
-        again = _call(builder, target, kwargs)
-    if digest_of_function(again, size, dtype) != digest:
+    if digest_of_function(again(), size, dtype) != digest:
         raise UsageError(
             f"network.target {target} returns another function each time (random weights without "
             "a seed?): every worker builds its own, so it must return the same one"

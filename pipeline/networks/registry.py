@@ -20,9 +20,12 @@ from .site_policy import check_builder, check_module, has_policy, leave_current_
 # One line registers a network: its name, and the function that builds it from its options.
 _BUILTIN = {
     "chain": "hyperdiag.networks.chain:build",
+    "keras": "hyperdiag.networks.model_files.keras:build",
     "onnx": "hyperdiag.networks.model_files.onnx:build",
     "python": "hyperdiag.networks.python:build",
     "qlknn": "hyperdiag.networks.qlknn:build",
+    "sklearn": "hyperdiag.networks.model_files.sklearn:build",
+    "torch": "hyperdiag.networks.model_files.torch:build",
 }
 
 # Packages register theirs as `name = "package.module:builder"` under this entry point.
