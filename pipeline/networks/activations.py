@@ -32,6 +32,12 @@ ACTIVATIONS: dict[str, Activation] = {
     "exp": jnp.exp,
 }
 
+# Whose first or second derivative jumps somewhere.
+KINKED = {
+    *("relu", "relu6", "leaky_relu", "elu", "celu", "selu"),
+    *("hard_sigmoid", "hard_tanh", "softsign", "hard_swish"),
+}
+
 _SYNONYMS = {
     "linear": "identity",
     "none": "identity",

@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from hyperdiag.hyperdual import derivatives
-from hyperdiag.networks.activations import ACTIVATIONS, canonical
+from hyperdiag.networks.activations import ACTIVATIONS, KINKED, canonical
 from hyperdiag.networks.chain import build, parse_layers
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017
@@ -152,3 +152,19 @@ def test_gelu_is_of_the_notation_that_the_chain_is_written_in():
     assert build(mapping).description == "Chain(Dense(1, 1, gelu_erf))"
     mixed = parse_layers(["Dense(1, 1, gelu)", *mapping])
     assert [layer.activation for layer in mixed] == ["gelu_tanh", "gelu_erf"]
+
+
+def test_kinks_are_where_the_second_derivative_jumps():
+    jumps = set()
+    for name, activation in ACTIVATIONS.items():
+        if name == "softmax":  # of one number it is 1
+            continue
+        with jax.enable_x64(True):
+            twice = jax.vmap(jax.grad(jax.grad(lambda z, f=activation: f(z[None])[0])))
+            first = jax.vmap(jax.grad(lambda z, f=activation: f(z[None])[0]))
+            at = np.arange(-7, 8).astype(float)
+            for derivative in (first, twice):
+                left, right = (np.asarray(derivative(at + shift)) for shift in (-1e-9, 1e-9))
+                if np.abs(left - right).max() > 1e-3 * (1 + np.abs(left).max()):
+                    jumps.add(name)
+    assert jumps == KINKED

@@ -197,3 +197,11 @@ def test_chain_digest_changes_with_any_number_or_activation_but_not_with_ranges(
             array[position] = kept
     assert len(digests) == 2 + sum(array.size for array in arrays.values())
     assert digest() == base
+
+
+def test_chain_says_what_it_is_made_of_and_where_its_kinks_are():
+    layers = "Chain(Dense(2, 3, elu), LayerNorm(3), SkipConnection(Chain(tanh, relu), +))"
+    parameters, kinks = build(layers).facts
+    assert parameters == "15 parameters"
+    assert kinks.startswith("kinks at layer 1 (elu), layer 3.2 (relu): on either side D")
+    assert build("Dense(2, 1, tanh)").facts == ("3 parameters",)

@@ -9,11 +9,12 @@ import jax
 from pydantic import Field
 
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.messages.wording import size
+from hyperdiag.messages.wording import counted, size
 
 from ..digest import digest_of
+from ..facts import kinks_at
 from ..network import Network, checked_ranges, named
-from ._layers import Layer, Parametric, apply_layers, ends, names_of, parametric
+from ._layers import Layer, Parametric, apply_layers, ends, kinked, names_of, parametric
 from ._notation import parse_layers
 from ._scaling import Scaling, named_arrays, scaling
 from ._weights import LAYOUTS, Weights, load_weights, random_weights
@@ -87,7 +88,13 @@ def build(
         digest=_digest(text, with_arrays, loaded, {"input": first, "output": last}),
         ranges={**known, **checked_ranges(ranges)},
         description=text,
+        facts=_facts(with_arrays, parsed),
     )
+
+
+def _facts(with_arrays: Sequence[Parametric], parsed: Sequence[Layer]) -> tuple[str, ...]:
+    numbers = sum(math.prod(shape) for layer in with_arrays for shape in layer.shapes.values())
+    return counted(numbers, "parameter"), *kinks_at(list(kinked(parsed)))
 
 
 def _digest(

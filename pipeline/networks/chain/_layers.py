@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..activations import ACTIVATIONS
+from ..activations import ACTIVATIONS, KINKED
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -150,6 +150,15 @@ def ends(layer: Layer) -> tuple[int, int] | None:
         return layer.inputs, layer.outputs
     sizes = [size for size in map(ends, layer.layers) if size]
     return (sizes[0][0], sizes[-1][1]) if sizes else None
+
+
+def kinked(layers: Sequence[Layer], place: str = "") -> Iterator[str]:
+    """Yield each layer whose activation has a kink, with its number."""
+    for number, layer in enumerate(layers, start=1):
+        if isinstance(layer, Skip):
+            yield from kinked(layer.layers, f"{place}{number}.")
+        elif layer.activation in KINKED:
+            yield f"layer {place}{number} ({layer.activation})"
 
 
 def misfits(layers: Sequence[Layer], place: str = "") -> Iterator[str]:

@@ -16,6 +16,7 @@ from hyperdiag.messages.wording import counted
 from hyperdiag.onnx import Model, OnnxError
 
 from ..digest import digest_of
+from ..facts import kinks_at
 from ..network import Network, checked_ranges
 
 # Operators whose derivatives jump: there, D is zero or undefined, and says nothing of the jump.
@@ -130,13 +131,8 @@ def _facts(model: Model) -> tuple[str, ...]:
     nodes = model.proto.graph.node
     operators = Counter(node.op_type for node in nodes)
     kinks = [node.name or node.output[0] for node in nodes if node.op_type in _KINKS]
-    facts = [
+    contents = (
         f"{counted(len(nodes), 'node')}, {counted(model.n_parameters, 'parameter')}: "
-        + ", ".join(f"{name} {count}" for name, count in operators.most_common()),
-    ]
-    if kinks:
-        facts.append(
-            f"kinks at {listed(kinks)}: on either side D is that of the smooth piece, and of the "
-            "kink itself it tells nothing"
-        )
-    return tuple(facts)
+        + ", ".join(f"{name} {count}" for name, count in operators.most_common())
+    )
+    return contents, *kinks_at(kinks)
