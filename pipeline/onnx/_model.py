@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 
 from . import _operators  # noqa: F401, which enters them
+from ._constant_inputs import hold_constant
 from ._file import opsets
 from ._graph import Walk, needed_names
 from ._refusal import OnnxError
@@ -54,21 +55,29 @@ class Model:
     Args:
         proto: the model, as `read_model` returns it.
         dimensions: {name: size} for the dimensions that it leaves open, but for the rows.
+        constants: {input: value or values} for the inputs that are no part of a point; in `proto`
+            they become constants.
 
     Raises:
         OnnxError: if its inputs and outputs are none of a function of numbers.
     """
 
-    def __init__(self, proto: onnx.ModelProto, dimensions: Mapping[str, int]):
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        dimensions: Mapping[str, int],
+        constants: Mapping[str, Any] | None = None,
+    ):
         self.proto = proto
+        used = hold_constant(proto, constants or {}, dimensions)
         graph = self.proto.graph
-        constants = {tensor.name for tensor in graph.initializer}
-        constants |= {tensor.values.name for tensor in graph.sparse_initializer}
-        unused = set(dimensions)
+        initialized = {tensor.name for tensor in graph.initializer}
+        initialized |= {tensor.values.name for tensor in graph.sparse_initializer}
+        unused = set(dimensions) - used
         self.inputs = [
             _input(value, dimensions, unused)
             for value in graph.input
-            if value.name not in constants
+            if value.name not in initialized
         ]
         if unused:
             raise OnnxError(f"no input has a dimension '{sorted(unused)[0]}'")
@@ -87,9 +96,12 @@ class Model:
             )
         # Where a file fixes how many rows it takes, and needs them, each point goes in as often.
         self._rows = 1
-        fixed = {tensor.rows for tensor in self.inputs if tensor.rows} - {1}
-        if fixed:
-            self._settle_rows(max(fixed), one_number=len(fixed) == 1)
+        fixed = {tensor.rows for tensor in self.inputs if tensor.rows}
+        several = fixed - {1}
+        if several:
+            # Beside several rows, one is shared by all of them.
+            self.inputs = [_whole(each) if each.rows == 1 else each for each in self.inputs]
+            self._settle_rows(max(several), one_number=len(several) == 1)
 
     @property
     def n_inputs(self) -> int:
@@ -157,12 +169,7 @@ class Model:
         self._rows = rows
         if not one_number or not self._rows_are_independent(rows):
             self._rows = 1
-            self.inputs = [
-                replace(tensor, shape=(tensor.rows, *tensor.shape), rows=None)
-                if tensor.rows
-                else tensor
-                for tensor in self.inputs
-            ]
+            self.inputs = [_whole(each) if each.rows else each for each in self.inputs]
             return
         point = np.random.default_rng(1).standard_normal(self.n_inputs)
         with jax.enable_x64(True):
@@ -178,9 +185,10 @@ class Model:
     def _rows_are_independent(self, rows: int) -> bool:
         """Tell whether no row of the outputs changes with the first row, the last, or others."""
         # Refuses what is too large, before the reference implementation runs.
-        jax.eval_shape(
-            self.parts(self.outputs, _DOUBLE), jax.ShapeDtypeStruct((self.n_inputs,), _DOUBLE)
-        )
+        with jax.enable_x64(True):
+            jax.eval_shape(
+                self.parts(self.outputs, _DOUBLE), jax.ShapeDtypeStruct((self.n_inputs,), _DOUBLE)
+            )
         rng = np.random.default_rng(0)
         points = rng.standard_normal((rows, self.n_inputs))
         # What has no axis of rows is the same for all of them.
@@ -259,6 +267,11 @@ class Model:
                 yield tensor.name, columns.reshape(shape).astype(tensor.dtype)
 
 
+def _whole(tensor: Tensor) -> Tensor:
+    """Return an input whose first axis, of a fixed size, is one of each point."""
+    return replace(tensor, shape=(tensor.rows or 0, *tensor.shape), rows=None)
+
+
 def _has_rows(array: Any, rows: int) -> bool:
     return np.ndim(array) > 0 and np.shape(array)[0] == rows
 
@@ -280,19 +293,15 @@ def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], unused: se
         name = dimension.dim_param
         if dimension.HasField("dim_value"):
             sizes.append(dimension.dim_value)
-        elif name in dimensions:
-            unused.discard(name)
-            sizes.append(dimensions[name])
+        elif (key := name or f"{value.name}.{position}") in dimensions:
+            unused.discard(key)
+            sizes.append(dimensions[key])
         elif position == 0:
             sizes.append(None)
         else:
             raise OnnxError(
-                f"{what} leaves its dimension {position} open"
-                + (
-                    f" ('{name}'); set network.dimensions={{{name}: ...}}"
-                    if name
-                    else "; export the model with fixed sizes, but for the rows"
-                )
+                f"{what} leaves its dimension {position} open; set network.dimensions="
+                f"{{{key}: ...}}"
             )
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     if sizes and sizes[0] is None:

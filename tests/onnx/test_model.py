@@ -108,6 +108,56 @@ def test_fixed_rows_beside_an_input_that_all_rows_share(tmp_path):
     assert library_difference(network, "float64") < 1e-6
 
 
+def test_one_row_beside_several_is_shared_by_them(tmp_path):
+    model = model_of(("Mul", "x v", "y"), inputs={"x": [4, 3], "v": [1, 3]}, outputs={"y": [4, 3]})
+    network = _built(model, tmp_path)
+    assert (network.n_inputs, network.n_outputs) == (6, 3)
+    assert library_difference(network, "float64") < 1e-6
+
+
+def test_rows_of_a_signal_and_a_state_with_another_first_axis_are_those_of_a_point(tmp_path):
+    """As voice activity detectors have it: a signal (1, samples), a state (2, 1, size)."""
+    model = model_of(
+        ("MatMul", "x w", "h"), ("Add", "h v", "s"), ("Tanh", "s", "t"),
+        ("ReduceSum", "t axes", "y", {"keepdims": 0}),
+        inputs={"x": [1, 3], "v": [2, 1, 2]}, outputs={"y": [1]},
+        constants={"w": W, "axes": np.array([0, 2])},
+    )  # fmt: skip
+    network = _built(model, tmp_path)
+    assert (network.n_inputs, network.n_outputs) == (7, 1)
+    assert library_difference(network, "float64") < 1e-6
+
+
+def test_input_that_is_held_constant_is_no_column(tmp_path):
+    model = model_of(
+        ("Mul", "x v", "h"), ("Add", "h u", "y"),
+        inputs={"x": ["N", 3], "v": [], "u": ["K", 3]}, outputs={"y": ["N", 3]},
+    )  # fmt: skip
+    options = {"constants": {"v": 2.5, "u": [[1, 2, 3]]}, "dimensions": {"K": 1}}
+    network = _built(model, tmp_path, **options)
+    assert network.inputs == ("x1", "x2", "x3")
+    x = np.array([[1.0, -2.0, 0.5]])
+    np.testing.assert_allclose(_derived(network, x).value, 2.5 * x + [1, 2, 3])
+    assert library_difference(network, "float64") < 1e-6
+    other = {**options, "constants": {"v": 2.0, "u": [[1, 2, 3]]}}
+    assert _built(model, tmp_path, **other).digest != network.digest
+    for constants, said in (
+        ({"w": 1}, "it has no input 'w'"),
+        ({"v": "a"}, "'v' must be a number, or numbers in the shape"),
+        ({"v": [1, 2]}, "'v' must be a number, or numbers in the shape"),
+        ({"u": 1}, r"leaves its dimension 0 open; set network.dimensions=\{K: ...\}"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            _built(model, tmp_path, constants=constants)
+
+
+def test_dimension_without_a_name_is_named_by_its_input_and_position(tmp_path):
+    model = model_of(("Tanh", "x", "y"), inputs={"x": ["N", None]}, outputs={"y": ["N", None]})
+    with pytest.raises(UsageError, match=r"set network.dimensions=\{x.1: ...\}"):
+        _built(model, tmp_path)
+    assert _built(model, tmp_path, dimensions={"x.1": 3}).n_inputs == 3
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_half_precision_of_a_file_differs_by_its_own_rounding(tmp_path, dtype):
     rng = np.random.default_rng(5)
@@ -198,7 +248,7 @@ def test_vector_without_rows_is_one_point(tmp_path):
 
 def test_open_dimension_is_asked_for_and_set(tmp_path):
     model = model_of(*LAYER, inputs={"x": ["N", "width"]}, constants={"w": W})
-    with pytest.raises(UsageError, match=r"dimension 1 open \('width'\); set network.dimensions="):
+    with pytest.raises(UsageError, match=r"dimension 1 open; set network.dimensions=\{width"):
         _built(model, tmp_path)
     _check_layer(_built(model, tmp_path, dimensions={"width": 3}))
     with pytest.raises(UsageError, match="no input has a dimension 'hight'"):

@@ -16,6 +16,7 @@ def build(
     inputs: list[str] | None = None,
     outputs: list[str] | None = None,
     dimensions: dict[str, int] | None = None,
+    constants: dict[str, Any] | None = None,
     ranges: dict[str, Any] | None = None,
     compare: bool = True,
     dtype: str = "float32",
@@ -26,7 +27,7 @@ def build(
 
         from .onnx_network import Choice, network_of
     file = Path(path).expanduser()
-    choice = Choice(inputs, outputs, dimensions, ranges)
+    choice = Choice(inputs, outputs, dimensions, ranges, constants)
     try:
         network = network_of("onnx", read_model(file), choice, file.name, dtype)
     except OnnxError as error:

@@ -36,12 +36,14 @@ class Choice:
         outputs: which of the model's outputs are taken; or a name for each number of all of them.
         dimensions: {name: size} for the dimensions that the model leaves open.
         ranges: {input: [low, high]} where known.
+        constants: {input: value or values} for the inputs that are no part of a point.
     """
 
     inputs: list[str] | None = None
     outputs: list[str] | None = None
     dimensions: Mapping[str, int] | None = None
     ranges: Mapping[str, Any] | None = None
+    constants: Mapping[str, Any] | None = None
 
 
 def network_of(
@@ -64,7 +66,7 @@ def network_of(
     """
     outputs = choice.outputs
     with numerics(dtype):
-        model = Model(proto, choice.dimensions or {})
+        model = Model(proto, choice.dimensions or {}, choice.constants)
         # What is not asked for need not be computed.
         chosen = outputs if outputs and set(outputs) <= set(model.outputs) else model.outputs
         parts = model.parts(chosen, np.dtype(dtype))

@@ -1,0 +1,59 @@
+"""Inputs of a model that are held at a value: a sample rate, a state at its beginning."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ._refusal import OnnxError
+from ._values import check_size
+
+
+def hold_constant(
+    model: onnx.ModelProto, values: Mapping[str, Any], dimensions: Mapping[str, int]
+) -> set[str]:
+    """Make constants of some of a model's inputs, in place.
+
+    Args:
+        model: whose graph is changed.
+        values: {input: number, or nested lists of them in its shape}.
+        dimensions: {name: size} for the dimensions that the file leaves open.
+
+    Returns:
+        The dimensions that these inputs needed.
+
+    Raises:
+        OnnxError: if there is no such input, or the values are none of its shape.
+    """
+    graph, needed = model.graph, set()
+    inputs = {value.name: value for value in graph.input}
+    for name, given in values.items():
+        if name not in inputs:
+            raise OnnxError(f"network.constants: it has no input '{name}'")
+        kind = inputs[name].type.tensor_type
+        sizes = []
+        for position, dimension in enumerate(kind.shape.dim):
+            key = dimension.dim_param or f"{name}.{position}"
+            if dimension.HasField("dim_value"):
+                sizes.append(dimension.dim_value)
+            elif key in dimensions:
+                sizes.append(dimensions[key])
+                needed.add(key)
+            else:
+                raise OnnxError(
+                    f"network.constants: input '{name}' leaves its dimension {position} open; set "
+                    f"network.dimensions={{{key}: ...}}"
+                )
+        try:
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            array = np.broadcast_to(np.asarray(given, np.float64), check_size(sizes))
+            held = array.astype(dtype)
+        except (TypeError, ValueError, KeyError) as error:
+            raise OnnxError(
+                f"network.constants: '{name}' must be a number, or numbers in the shape {sizes}; "
+                f"got {given}"
+            ) from error
+        graph.initializer.append(onnx.numpy_helper.from_array(held, name))
+        graph.input.remove(inputs[name])
+    return needed
