@@ -13,6 +13,8 @@ from .library_values import library_difference
 from .network import Network
 from .registry import network_names, network_summary
 
+# Of inputs or outputs that are shown, one below the other and side by side.
+_MOST_ROWS, _MOST_COLUMNS = 12, 8
 _SAMPLE = 256  # points at which it is looked whether the Hessian diagonal is zero
 
 
@@ -39,8 +41,9 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
         UsageError: if the point is no list of n numbers, or the network cannot be differentiated.
     """
     x = _point(network, point)
-    width = max(map(len, (*network.inputs, *network.outputs, "-1.234e+05"))) + 2
-    console = plain_console(least_width=width * (network.n_outputs + 1))
+    shown = network.outputs[:_MOST_COLUMNS]
+    width = max(map(len, (*network.inputs[:_MOST_ROWS], *shown, "-1.234e+05"))) + 2
+    console = plain_console(least_width=width * (len(shown) + 2))
     # Not "auto": a few points are not worth timing anything.
     bundle = derivatives(
         network.function, network.n_inputs, DEFAULT_METHOD, dtype=dtype, tile=_SAMPLE
@@ -63,8 +66,9 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
     console.print(_inputs(network, x))
     value, jacobian, hessian_diag = (np.asarray(array)[0] for array in bundle(x[None]))
     outputs = Table("output", "value at the point", box=None, pad_edge=False)
-    for name, number in zip(network.outputs, value, strict=True):
+    for name, number in zip(network.outputs[:_MOST_ROWS], value, strict=False):
         outputs.add_row(escape(name), f"{number:.6g}")
+    _add_rest(outputs, network.n_outputs)
     console.print(outputs)
     for title, matrix in (("Jacobian", jacobian), ("Hessian diagonal", hessian_diag)):
         console.print(f"\n{title} at the point")
@@ -87,20 +91,31 @@ def _where_zero(network: Network, sample: np.ndarray) -> str:
 
 def _inputs(network: Network, x: np.ndarray) -> Table:
     table = Table("input", "trained range", "point", box=None, pad_edge=False)
-    for name, value in zip(network.inputs, x, strict=True):
+    for name, value in zip(network.inputs[:_MOST_ROWS], x, strict=False):
         ends = network.ranges.get(name)
         table.add_row(
             escape(name), f"{ends[0]:.6g} .. {ends[1]:.6g}" if ends else "unknown", f"{value:g}"
         )
+    _add_rest(table, network.n_inputs)
     return table
 
 
 def _matrix(network: Network, matrix: np.ndarray) -> Table:
     """Return the table of a matrix (m, n): a row for each input, a column for each output."""
-    table = Table("input", *map(escape, network.outputs), box=None, pad_edge=False)
-    for position, name in enumerate(network.inputs):
-        table.add_row(escape(name), *(f"{number:.4g}" for number in matrix[:, position]))
+    table = Table("input", box=None, pad_edge=False)
+    for name in network.outputs[:_MOST_COLUMNS]:
+        table.add_column(escape(name))
+    if network.n_outputs > _MOST_COLUMNS:
+        table.add_column(f"{network.n_outputs - _MOST_COLUMNS:,} more")
+    for name, numbers in zip(network.inputs[:_MOST_ROWS], matrix.T, strict=False):
+        table.add_row(escape(name), *(f"{number:.4g}" for number in numbers[:_MOST_COLUMNS]))
+    _add_rest(table, network.n_inputs)
     return table
+
+
+def _add_rest(table: Table, count: int) -> None:
+    if count > _MOST_ROWS:
+        table.add_row(f"{count - _MOST_ROWS:,} more")
 
 
 def _point(network: Network, point: Any) -> np.ndarray:

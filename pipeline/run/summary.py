@@ -17,6 +17,8 @@ from hyperdiag.messages.wording import by_code, counted, duration
 from .output.manifest import Manifest
 from .output.receipt import Tally
 
+_MOST_OUTPUTS = 24  # whose ranges are shown: all of them are in the manifest
+
 
 def print_summary(manifest: Manifest) -> None:
     """Print a finished run's manifest, in words, on standard output."""
@@ -87,7 +89,8 @@ def _ranges(manifest: Manifest) -> Table:
     titles = (QUANTITIES[quantity].title for quantity in manifest.quantities)
     table = Table("output", *titles, box=None, pad_edge=False)
     ranges = manifest.rows.ranges
-    for position, output in enumerate(manifest.network.outputs):
+    outputs = manifest.network.outputs
+    for position, output in enumerate(outputs[:_MOST_OUTPUTS]):
         cells = []
         for quantity in manifest.quantities:
             if quantity in ranges:
@@ -96,6 +99,8 @@ def _ranges(manifest: Manifest) -> Table:
             else:
                 cells.append("no rows")
         table.add_row(escape(output), *cells)
+    if len(outputs) > _MOST_OUTPUTS:
+        table.add_row(f"{len(outputs) - _MOST_OUTPUTS:,} more", f"in {MANIFEST}")
     return table
 
 

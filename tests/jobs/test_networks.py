@@ -63,3 +63,13 @@ def test_networks_at_a_point_of_another_width_refuses(invoke):
     done = invoke("networks", "network=chain", "point=[1,2]")
     assert done.returncode == 2
     assert "point must have 5 numbers, for x1, x2, x3, x4, x5" in done.stderr
+
+
+def test_networks_of_many_inputs_and_outputs_shows_some_and_counts_the_rest(invoke):
+    done = invoke("networks", "network=chain", "network.layers='Dense(400, 300, tanh)'")
+    lines = done.stdout.splitlines()
+    assert len(lines) < 70
+    assert lines.count("388 more") == 3  # of the inputs: once each, in the Jacobian, in D
+    assert "288 more" in lines
+    header = next(line for line in lines if line.startswith("input") and "y1" in line)
+    assert header.split() == ["input", *(f"y{i}" for i in range(1, 9)), "292", "more"]
