@@ -44,7 +44,7 @@ def read_model(path: Path) -> ModelProto:
         raise OnnxError("is no ONNX file, or an empty one: it has no graph with nodes and outputs")
     for domain, version in opsets(model).items():
         _check_opset(domain, version)
-    for tensor in _tensors(model):
+    for tensor in all_tensors(model):
         if tensor.data_location == TensorProto.EXTERNAL:
             _read_beside(tensor, path.parent)
     return model
@@ -76,7 +76,17 @@ def _newest_ml() -> int:
     return max(s.since_version for s in defs.get_all_schemas_with_history() if s.domain == ML)
 
 
-def _tensors(model: ModelProto) -> Iterator[TensorProto]:
+def all_nodes(model: ModelProto) -> Iterator[onnx.NodeProto]:
+    """Yield all nodes of a model: of its graph, of graphs within nodes, of its functions."""
+    graphs = [list(model.graph.node), *(list(function.node) for function in model.functions)]
+    while graphs:
+        for node in graphs.pop():
+            yield node
+            for attribute in node.attribute:
+                graphs += [list(graph.node) for graph in (attribute.g, *attribute.graphs)]
+
+
+def all_tensors(model: ModelProto) -> Iterator[TensorProto]:
     """Return all tensors of a model: of its graph, those within it, and its functions."""
     yield from _tensors_of_graph(model.graph)
     for function in model.functions:

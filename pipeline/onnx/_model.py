@@ -12,7 +12,7 @@ import onnx
 
 from . import _operators  # noqa: F401, which enters them
 from ._constant_inputs import hold_constant
-from ._file import opsets
+from ._file import all_tensors, opsets
 from ._graph import Walk, needed_names
 from ._refusal import OnnxError
 from ._values import cast, check_size, constants_of, dtype_of
@@ -124,8 +124,10 @@ class Model:
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers the file holds as constants."""
-        return sum(math.prod(tensor.dims) for tensor in self.proto.graph.initializer)
+        """How many floating-point numbers the model holds as constants."""
+        return sum(
+            math.prod(tensor.dims) for tensor in all_tensors(self.proto) if _is_float(tensor)
+        )
 
     def parts(self, chosen: Sequence[str], real: np.dtype) -> Callable[[Any], list[jax.Array]]:
         """Return the function of one point, (n,), to the numbers of each output, in a row.
@@ -309,6 +311,13 @@ def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], unused: se
     if len(sizes) > 1:
         return Tensor(value.name, dtype, check_size(sizes[1:]), sizes[0])
     return Tensor(value.name, dtype, check_size(sizes), None)
+
+
+def _is_float(tensor: onnx.TensorProto) -> bool:
+    try:
+        return tensor.data_type != 0 and dtype_of(tensor.data_type, _DOUBLE) == np.float64
+    except OnnxError:
+        return False
 
 
 def _is_real(value: onnx.ValueInfoProto) -> bool:

@@ -13,7 +13,7 @@ import onnx
 from hyperdiag.hyperdual import numerics, reason
 from hyperdiag.messages.errors import UsageError, closest, listed
 from hyperdiag.messages.wording import counted
-from hyperdiag.onnx import Model, OnnxError
+from hyperdiag.onnx import Model, OnnxError, all_nodes
 
 from ..digest import digest_of
 from ..facts import kinks_at
@@ -130,7 +130,7 @@ def _outputs(sizes: dict[str, int], wanted: list[str] | None) -> tuple[str, ...]
 
 
 def _facts(model: Model) -> tuple[str, ...]:
-    nodes = model.proto.graph.node
+    nodes = list(all_nodes(model.proto))
     operators = Counter(node.op_type for node in nodes)
     kinks = [node.name or node.output[0] for node in nodes if node.op_type in _KINKS]
     contents = (

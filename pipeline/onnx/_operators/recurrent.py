@@ -137,11 +137,9 @@ def _layer(
         for d, is_reverse in enumerate(names[direction]):
             both = jnp.zeros(2 * n_gates * size, x.dtype) if bias is None else bias[d]
             input_bias, recurrent_bias = jnp.split(jnp.asarray(both), 2)
-            weights = _Weights(
-                jnp.asarray(r[d]), recurrent_bias, None if peepholes is None else peepholes[d]
-            )
+            weights = _Weights(r[d], recurrent_bias, None if peepholes is None else peepholes[d])
             states = tuple(
-                _initial(each, d, batch_first, jnp.zeros((batch, size), x.dtype))
+                _initial(each, d, batch_first, np.zeros((batch, size), x.dtype))
                 for each in (initial_h, initial_c)[: 2 if len(default) == 3 else 1]
             )
             step = make_cell(weights, functions[d])
@@ -162,7 +160,7 @@ def _initial(states: Any, direction: int, batch_first: int, zeros: Any) -> Any:
     """Return the state of one direction before its first step."""
     if states is None:
         return zeros
-    return jnp.asarray(states[:, direction] if batch_first else states[direction])
+    return states[:, direction] if batch_first else states[direction]
 
 
 def _order(length: int, lengths: np.ndarray) -> np.ndarray:
@@ -188,7 +186,11 @@ def _run(
     """
     n_times = inputs.shape[0]
     ordered = inputs if order is None else _rearranged(inputs, order, lengths)
-    if np.all(lengths == n_times):
+    if n_times == 1 and lengths.all():
+        # Without a loop: what a constant state is multiplied by is computed here, by NumPy.
+        states = step(states, ordered[0])
+        outputs = states[0][None]
+    elif np.all(lengths == n_times):
         states, outputs = jax.lax.scan(
             lambda states, x: (new := step(states, x), new[0]), states, ordered
         )

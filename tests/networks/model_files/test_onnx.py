@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from onnx import helper, numpy_helper
 from skl2onnx import to_onnx
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.datasets import load_diabetes
@@ -21,6 +22,7 @@ from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network
 from hyperdiag.networks.library_values import library_difference
+from tests.onnx.models import graph_of, model_of, saved
 
 
 def _mlp():
@@ -117,3 +119,21 @@ def test_trees_are_refused(rows, tmp_path):
     path = _saved(DecisionTreeRegressor(max_depth=3), rows, tmp_path)
     with pytest.raises(UsageError, match="the derivatives of trees are zero"):
         build_network({"name": "onnx", "path": path})
+
+
+def test_nodes_and_numbers_within_branches_and_functions_are_counted(tmp_path):
+    numbers = helper.make_node(
+        "Constant", [], ["w"], value=numpy_helper.from_array(np.ones((3, 3), np.float32))
+    )
+    branch = graph_of(
+        [numbers, helper.make_node("MatMul", ["x", "w"], ["h"]),
+         helper.make_node("Relu", ["h"], ["y"], name="hidden")], inputs={},
+    )  # fmt: skip
+    model = model_of(
+        ("If", "c", "y", {"then_branch": branch, "else_branch": branch}),
+        constants={"c": np.array(True), "unused": np.ones(2, np.float32)},
+    )
+    network = build_network({"name": "onnx", "path": saved(model, tmp_path / "m.onnx")})
+    assert network.facts[0].startswith("7 nodes, 20 parameters: ")
+    assert "Relu 2" in network.facts[0]
+    assert network.facts[1].startswith("kinks at hidden, hidden: ")
