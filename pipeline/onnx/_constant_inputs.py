@@ -28,7 +28,7 @@ def hold_constant(
     """
     graph, needed = model.graph, set()
     inputs = {value.name: value for value in graph.input}
-    for name, given in values.items():
+    for name, value in values.items():
         if name not in inputs:
             raise OnnxError(f"network.constants: it has no input '{name}'")
         kind = inputs[name].type.tensor_type
@@ -47,12 +47,12 @@ def hold_constant(
                 )
         try:
             dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-            array = np.broadcast_to(np.asarray(given, np.float64), check_size(sizes))
+            array = np.broadcast_to(np.asarray(value, np.float64), check_size(sizes))
             held = array.astype(dtype)
         except (TypeError, ValueError, KeyError) as error:
             raise OnnxError(
                 f"network.constants: '{name}' must be a number, or numbers in the shape {sizes}; "
-                f"got {given}"
+                f"got {value}"
             ) from error
         graph.initializer.append(onnx.numpy_helper.from_array(held, name))
         graph.input.remove(inputs[name])
