@@ -48,11 +48,22 @@ def test_options_of_chain_are_those_of_its_builder_without_dtype():
     options = network_options("chain")
     assert options["layers"] == "???"
     assert options["layout"] == "out_in"
-    assert set(options) == {"layers", "weights", "layout", "seed", "inputs", "outputs", "ranges"}
+    assert set(options) == {
+        "layers",
+        "weights",
+        "layout",
+        "weight_order",
+        "input_scaling",
+        "output_scaling",
+        "seed",
+        "inputs",
+        "outputs",
+        "ranges",
+    }
 
 
 def test_summary_of_chain_is_one_line():
-    assert network_summary("chain").startswith("Chain of dense layers")
+    assert network_summary("chain").startswith("Chain of layers")
     assert "\n" not in network_summary("chain")
 
 
