@@ -24,6 +24,5 @@ def needs(network: str, *packages: str) -> Iterator[None]:
         if missing not in packages:
             raise
         raise UsageError(
-            f"network '{network}' needs the package {missing}: "
-            f"pip install 'hyperdiag[{network}]'"
+            f"network '{network}' needs the package {missing}: pip install 'hyperdiag[{network}]'"
         ) from error
