@@ -7,11 +7,11 @@ from hyperdiag.messages.errors import UsageError
 
 
 @contextmanager
-def needs(network: str, *packages: str) -> Iterator[None]:
+def needs(extra: str, *packages: str) -> Iterator[None]:
     """Say which extra has the packages that are imported in the block, where one is missing.
 
     Args:
-        network: what configuration calls it; its extra has the same name.
+        extra: that has them.
         packages: that it needs, as they are imported.
 
     Raises:
@@ -24,5 +24,5 @@ def needs(network: str, *packages: str) -> Iterator[None]:
         if missing not in packages:
             raise
         raise UsageError(
-            f"network '{network}' needs the package {missing}: pip install 'hyperdiag[{network}]'"
+            f"this network needs the package {missing}: pip install 'hyperdiag[{extra}]'"
         ) from error

@@ -19,6 +19,7 @@ from ...network import Network, checked_ranges, named
 from ..extra import needs
 from .config import checked, in_dtype
 from .facts import dtypes, facts
+from .refusal import KerasError
 
 if TYPE_CHECKING:
     from .model import Tensor
@@ -45,7 +46,7 @@ def build(
         UsageError: if the file is no model of Keras' own layers, or a name does not fit it.
     """
     with needs("keras", "keras", "h5py"):
-        from .archive import KerasError, read_keras_file
+        from .archive import read_keras_file
         from .model import Model
     file = Path(path).expanduser().absolute()
     try:

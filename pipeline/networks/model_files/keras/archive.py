@@ -19,6 +19,8 @@ import numpy as np
 from hyperdiag.messages.errors import first_line, listed
 from hyperdiag.messages.wording import size
 
+from .refusal import KerasError
+
 CONFIG, WEIGHTS, METADATA = "config.json", "model.weights.h5", "metadata.json"
 _MOST_BYTES = 1 << 31
 _MOST_CONFIG_BYTES = 1 << 23  # that of a thousand layers has about one million
@@ -28,10 +30,6 @@ _MOST_DEPTH = 64  # of groups within groups
 _MOST_OBJECTS = 100_000
 _ENCRYPTED = 0x1  # a bit of a member's flags
 _HDF5, _ZIP = b"\x89HDF", b"PK"
-
-
-class KerasError(Exception):
-    """A model cannot be used; the text says what of it, where, and what to do."""
 
 
 @dataclass(frozen=True)

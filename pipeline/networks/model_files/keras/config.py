@@ -11,7 +11,7 @@ from typing import Any
 
 from hyperdiag.messages.errors import listed
 
-from .archive import KerasError
+from .refusal import KerasError
 
 Json = Any
 

@@ -20,8 +20,9 @@ from hyperdiag.hyperdual import numerics, widest
 from hyperdiag.messages.wording import counted
 
 from ..extra import needs
-from .archive import WEIGHTS, KerasError, KerasFile
+from .archive import WEIGHTS, KerasFile
 from .facts import is_numbered, takers
+from .refusal import KerasError
 from .rows import point_function, rounds
 
 _MOST_NUMBERS = 1 << 27  # of one array on the way: 1 GB of float64
