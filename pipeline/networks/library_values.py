@@ -31,13 +31,15 @@ def library_difference(network: Network, dtype: str) -> float | None:
         library to ask, or it cannot tell.
 
     Raises:
-        UsageError: if its values are others than the network's.
+        UsageError: if its values are others than the network's, or a package is missing.
     """
     if network.library_values is None:
         return None
     points = network.typical_points(_SAMPLE).astype(np.float32).astype(np.float64)
     try:
         wanted = network.library_values(points)
+    except UsageError:
+        raise
     except Exception as error:  # a library may raise anything
         log.warning(
             "network '%s' (%s): its own library cannot compute it, so that its values are not "
@@ -50,7 +52,21 @@ def library_difference(network: Network, dtype: str) -> float | None:
     with numerics(dtype):
         function = jax.jit(jax.vmap(network.function))
         values = np.asarray(function(np.asarray(points, dtype)), np.float64)
-    values = values.reshape(wanted.shape)
+    values = values.reshape(len(points), -1)
+    if wanted.shape != values.shape:
+        raise UsageError(
+            f"network '{network.name}' ({network.description}) gives {values.shape[1]} numbers for "
+            f"a point, and an array of shape {wanted.shape} for {len(points)} points at once: its "
+            "first axis must be that of the rows"
+        )
+    if not np.isfinite(wanted).any():
+        log.warning(
+            "network '%s' (%s): no value at the points that were drawn is finite, so that nothing "
+            "is compared with its own library; network.ranges says where its inputs lie",
+            network.name,
+            network.description,
+        )
+        return None
     largest = np.nanmax(np.abs(wanted), axis=0, initial=np.finfo(np.float32).tiny)
     same = np.equal(values, wanted) | (np.isnan(values) & np.isnan(wanted))
     apart = np.nan_to_num(np.where(same, 0, np.abs(values - wanted)) / largest, nan=np.inf)

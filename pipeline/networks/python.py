@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 
 from hyperdiag.hyperdual import numerics
-from hyperdiag.messages.errors import UsageError, closest
+from hyperdiag.messages.errors import UsageError, closest, first_line
 from hyperdiag.messages.masking import masked_values
 
 from .current_folder import import_target
@@ -91,8 +91,15 @@ def build(
 
     def values_of_batch(points: np.ndarray) -> np.ndarray:
         with numerics(dtype):
-            returned = jax.jit(function)(points.astype(dtype))
-            return np.asarray(joined(returned, chosen, (len(points),)), np.float64)
+            try:
+                returned = jax.jit(function)(points.astype(dtype))
+                return np.asarray(joined(returned, chosen, (len(points),)), np.float64)
+            except Exception as error:  # a user's function may raise anything
+                raise UsageError(
+                    f"{what} with network.batched=true fails on {len(points)} rows at once: "
+                    f"{first_line(error)}; the first axis must be that of the rows, of what goes "
+                    "in and of all that comes out"
+                ) from error
 
     count = output_size(one_array, size, dtype)
     if not names or (outputs is not None and len(outputs) == count):

@@ -69,7 +69,8 @@ def arrays_in(
         function: of one point.
         size: n.
         dtype: of the point.
-        wanted: names of arrays that alone are taken, or of all numbers.
+        wanted: names of arrays that alone are taken; or of all numbers, where these have no names
+            of their own but their positions.
 
     Raises:
         UsageError: if it has no such arrays, two of one name, or one of other numbers than
@@ -91,13 +92,16 @@ def arrays_in(
         )
     sizes = {name: leaf.size for name, leaf in arrays.items()}
     chosen = list(sizes)
+    by_position = not any(
+        hasattr(key, "key") or hasattr(key, "name") for p, _ in leaves for key in p
+    )
     if wanted and set(wanted) <= set(sizes):
         chosen = list(wanted)
-    elif wanted and len(wanted) != sum(sizes.values()):
+    elif wanted and not (by_position and len(wanted) == sum(sizes.values())):
         stranger = next(name for name in wanted if name not in sizes)
         raise UsageError(
             f"network.outputs: the function returns no '{stranger}'{closest(stranger, sizes)}; "
-            f"choose among {listed(chosen)}, or give names for all {sum(sizes.values())} numbers"
+            f"choose among {listed(chosen)}"
         )
     for name in chosen:
         if not jnp.issubdtype(arrays[name].dtype, jnp.floating):

@@ -49,10 +49,12 @@ def hold_constant(
             dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
             array = np.broadcast_to(np.asarray(value, np.float64), check_size(sizes))
             held = array.astype(dtype)
+            if not np.issubdtype(dtype, np.floating) and not np.array_equal(held, array):
+                raise ValueError
         except (TypeError, ValueError, KeyError) as error:
             raise OnnxError(
-                f"network.constants: '{name}' must be a number, or numbers in the shape {sizes}; "
-                f"got {value}"
+                f"network.constants: '{name}' must be a number, or numbers in the shape {sizes}, "
+                f"of the input's type; got {value}"
             ) from error
         graph.initializer.append(onnx.numpy_helper.from_array(held, name))
         graph.input.remove(inputs[name])

@@ -169,7 +169,14 @@ class Model:
                 "free number of rows"
             )
         self._rows = rows
-        if not one_number or not self._rows_are_independent(rows):
+        # A vector as long as there are rows may hold a number for each of them.
+        shared = self.inputs
+        vectors = [_number_for_each(each, rows) for each in shared]
+        for inputs in (vectors, shared) if vectors != shared else (shared,):
+            self.inputs = inputs
+            if one_number and self._rows_are_independent(rows):
+                break
+        else:
             self._rows = 1
             self.inputs = [_whole(each) if each.rows else each for each in self.inputs]
             return
@@ -272,6 +279,12 @@ class Model:
 def _whole(tensor: Tensor) -> Tensor:
     """Return an input whose first axis, of a fixed size, is one of each point."""
     return replace(tensor, shape=(tensor.rows or 0, *tensor.shape), rows=None)
+
+
+def _number_for_each(tensor: Tensor, rows: int) -> Tensor:
+    """Return a vector of so many numbers as an input of one number; any other one as it is."""
+    is_vector = tensor.rows is None and tensor.shape == (rows,)
+    return replace(tensor, shape=(), rows=rows) if is_vector else tensor
 
 
 def _has_rows(array: Any, rows: int) -> bool:

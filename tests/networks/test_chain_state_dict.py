@@ -60,7 +60,7 @@ TORCH = {
             nn.Linear(8, 1),
         ),
         "Chain(Dense(5, 8), BatchNorm(8, swish), Dense(8 => 8), LayerNorm(8), softplus,"
-        " RMSNorm(8), Dense(8, 1))",
+        " RMSNorm(8, eps=1e-5), Dense(8, 1))",
     ),
 }  # fmt: skip
 
@@ -225,6 +225,19 @@ def test_state_dicts_that_do_not_fit_are_refused(change, options, message, tmp_p
         _built(SQUARE, _saved(tmp_path / "model.safetensors", kept), **options)
 
 
+@pytest.mark.parametrize(
+    ("layers", "stranger"),
+    [("LayerNorm(4)", "running_mean"), ("RMSNorm(4, eps=1e-5)", "bias")],
+)
+def test_arrays_of_another_normalization_are_not_left_out(layers, stranger, tmp_path):
+    arrays = {
+        f"norm.{name}": np.ones(4) for name in ("weight", "bias", "running_mean", "running_var")
+    }
+    path = _saved(tmp_path / "model.safetensors", arrays | {"norm.num_batches_tracked": np.ones(1)})
+    with pytest.raises(UsageError, match=f"'norm.{stranger}' in .* belongs to no layer"):
+        _built(layers, path)
+
+
 _HEADER = b'{"a.weight":{"dtype":"F32","shape":[1,%d],"data_offsets":[0,%d]}}'
 
 
@@ -330,6 +343,7 @@ def test_scalings_that_are_none_are_refused(option, message):
         ("LayerNorm(4, tanh, 2, 3)", "has an option that is no activation and no eps"),
         ("LayerNorm(4, eps=-1)", "needs an eps that is not negative"),
         ("LayerNorm(0)", "layer 1 needs a positive size"),
+        ("RMSNorm(4)", "layer 1 needs its eps, of which libraries have different ones"),
         ("Chain(tanh, sigmoid)", "has activations alone"),
         ("Chain(Dense(2, 3), tanhh)", "layer 2 has no usual activation: 'tanhh'"),
         ([{"layer_norm": 3, "batch_norm": 3}], "layer 1 must have in, out"),

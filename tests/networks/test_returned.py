@@ -92,6 +92,21 @@ def rows_that_meet():
 def named():
     return lambda x: {"price": x[0] * x[1], "greeks": {"vega": jnp.sin(x[2:])}, "pair": (x[0], x)}
 
+def pair():
+    return lambda x: (x[0], x[1:3])
+
+def squeezed():
+    return lambda x: jnp.squeeze(x)
+
+def turned():
+    return lambda x: jnp.tanh(x).T
+
+def of_one_row():
+    return lambda x: jnp.tanh(x.reshape(1, 4))
+
+def shared():
+    return lambda x: {"y": x, "t": jnp.arange(3.0)}
+
 def named_batch():
     return lambda x: {"price": x[:, 0] * x[:, 1], "vega": jnp.sin(x[:, 2:])}
 
@@ -173,6 +188,12 @@ def test_function_whose_rows_meet_is_refused(build, invoke, tmp_path):
     assert "Do its rows act on one another" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["turned", "of_one_row", "shared", "squeezed"])
+def test_function_that_is_none_of_a_batch_is_refused(build, name):
+    with pytest.raises(UsageError, match="first axis must be that of the rows"):
+        library_difference(build(name, batched=True), "float32")
+
+
 def test_arrays_of_a_dictionary_are_outputs_by_their_keys(build):
     network = build("named")
     assert network.outputs == (
@@ -185,7 +206,10 @@ def test_arrays_of_a_dictionary_are_outputs_by_their_keys(build):
     some = build("named", outputs=["price", "greeks_vega"])
     assert some.outputs == ("price", "greeks_vega1", "greeks_vega2")
     np.testing.assert_allclose(some.function(x), [x[0] * x[1], *np.sin(x[2:])], rtol=1e-6)
-    assert build("named", outputs=[*"abcdefgh"]).outputs == tuple("abcdefgh")
+    for wanted in ([*"abcdefgh"], ["price", "greeks_vega", "rho"]):
+        with pytest.raises(UsageError, match="the function returns no"):
+            build("named", outputs=wanted)
+    assert build("pair", outputs=["u", "v", "w"]).outputs == ("u", "v", "w")
     batch = build("named_batch", batched=True)
     assert batch.outputs == ("price", "vega1", "vega2")
     assert library_difference(batch, "float32") < 1e-6

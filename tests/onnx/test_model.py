@@ -108,6 +108,32 @@ def test_fixed_rows_beside_an_input_that_all_rows_share(tmp_path):
     assert library_difference(network, "float64") < 1e-6
 
 
+def test_vector_with_a_number_for_each_row_is_one_input(tmp_path):
+    model = model_of(
+        ("Unsqueeze", "t axis", "c"), ("Mul", "x c", "h"), ("Sin", "h", "y"),
+        inputs={"x": [4, 3], "t": [4]}, outputs={"y": [4, 3]},
+        constants={"axis": np.array([1])},
+    )  # fmt: skip
+    network = _built(model, tmp_path)
+    assert network.inputs == ("x1", "x2", "x3", "t")
+    x = np.array([[0.3, -1.0, 2.0, 0.7]])
+    np.testing.assert_allclose(_derived(network, x).value, np.sin(x[:, :3] * 0.7), rtol=1e-12)
+    assert library_difference(network, "float64") < 1e-6
+    shared = model_of(("Mul", "x v", "y"), inputs={"x": [4, 4], "v": [4]}, outputs={"y": [4, 4]})
+    assert _built(shared, tmp_path).n_inputs == 8
+
+
+def test_names_of_outputs_are_no_positions(tmp_path):
+    model = model_of(
+        ("Sin", "x", "u"), ("Exp", "x", "v"), inputs={"x": ["N", 1]},
+        outputs={"u": ["N", 1], "v": ["N", 1]},
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="no output 'w' of real numbers"):
+        _built(model, tmp_path, outputs=["v", "w"])
+    assert _built(model, tmp_path, outputs=["a", "b"]).outputs == ("a", "b")
+    assert _built(model, tmp_path, outputs=["v"]).outputs == ("v",)
+
+
 def test_one_row_beside_several_is_shared_by_them(tmp_path):
     model = model_of(("Mul", "x v", "y"), inputs={"x": [4, 3], "v": [1, 3]}, outputs={"y": [4, 3]})
     network = _built(model, tmp_path)
@@ -145,10 +171,23 @@ def test_input_that_is_held_constant_is_no_column(tmp_path):
         ({"w": 1}, "it has no input 'w'"),
         ({"v": "a"}, "'v' must be a number, or numbers in the shape"),
         ({"v": [1, 2]}, "'v' must be a number, or numbers in the shape"),
+        ({"v": float("nan"), "k": 2.5}, "it has no input 'k'"),
         ({"u": 1}, r"leaves its dimension 0 open; set network.dimensions=\{K: ...\}"),
     ):
         with pytest.raises(UsageError, match=said):
             _built(model, tmp_path, constants=constants)
+
+
+@pytest.mark.parametrize("value", [2.5, 300, -1])
+def test_constant_that_the_type_of_its_input_has_not_is_refused(value, tmp_path):
+    model = model_of(
+        ("Cast", "k", "f", {"to": TensorProto.FLOAT}), ("Mul", "x f", "y"),
+        inputs={"x": ["N", 2], "k": []}, outputs={"y": ["N", 2]},
+    )  # fmt: skip
+    model.graph.input[1].type.tensor_type.elem_type = TensorProto.UINT8
+    with pytest.raises(UsageError, match=r"'k' must be a number, .* of the input's type"):
+        _built(model, tmp_path, constants={"k": value})
+    assert _built(model, tmp_path, constants={"k": 3}).n_inputs == 2
 
 
 def test_dimension_without_a_name_is_named_by_its_input_and_position(tmp_path):

@@ -19,6 +19,7 @@ _NORMALIZATIONS = {
 }
 _KNOWN = ("Dense", *_NORMALIZATIONS.values(), "SkipConnection")
 _EPSILONS = ("eps", "epsilon")
+_USUAL_EPSILON = 1e-5  # of PyTorch, Flux and Equinox, but for RMS norms
 # Flux also writes Dense(5 => 3, elu) and SkipConnection(layer, +).
 _NOT_PYTHONS = {r"=>": ",", r",\s*\+\s*\)": ", add)"}
 
@@ -33,7 +34,7 @@ class _Written:
         flux: whether activations have Flux's names.
         sizes: what stands where sizes stand.
         activation: likewise.
-        epsilon: likewise.
+        epsilon: likewise; None where nothing stands.
         inner: the layers of a skip connection.
     """
 
@@ -42,7 +43,7 @@ class _Written:
     flux: bool
     sizes: Sequence[Any] = ()
     activation: Any = "identity"
-    epsilon: Any = 1e-5
+    epsilon: Any = None
     inner: "Sequence[_Written]" = field(default=())
 
 
@@ -78,11 +79,19 @@ def _layers(written: Sequence[_Written], problems: Problems, place: str = "") ->
             continue
         name = _activation(layer, what, problems)
         sizes = [size for size in layer.sizes if type(size) is int and size > 0]
+        epsilon = layer.epsilon
+        if epsilon is None and layer.kind != "RMSNorm":
+            epsilon = _USUAL_EPSILON
         needed = {"Dense": 2, "activation": 0}.get(layer.kind, 1)
         if len(layer.sizes) != needed or len(sizes) != needed:
             words = "two positive sizes" if needed == 2 else "a positive size"
             problems.add(f"{what} needs {words}, and perhaps an activation: {layer.text}")
-        elif type(layer.epsilon) not in (int, float) or not layer.epsilon >= 0:
+        elif epsilon is None:
+            problems.add(
+                f"{what} needs its eps, of which libraries have different ones (PyTorch without "
+                f"one, in float32: eps=1.1920929e-7): {layer.text}"
+            )
+        elif type(epsilon) not in (int, float) or not epsilon >= 0:
             problems.add(f"{what} needs an eps that is not negative: {layer.text}")
         elif name is None:
             continue
@@ -91,7 +100,7 @@ def _layers(written: Sequence[_Written], problems: Problems, place: str = "") ->
         elif layer.kind == "activation":
             parsed.append(Activation(name))
         else:
-            parsed.append(Normalization(layer.kind, sizes[0], name, float(layer.epsilon)))
+            parsed.append(Normalization(layer.kind, sizes[0], name, float(epsilon)))
     return parsed
 
 
@@ -168,7 +177,7 @@ def _value(node: ast.expr) -> Any:
 
 
 def _epsilon(options: Mapping[Any, Any]) -> Any:
-    return next((options[name] for name in _EPSILONS if name in options), 1e-5)
+    return next((options[name] for name in _EPSILONS if name in options), None)
 
 
 def _read_mappings(layers: Sequence[str | Mapping[str, Any]]) -> list[_Written]:

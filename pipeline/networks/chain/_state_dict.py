@@ -67,7 +67,8 @@ def array_names(
 
 
 def _kind(layer: Parametric) -> Mapping[str, str]:
-    return _DENSE if isinstance(layer, Dense) else _NORMALIZATION
+    leaves = _DENSE if isinstance(layer, Dense) else _NORMALIZATION
+    return {leaf: use for leaf, use in leaves.items() if use in layer.shapes}
 
 
 def _leaf(name: str) -> tuple[str, str]:

@@ -119,7 +119,7 @@ def _outputs(sizes: dict[str, int], wanted: list[str] | None) -> tuple[str, ...]
     if not wanted or all(name in sizes for name in wanted):
         return tuple(name for output, size in sizes.items() for name in _numbered(output, size))
     total = sum(sizes.values())
-    if len(wanted) == total:
+    if len(wanted) == total and not set(wanted) & set(sizes):
         return tuple(wanted)
     stranger = next(name for name in wanted if name not in sizes)
     raise UsageError(

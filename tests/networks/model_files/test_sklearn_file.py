@@ -440,9 +440,9 @@ def test_network_is_built_without_scikit_learn(tmp_path):
     assert ended.returncode == 0, ended.stderr
 
 
-def test_values_are_not_compared_where_scikit_learn_is_missing(tmp_path, monkeypatch, caplog):
+def test_missing_scikit_learn_is_named_with_its_extra(tmp_path, monkeypatch):
     skops.io.dump(Ridge().fit(X, Y), tmp_path / "m.skops")
     network = build_network({"name": "sklearn", "path": str(tmp_path / "m.skops")})
     monkeypatch.setitem(sys.modules, "skops", None)
-    assert library_difference(network, "float32") is None
-    assert "needs the package skops: pip install 'hyperdiag[sklearn]'" in caplog.text
+    with pytest.raises(UsageError, match=r"needs the package skops: pip install 'hyperdiag\[sk"):
+        library_difference(network, "float32")

@@ -134,7 +134,7 @@ def _output_names(tensors: "Sequence[Tensor]", wanted: list[str] | None) -> tupl
         return tuple(numbers)
     if wanted == own:
         return tuple(_numbers([replace(tensor, numbered=False) for tensor in tensors], "y"))
-    if len(wanted) == len(numbers):
+    if len(wanted) == len(numbers) and not set(wanted) & set(own):
         return tuple(wanted)
     stranger = next((name for name in wanted if name not in own), wanted[0])
     raise UsageError(

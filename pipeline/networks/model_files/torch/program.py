@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hyperdiag.messages.errors import listed
 from hyperdiag.messages.wording import counted
 
 from ...facts import kinks_at
@@ -122,7 +123,9 @@ class Program:
             + ", ".join(f"{name} {count}" for name, count in operators.most_common())
         )
         kinks = [step.what for step in steps if base_name(step.target) in KINKS]
-        return line, *kinks_at(kinks)
+        held = [step.what for step in steps if base_name(step.target).startswith("detach")]
+        passed = f"derivatives pass through {listed(held)}, which stops gradients in PyTorch"
+        return line, *kinks_at(kinks), *([passed] if held else [])
 
     @property
     def epsilon(self) -> float:
