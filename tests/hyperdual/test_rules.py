@@ -111,5 +111,5 @@ def test_linear_rule_gives_what_the_general_rule_gives(method, clean_table):
 
 
 def test_every_rule_is_for_a_primitive_that_this_jax_has():
-    names = {found.name for found in gc.get_objects() if isinstance(found, core.Primitive)}
+    names = {found.name for found in gc.get_objects() if issubclass(type(found), core.Primitive)}
     assert sorted(set(RULES) - names - {"closed_call"}) == []  # 0.12 has none any more

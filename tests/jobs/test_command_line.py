@@ -35,7 +35,12 @@ def test_version_is_that_of_the_package_and_of_what_it_stands_on(hyperdiag):
 def test_help_shows_groups_and_every_key(invoke):
     done = invoke("derive", "--help")
     assert done.returncode == 0
-    for part in ("network: chain, onnx, python, qlknn", "max_bad_fraction", "--multirun", "dtype"):
+    for part in (
+        "network: chain, keras, onnx, python, qlknn",
+        "max_bad_fraction",
+        "--multirun",
+        "dtype",
+    ):
         assert part in done.stdout
 
 

@@ -2,7 +2,6 @@ import time
 
 import pytest
 
-from hyperdiag.messages import secrets
 from hyperdiag.messages.masking import (
     is_secret,
     masked,
@@ -101,16 +100,7 @@ def test_time_is_in_proportion_to_the_text(function):
     assert {piece: each for piece, each in seconds.items() if each > 1} == {}
 
 
-@pytest.fixture
-def registered():
-    """Forget what is registered in a test."""
-    before = set(secrets._registered)
-    yield
-    secrets._registered.clear()
-    secrets._registered.update(before)
-
-
-def test_text_is_masked_where_it_is_what_was_registered(registered):
+def test_text_is_masked_where_it_is_what_was_registered():
     register_secrets(['s3cr/t+x "y', "abcd", "true", "12345", "ab"])
     shown = "got *** as *** or ***, abcde, *** true 12345 ab"
     assert shown == masked_text(
@@ -118,7 +108,7 @@ def test_text_is_masked_where_it_is_what_was_registered(registered):
     )
 
 
-def test_credentials_of_settings_are_masked_wherever_they_turn_up(registered):
+def test_credentials_of_settings_are_masked_wherever_they_turn_up():
     register_credentials(
         {
             "path": "s3://AKIDEXAMPLE:pa%2Fss@b/x?X-Amz-Signature=abcdef&region=r-eu",

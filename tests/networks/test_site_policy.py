@@ -35,7 +35,8 @@ def module(tmp_path, monkeypatch):
     yield made
     # Other tests have packages of the same names.
     for name, module in [*sys.modules.items()]:
-        places = (getattr(module, "__file__", None), *getattr(module, "__path__", ()))
+        own = getattr(module, "__dict__", {})  # of some, PyTorch's, attributes are made up
+        places = (own.get("__file__"), *own.get("__path__", ()))
         if any(place and place.startswith(str(tmp_path)) for place in places):
             del sys.modules[name]
 

@@ -18,6 +18,7 @@ _NORMALIZATIONS = {
     "batch_norm": "BatchNorm",
 }
 _KNOWN = ("Dense", *_NORMALIZATIONS.values(), "SkipConnection")
+_USAGE = "network.layers reads like Chain(Dense(5, 3, elu), Dense(3, 3))"
 _EPSILONS = ("eps", "epsilon")
 _USUAL_EPSILON = 1e-5  # of PyTorch, Flux and Equinox, but for RMS norms
 # Flux also writes Dense(5 => 3, elu) and SkipConnection(layer, +).
@@ -116,7 +117,7 @@ def _activation(layer: _Written, what: str, problems: Problems) -> str | None:
 
 
 def _read_text(text: str) -> list[_Written]:
-    usage = f"network.layers reads like Chain(Dense(5, 3, elu), Dense(3, 3)); got: {text}"
+    usage = f"{_USAGE}; got: {text}"
     python = text.strip()
     for pattern, replacement in _NOT_PYTHONS.items():
         python = re.sub(pattern, replacement, python)
@@ -145,7 +146,7 @@ def _written(call: ast.expr, number: int) -> _Written:
     kind = getattr(call.func, "id", None) if isinstance(call, ast.Call) else None
     if not isinstance(call, ast.Call) or kind not in _KNOWN:
         raise UsageError(
-            f"network.layers: layer {number} is none that is known: {text}; there are "
+            f"{_USAGE}; layer {number} is none that is known: {text}; there are "
             f"{', '.join(_KNOWN)}, and activations"
         )
     options = {keyword.arg: _value(keyword.value) for keyword in call.keywords}

@@ -20,7 +20,12 @@ from .input_values import check_input_values
 from .kernel import check_kernel, plan_kernel
 from .memory import least_bytes
 from .plan import Plan, rows_source
-from .previous_plan import previous_columns, previous_settings, with_previous_ids
+from .previous_plan import (
+    previous_columns,
+    previous_settings,
+    with_previous_ids,
+    without_new_options,
+)
 from .rounded_inputs import rounded_inputs
 from .spec import DatasetSpec, KernelSpec, LimitsSpec, NetworkSpec, OutputSpec, Settings
 from .versions import versions
@@ -123,7 +128,7 @@ def make_plan(config: Config) -> Planned:
     tuning_seconds = time.perf_counter() - began
     options = config.network.model_dump()
     plan = Plan(
-        network=_network_spec(network, options),
+        network=_network_spec(network, options, previous),
         dataset=dataset,
         kernel=kernel,
         output=_output_spec(config, network, listing, kernel, previous),
@@ -178,7 +183,12 @@ def _listing(config: Config, network: Network | None, previous: Settings | None)
     return list_parquet(config.dataset.location, used, previous_columns(previous))
 
 
-def _network_spec(network: Network, options: dict[str, Any]) -> NetworkSpec:
+def _network_spec(
+    network: Network, options: dict[str, Any], previous: Settings | None
+) -> NetworkSpec:
+    settings = unregistered_values(masked_values(options))
+    if previous is not None:
+        settings = without_new_options(settings, previous.network.settings)
     return NetworkSpec(
         name=network.name,
         digest=network.digest,
@@ -186,7 +196,7 @@ def _network_spec(network: Network, options: dict[str, Any]) -> NetworkSpec:
         inputs=tuple(network.inputs),
         outputs=tuple(network.outputs),
         ranges={name: (low, high) for name, (low, high) in network.ranges.items()},
-        settings=unregistered_values(masked_values(options)),
+        settings=settings,
     )
 
 

@@ -10,6 +10,7 @@ from hyperdiag.config.schema import Config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.output_folder import STAGED
 from hyperdiag.data.parquet import ParquetSource
+from hyperdiag.networks import network_options
 
 from .plan import Plan
 from .plan_file import load_digest, load_plan, load_settings
@@ -31,6 +32,25 @@ def previous_columns(previous: Settings | None) -> pa.Schema | None:
     if previous is None or not isinstance(previous.dataset, ParquetSpec):
         return None
     return decoded_schema(previous.dataset.schema)
+
+
+def without_new_options(settings: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a network's options without those that are new since a plan was made.
+
+    At their defaults, these leave the plan what it was.
+
+    Args:
+        settings: the name and options of a network.
+        previous: those of the plan that this run goes on from.
+    """
+    if settings["name"] != previous.get("name"):
+        return dict(settings)
+    defaults = network_options(settings["name"])
+    return {
+        key: value
+        for key, value in settings.items()
+        if key in previous or key == "name" or value != defaults.get(key)
+    }
 
 
 def with_previous_ids(plan: Plan, config: Config) -> Plan:
