@@ -87,7 +87,7 @@ def test_interrupt_of_verify_that_python_drops_ends_it_all_the_same(
     derive(*configure("network=chain", BOX, "cluster=inline", f"output.path={tmp_path}/out"))
     # The network is built once all files are read back, and before any is compared.
     said, errors = interrupted(
-        "open networks/__pycache__/chain.", "verify", "output.path=out", DROPPED="yes"
+        "open networks/chain/__pycache__/_build.", "verify", "output.path=out", DROPPED="yes"
     )
     assert said == ""
     assert errors.splitlines()[1:] == [f"{STOPPED}; nothing was written"]
