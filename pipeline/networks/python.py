@@ -57,10 +57,10 @@ def build(
     with numerics(dtype):
         built = _call(builder, target, dict(kwargs or {}))
     if isinstance(built, Network):
-        if any(option is not None for option in (n_inputs, inputs, outputs, ranges)):
+        if batched or any(option is not None for option in (n_inputs, inputs, outputs, ranges)):
             raise UsageError(
                 f"network.target {target} returns a whole Network, with names and ranges of its "
-                "own: leave network.n_inputs, inputs, outputs and ranges out"
+                "own: leave network.n_inputs, inputs, outputs, ranges and batched out"
             )
         return replace(built, name="python")
     what = f"network.target {target}"

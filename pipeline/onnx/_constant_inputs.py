@@ -56,6 +56,8 @@ def hold_constant(
                 f"network.constants: '{name}' must be a number, or numbers in the shape {sizes}, "
                 f"of the input's type; got {value}"
             ) from error
+        for default in [tensor for tensor in graph.initializer if tensor.name == name]:
+            graph.initializer.remove(default)
         graph.initializer.append(onnx.numpy_helper.from_array(held, name))
         graph.input.remove(inputs[name])
     return needed
