@@ -13,7 +13,7 @@ import numpy as np
 
 from hyperdiag.messages.errors import UsageError, first_line
 
-from .model_files.extra import needs
+from .extra import needs
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 

@@ -7,8 +7,8 @@ from typing import Any
 from hyperdiag.hyperdual import reason
 from hyperdiag.messages.errors import UsageError
 
+from ..extra import needs
 from ..network import Network
-from .extra import needs
 
 
 def build(

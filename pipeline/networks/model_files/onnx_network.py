@@ -11,13 +11,13 @@ import numpy as np
 import onnx
 
 from hyperdiag.hyperdual import numerics, reason
-from hyperdiag.messages.errors import UsageError, closest, listed
 from hyperdiag.messages.wording import counted
 from hyperdiag.onnx import Model, OnnxError, all_nodes
 
 from ..digest import digest_of
 from ..facts import kinks_at
 from ..network import Network, checked_ranges
+from .tensor_names import given_output_names, input_names, numbered
 
 # Operators whose derivatives jump: there, D is zero or undefined, and says nothing of the jump.
 _KINKS = {
@@ -74,13 +74,19 @@ def network_of(
             shapes = jax.eval_shape(parts, jax.ShapeDtypeStruct((model.n_inputs,), dtype))
         except (RecursionError, MemoryError, ValueError) as error:
             raise OnnxError(reason(error)) from error
-    inputs = _inputs(model, choice.inputs)
+    numbers = [name for tensor in model.inputs for name in numbered(tensor.name, tensor.size)]
+    inputs = input_names(numbers, choice.inputs)
+    sizes = {at: shape.size for at, shape in zip(chosen, shapes, strict=True)}
+    if outputs and not set(outputs) <= set(sizes):
+        output_names = given_output_names(list(sizes), sum(sizes.values()), outputs)
+    else:
+        output_names = tuple(name for at, size in sizes.items() for name in numbered(at, size))
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
     return Network(
         name=name,
         function=lambda x: jnp.concatenate(parts(x)),
         inputs=inputs,
-        outputs=_outputs({at: s.size for at, s in zip(chosen, shapes, strict=True)}, outputs),
+        outputs=output_names,
         digest=digest_of(
             f"onnx {chosen} {sorted((choice.dimensions or {}).items())}",
             {"model": np.frombuffer(proto.SerializeToString(deterministic=True), np.uint8)},
@@ -91,41 +97,6 @@ def network_of(
         not_differentiated=tuple(at for at, skip in zip(inputs, whole, strict=True) if skip),
         library_values=lambda points: model.library_values(points, chosen),
         library_epsilon=model.epsilon,
-    )
-
-
-def _numbered(name: str, size: int) -> list[str]:
-    """Return the names of a tensor's numbers: its own where it has one, else with 1, 2, ..."""
-    return [name] if size == 1 else [f"{name}{index + 1}" for index in range(size)]
-
-
-def _inputs(model: Model, names: list[str] | None) -> tuple[str, ...]:
-    numbers = [name for tensor in model.inputs for name in _numbered(tensor.name, tensor.size)]
-    if names is None:
-        return tuple(numbers)
-    if len(names) != len(numbers):
-        raise UsageError(
-            f"network.inputs has {len(names)} names; the model takes "
-            f"{counted(len(numbers), 'number')}: {listed(numbers)}"
-        )
-    return tuple(names)
-
-
-def _outputs(sizes: dict[str, int], wanted: list[str] | None) -> tuple[str, ...]:
-    """Return the names of the numbers of the graph's outputs that are taken.
-
-    `network.outputs` names outputs of the graph, or gives a name to each number of all of them.
-    """
-    if not wanted or all(name in sizes for name in wanted):
-        return tuple(name for output, size in sizes.items() for name in _numbered(output, size))
-    total = sum(sizes.values())
-    if len(wanted) == total and not set(wanted) & set(sizes):
-        return tuple(wanted)
-    stranger = next(name for name in wanted if name not in sizes)
-    raise UsageError(
-        f"network.outputs: the model has no output '{stranger}' of real numbers"
-        f"{closest(stranger, sizes)}; choose "
-        f"among {listed(list(sizes))}, or give names for all {counted(total, 'number')}"
     )
 
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperdiag.hyperdual import numerics, reason
-from hyperdiag.messages.errors import UsageError, closest, listed
-from hyperdiag.messages.wording import counted
+from hyperdiag.messages.errors import UsageError
 
 from ...digest import digest_of
+from ...extra import needs
 from ...network import Network, checked_ranges, named
-from ..extra import needs
+from ..tensor_names import given_output_names, input_names, numbered
 from .config import checked, in_dtype
 from .facts import dtypes, facts
 from .refusal import KerasError
@@ -75,7 +75,7 @@ def build(
             as_saved = Model(read_keras_file(file), in_dtype(config, None), own)
         return as_saved.library_values(points, chosen)
 
-    names = _input_names(model.inputs, inputs)
+    names = input_names(_numbers(model.inputs, "x"), inputs)
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
     return Network(
         name="keras",
@@ -99,23 +99,7 @@ def _numbers(tensors: "Sequence[Tensor]", letter: str) -> list[str]:
     """
     if len(tensors) == 1 and tensors[0].numbered:
         return list(named(letter, tensors[0].size, None))
-    return [
-        tensor.name if tensor.size == 1 else f"{tensor.name}{index + 1}"
-        for tensor in tensors
-        for index in range(tensor.size)
-    ]
-
-
-def _input_names(tensors: "Sequence[Tensor]", names: list[str] | None) -> tuple[str, ...]:
-    numbers = _numbers(tensors, "x")
-    if names is None:
-        return tuple(numbers)
-    if len(names) != len(numbers):
-        raise UsageError(
-            f"network.inputs has {len(names)} names; the model takes "
-            f"{counted(len(numbers), 'number')}: {listed(numbers)}"
-        )
-    return tuple(names)
+    return [name for tensor in tensors for name in numbered(tensor.name, tensor.size)]
 
 
 def _chosen(tensors: "Sequence[Tensor]", wanted: list[str] | None) -> list[int]:
@@ -134,11 +118,4 @@ def _output_names(tensors: "Sequence[Tensor]", wanted: list[str] | None) -> tupl
         return tuple(numbers)
     if wanted == own:
         return tuple(_numbers([replace(tensor, numbered=False) for tensor in tensors], "y"))
-    if len(wanted) == len(numbers) and not set(wanted) & set(own):
-        return tuple(wanted)
-    stranger = next((name for name in wanted if name not in own), wanted[0])
-    raise UsageError(
-        f"network.outputs: the model has no output '{stranger}' of real numbers"
-        f"{closest(stranger, own)}; choose among {listed(own)}, or give names for all "
-        f"{counted(len(numbers), 'number')}"
-    )
+    return given_output_names(own, len(numbers), wanted)

@@ -19,7 +19,7 @@ import numpy as np
 from hyperdiag.hyperdual import numerics, widest
 from hyperdiag.messages.wording import counted
 
-from ..extra import needs
+from ...extra import needs
 from .archive import WEIGHTS, KerasFile
 from .facts import is_numbered, takers
 from .refusal import KerasError

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..extra import needs
+from ...extra import needs
 from .file import SkopsError, SkopsFile
 from .names import HARMLESS
 

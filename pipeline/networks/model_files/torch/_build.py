@@ -9,8 +9,8 @@ from hyperdiag.hyperdual import reason
 from hyperdiag.messages.errors import UsageError
 
 from ...digest import digest_of
+from ...extra import needs
 from ...network import Network
-from ..extra import needs
 from .archive import TorchError, read_archive
 
 
