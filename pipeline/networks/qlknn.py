@@ -12,20 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from hyperdiag.hyperdual import numerics
-from hyperdiag.messages.errors import UsageError
 
 from .digest import digest_of
+from .extra import needs
 from .network import Network
 
 
 def build(dtype: str) -> Network:
     """QLKNN 7_11 plasma-transport surrogate: 10 inputs, 8 outputs (extra `examples`)."""
-    try:
+    with needs("examples", "fusion_surrogates"):
         from fusion_surrogates.qlknn import qlknn_model
-    except ImportError as error:
-        raise UsageError(
-            "network 'qlknn' needs the package fusion-surrogates: pip install 'hyperdiag[examples]'"
-        ) from error
     with numerics(dtype):
         model = qlknn_model.QLKNNModel.load_default_model()
     return Network(

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from ._refusal import OnnxError
-from ._values import check_size
+from ._sizes import closed_sizes, input_sizes
 
 
 def hold_constant(
@@ -26,35 +26,23 @@ def hold_constant(
     Raises:
         OnnxError: if there is no such input, or the values are none of its shape.
     """
-    graph, needed = model.graph, set()
+    graph, needed = model.graph, set[str]()
     inputs = {value.name: value for value in graph.input}
     for name, value in values.items():
         if name not in inputs:
             raise OnnxError(f"network.constants: it has no input '{name}'")
-        kind = inputs[name].type.tensor_type
-        sizes = []
-        for position, dimension in enumerate(kind.shape.dim):
-            key = dimension.dim_param or f"{name}.{position}"
-            if dimension.HasField("dim_value"):
-                sizes.append(dimension.dim_value)
-            elif key in dimensions:
-                sizes.append(dimensions[key])
-                needed.add(key)
-            else:
-                raise OnnxError(
-                    f"network.constants: input '{name}' leaves its dimension {position} open; set "
-                    f"network.dimensions={{{key}: ...}}"
-                )
+        sizes = closed_sizes(inputs[name], input_sizes(inputs[name], dimensions, needed))
         try:
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-            array = np.broadcast_to(np.asarray(value, np.float64), check_size(sizes))
+            kind = inputs[name].type.tensor_type.elem_type
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
+            array = np.broadcast_to(np.asarray(value, np.float64), sizes)
             held = array.astype(dtype)
             if not np.issubdtype(dtype, np.floating) and not np.array_equal(held, array):
                 raise ValueError
         except (TypeError, ValueError, KeyError) as error:
             raise OnnxError(
-                f"network.constants: '{name}' must be a number, or numbers in the shape {sizes}, "
-                f"of the input's type; got {value}"
+                f"network.constants: '{name}' must be a number, or numbers in the shape "
+                f"{list(sizes)}, of the input's type; got {value}"
             ) from error
         for default in [tensor for tensor in graph.initializer if tensor.name == name]:
             graph.initializer.remove(default)

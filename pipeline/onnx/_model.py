@@ -15,7 +15,8 @@ from ._constant_inputs import hold_constant
 from ._file import all_tensors, opsets
 from ._graph import Walk, needed_names
 from ._refusal import OnnxError
-from ._values import cast, check_size, constants_of, dtype_of
+from ._sizes import closed_sizes, input_sizes
+from ._values import cast, constants_of, dtype_of
 
 _DOUBLE = np.dtype("float64")
 _MOST_SETTLED = 1 << 22  # numbers of all rows that a file fixes
@@ -73,14 +74,13 @@ class Model:
         graph = self.proto.graph
         initialized = {tensor.name for tensor in graph.initializer}
         initialized |= {tensor.values.name for tensor in graph.sparse_initializer}
-        unused = set(dimensions) - used
         self.inputs = [
-            _input(value, dimensions, unused)
+            _input(value, dimensions, used)
             for value in graph.input
             if value.name not in initialized
         ]
-        if unused:
-            raise OnnxError(f"no input has a dimension '{sorted(unused)[0]}'")
+        if unused := dimensions.keys() - used:
+            raise OnnxError(f"no input has a dimension '{min(unused)}'")
         for tensor in self.inputs:
             if tensor.size == 0:
                 raise OnnxError(
@@ -295,7 +295,7 @@ def _same(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9)
 
 
-def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], unused: set[str]) -> Tensor:
+def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], used: set[str]) -> Tensor:
     what = f"input '{value.name}'"
     if value.type.WhichOneof("value") != "tensor_type":
         raise OnnxError(f"{what} is no array")
@@ -303,27 +303,13 @@ def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], unused: se
     dtype_of(kind.elem_type, _DOUBLE)  # refuses what is not computed
     if not kind.HasField("shape"):
         raise OnnxError(f"{what} has no shape in the file; export the model with one")
-    sizes: list[int | None] = []
-    for position, dimension in enumerate(kind.shape.dim):
-        name = dimension.dim_param
-        if dimension.HasField("dim_value"):
-            sizes.append(dimension.dim_value)
-        elif (key := name or f"{value.name}.{position}") in dimensions:
-            unused.discard(key)
-            sizes.append(dimensions[key])
-        elif position == 0:
-            sizes.append(None)
-        else:
-            raise OnnxError(
-                f"{what} leaves its dimension {position} open; set network.dimensions="
-                f"{{{key}: ...}}"
-            )
+    sizes = input_sizes(value, dimensions, used)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
     if sizes and sizes[0] is None:
-        return Tensor(value.name, dtype, check_size(sizes[1:]), 0)
+        return Tensor(value.name, dtype, closed_sizes(value, sizes[1:]), 0)
     if len(sizes) > 1:
-        return Tensor(value.name, dtype, check_size(sizes[1:]), sizes[0])
-    return Tensor(value.name, dtype, check_size(sizes), None)
+        return Tensor(value.name, dtype, closed_sizes(value, sizes[1:]), sizes[0])
+    return Tensor(value.name, dtype, closed_sizes(value, sizes), None)
 
 
 def _is_float(tensor: onnx.TensorProto) -> bool:

@@ -30,6 +30,7 @@ def build(
     inputs: list[str] | None = None,
     outputs: list[str] | None = None,
     ranges: dict[str, Any] | None = None,
+    compare: bool = True,
     dtype: str = "float32",
 ) -> Network:
     """A model of a Keras 3 file: network.path=model.keras (extra `keras`).
@@ -40,6 +41,7 @@ def build(
         outputs: which of the model's outputs are taken, by their names there; or a name for each
             number of all of them.
         ranges: {input: [low, high]} where known.
+        compare: whether its values are compared with Keras' own.
         dtype: of the run: all layers compute in it, whatever type each has in the file.
 
     Raises:
@@ -87,7 +89,7 @@ def build(
         description=file.name,
         facts=facts(config, model.n_parameters),
         not_differentiated=tuple(at for at, skip in zip(names, whole, strict=True) if skip),
-        library_values=library_values,
+        library_values=library_values if compare else None,
         library_epsilon=float(jnp.finfo(half or "float32").eps),
     )
 
