@@ -91,6 +91,46 @@ def test_state_dict_of_pytorch_is_its_network(name, tmp_path):
     np.testing.assert_allclose(hessian_diag, diagonal, rtol=1e-9, atol=1e-12)
 
 
+def test_trained_perceptron_of_pytorch_is_derived_by_the_command_on_two_workers(
+    tmp_path, derive_on_two_workers
+):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_torch
+
+    torch.manual_seed(0)
+    points = torch.tensor(np.random.default_rng(1).standard_normal((120, 3)), dtype=torch.float32)
+    wanted = torch.sin(points[:, :1]) * points[:, 1:2] + points[:, 2:] ** 2
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 16), torch.nn.Tanh(), torch.nn.Linear(16, 16), torch.nn.Tanh(),
+        torch.nn.Linear(16, 1),
+    )  # fmt: skip
+    adam = torch.optim.Adam(module.parameters(), 1e-2)
+    losses = []
+    for _ in range(100):
+        adam.zero_grad()
+        loss = torch.mean((module(points) - wanted) ** 2)
+        loss.backward()
+        adam.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
+    save_torch(module.state_dict(), tmp_path / "model.safetensors")
+    derived = derive_on_two_workers(
+        points.numpy(), ["x1", "x2", "x3"], "network=chain", "derivatives.dtype=float64",
+        f"network.weights={tmp_path}/model.safetensors",
+        "network.layers='Chain(Dense(3, 16, tanh), Dense(16, 16, tanh), Dense(16, 1))'",
+    )  # fmt: skip
+    module, points = module.double(), points.double()
+    reference = (
+        module(points),
+        torch.func.vmap(torch.func.jacrev(module))(points),
+        torch.func.vmap(torch.func.jacfwd(torch.func.jacrev(module)))(points).diagonal(
+            dim1=2, dim2=3
+        ),
+    )
+    for array, expected in zip(derived, reference, strict=True):
+        np.testing.assert_allclose(array, expected.detach(), rtol=1e-10, atol=1e-12)
+
+
 def test_state_dict_in_16_bits_is_read(tmp_path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file as save_torch

@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from keras import layers as kl
 from scipy.special import erf
@@ -72,30 +70,18 @@ def trained():
     return model, x
 
 
-def test_model_is_derived_by_the_command_on_two_workers(trained, tmp_path, invoke, ray_address):
+def test_model_is_derived_by_the_command_on_two_workers(trained, tmp_path, derive_on_two_workers):
     model, x = trained
     x = x[:150].astype("f")
     model.save(tmp_path / "model.keras")
-    columns = {f"patient{i + 1}": x[:, i] for i in range(10)}
-    pq.write_table(pa.table({"row": np.arange(150), **columns}), tmp_path / "in.parquet")
-    ended = invoke(
-        "derive", "network=keras", f"network.path={tmp_path}/model.keras", "dataset=parquet",
-        f"dataset.path={tmp_path}/in.parquet", f"output.path={tmp_path}/out", "output.layout=wide",
-        "dataset.shard_rows=40", "derivatives.method=hyperdual", "derivatives.tile=8",
-        "cluster=existing", f"cluster.address={ray_address}", "cluster.workers=2",
-    )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    out = pq.read_table(tmp_path / "out" / "data").to_pandas().sort_values("row")
-    assert len(out) == 150
-    value, jacobian, hessian_diag = _reference(model)(x)
-    np.testing.assert_allclose(value, model.predict(x, verbose=0), rtol=1e-5)
-    np.testing.assert_allclose(out["progress"], value[:, 0], rtol=1e-5)
-    for index in range(10):
-        first = out[f"d_progress__d_patient{index + 1}"]
-        second = out[f"d2_progress__d2_patient{index + 1}"]
-        wanted = jacobian[:, 0, index], hessian_diag[:, 0, index]
-        np.testing.assert_allclose(first, wanted[0], atol=2e-5 * np.abs(wanted[0]).max())
-        np.testing.assert_allclose(second, wanted[1], atol=2e-5 * np.abs(wanted[1]).max())
+    names = [f"patient{i + 1}" for i in range(10)]
+    derived = derive_on_two_workers(
+        x, names, "network=keras", f"network.path={tmp_path}/model.keras"
+    )
+    reference = _reference(model)(x)
+    np.testing.assert_allclose(reference[0], model.predict(x, verbose=0), rtol=1e-5)
+    for array, wanted in zip(derived, reference, strict=True):
+        np.testing.assert_allclose(array, wanted, atol=2e-5 * np.abs(wanted).max())
 
 
 def test_command_shows_it_in_half_a_screen(trained, tmp_path, invoke):

@@ -1,8 +1,6 @@
 """Models that scikit-learn trained, and skl2onnx wrote."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from onnx import helper, numpy_helper
 from skl2onnx import to_onnx
@@ -22,6 +20,7 @@ from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network
 from hyperdiag.networks.library_values import library_difference
+from tests.networks.finite_differences import differences
 from tests.onnx.models import graph_of, model_of, saved
 
 
@@ -62,16 +61,13 @@ def _saved(model, rows, folder):
     return str(path)
 
 
-def _differences(function, x, step):
-    """First and second derivatives by central differences of the fourth order, (rows, n) each."""
-    first, second = np.empty_like(x), np.empty_like(x)
-    for i in range(x.shape[1]):
-        d = np.zeros(x.shape[1])
-        d[i] = step
-        at = {k: function(x + k * d) for k in (-2, -1, 0, 1, 2)}
-        first[:, i] = (8 * (at[1] - at[-1]) - (at[2] - at[-2])) / (12 * step)
-        second[:, i] = (16 * (at[1] + at[-1]) - at[2] - at[-2] - 30 * at[0]) / (12 * step**2)
-    return first, second
+def _check_derivatives(predict, x, jacobian, hessian_diag):
+    """Against central differences of the library's predictions; arrays are (rows, n)."""
+    steps = np.full(x.shape[1], 3e-5)
+    first, second = differences(lambda points: predict(points)[:, None], x, steps)
+    first, second = first[:, 0] / steps, second[:, 0] / steps**2
+    np.testing.assert_allclose(jacobian, first, atol=1e-5 * np.abs(first).max())
+    np.testing.assert_allclose(hessian_diag, second, atol=1e-3 * np.abs(second).max() + 1e-3)
 
 
 @pytest.mark.one_in(2)
@@ -89,30 +85,19 @@ def test_model_is_scikit_learns_and_its_derivatives_are_those_of_its_predictions
     predict = lambda points: np.ravel(model.predict(points))
     rounding = 1e-6 if name == "support vectors" else 1e-9  # skl2onnx writes those in float32
     np.testing.assert_allclose(value, predict(x), rtol=rounding)
-    first, second = _differences(predict, x, 3e-5)
-    np.testing.assert_allclose(jacobian, first, atol=1e-5 * np.abs(first).max())
-    np.testing.assert_allclose(hessian_diag, second, atol=1e-3 * np.abs(second).max() + 1e-3)
+    _check_derivatives(predict, x, jacobian, hessian_diag)
 
 
-def test_model_is_derived_by_the_command_on_two_workers(rows, tmp_path, invoke, ray_address):
+def test_model_is_derived_by_the_command_on_two_workers(rows, tmp_path, derive_on_two_workers):
     model = MODELS["scaler and perceptron"]()
     path = _saved(model, rows, tmp_path)
     x = rows[0]
-    pq.write_table(pa.table({f"X{i + 1}": x[:, i] for i in range(10)}), tmp_path / "in.parquet")
-    ended = invoke(
-        "derive", "network=onnx", f"network.path={path}", "dataset=parquet",
-        f"dataset.path={tmp_path}/in.parquet", f"output.path={tmp_path}/out", "output.layout=wide",
-        "dataset.shard_rows=40", "derivatives.dtype=float64", "derivatives.method=hyperdual",
-        "derivatives.tile=8", "cluster=existing", f"cluster.address={ray_address}",
-        "cluster.workers=2",
+    value, jacobian, hessian_diag = derive_on_two_workers(
+        x, [f"X{i + 1}" for i in range(10)],
+        "network=onnx", f"network.path={path}", "derivatives.dtype=float64",
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    out = pq.read_table(tmp_path / "out" / "data").to_pandas()
-    assert len(out) == len(x)
-    value = next(name for name in out.columns if name.endswith("variable") and "d" not in name[:1])
-    order = np.argsort(out["X1"].to_numpy() * 1e6 + out["X3"].to_numpy())
-    wanted = np.argsort(x[:, 0] * 1e6 + x[:, 2])
-    np.testing.assert_allclose(out[value].to_numpy()[order], model.predict(x)[wanted], rtol=1e-9)
+    np.testing.assert_allclose(value[:, 0], model.predict(x), rtol=1e-9)
+    _check_derivatives(model.predict, x, jacobian[:, 0], hessian_diag[:, 0])
 
 
 def test_trees_are_refused(rows, tmp_path):

@@ -6,8 +6,6 @@ import zipfile
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import skops.io
 from sklearn.compose import ColumnTransformer
@@ -26,6 +24,7 @@ from hyperdiag.hyperdual import derivatives
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import build_network
 from hyperdiag.networks.library_values import library_difference
+from tests.networks.finite_differences import differences
 
 from .sklearn_models import CLASSIFIERS, OF_TWO_TARGETS, REGRESSORS, TRANSFORMERS, mlp
 
@@ -68,17 +67,6 @@ def _method(model):
     return "predict_proba" if probabilities else "decision_function"
 
 
-def _differences(function, x, steps):
-    """First and second derivatives by central differences of the fourth order, (rows, m, n)."""
-    first, second = [], []
-    for i, step in enumerate(steps):
-        d = np.eye(len(steps))[i] * step
-        at = {k: function(x + k * d) for k in (-2, -1, 0, 1, 2)}
-        first.append((8 * (at[1] - at[-1]) - (at[2] - at[-2])) / 12)
-        second.append((16 * (at[1] + at[-1]) - at[2] - at[-2] - 30 * at[0]) / 12)
-    return np.stack(first, axis=-1), np.stack(second, axis=-1)
-
-
 @pytest.mark.one_in(12)
 @pytest.mark.parametrize("name", MODELS)
 def test_model_is_scikit_learns_and_its_derivatives_are_those_of_its_values(name, tmp_path):
@@ -103,7 +91,7 @@ def test_model_is_scikit_learns_and_its_derivatives_are_those_of_its_values(name
     size = np.abs(wanted).max()
     np.testing.assert_allclose(value, wanted, rtol=1e-9, atol=1e-12 * size)
     steps = 2e-3 * spread
-    first, second = _differences(values, points, steps)
+    first, second = differences(values, points, steps)
     # Times the steps: in the units of the values.
     np.testing.assert_allclose(
         jacobian * steps, first, atol=1e-6 * np.abs(first).max() + 1e-14 * size
@@ -122,31 +110,26 @@ def test_derivatives_at_the_points_of_a_process_are_finite(tmp_path):
     point = (x / x.std(axis=0))[:1]
     bundle = derivatives(network.function, 10, "hyperdual", dtype="float64", tile=1)
     _, jacobian, hessian_diag = (np.asarray(array)[0] for array in bundle(point)[:3])
-    first, second = _differences(
+    first, second = differences(
         lambda points: model.predict(points)[:, None], point, np.full(10, 5e-3)
     )
     np.testing.assert_allclose(jacobian, first[0] / 5e-3, atol=1e-6)
     np.testing.assert_allclose(hessian_diag, second[0] / 5e-3**2, atol=2e-2)
 
 
-def test_model_is_derived_by_the_command_on_two_workers(tmp_path, invoke, ray_address):
+def test_model_is_derived_by_the_command_on_two_workers(tmp_path, derive_on_two_workers):
     x, y = _rows("numbers")
     model = make_pipeline(StandardScaler(), mlp()).fit(x, y)
     path = _saved(model, tmp_path)
-    pq.write_table(pa.table({f"x{i + 1}": x[:, i] for i in range(10)}), tmp_path / "in.parquet")
-    ended = invoke(
-        "derive", "network=sklearn", f"network.path={path}", "dataset=parquet",
-        f"dataset.path={tmp_path}/in.parquet", f"output.path={tmp_path}/out", "output.layout=wide",
-        "dataset.shard_rows=40", "derivatives.dtype=float64", "derivatives.method=hyperdual",
-        "derivatives.tile=8", "cluster=existing", f"cluster.address={ray_address}",
-        "cluster.workers=2",
+    value, jacobian, hessian_diag = derive_on_two_workers(
+        x, [f"x{i + 1}" for i in range(10)],
+        "network=sklearn", f"network.path={path}", "derivatives.dtype=float64",
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    out = pq.read_table(tmp_path / "out" / "data").to_pandas()
-    assert len(out) == len(x)
-    order = np.argsort(out["x1"].to_numpy() * 1e6 + out["x3"].to_numpy())
-    wanted = np.argsort(x[:, 0] * 1e6 + x[:, 2])
-    np.testing.assert_allclose(out["y"].to_numpy()[order], model.predict(x)[wanted], rtol=1e-9)
+    np.testing.assert_allclose(value[:, 0], model.predict(x), rtol=1e-9)
+    steps = 2e-3 * x.std(axis=0)
+    first, second = differences(lambda points: model.predict(points)[:, None], x, steps)
+    np.testing.assert_allclose(jacobian * steps, first, atol=1e-6 * np.abs(first).max())
+    np.testing.assert_allclose(hessian_diag * steps**2, second, atol=1e-4 * np.abs(second).max())
 
 
 def test_names_of_columns_are_those_of_the_training(tmp_path, caplog):

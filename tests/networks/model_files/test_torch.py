@@ -5,8 +5,6 @@ import logging
 import warnings
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from sklearn.datasets import load_diabetes
 
@@ -117,31 +115,15 @@ def trained(tmp_path_factory):
     return model.eval(), _saved(model, folder, x[:4]), x.double().numpy()
 
 
-def test_trained_network_is_derived_by_the_command_on_two_workers(
-    trained, tmp_path, invoke, ray_address
-):
+def test_trained_network_is_derived_by_the_command_on_two_workers(trained, derive_on_two_workers):
     model, path, x = trained
     x = x[:120]
-    columns = {f"input{i + 1}": x[:, i] for i in range(10)}
-    pq.write_table(pa.table({"row": np.arange(120), **columns}), tmp_path / "in.parquet")
-    ended = invoke(
-        "derive", "network=torch", f"network.path={path}", "network.outputs=[progression]",
-        "dataset=parquet", f"dataset.path={tmp_path}/in.parquet", f"output.path={tmp_path}/out",
-        "output.layout=wide", "dataset.shard_rows=40", "derivatives.dtype=float64",
-        "derivatives.method=hyperdual", "derivatives.tile=8", "cluster=existing",
-        f"cluster.address={ray_address}", "cluster.workers=2",
+    derived = derive_on_two_workers(
+        x, [f"input{i + 1}" for i in range(10)],
+        "network=torch", f"network.path={path}", "derivatives.dtype=float64",
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
-    out = pq.read_table(tmp_path / "out" / "data").to_pandas().sort_values("row")
-    assert len(out) == 120
-    value, jacobian, hessian_diag = reference(model, (10,), x)
-    columns = {
-        "progression": value[:, 0],
-        **{f"d_progression__d_input{i + 1}": jacobian[:, 0, i] for i in range(10)},
-        **{f"d2_progression__d2_input{i + 1}": hessian_diag[:, 0, i] for i in range(10)},
-    }
-    for name, wanted in columns.items():
-        np.testing.assert_allclose(out[name], wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
+    for array, wanted in zip(derived, reference(model, (10,), x), strict=True):
+        np.testing.assert_allclose(array, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
 
 
 def test_file_is_shown_by_the_command(trained, invoke):
