@@ -38,9 +38,8 @@ def build(
     Args:
         target: `package.module:builder`. The builder takes `kwargs` and returns the function of
             one point, (n,) to (m,) or (), or to a dictionary or tuple of arrays; a module of
-            Equinox or Flax NNX; (apply, params); or a whole `Network`, whose names and ranges then
-            hold.
-            The module is found wherever Python finds it, or else in the current folder.
+            Equinox or Flax NNX; (apply, variables); or a whole `Network`, whose names and ranges
+            then hold. The module is found wherever Python finds it, or else in the current folder.
         kwargs: keyword arguments of the builder.
         n_inputs: n, where neither `inputs` nor the builder says it.
         inputs: names of the inputs; None means x1, x2, ...

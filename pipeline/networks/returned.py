@@ -92,9 +92,8 @@ def arrays_in(
         )
     sizes = {name: leaf.size for name, leaf in arrays.items()}
     chosen = list(sizes)
-    by_position = not any(
-        hasattr(key, "key") or hasattr(key, "name") for p, _ in leaves for key in p
-    )
+    keys = [key for path, _ in leaves for key in path]
+    by_position = all(isinstance(key, jax.tree_util.SequenceKey) for key in keys)
     if wanted and set(wanted) <= set(sizes):
         chosen = list(wanted)
     elif wanted and not (by_position and len(wanted) == sum(sizes.values())):

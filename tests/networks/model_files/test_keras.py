@@ -200,6 +200,8 @@ def test_digest_is_that_of_layers_and_weights(trained, tmp_path):
     model, _ = trained
     digest = _network(model, tmp_path).digest
     assert _network(model, tmp_path, "float64").digest == digest
+    settings = {"name": "keras", "path": str(tmp_path / "model.keras"), "compare": False}
+    assert build_network(settings).library_values is None
     program = (
         "from hyperdiag.networks import build_network as b; "
         f"print(b({{'name': 'keras', 'path': {str(tmp_path / 'model.keras')!r}}}).digest)"

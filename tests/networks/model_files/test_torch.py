@@ -344,6 +344,18 @@ def test_model_that_is_in_training_is_refused(tmp_path):
         _network(path)
 
 
+def test_gradients_that_the_model_stops_are_named(tmp_path):
+    class Stopped(torch.nn.Module):
+        def forward(self, x):
+            return torch.tanh(x.detach()) * x
+
+    facts = _network(_saved(Stopped(), tmp_path, torch.randn(3, 2))).facts
+    assert any("which stops gradients in PyTorch" in fact for fact in facts), facts
+    plain = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Tanh())
+    facts = _network(_saved(plain, tmp_path, torch.randn(3, 2))).facts
+    assert not any("stops gradients" in fact for fact in facts), facts
+
+
 def test_digest_is_of_what_is_computed(tmp_path):
     def saved(name, slope=0.1, weight=0.5):
         model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LeakyReLU(slope))
