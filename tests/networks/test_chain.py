@@ -157,6 +157,7 @@ def test_chain_weights_of_one_npy_array_are_refused(tmp_path):
     ("options", "message"),
     [
         ({"weights": "/nowhere/w.npz"}, "no such file: /nowhere/w.npz"),
+        ({"weight_order": ["a", "b"]}, "weight_order needs the file that it is of"),
         ({"weights": "w.npz", "layout": "rows"}, "must be out_in or in_out; got 'rows'"),
         ({"inputs": ["a"]}, "network.inputs has 1 names; the network has 3 inputs"),
         ({"outputs": ["a", "b", "c"]}, "network.outputs has 3 names; the network has 2 outputs"),

@@ -65,6 +65,8 @@ def build(
     if not sizes:
         raise UsageError("network.layers has activations alone: give at least one Dense layer")
     _check_memory(with_arrays)
+    if weights is None and weight_order is not None:
+        raise UsageError("network.weight_order needs the file that it is of: network.weights=...")
     if weights is None:
         loaded = random_weights(with_arrays, seed)
     else:
