@@ -202,10 +202,13 @@ def _layer(eqn: core.JaxprEqn) -> tuple[int, int | None]:
     left, right, result = (_shape(v) for v in (*eqn.invars, *eqn.outvars))
     numbers = eqn.params["dimension_numbers"]
     if eqn.primitive.name == "dot_general":
-        contracted, batch = numbers
-        bound = [len(c) + len(b) for c, b in zip(contracted, batch, strict=True)]
-        free = sorted(len(shape) - axes for shape, axes in zip((left, right), bound, strict=True))
-        return multiply_adds(eqn), result[-1] if free == [0, 1] else None
+        sides = zip((left, right), *numbers, strict=True)
+        free = [
+            [size for axis, size in enumerate(shape) if axis not in (*contracted, *batch)]
+            for shape, contracted, batch in sides
+        ]
+        is_layer = any(free) and min(map(math.prod, free)) == 1
+        return multiply_adds(eqn), max(map(math.prod, free)) if is_layer else None
     if takes_matrix(eqn) and left[0] == 1:
         width = math.prod(result)
         return math.prod(left) * width, width

@@ -22,8 +22,8 @@ from hyperdiag.messages.wording import counted
 from ...extra import needs
 from .archive import WEIGHTS, KerasFile
 from .facts import is_numbered, takers
+from .program import point_function, rounds
 from .refusal import KerasError
-from .rows import point_function, rounds
 
 _MOST_NUMBERS = 1 << 27  # of one array on the way: 1 GB of float64
 _MOST_NAMES = 1 << 20  # of inputs
