@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -13,6 +13,7 @@ from hyperdiag.messages.errors import Problems, UsageError, closest, listed
 from hyperdiag.messages.wording import counted
 
 Ranges = Mapping[str, tuple[float, float]]
+Moments = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Network:
         facts: further lines for people: what it is made of, where it has kinks.
         not_differentiated: inputs that are whole numbers, such as categories: the run leaves them
             out unless it is asked for them, and then their derivatives are zero.
+        moments: (mean, standard deviation) in training of the inputs of which these are known, in
+            raw units.
         library_epsilon: of the arithmetic of that library, relative.
         library_values: maps points (rows, n), float64, to the values (rows, m) that the library
             computes from which the network came; None where there is no such library.
@@ -47,6 +50,7 @@ class Network:
     description: str = ""
     facts: tuple[str, ...] = ()
     not_differentiated: tuple[str, ...] = ()
+    moments: Moments = field(default_factory=dict)
     library_values: Callable[[np.ndarray], np.ndarray] | None = None
     library_epsilon: float = float(np.finfo(np.float32).eps)
 
@@ -97,8 +101,9 @@ class Network:
         return np.array(low, dtype=np.float64), np.array(high, dtype=np.float64)
 
     def typical_points(self, count: int, seed: int = 0) -> np.ndarray:
-        """Return points (count, n), float64: uniform in the ranges, else standard normal.
+        """Return points (count, n), float64: uniform in the ranges, else normal.
 
+        With the mean and the standard deviation in training where these are known, else 0 and 1.
         Of inputs that are whole numbers zeros, where no range is known: any other may be none of
         the categories that there are.
         """
@@ -107,7 +112,8 @@ class Network:
         known = np.isfinite(low)
         uniform = rng.uniform(np.where(known, low, 0), np.where(known, high, 1), (count, low.size))
         whole = np.array([name in self.not_differentiated for name in self.inputs])
-        drawn = np.where(whole, 0, rng.standard_normal((count, low.size)))
+        mean, deviation = np.array([self.moments.get(name, (0.0, 1.0)) for name in self.inputs]).T
+        drawn = np.where(whole, 0, mean + deviation * rng.standard_normal((count, low.size)))
         return np.where(known, np.where(whole, np.round(uniform), uniform), drawn)
 
 

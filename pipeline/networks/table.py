@@ -34,7 +34,7 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
     Args:
         network: which.
         point: n numbers, as configuration has them; None means the middle of the trained ranges,
-            and zero where none is known.
+            or the mean in training, and zero where neither is known.
         dtype: in which the derivatives are computed.
 
     Raises:
@@ -77,10 +77,12 @@ def print_network(network: Network, point: Any, dtype: str) -> None:
 
 def _where_zero(network: Network, sample: np.ndarray) -> str:
     """Return at how many of the points drawn a Hessian diagonal (rows, m, n) is not zero."""
-    known = sum(name in network.ranges for name in network.inputs)
-    drawn = "from the trained ranges" if known else "from a standard normal distribution"
-    if 0 < known < network.n_inputs:
-        drawn += ", from a standard normal distribution where none is known"
+    ways = ["the trained ranges"] if network.ranges else []
+    if any(name not in network.ranges for name in network.moments):
+        ways.append("normal distributions of the mean and deviation in training")
+    if len({*network.ranges, *network.moments}) < network.n_inputs:
+        ways.append("a standard normal distribution" + (" where none is known" if ways else ""))
+    drawn = ", ".join(f"from {way}" for way in ways)
     rows = sample.reshape(sample.shape[0], -1)
     odd = (~np.isfinite(rows)).any(axis=1)
     curved = ((rows != 0).any(axis=1) & ~odd).sum()
@@ -92,12 +94,17 @@ def _where_zero(network: Network, sample: np.ndarray) -> str:
 def _inputs(network: Network, x: np.ndarray) -> Table:
     table = Table("input", "trained range", "point", box=None, pad_edge=False)
     for name, value in zip(network.inputs[:_MOST_ROWS], x, strict=False):
-        ends = network.ranges.get(name)
-        table.add_row(
-            escape(name), f"{ends[0]:.6g} .. {ends[1]:.6g}" if ends else "unknown", f"{value:g}"
-        )
+        table.add_row(escape(name), _trained(network, name), f"{value:g}")
     _add_rest(table, network.n_inputs)
     return table
+
+
+def _trained(network: Network, name: str) -> str:
+    if name in network.ranges:
+        return "{:.6g} .. {:.6g}".format(*network.ranges[name])
+    if name in network.moments:
+        return "mean {:.6g}, deviation {:.6g}".format(*network.moments[name])
+    return "unknown"
 
 
 def _matrix(network: Network, matrix: np.ndarray) -> Table:
@@ -123,7 +130,8 @@ def _point(network: Network, point: Any) -> np.ndarray:
     if point is None:
         low, high = network.bounds()
         known = np.isfinite(low)
-        return np.where(known, (np.where(known, low, 0) + np.where(known, high, 0)) / 2, 0.0)
+        means = np.array([network.moments.get(name, (0.0, 1.0))[0] for name in network.inputs])
+        return np.where(known, (np.where(known, low, 0) + np.where(known, high, 0)) / 2, means)
     try:
         x = np.array(point, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -338,6 +338,8 @@ def test_scaling_is_what_its_formula_says(place, tmp_path):
     slope = (1 - _scaled(x, arrays) ** 2)[:, :, None] * arrays["c.weight"] / SCALE
     np.testing.assert_allclose(jacobian, slope * np.array([[10], [1]]), rtol=1e-11, atol=1e-14)
     assert network.ranges == {}
+    pairs = zip(MEAN.tolist(), SCALE.tolist(), strict=True)
+    assert network.moments == dict(zip(network.inputs, pairs, strict=True))
     assert network.digest != _built("Dense(4, 2, tanh)", _saved(path, arrays)).digest
 
 
@@ -351,6 +353,7 @@ def test_ends_of_the_inputs_are_their_ranges(tmp_path):
         }
     )
     assert network.ranges == {"x1": (0, 10), "x2": (-3, 3)}
+    assert network.moments == {}
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hyperdiag.networks import Network
 from hyperdiag.networks.network import checked_ranges, named, output_size
 
 
-def _network(inputs=("a", "b"), outputs=("y",), ranges=None):
-    return Network("net", jnp.sum, inputs, outputs, "0123", ranges or {})
+def _network(inputs=("a", "b"), outputs=("y",), ranges=None, **others):
+    return Network("net", jnp.sum, inputs, outputs, "0123", ranges or {}, **others)
 
 
 def test_network_sizes_and_bounds_follow_its_names_and_ranges():
@@ -72,6 +72,15 @@ def test_typical_points_are_uniform_in_the_ranges_and_normal_elsewhere():
     assert stats.kstest(points[:, 1], "uniform", (10, 2)).pvalue > 1e-3
     np.testing.assert_array_equal(points, network.typical_points(5000, seed=3))
     assert (points != network.typical_points(5000, seed=4)).all()
+
+
+def test_typical_points_are_where_the_data_of_the_training_were():
+    moments = {"a": (5.0, 0.5), "b": (1.0, 1.0)}
+    network = _network(("a", "b", "c"), ranges={"b": (10.0, 12.0)}, moments=moments)
+    points = network.typical_points(5000, seed=3)
+    assert stats.kstest(points[:, 0], "norm", (5, 0.5)).pvalue > 1e-3
+    assert stats.kstest(points[:, 1], "uniform", (10, 2)).pvalue > 1e-3
+    assert stats.kstest(points[:, 2], "norm").pvalue > 1e-3
 
 
 def test_named_without_names_counts_from_one():

@@ -81,14 +81,14 @@ def build(
 
     text = f"Chain({', '.join(map(str, parsed))})"
     names = named("x", sizes[0][0], inputs)
-    known = first.ranges(names) if first else {}
     return Network(
         name="chain",
         function=function,
         inputs=names,
         outputs=named("y", sizes[-1][1], outputs),
         digest=_digest(text, with_arrays, loaded, {"input": first, "output": last}),
-        ranges={**known, **checked_ranges(ranges)},
+        ranges={**(first.ranges(names) if first else {}), **checked_ranges(ranges)},
+        moments=first.moments(names) if first else {},
         description=text,
         facts=_facts(with_arrays, parsed),
     )

@@ -24,7 +24,8 @@ class Scaling:
     Attributes:
         offset: float64, (n,).
         scale: likewise.
-        ends: [low, high] of each number, (n, 2), where they are what is configured.
+        ends: [low, high] of each number, (n, 2), where they are what is configured; otherwise
+            offset and scale are a mean and a standard deviation.
     """
 
     offset: np.ndarray
@@ -43,6 +44,13 @@ class Scaling:
         """Return the ends of each number, by its name; none where they are not known."""
         ends = [] if self.ends is None else self.ends.tolist()
         return {name: (low, high) for name, (low, high) in zip(names, ends, strict=bool(ends))}
+
+    def moments(self, names: Sequence[str]) -> dict[str, tuple[float, float]]:
+        """Return mean and standard deviation of each number, by its name; none if not known."""
+        if self.ends is not None:
+            return {}
+        pairs = zip(self.offset.tolist(), self.scale.tolist(), strict=True)
+        return dict(zip(names, pairs, strict=True))
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:

@@ -1,4 +1,6 @@
-"""Dense layers written in other ways than x W: derived by the same products, to the same numbers."""
+"""Dense layers written in other ways than x W: the same products, the same numbers."""
+
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from hyperdiag.hyperdual._jaxpr import equations, shape_of
 
 rng = np.random.default_rng(3)
 WIDTHS = (3, 5, 7, 2)
-LAYERS = [rng.standard_normal(pair) for pair in zip(WIDTHS, WIDTHS[1:], strict=False)]
+LAYERS = [rng.standard_normal(pair) for pair in pairwise(WIDTHS)]
 WAYS = {
     "x W": lambda x, w: x @ w,
     "W x": lambda x, w: jnp.asarray(w.T) @ x,

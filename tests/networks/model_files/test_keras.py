@@ -188,6 +188,22 @@ def test_inputs_and_outputs_have_the_models_names(tmp_path):
     assert build_network({"name": "keras", "path": path, "ranges": ranges}).ranges == {"a1": (0, 1)}
 
 
+def test_mean_and_deviation_are_those_that_inputs_are_normalized_with(tmp_path):
+    x = np.random.default_rng(1).normal([300, -5, 1e-3], [20, 1, 1e-4], (200, 3)).astype("float32")
+    adapted = kl.Normalization()
+    adapted.adapt(x)
+    a, b = keras.Input((3,), name="a"), keras.Input((2, 1), name="b")
+    joined = [adapted(a), kl.Flatten()(kl.Normalization(mean=7, variance=4, axis=None)(b))]
+    model = keras.Model([a, b], kl.Dense(1)(kl.Concatenate()(joined)))
+    network = _network(model, tmp_path)
+    mean, deviation = np.array([network.moments[name] for name in network.inputs]).T
+    np.testing.assert_allclose(mean, [*x.mean(axis=0), 7, 7], rtol=1e-4)
+    np.testing.assert_allclose(deviation, [*x.std(axis=0), 2, 2], rtol=1e-4)
+    plain = keras.Input((2,), name="plain")
+    inverse = kl.Normalization(mean=[1, 2], variance=[4, 9], invert=True)(plain)
+    assert _network(keras.Model(plain, kl.Dense(1)(inverse)), tmp_path).moments == {}
+
+
 def test_inputs_and_outputs_that_keras_only_numbered_are_x_and_y(tmp_path):
     network = _network(keras.Sequential([keras.Input((2,)), kl.Dense(2)]), tmp_path)
     assert (network.inputs, network.outputs) == (("x1", "x2"), ("y1", "y2"))

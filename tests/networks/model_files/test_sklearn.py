@@ -8,15 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.datasets import load_diabetes, load_wine
+from sklearn.decomposition import PCA
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    PolynomialFeatures,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeRegressor
 
@@ -147,6 +154,43 @@ def test_names_of_columns_are_those_of_the_training(tmp_path, caplog):
     np.testing.assert_allclose(value[:, 0], model.predict(frame[:6]), rtol=1e-12)
     assert library_difference(network, "float64") < 1e-12
     assert not caplog.records
+
+
+SCALED = {
+    "a scaler": (make_pipeline(StandardScaler(), mlp()), 1e-12),
+    "its columns": (ColumnTransformer([("scaled", StandardScaler(), list(range(10)))]), 1e-12),
+    "a scaler within": (TransformedTargetRegressor(make_pipeline(StandardScaler(), mlp())), 1e-12),
+    "all components": (make_pipeline(PCA(), Ridge()), 0.01),  # of 149 degrees of freedom
+    "most components": (make_pipeline(PCA(9), Ridge()), 0.01),
+    "partial least squares": (PLSRegression(2), 0.01),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_mean_and_deviation_are_those_of_the_training(name, tmp_path):
+    x, y = _rows("numbers")
+    x = x * np.logspace(-1, 2, 10) + np.logspace(2, -1, 10)
+    model, tolerance = SCALED[name]
+    network = _built(model.fit(x, y), tmp_path)
+    mean, deviation = np.array([network.moments[name] for name in network.inputs]).T
+    np.testing.assert_allclose(mean, x.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(deviation, x.std(axis=0), rtol=tolerance)
+
+
+def test_of_a_robust_scaler_the_median_and_the_quartiles_serve(tmp_path):
+    x, y = _rows("numbers")
+    network = _built(make_pipeline(RobustScaler(), mlp()).fit(x, y), tmp_path)
+    center, width = np.array([network.moments[name] for name in network.inputs]).T
+    low, median, high = np.percentile(x, [25, 50, 75], axis=0)
+    np.testing.assert_allclose(center, median)
+    np.testing.assert_allclose(width, high - low)
+
+
+def test_what_is_not_scaled_has_no_mean(tmp_path):
+    x, y = _rows("numbers")
+    shifted = make_pipeline(StandardScaler(with_std=False), mlp()).fit(x, y)
+    assert _built(shifted, tmp_path).moments == {}
+    assert _built(mlp().fit(x, y), tmp_path).moments == {}
 
 
 def test_what_configuration_says_comes_first(tmp_path):

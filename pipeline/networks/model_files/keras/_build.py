@@ -78,6 +78,7 @@ def build(
         return as_saved.library_values(points, chosen)
 
     names = input_names(_numbers(model.inputs, "x"), inputs)
+    moments = dict(zip(names, model.moments, strict=True))
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
     return Network(
         name="keras",
@@ -89,6 +90,7 @@ def build(
         description=file.name,
         facts=facts(config, model.n_parameters),
         not_differentiated=tuple(at for at, skip in zip(names, whole, strict=True) if skip),
+        moments={name: pair for name, pair in moments.items() if pair[1] > 0},
         library_values=library_values if compare else None,
         library_epsilon=float(jnp.finfo(half or "float32").eps),
     )

@@ -22,6 +22,7 @@ from hyperdiag.messages.wording import counted
 from ...extra import needs
 from .archive import WEIGHTS, KerasFile
 from .facts import is_numbered, takers
+from .normalization import input_moments
 from .program import point_function, rounds
 from .refusal import KerasError
 
@@ -131,6 +132,11 @@ class Model:
     def n_inputs(self) -> int:
         """How many numbers a point has."""
         return sum(tensor.size for tensor in self.inputs)
+
+    @property
+    def moments(self) -> list[tuple[float, float]]:
+        """(mean, standard deviation) of each number in training; nan where it is not known."""
+        return input_moments(self._model.layers, self._keras.tree.flatten(self._taken))
 
     @property
     def n_parameters(self) -> int:

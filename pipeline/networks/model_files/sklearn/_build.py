@@ -18,7 +18,7 @@ from .composites import computed, description, input_count, parts_of
 from .file import SkopsError, SkopsFile, read_skops
 from .fitted import Fitted
 from .library import library_values
-from .ranges import trained_ranges
+from .training_data import trained_moments, trained_ranges
 
 
 def build(
@@ -58,14 +58,14 @@ def _network(
     definition = {where: word for where, word in file.used.items() if isinstance(word, str)}
     arrays = {where: array for where, array in file.used.items() if not isinstance(array, str)}
     names = named("x", count, inputs or columns)
-    known = trained_ranges(model, names)
     return Network(
         name="sklearn",
         function=lambda x: made.function(x).astype(x.dtype),
         inputs=names,
         outputs=_output_names(made.names, shape, outputs),
         digest=digest_of("scikit-learn " + json.dumps(definition, sort_keys=True), arrays),
-        ranges={**known, **checked_ranges(ranges)},
+        ranges={**trained_ranges(model, names), **checked_ranges(ranges)},
+        moments=trained_moments(model, names),
         description=description(model),
         facts=_facts(file, model, arrays, made.method),
         library_values=library_values(file, made.method, columns) if compare else None,

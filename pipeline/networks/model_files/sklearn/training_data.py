@@ -1,0 +1,106 @@
+"""What a model of scikit-learn tells of the inputs that it was trained on."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .composites import columns_of, parts_of
+from .fitted import Fitted
+from .splines import spline_ends
+
+Pair = tuple[np.ndarray, np.ndarray]  # a number of each input, twice
+
+# {class: (lowest, highest) of each input}, by attributes that hold them or all training points.
+_ENDS = {"MinMaxScaler": ("data_min_", "data_max_"), "QuantileTransformer": ("quantiles_",) * 2}
+_POINTS = {
+    "GaussianProcessRegressor": "X_train_",
+    "KernelPCA": "X_fit_",
+    "KernelRidge": "X_fit_",
+}
+# {class: (mean, standard deviation) of each input}, or what is as good: median and quartiles.
+_MOMENTS = {
+    "StandardScaler": ("mean_", "scale_"),
+    "RobustScaler": ("center_", "scale_"),
+    "CCA": ("_x_mean", "_x_std"),
+    "PLSCanonical": ("_x_mean", "_x_std"),
+    "PLSRegression": ("_x_mean", "_x_std"),
+}
+
+
+def trained_ranges(estimator: Fitted, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Return {input: (lowest, highest)} of the training, of those inputs of which it is known.
+
+    Args:
+        estimator: the whole model.
+        names: of its inputs.
+
+    Raises:
+        SkopsError: if a part of it is damaged.
+    """
+    pairs = _by_name(estimator, names, _ends)
+    return {name: (low, high) for name, (low, high) in pairs.items() if low < high}
+
+
+def trained_moments(estimator: Fitted, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+    """Return {input: (mean, standard deviation)}, as `trained_ranges`."""
+    pairs = _by_name(estimator, names, _moments)
+    return {name: (mean, deviation) for name, (mean, deviation) in pairs.items() if deviation > 0}
+
+
+def _by_name(
+    estimator: Fitted, names: tuple[str, ...], told: Callable[[Fitted], Pair | None]
+) -> dict[str, tuple[float, float]]:
+    return {
+        name: (float(a), float(b))
+        for name, a, b in zip(names, *_of_inputs(estimator, len(names), told), strict=True)
+        if np.isfinite(a) and np.isfinite(b)
+    }
+
+
+def _of_inputs(estimator: Fitted, count: int, told: Callable[[Fitted], Pair | None]) -> Pair:
+    """Return what the first that knows tells of each input, (count,) each; nan if none does."""
+    unknown = np.full(count, np.nan)
+    first, second = told(estimator) or (unknown, unknown)
+    if estimator.name == "ColumnTransformer":
+        first, second = unknown.copy(), unknown.copy()
+        for at, part in columns_of(estimator):
+            first[at], second[at] = _of_inputs(part, len(at), told)
+    elif not np.isfinite(first).any() and not estimator.has("estimators_features_"):
+        for part in parts_of(estimator):
+            first, second = _of_inputs(part, count, told)
+            if np.isfinite(first).any():
+                break
+    return (first, second) if first.shape == second.shape == (count,) else (unknown, unknown)
+
+
+def _ends(estimator: Fitted) -> Pair | None:
+    if estimator.name in _ENDS:
+        low, high = (estimator.array(attribute, 1, 2) for attribute in _ENDS[estimator.name])
+        return np.atleast_2d(low)[0], np.atleast_2d(high)[-1]
+    if estimator.name in _POINTS:
+        points = estimator.array(_POINTS[estimator.name], 2)
+        return points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
+    return spline_ends(estimator) if estimator.name == "SplineTransformer" else None
+
+
+def _moments(estimator: Fitted) -> Pair | None:
+    if estimator.name in ("IncrementalPCA", "PCA"):
+        return estimator.array("mean_", 1), _deviation_of_components(estimator)
+    names = _MOMENTS.get(estimator.name, ())
+    if not names or not all(map(estimator.has, names)):
+        return None
+    mean, deviation = (estimator.array(name, 1) for name in names)
+    return mean, deviation
+
+
+def _deviation_of_components(estimator: Fitted) -> np.ndarray:
+    """Return the standard deviation of each input, from the diagonal of PCA's `get_covariance`."""
+    variances, components = (
+        estimator.array("explained_variance_", 1),
+        estimator.array("components_", 2),
+    )
+    rest = estimator.number("noise_variance_")
+    if variances.shape != components.shape[:1]:
+        raise estimator.damaged("explained_variance_")
+    with np.errstate(all="ignore"):  # a damaged file may hold any numbers
+        return np.sqrt(np.maximum(variances - rest, 0) @ components**2 + rest)
