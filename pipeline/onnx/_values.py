@@ -38,6 +38,18 @@ _WHOLE = {
     TensorProto.UINT32,
     TensorProto.UINT64,
 }
+# Types that constants alone may have, such as weights that DequantizeLinear takes. An array of
+# whole numbers keeps its type, since its bounds matter; one of real numbers becomes `real`.
+_SHORT_WHOLE = {
+    code: np.dtype(getattr(jnp, name.lower()))
+    for name, code in TensorProto.DataType.items()
+    if name in ("INT2", "INT4", "UINT2", "UINT4")
+}
+_SHORT_FLOATING = {
+    code
+    for name, code in TensorProto.DataType.items()
+    if name.startswith(("FLOAT4", "FLOAT6", "FLOAT8"))
+}
 
 
 def type_name(code: int) -> str:
@@ -56,7 +68,7 @@ def dtype_of(code: int, real: np.dtype) -> np.dtype:
         real: the dtype that stands for every floating-point type.
 
     Raises:
-        OnnxError: for text, complex numbers, and numbers of less than 8 bits.
+        OnnxError: for text, complex numbers, and shorter numbers than these.
     """
     if code in _FLOATING:
         return real
@@ -88,7 +100,9 @@ def constant(tensor: TensorProto, real: np.dtype) -> np.ndarray:
     Raises:
         OnnxError: if its type is not computed, or its data does not fit its shape.
     """
-    dtype = dtype_of(tensor.data_type, real)
+    code = tensor.data_type
+    short = real if code in _SHORT_FLOATING else _SHORT_WHOLE.get(code)
+    dtype = dtype_of(code, real) if short is None else short
     shape = check_size(tensor.dims)
     if tensor.data_location == TensorProto.EXTERNAL:
         raise OnnxError(f"the data of the tensor '{tensor.name}' is not in the file")

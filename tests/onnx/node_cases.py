@@ -10,6 +10,7 @@ import onnx
 
 from hyperdiag.onnx import OnnxError
 from hyperdiag.onnx._graph import Walk
+from hyperdiag.onnx._values import constant
 
 
 @cache
@@ -28,9 +29,8 @@ def operators_of(case):
     return {f"{node.domain}.{node.op_type}" if node.domain else node.op_type for node in nodes}
 
 
-def kinds_of(case):
-    """Return the element types of a case's inputs and outputs, by their names."""
-    values = [*case.model.graph.input, *case.model.graph.output]
+def kinds_of(values):
+    """Return the element types of a case's inputs or outputs, by their names."""
     codes = {code for value in values for code in _element_types(value.type)}
     return {onnx.TensorProto.DataType.Name(code) for code in codes}
 
@@ -87,8 +87,11 @@ def _plain(value):
     """Return an input as the walk takes it: real numbers in float64, sequences as lists."""
     if value is None or isinstance(value, list):
         return value and [_plain(each) for each in value]
-    array = _array(value)
-    return array.astype(np.float64) if _is_real(array.dtype) else array
+    if isinstance(value, onnx.TensorProto):
+        return constant(value, np.dtype(np.float64))
+    array = np.asarray(value)
+    short = _is_real(array.dtype) or array.dtype.name.startswith("float")
+    return array.astype(np.float64) if short else array
 
 
 def _array(value):

@@ -53,6 +53,31 @@ def test_rows_are_found_whatever_the_file_says_of_their_number(rows, tmp_path):
     assert library_difference(network, "float64") < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["INT4", "UINT4", "INT2", "FLOAT8E4M3FN", "FLOAT4E2M1"])
+def test_weights_of_few_bits_are_the_numbers_that_they_stand_for(kind, tmp_path):
+    """Each number is of those that all types here have; the scale is one for each column."""
+    numbers = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+    weights = helper.make_tensor("q", TensorProto.DataType.Value(kind), [3, 2], numbers.ravel())
+    scale = np.array([0.3, -1.7], np.float32)
+    model = model_of(
+        ("DequantizeLinear", "q scale", "w", {"axis": 1}), *LAYER,
+        opset=25, outputs={"y": [None, 2]}, constants={"scale": scale},
+    )  # fmt: skip
+    model.graph.initializer.append(weights)
+    _check_layer(_built(model, tmp_path), numbers * scale)
+
+
+def test_results_are_not_rounded_to_few_bits(tmp_path):
+    zero = helper.make_tensor("zero", TensorProto.INT4, [], [0])
+    model = model_of(
+        ("QuantizeLinear", "x scale zero", "q"), ("DequantizeLinear", "q scale zero", "y"),
+        opset=21, constants={"scale": np.float32(0.1)},
+    )  # fmt: skip
+    model.graph.initializer.append(zero)
+    with pytest.raises(UsageError, match="not turned into int4 here"):
+        _built(model, tmp_path)
+
+
 def test_file_that_needs_its_number_of_rows_gets_the_point_as_often(tmp_path):
     to = np.array([4, 3], np.int64)
     network = _built(

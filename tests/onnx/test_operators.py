@@ -4,17 +4,17 @@ import pytest
 
 from .node_cases import kinds_of, node_cases, operators_of, run
 
-# Of element types that are not computed.
+# Of element types that are not computed, and of those that only constants may have.
 KINDS = {
     "STRING": "text",
-    **dict.fromkeys(
-        ["INT2", "INT4", "UINT2", "UINT4", "FLOAT4E2M1", "FLOAT8E8M0"]
-        + [f"FLOAT8{kind}" for kind in ("E4M3FN", "E4M3FNUZ", "E5M2", "E5M2FNUZ")],
-        "numbers of fewer than 8 bits, and of 8 with an exponent",
-    ),
     "COMPLEX64": "complex numbers",
     "COMPLEX128": "complex numbers",
 }
+SHORT = dict.fromkeys(
+    ["INT2", "INT4", "UINT2", "UINT4", "FLOAT4E2M1", "FLOAT8E8M0"]
+    + [f"FLOAT8{kind}" for kind in ("E4M3FN", "E4M3FNUZ", "E5M2", "E5M2FNUZ")],
+    "results of fewer than 8 bits, and of 8 with an exponent",
+)
 # Of operators that are not computed.
 OPERATORS = {
     **dict.fromkeys(["Bernoulli", "RandomUniformLike"], "numbers at random"),
@@ -56,7 +56,10 @@ CASES = {
 def reason(name):
     """Return why a case is not computed; None if it is."""
     case = node_cases()[name]
-    reasons = [CASES.get(name), *map(KINDS.get, sorted(kinds_of(case)))]
+    graph = case.model.graph
+    made = sorted(kinds_of(graph.output))
+    reasons = [CASES.get(name), *map(SHORT.get, made)]
+    reasons += map(KINDS.get, [*sorted(kinds_of(graph.input)), *made])
     reasons += map(OPERATORS.get, sorted(operators_of(case)))
     return next(filter(None, reasons), None)
 
