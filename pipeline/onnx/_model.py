@@ -14,6 +14,7 @@ from . import _operators  # noqa: F401, which enters them
 from ._constant_inputs import hold_constant
 from ._file import all_tensors, opsets
 from ._graph import Walk, needed_names
+from ._input_scaling import input_moments
 from ._refusal import OnnxError
 from ._sizes import closed_sizes, input_sizes
 from ._values import cast, constants_of, dtype_of
@@ -109,6 +110,17 @@ class Model:
         return sum(tensor.size for tensor in self.inputs)
 
     @property
+    def moments(self) -> np.ndarray:
+        """Mean and standard deviation in training of each number, (2, n); nan if not known."""
+        known = [
+            np.full((2, tensor.size), np.nan)
+            if tensor.whole
+            else input_moments(self.proto.graph, tensor.name, tensor.size)
+            for tensor in self.inputs
+        ]
+        return np.concatenate(known, axis=1)
+
+    @property
     def epsilon(self) -> float:
         """Of the least exact of the floating-point types in the file."""
         graph = self.proto.graph
@@ -180,7 +192,7 @@ class Model:
             self._rows = 1
             self.inputs = [_whole(each) if each.rows else each for each in self.inputs]
             return
-        point = np.random.default_rng(1).standard_normal(self.n_inputs)
+        point = self._points(np.random.default_rng(1), 1)[0]
         with jax.enable_x64(True):
             by_the_file = jax.jit(self.parts(self.outputs, _DOUBLE))(point)
             self._rows = 1
@@ -199,19 +211,26 @@ class Model:
                 self.parts(self.outputs, _DOUBLE), jax.ShapeDtypeStruct((self.n_inputs,), _DOUBLE)
             )
         rng = np.random.default_rng(0)
-        points = rng.standard_normal((rows, self.n_inputs))
+        points = self._points(rng, rows)
         # What has no axis of rows is the same for all of them.
         shared = [tensor.rows is None for tensor in self.inputs for _ in range(tensor.size)]
         points[:, shared] = points[0, shared]
         values = self._by_rows(points, rows)
         for kept in (slice(1, None), slice(None, -1), slice(0, 1)):
-            changed = rng.standard_normal(points.shape)
+            changed = self._points(rng, rows)
             changed[kept] = points[kept]
             changed[:, shared] = points[:, shared]
             others = self._by_rows(changed, rows)
             if values is None or others is None or not _same(values[kept], others[kept]):
                 return False
         return True
+
+    def _points(self, rng: np.random.Generator, rows: int) -> np.ndarray:
+        """Return points (rows, n), normal, where the data of the training were if that is known."""
+        mean, deviation = self.moments
+        known = deviation > 0
+        drawn = rng.standard_normal((rows, self.n_inputs))
+        return np.where(known, mean, 0) + np.where(known, deviation, 1) * drawn
 
     def _by_rows(self, points: np.ndarray, rows: int) -> np.ndarray | None:
         """Return the outputs at some rows, (rows, m); None if they have no axis of rows."""

@@ -81,6 +81,7 @@ def network_of(
         output_names = given_output_names(list(sizes), sum(sizes.values()), outputs)
     else:
         output_names = tuple(name for at, size in sizes.items() for name in numbered(at, size))
+    moments = dict(zip(inputs, model.moments.T.tolist(), strict=True))
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
     return Network(
         name=name,
@@ -95,6 +96,7 @@ def network_of(
         description=description,
         facts=_facts(model),
         not_differentiated=tuple(at for at, skip in zip(inputs, whole, strict=True) if skip),
+        moments={at: (mean, width) for at, (mean, width) in moments.items() if 0 < width < np.inf},
         library_values=lambda points: model.library_values(points, chosen),
         library_epsilon=model.epsilon,
     )

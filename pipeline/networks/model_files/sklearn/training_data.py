@@ -48,26 +48,26 @@ def trained_moments(estimator: Fitted, names: tuple[str, ...]) -> dict[str, tupl
 
 
 def _by_name(
-    estimator: Fitted, names: tuple[str, ...], told: Callable[[Fitted], Pair | None]
+    estimator: Fitted, names: tuple[str, ...], pair_of: Callable[[Fitted], Pair | None]
 ) -> dict[str, tuple[float, float]]:
     return {
         name: (float(a), float(b))
-        for name, a, b in zip(names, *_of_inputs(estimator, len(names), told), strict=True)
+        for name, a, b in zip(names, *_of_inputs(estimator, len(names), pair_of), strict=True)
         if np.isfinite(a) and np.isfinite(b)
     }
 
 
-def _of_inputs(estimator: Fitted, count: int, told: Callable[[Fitted], Pair | None]) -> Pair:
+def _of_inputs(estimator: Fitted, count: int, pair_of: Callable[[Fitted], Pair | None]) -> Pair:
     """Return what the first that knows tells of each input, (count,) each; nan if none does."""
     unknown = np.full(count, np.nan)
-    first, second = told(estimator) or (unknown, unknown)
+    first, second = pair_of(estimator) or (unknown, unknown)
     if estimator.name == "ColumnTransformer":
         first, second = unknown.copy(), unknown.copy()
         for at, part in columns_of(estimator):
-            first[at], second[at] = _of_inputs(part, len(at), told)
+            first[at], second[at] = _of_inputs(part, len(at), pair_of)
     elif not np.isfinite(first).any() and not estimator.has("estimators_features_"):
         for part in parts_of(estimator):
-            first, second = _of_inputs(part, count, told)
+            first, second = _of_inputs(part, count, pair_of)
             if np.isfinite(first).any():
                 break
     return (first, second) if first.shape == second.shape == (count,) else (unknown, unknown)
