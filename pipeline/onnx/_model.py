@@ -12,7 +12,7 @@ import onnx
 
 from . import _operators  # noqa: F401, which enters them
 from ._constant_inputs import hold_constant
-from ._file import all_tensors, opsets
+from ._file import all_nodes, all_tensors, opsets
 from ._graph import Walk, needed_names
 from ._input_scaling import input_moments
 from ._refusal import OnnxError
@@ -256,9 +256,14 @@ class Model:
 
         Rows go in together where the file takes any number of them, so that a model whose rows act
         on one another differs from the function of one point.
+
+        Raises:
+            OnnxError: if that implementation is known to compute something else.
         """
         from onnx.reference import ReferenceEvaluator
 
+        if any(map(_stacks, all_nodes(self.proto))):
+            raise OnnxError("ONNX's reference implementation joins what a Loop is to stack")
         evaluator = ReferenceEvaluator(self.proto)
         fixed = {tensor.rows for tensor in self.inputs}
         wanted = max((rows or 0 for rows in fixed), default=0)  # by the file
@@ -304,6 +309,11 @@ def _number_for_each(tensor: Tensor, rows: int) -> Tensor:
     """Return a vector of so many numbers as an input of one number; any other one as it is."""
     is_vector = tensor.rows is None and tensor.shape == (rows,)
     return replace(tensor, shape=(), rows=rows) if is_vector else tensor
+
+
+def _stacks(node: onnx.NodeProto) -> bool:
+    """Tell whether a node is a loop that stacks a value of each turn beside what it carries."""
+    return node.op_type == "Loop" and len(node.output) > len(node.input) - 2
 
 
 def _has_rows(array: Any, rows: int) -> bool:

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx
+import onnx.parser
 import pytest
 from onnx import TensorProto, helper
 
@@ -287,6 +289,24 @@ def test_comparison_can_be_left_out_and_what_the_library_cannot_do_is_said(tmp_p
     assert library_difference(network, "float64") is None
     assert "its own library cannot compute it" in caplog.text
     assert _built(model, tmp_path, compare=False).library_values is None
+
+
+def test_what_a_loop_stacks_is_not_compared_with_what_the_library_joins(tmp_path, caplog):
+    """The last of three stacked values is y = tanh(tanh(tanh(x))), as in a recurrent layer."""
+    body = onnx.parser.parse_graph(
+        "body (int64 i, bool c, float[N, 3] h) => (bool d, float[N, 3] next, float[N, 3] each)"
+        "{ d = Identity(c)  next = Tanh(h)  each = Identity(next) }"
+    )
+    model = model_of(
+        helper.make_node("Loop", ["turns", "", "x"], ["last", "all"], body=body),
+        ("Gather", "all at", "y"),
+        outputs={"y": [None, 3]}, constants={"turns": np.array(3), "at": np.array(2)},
+    )  # fmt: skip
+    network = _built(model, tmp_path)
+    x = np.random.default_rng(0).standard_normal((4, 3))
+    np.testing.assert_allclose(_derived(network, x)[0], np.tanh(np.tanh(np.tanh(x))), rtol=1e-12)
+    assert library_difference(network, "float64") is None
+    assert "joins what a Loop is to stack" in caplog.text
 
 
 def test_rows_that_act_on_one_another_are_refused(tmp_path):
