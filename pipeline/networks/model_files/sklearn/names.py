@@ -42,14 +42,15 @@ _PARTS = _words(
     "HalfSquaredError HalfTweedieLoss HalfTweedieLossIdentity Hinge Huber IdentityLink Interval "
     "KernelCenterer LabelBinarizer LabelEncoder Log LogLink LogitLink Matern ModifiedHuber "
     "MultinomialLogit Product RBF RationalQuadratic SGDOptimizer SquaredEpsilonInsensitive "
-    "SquaredHinge SquaredLoss Sum WhiteKernel"
+    "SquaredHinge SquaredLoss Sum WhiteKernel _RemainderColsList"
 )
 _ESTIMATORS = (
     LINEAR_REGRESSORS | LINEAR_CLASSIFIERS | _OTHER_REGRESSORS | _OTHER_CLASSIFIERS | _TRANSFORMERS
 )
 
-# {package: names of its classes}.
+# {package: names of its classes}; `_loss` is what scikit-learn 1.6 calls its own.
 KNOWN_CLASSES = {
+    "_loss": frozenset(name for name in _PARTS if name.startswith("Cy")),
     "builtins": _words("bool dict float int list set slice str tuple type"),
     "numpy": _words("RandomState bool bool_ dtype float32 float64 int32 int64 ndarray str_"),
     "scipy": frozenset(["BSpline"]),
@@ -89,6 +90,7 @@ HARMLESS = frozenset(
         "scipy.interpolate._bsplines.BSpline",
         "sklearn._loss.loss.HalfTweedieLoss",
         "sklearn._loss.loss.HalfTweedieLossIdentity",
+        "sklearn.compose._column_transformer._RemainderColsList",
         "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
         "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
         "sklearn.utils._bunch.Bunch",
