@@ -17,7 +17,8 @@ def called(built: Any, what: str) -> Function:
     """Return the function that a module, a function, or a pair of a function and parameters is.
 
     A module of Flax NNX or of Equinox is taken as it is when it is used, not trained: without
-    dropout, a batch norm with the statistics that it has.
+    dropout, a batch norm with the statistics that it has. One of Equinox that keeps those apart is
+    a pair with its state, which stays as it is.
 
     Args:
         built: what the builder returned.
@@ -30,6 +31,8 @@ def called(built: Any, what: str) -> Function:
         function, parameters = built
         if _is_a("flax.linen", "Module", function):
             function = function.apply
+        if _is_a("equinox.nn", "State", parameters):
+            return _stateful(function, parameters)
         if callable(function) and not callable(parameters):
             return lambda x: function(parameters, x)
     if _is_a("flax.nnx", "Module", built):
@@ -49,6 +52,12 @@ def called(built: Any, what: str) -> Function:
             "point, or (function, parameters)"
         )
     return built
+
+
+def _stateful(module: Any, state: Any) -> Function:
+    used = sys.modules["equinox"].nn.inference_mode(module)
+    # Of a copy: Equinox lets each state be changed once.
+    return lambda x: used(x, jax.tree.map(lambda leaf: leaf, state))[0]
 
 
 def at_point(function: Function) -> Function:

@@ -20,6 +20,7 @@ import equinox as eqx
 import flax.linen
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint
 from flax import nnx
 from safetensors.numpy import load_file
@@ -52,6 +53,28 @@ class Dropping(eqx.Module):
 
 def dropping():
     return Dropping(equinox(), eqx.nn.Dropout(0.5))
+
+class Counted(eqx.Module):
+    # A batch norm, which keeps its statistics apart, and what counts its calls.
+    mlp: eqx.nn.MLP
+    norm: eqx.nn.BatchNorm
+    calls: eqx.nn.StateIndex
+
+    def __init__(self):
+        self.mlp = equinox()
+        self.norm = eqx.nn.BatchNorm(4, "row", mode="ema")
+        self.calls = eqx.nn.StateIndex(jnp.array(0))
+
+    def __call__(self, x, state):
+        state = state.set(self.calls, state.get(self.calls) + 1)
+        x, state = self.norm(x, state)
+        return self.mlp(x), state
+
+def stateful():
+    model, state = eqx.nn.make_with_state(Counted)()
+    rows = jnp.asarray(np.random.default_rng(7).normal(3, 2, (64, 4)), jnp.float32)
+    _, state = jax.vmap(model, axis_name="row", in_axes=(0, None), out_axes=(0, None))(rows, state)
+    return model, state
 
 def from_safetensors(path):
     arrays = load_file(path)
@@ -151,6 +174,16 @@ def test_equinox_module_is_its_network_without_dropout(build):
         network = build(name)
         _check(network, _builder("equinox"))
         assert network.outputs == ("y1", "y2")
+
+
+def test_equinox_module_with_a_state_is_its_network_at_that_state(build):
+    network = build("stateful")
+    rows = np.random.default_rng(7).normal(3, 2, (64, 4)).astype(np.float32)
+    mean, variance = rows.mean(axis=0), rows.var(axis=0)
+    mlp = _builder("equinox")
+    normed = lambda x: mlp((x - mean) / np.sqrt(variance + 1e-5))
+    _check(network, normed)
+    _check(network, normed)  # a state can be used once
 
 
 def test_nnx_module_is_its_network_as_it_is_used_not_trained(build):
