@@ -44,7 +44,7 @@ def test_network_maps_its_inputs_to_its_outputs_in_either_dtype(network):
         assert (network.widths[0], network.widths[-1]) == (network.n, network.m)
 
 
-@pytest.mark.one_in(100)
+@pytest.mark.slow
 @pytest.mark.parametrize("network", DRAWN, ids=lambda network: network.name)
 def test_our_derivatives_of_a_network_are_those_of_float64(network):
     points = network.points(2)

@@ -54,7 +54,7 @@ def test_thousands_of_damaged_files_each_row_is_accounted_for_or_the_file_named(
     _report(_run(examine, tmp_path, range(first, first + _BLOCK)))
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize(
     "what",
     [

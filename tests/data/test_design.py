@@ -67,6 +67,7 @@ def test_sobol_far_down_is_where_scipy_walks_to(first):
     assert rows.index.to_pylist() == list(range(first, first + 16))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @settings(deadline=None, max_examples=25)
 @given(shard_rows=st.integers(1, 1200), batch_rows=st.integers(1, 1200))
@@ -134,6 +135,7 @@ def test_latin_hypercube_any_size_has_one_point_in_each_slice_of_each_column(row
     np.testing.assert_array_equal(slices, np.tile(np.arange(rows)[:, None], columns))
 
 
+@pytest.mark.slow
 def test_latin_hypercube_over_seeds_draws_every_permutation_equally_often():
     orders = [
         tuple(np.floor(latin_hypercube(np.arange(3), 3, 2, seed) * 3).astype(int).T.ravel())

@@ -23,7 +23,7 @@ WINDOWS = [
 ]
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(24)
 @pytest.mark.parametrize(("layout", "window"), list(itertools.product(LAYOUTS, WINDOWS)))
 @pytest.mark.parametrize("groups", [2, 1])
 def test_is_the_jacobian_of_the_convolution(layout, window, groups):
@@ -82,7 +82,7 @@ def _saturating(x):
     return jnp.tanh(1 / lax.conv_general_dilated(image, kernel, (1,), "SAME")).reshape(-1)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_what_is_infinite_in_an_image_spoils_only_what_meets_it(method, threads):
@@ -98,6 +98,7 @@ def test_what_is_infinite_in_an_image_spoils_only_what_meets_it(method, threads)
     assert np.isfinite(np.delete(found.hessian_diag, 33, axis=0)).all()
 
 
+@pytest.mark.slow
 def test_however_many_rows_are_not_finite_two_programs_derive_them_again(monkeypatch):
     shapes = set()
     program = Jitted.program

@@ -39,7 +39,7 @@ def _points(rows, n=5):
     return np.random.default_rng(rows).standard_normal((rows, n)).astype(np.float32)
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("rows", [17, 257, 16, 31, 100, 1000])
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "hyperdual_columns"])
 def test_a_row_has_the_same_bits_on_any_number_of_cores(rows, method, threads_seen):
@@ -106,6 +106,7 @@ def _assert_equal_to_rounding(found, expected):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * largest)
 
 
+@pytest.mark.slow
 def test_points_may_be_fixed_and_weights_differentiated():
     """The loss of a training step: sum over rows of (w x)^2, whose gradient is 2 w sum x^2."""
     points = jnp.asarray(_points(100, 1))
@@ -137,6 +138,7 @@ def test_what_is_not_a_number_is_found_as_jax_finds_it():
         bundle(-np.ones((100, 2)))
 
 
+@pytest.mark.slow
 def test_without_jit_and_where_transfers_are_forbidden():
     bundle = derivatives(_net, 5, "hyperdual", tile=4, threads=2)
     points = jnp.asarray(_points(100))
@@ -147,6 +149,7 @@ def test_without_jit_and_where_transfers_are_forbidden():
         np.testing.assert_allclose(bundle(points[:20]).value, expected[:20], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_network_that_calls_back_is_called_whole(threads_seen):
     """Its callback may call a bundle, which would wait for the threads that wait for it."""
     inner = derivatives(jnp.sin, 2, "hyperdual", tile=4, threads=2)
@@ -179,6 +182,7 @@ def test_array_that_is_changed_in_place_elsewhere_is_read_by_one_thread(threads_
     assert threads_seen == []
 
 
+@pytest.mark.slow
 def test_call_of_a_process_that_ends():
     code = """
 import atexit, numpy as np
@@ -229,6 +233,7 @@ def test_no_thread_at_all_is_refused():
         derivatives(_net, 5, "hyperdual", tile=4, threads=0)
 
 
+@pytest.mark.slow
 def test_cores_are_those_that_the_process_may_use(monkeypatch):
     code = "from hyperdiag.hyperdual._cores import cores; print(cores())"
     pinned = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {code}"

@@ -113,7 +113,7 @@ PROGRAMS = {  # name: (with rules, the same function without)
 POINT = np.array([0.4, 0.9])
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_methods_on_a_rule_as_people_write_it_equal_the_dense_hessian(name):
     with_rules, plain = PROGRAMS[name]
@@ -127,7 +127,7 @@ def test_methods_on_a_rule_as_people_write_it_equal_the_dense_hessian(name):
         assert_close(found, wanted, note=f"by {method}")
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["calls another", "calls itself", "in a scan"])
 def test_rule_without_forward_mode_is_verified_by_backpropagation_twice(name):
     fn, plain = PROGRAMS[name]

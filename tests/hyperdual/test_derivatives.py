@@ -15,6 +15,7 @@ def _net(x):
     return jnp.tanh(jnp.asarray(MATRIX, x.dtype) @ x)
 
 
+@pytest.mark.slow
 def test_result_has_the_documented_shapes_and_dtypes():
     bundle = derivatives(_net, 4)
     value, jacobian, hessian_diag = bundle(np.zeros((5, 4)))
@@ -23,6 +24,7 @@ def test_result_has_the_documented_shapes_and_dtypes():
     assert bundle(np.zeros((5, 4)))._fields == ("value", "jacobian", "hessian_diag")
 
 
+@pytest.mark.slow
 def test_float64_holds_whatever_the_callers_mode():
     assert not jax.config.jax_enable_x64
     x = np.random.default_rng(2).standard_normal((7, 4))
@@ -36,6 +38,7 @@ def test_float64_holds_whatever_the_callers_mode():
     assert not jax.config.jax_enable_x64
 
 
+@pytest.mark.slow
 def test_float64_after_float32_over_a_numpy_constant_keeps_the_fault_that_is_documented():
     """Fails once JAX is mended: then the warning in `derivatives` can go."""
     fn = lambda x: MATRIX @ x
@@ -52,6 +55,7 @@ def test_float32_in_64_bit_mode_stays_float32():
     assert {array.dtype for array in found} == {np.dtype("float32")}
 
 
+@pytest.mark.slow
 def test_scalar_function_counts_as_one_output():
     found = derivatives(lambda x: jnp.sum(x**3), 2, dtype="float64")(np.array([[1.0, 2.0]]))
     assert found.value.tolist() == [[9.0]]
@@ -59,6 +63,7 @@ def test_scalar_function_counts_as_one_output():
     assert found.hessian_diag.tolist() == [[[6.0, 12.0]]]
 
 
+@pytest.mark.slow
 def test_one_input_and_no_rows_keep_their_shapes():
     found = derivatives(lambda x: x * x, 1)(np.zeros((0, 1)))
     assert [array.shape for array in found] == [(0, 1), (0, 1, 1), (0, 1, 1)]

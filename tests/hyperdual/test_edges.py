@@ -121,7 +121,7 @@ def test_function_with_a_rule_for_batches_is_exact(method):
     assert np.count_nonzero(found.hessian_diag) == X.size
 
 
-@pytest.mark.one_in(8)
+@pytest.mark.one_in(32)
 @pytest.mark.parametrize("method", METHODS)
 def test_rank_promotion_that_raises_concerns_the_function_alone(method):
     fn = lambda x: jnp.sin(jnp.ones((3, 4), x.dtype) @ jnp.cos(x) / 3) ** 2 * jnp.tanh(x[0])
@@ -156,7 +156,7 @@ def test_outputs_of_a_custom_vjp_are_exact_with_more_outputs_than_inputs(names):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_bundle_can_be_differentiated_further(method):
     bundle = derivatives(lambda x: jnp.sin(x) * x[0], 2, method, tile=2)

@@ -75,6 +75,7 @@ def test_primitive_without_derivative_is_refused_with_its_name_and_place(method)
         derivatives(_net, 4, method, tile=2)(np.ones((2, 4)))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_elementwise_rule_with_its_own_derivatives_is_exact(method, clean_table):
     register_elementwise("cube_of_ours", lambda x: (x**3, 3 * x**2, 6 * x))
@@ -96,6 +97,7 @@ def test_rule_from_push_source_and_pull_is_exact(method, clean_table):
     _assert_exact(method)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("method", WALKS)
 def test_linear_rule_gives_what_the_general_rule_gives(method, clean_table):
     fn = lambda x: jnp.cumsum(jnp.sin(x)) * x[0]

@@ -37,6 +37,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "tuning"
 
 
+@pytest.mark.slow
 def test_auto_is_the_fastest_of_what_was_timed_and_is_kept(cache):
     choice = choose(_net, 6, tuning_seconds=60)
     assert choice.method in METHODS
@@ -77,6 +78,7 @@ def test_close_timings_are_repeated_in_turn_so_that_a_busy_moment_does_not_decid
     assert timings.seconds[slow] > 2 * timings.seconds[steady]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("rows", "fastest"), [(None, True), (2000, True), (100, False)])
 def test_compiling_counts_against_the_rows_that_there_are(rows, fastest):
     quick_to_compile, quick_to_call = (Choice(method, 1) for method in OWN_METHODS[:2])
@@ -92,6 +94,7 @@ def test_compiling_counts_against_the_rows_that_there_are(rows, fastest):
     assert timings.rows_decide == (not fastest)
 
 
+@pytest.mark.slow
 def test_few_rows_are_worth_one_candidate_which_is_kept_for_as_many_alone(cache):
     choice = choose(_net, 6, tuning_seconds=60, rows=10)
     (kept,) = [json.loads(file.read_text()) for file in cache.iterdir()]
@@ -134,6 +137,7 @@ def test_nothing_timed_when_nothing_may_be(cache):
     assert choose(_net, 6, "taylor", tuning_seconds=None) == ("taylor", None)
 
 
+@pytest.mark.slow
 def test_method_alone_or_tile_alone_is_kept(cache):
     assert choose(_net, 6, "hyperdual").method == "hyperdual"
     assert choose(_net, 6, tile=24).tile == 24
@@ -225,7 +229,7 @@ def test_products_of_matrices_do_not_count_as_dense_layers():
 
 
 @pytest.mark.parametrize("method", [*OWN_METHODS, "double_forward"])
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("tile", [8, 1, 32])
 def test_bits_of_a_row_depend_neither_on_the_batch_nor_on_its_neighbours(method, tile):
     x = np.random.default_rng(1).standard_normal((40, 6)).astype(np.float32)

@@ -17,7 +17,7 @@ def _net(x):
     return jnp.asarray(WEIGHTS, x.dtype) @ jnp.sin(x * x[0])
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("method", METHODS)
 def test_verify_of_a_right_method_is_within_rounding(method):
     tile = 4 if METHODS[method].own else None

@@ -131,7 +131,7 @@ def test_there_is_no_waist_where_it_would_be_wrong_or_saves_nothing(fn):
     assert _found(fn) is None
 
 
-@pytest.mark.one_in(9)
+@pytest.mark.one_in(36)
 @pytest.mark.parametrize("method", OWN_METHODS)
 @pytest.mark.parametrize("fn", FUNCTIONS)
 def test_derivatives_through_a_waist_equal_the_dense_hessian(fn, method):
@@ -171,7 +171,7 @@ def test_principal_components_cost_their_number_not_that_of_the_inputs(method):
     assert ratio < 0.1, ratio
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
 def test_infinite_slope_that_is_selected_away_behind_the_waist_spoils_nothing(method, monkeypatch):
     def fn(x):
@@ -189,7 +189,7 @@ def test_infinite_slope_that_is_selected_away_behind_the_waist_spoils_nothing(me
         np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint"])
 def test_what_is_not_finite_is_so_without_the_waist_too(method, monkeypatch):
     def fn(x):

@@ -63,7 +63,7 @@ CASES = {
 }
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(12)
 @pytest.mark.parametrize("name", CASES)
 def test_reference_of_a_float32_program_is_that_of_the_same_program_in_float64(name):
     fn, part = CASES[name]
@@ -77,6 +77,7 @@ def test_reference_of_a_float32_program_is_that_of_the_same_program_in_float64(n
         np.testing.assert_allclose(a[0], b, rtol=1e-12, atol=1e-12 * np.abs(b).max())
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("inside", [True, False])
 def test_random_weights_are_those_of_float32(inside):
     """Drawn without a dtype, they are other numbers in float64."""
@@ -101,6 +102,7 @@ def test_random_numbers_in_a_loop_are_those_of_float32():
     np.testing.assert_allclose(found[0], fn(POINT.astype(np.float32)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_verify_counts_what_rounding_the_points_loses():
     seconds = 1.7e9 + np.array([[1.0], [50.0], [99.0]])
     fn = lambda t: jnp.sin((t - 1.7e9) / 50)
@@ -108,6 +110,7 @@ def test_verify_counts_what_rounding_the_points_loses():
     assert max(verify(fn, seconds, "hyperdual", dtype="float64", tile=1)) < 1e-9
 
 
+@pytest.mark.slow
 def test_rounding_inside_a_float64_function_is_an_error():
     fn = lambda x: jnp.exp(jnp.sin(x).astype(jnp.float32))
     assert 1e-9 < verify(fn, POINT[None], "hyperdual", dtype="float64", tile=1).value < 1e-6

@@ -64,6 +64,7 @@ def test_bench_of_kernels_times_the_named_contestants_on_the_named_networks(hype
     assert (tmp_path / "out/kernels.png").exists() != ("needs matplotlib" in done.stdout)
 
 
+@pytest.mark.slow
 def test_bench_of_kernels_on_all_cores_says_so(hyperdiag):
     done = hyperdiag(
         *("bench", "bench.networks=[chain-5-3-3]", "bench.contestants=[jacfwd]", "bench.rounds=1"),
@@ -91,7 +92,7 @@ def test_bench_with_wrong_options_names_all_of_them(invoke, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [

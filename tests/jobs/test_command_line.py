@@ -56,6 +56,7 @@ def test_cfg_job_prints_the_composed_configuration(invoke):
     }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("module", "folder"),
     [
@@ -75,6 +76,7 @@ def test_module_of_a_job_runs_by_itself(module, folder, tmp_path):
     assert done.stderr == "hyperdiag: dataset.rows must be greater than 0; got 0\n"
 
 
+@pytest.mark.slow
 def test_start_of_a_run_loads_nothing_heavy_that_it_may_do_without():
     """A third of what a command takes to start: SciPy is for Sobol points alone."""
     script = "import sys, hyperdiag.jobs.derive; print(sorted({'ray', 'scipy'} & {*sys.modules}))"
@@ -82,6 +84,7 @@ def test_start_of_a_run_loads_nothing_heavy_that_it_may_do_without():
     assert said.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_multirun_does_each_combination_and_leaves_no_hydra_folder(invoke, tmp_path):
     box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
     done = invoke(

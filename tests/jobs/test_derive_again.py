@@ -26,6 +26,7 @@ def test_identical_command_finds_everything_done(invoke, tmp_path):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out/data").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_changed_configuration_over_the_same_output_refuses_and_names_it(invoke, tmp_path):
     command = ("derive", *SMALL, BOX, "cluster=inline", "output.path=out")
     said(invoke(*command))

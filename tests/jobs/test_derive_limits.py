@@ -45,6 +45,7 @@ def test_row_group_of_two_million_rows_keeps_memory_small(tmp_path):
     assert ds.dataset(tmp_path / "out/data").count_rows() == 2_000_000
 
 
+@pytest.mark.slow
 def test_inline_never_imports_ray(tmp_path):
     script = (
         "import sys; sys.argv = ['derive', 'cluster=inline', 'dataset.rows=10', 'output.path=o']\n"

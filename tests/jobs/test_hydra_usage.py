@@ -22,6 +22,7 @@ NOWHERE = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("job", NOWHERE)
 def test_interpolation_that_leads_nowhere_is_one_sentence_in_every_command(job, invoke):
     done = invoke(job, *NOWHERE[job])
@@ -76,6 +77,7 @@ def _composed(done):
     return yaml.safe_load(done.stdout)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("job", ["derive", "plan"])
 @pytest.mark.parametrize("choice", ["+experiment=small", "+experiment=[small]"])
 def test_experiment_chooses_options_and_the_command_line_overrides_it(job, choice, mine, invoke):
@@ -88,6 +90,7 @@ def test_experiment_chooses_options_and_the_command_line_overrides_it(job, choic
     assert "unknown key 'network.sed' (closest: 'network.seed')" in done.stderr
 
 
+@pytest.mark.slow
 def test_experiment_is_derived(mine, invoke, tmp_path):
     done = invoke("derive", "--config-dir", mine, "+experiment=small", "output.path=out")
     assert done.returncode == 0, done.stderr
@@ -264,7 +267,7 @@ def test_bash_completes_what_was_typed(hyperdiag, tmp_path):
     assert done.stdout == "network=chain\n"
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ["derive --help", "networks", "derive --cfg job", "--help"])
 def test_reader_that_goes_away_is_no_fault_of_this_program(arguments):
     command = f"{sys.executable} -m hyperdiag {arguments} | head -c 0; echo ${{PIPESTATUS[0]}}"

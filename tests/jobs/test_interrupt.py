@@ -68,6 +68,7 @@ def interrupted(tmp_path):
     return run
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("moment", "command"),
     [

@@ -1,5 +1,7 @@
 import re
 
+import pytest
+
 from hyperdiag.networks import network_names
 
 
@@ -40,6 +42,7 @@ def test_networks_of_relus_says_that_the_hessian_diagonal_is_zero(invoke):
     )
 
 
+@pytest.mark.slow
 def test_networks_says_at_how_many_points_a_hessian_diagonal_is_zero_or_not_finite(
     invoke, tmp_path
 ):

@@ -63,6 +63,7 @@ def _left(folder):
     return sorted(names)
 
 
+@pytest.mark.slow
 def test_plan_as_json_has_these_keys(hyperdiag, tmp_path):
     done = hyperdiag(
         "plan", *INLINE, "format=json", "cost.per_worker_hour=0.5", "cost.currency=CHF"
@@ -107,6 +108,7 @@ def test_plan_with_workers_is_a_table_and_leaves_no_trace(hyperdiag, tmp_path):
     shutil.rmtree(scratch)
 
 
+@pytest.mark.slow
 def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(invoke, tmp_path):
     (tmp_path / "task.yaml").write_text("defaults: [derive, _self_]")
     assert invoke("derive", *INLINE).returncode == 0
@@ -124,6 +126,7 @@ def test_plan_of_what_derive_would_refuse_says_so_as_derive_does(invoke, tmp_pat
     assert _left(tmp_path) == before
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -146,6 +149,7 @@ def test_keys_of_plan_are_its_own_and_checked(invoke):
     assert "cost.per_worker_hour must be greater than or equal to 0" in done.stderr
 
 
+@pytest.mark.slow
 def test_plan_that_is_stopped_leaves_no_trace(tmp_path):
     work, scratch = tmp_path / "work", tmp_path / "scratch"
     work.mkdir()

@@ -38,6 +38,7 @@ def schedule(nightly, monkeypatch, capfd):
     return run
 
 
+@pytest.mark.slow
 def test_list_shows_entries_with_their_next_tick_and_writes_nothing(nightly, schedule):
     code, said, _ = schedule("action=list")
     assert code == 0
@@ -76,6 +77,7 @@ def test_run_by_hand_is_that_of_its_day_and_can_be_repeated(nightly, schedule):
     assert f"{YESTERDAY}T02:30:00Z (2)  done " in said
 
 
+@pytest.mark.slow
 def test_run_that_fails_shows_the_end_of_its_log_and_no_secret_is_kept(nightly, schedule):
     secret = "hunter2"
     nightly.entry(
@@ -95,6 +97,7 @@ def test_run_that_fails_shows_the_end_of_its_log_and_no_secret_is_kept(nightly, 
     assert secret.encode() not in kept
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -157,6 +160,7 @@ def test_what_derive_would_refuse_is_found_before_anything_is_due(nightly, sched
     assert not nightly.state.exists()
 
 
+@pytest.mark.slow
 def test_one_scheduler_keeps_a_state_and_reads_its_entries_again_when_told(nightly):
     with nightly.scheduler() as scheduler:
         wait(lambda: "grow: 30 2 * * * UTC, next at" in nightly.log(), why=nightly.log)

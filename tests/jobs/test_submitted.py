@@ -49,6 +49,7 @@ def started(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_arguments_arrive_unchanged_in_the_process(tmp_path):
     lists = []
 
@@ -79,6 +80,7 @@ def test_arguments_arrive_unchanged_in_the_process(tmp_path):
     assert json.loads(done.stdout) == everything
 
 
+@pytest.mark.slow
 def test_run_is_done_through_a_shell(started, tmp_path):
     box = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
     done = started(

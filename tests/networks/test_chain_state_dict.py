@@ -65,6 +65,7 @@ TORCH = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", TORCH)
 def test_state_dict_of_pytorch_is_its_network(name, tmp_path):
     torch = pytest.importorskip("torch")
@@ -91,6 +92,7 @@ def test_state_dict_of_pytorch_is_its_network(name, tmp_path):
     np.testing.assert_allclose(hessian_diag, diagonal, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_trained_perceptron_of_pytorch_is_derived_by_the_command_on_two_workers(
     tmp_path, derive_on_two_workers
 ):

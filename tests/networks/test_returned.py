@@ -169,6 +169,7 @@ def _check(network, function):
     np.testing.assert_allclose(hessian_diag, diagonal, **close)
 
 
+@pytest.mark.slow
 def test_equinox_module_is_its_network_without_dropout(build):
     for name in ("equinox", "dropping"):
         network = build(name)
@@ -282,6 +283,7 @@ def test_checkpoint_of_orbax_is_read_by_a_builder(build, tmp_path):
     assert network.digest != import_first.digest
 
 
+@pytest.mark.slow
 def test_equinox_from_safetensors_is_derived_by_the_command_on_two_workers(
     build, tmp_path, derive_on_two_workers
 ):

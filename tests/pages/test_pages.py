@@ -63,6 +63,7 @@ def _without_output(block):
     return "".join(command.text for at, command in enumerate(found) if at not in asked)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     "page", [pytest.param(p, marks=[pytest.mark.slow] * (p in LONG_PAGES)) for p in PLAYED]
 )

@@ -39,6 +39,7 @@ worker.compute(np.ones((8192, 2), np.float32))
 """
 
 
+@pytest.mark.slow
 def test_device_without_memory_for_rows_in_no_tiles_is_named_with_the_mend(tmp_path):
     """The memory of a process is limited for real; XLA's own message is what is acted upon."""
     done = subprocess.run(
@@ -80,6 +81,7 @@ def _kept(tmp_path):
     return sorted(path.name for path in (tmp_path / "out/data").iterdir())
 
 
+@pytest.mark.slow
 def test_worker_that_hangs_is_ended_and_its_shard_done_by_another(
     configure, rows, on_cluster, tmp_path, caplog
 ):
@@ -152,6 +154,7 @@ def test_when_every_shard_fails_the_run_stops_after_some_and_says_why(
     monkeypatch.setattr(Monitor, "tick", original)
 
 
+@pytest.mark.slow
 def test_damaged_file_of_many_shards_fails_alone_and_the_other_files_are_done(book):
     for name in ("a", "d"):
         book.write(name, 24)

@@ -76,6 +76,7 @@ def test_command_that_fails_is_a_line_in_the_log(command, complaint, caplog):
     assert complaint in caplog.text
 
 
+@pytest.mark.slow
 def test_command_that_hangs_is_killed_with_what_it_started(tmp_path, caplog):
     mark = tmp_path / "mark"
     script = f"(sleep 3; touch {mark}) & sleep 60"

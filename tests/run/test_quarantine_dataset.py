@@ -72,6 +72,7 @@ def _mend(folder):
         pq.write_table(table, path)
 
 
+@pytest.mark.slow
 def test_rows_are_derived_again_where_a_limit_is_lifted_and_the_rest_stays(run, tmp_path):
     assert _codes(tmp_path / "first") == BAD
     manifest = run(*_again(tmp_path))
@@ -96,6 +97,7 @@ def test_rows_mended_in_the_quarantine_are_derived_and_keep_their_place(run, tmp
     assert not list((tmp_path / "second/quarantine").iterdir())
 
 
+@pytest.mark.slow
 def test_rows_quarantined_again_and_again_keep_their_first_place(run, tmp_path):
     run(*_again(tmp_path))
     run(*_again(tmp_path, "second", "third"))
@@ -166,6 +168,7 @@ def test_paths_that_cannot_be_are_refused(of, to, message, run, tmp_path):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_rows_that_the_run_would_clear_are_seen_through_links(run, tmp_path):
     """In mode overwrite, they would be gone before they are read."""
     (tmp_path / "latest").symlink_to("first")

@@ -43,7 +43,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("change", CHANGES)
 def test_update_takes_over_changes_and_leaves_other_shards_alone(change, book, tmp_path, configure):
     shards, before = book.shards(), stamps(book.out / "data")
@@ -68,7 +68,7 @@ def test_update_takes_over_changes_and_leaves_other_shards_alone(change, book, t
     check_against_fresh(book, tmp_path, configure)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("mode", ["update", "resume"])
 def test_update_of_what_did_not_change_touches_nothing(book, mode):
     changes(book)
@@ -136,6 +136,7 @@ def test_resume_of_changed_inputs_is_refused_naming_them_and_update(book):
     assert shown(book) == before
 
 
+@pytest.mark.slow
 def test_sizes_of_an_earlier_plan_are_kept_where_none_are_configured(book):
     """A longer file would make larger batches in a new folder."""
     sizes = ("dataset.shard_rows=null", "derivatives.batch=null")
@@ -158,6 +159,7 @@ def test_new_first_file_with_its_columns_in_another_order_is_taken(book):
     book.check()
 
 
+@pytest.mark.slow
 def test_new_file_with_other_columns_that_nobody_uses_is_taken(book):
     only = "output.columns=[number]"
     book.derive("output.mode=overwrite", only)
@@ -206,6 +208,7 @@ def test_file_that_became_bad_goes_where_such_files_are_left_out(book):
     book.check()
 
 
+@pytest.mark.slow
 def test_bad_files_that_come_and_go_are_told_though_nothing_is_left_to_derive(book, caplog):
     def follow(mode):
         """Return the bad files that the manifest names, having held all else against it."""

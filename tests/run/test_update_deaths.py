@@ -28,6 +28,7 @@ from .book import (
 )
 
 
+@pytest.mark.slow
 def test_update_killed_in_its_work_does_only_the_rest(book, tmp_path, configure, monkeypatch):
     before = shown(book)
     changes(book)
@@ -67,7 +68,7 @@ def test_inputs_that_change_again_after_a_kill_are_taken_as_they_are(
     check_against_fresh(book, tmp_path, configure)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("mode", ["update", "resume"])
 def test_killed_update_whose_inputs_are_as_before_again_is_forgotten(book, mode, monkeypatch):
     before, kept = shown(book), book.folder.with_name("kept")
@@ -86,7 +87,7 @@ def test_killed_update_whose_inputs_are_as_before_again_is_forgotten(book, mode,
     book.check()
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("mode", ["update", "resume"])
 @pytest.mark.parametrize("dies", ["working", "publishing"])
 def test_shard_that_a_killed_update_mended_is_not_taken_for_published(
@@ -152,7 +153,7 @@ def test_update_that_dies_at_any_step_of_publishing_is_completed(
     assert all(content == book.content() for content in contents)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize("step", [3, 9, 14])
 def test_update_that_died_while_publishing_takes_inputs_that_changed_again(
     step, book, tmp_path, configure, monkeypatch
@@ -169,7 +170,7 @@ def test_update_that_died_while_publishing_takes_inputs_that_changed_again(
     check_against_fresh(book, tmp_path, configure)
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("where", ["work:5", "publish:1"])
 def test_update_killed_by_the_kernel_is_completed(where, book, tmp_path, configure):
     changes(book)
@@ -198,6 +199,7 @@ STEPS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -57,6 +57,7 @@ def is_whole(seconds):
     return seconds == list(range(seconds[0], seconds[-1] + 1))
 
 
+@pytest.mark.slow
 def test_clock_calls_for_every_tick_those_included_that_came_without_it(seen):
     entries = seen.entries(a="1s", b="1h")
     clock = seen.clock()

@@ -35,6 +35,7 @@ def test_shard_of_a_design_takes_three_requests(run):
     assert _for_each(run(FEW), run(MANY)) == {"GET run": 1, "PUT data": 1, "HEAD data": 1}
 
 
+@pytest.mark.slow
 def test_resume_and_rerun_of_a_whole_output_take_no_request_for_each_shard(run):
     for shards in (FEW, MANY):
         run(shards)

@@ -77,6 +77,7 @@ def three_files(store, table):
     return store
 
 
+@pytest.mark.slow
 def test_design_to_a_store_writes_the_bytes_of_a_local_run_and_success_last(
     run, store, proxy, tmp_path
 ):
@@ -95,6 +96,7 @@ def test_design_to_a_store_writes_the_bytes_of_a_local_run_and_success_last(
     assert in_order == [*names[:3], *(f"data/{part}" for part in PARTS), *names[3:]]
 
 
+@pytest.mark.slow
 def test_parquet_from_a_store_gives_the_rows_of_a_local_run(run, three_files, tmp_path, proxy):
     store = three_files
     for key, content in store.objects("in/").items():
@@ -138,6 +140,7 @@ def test_lines_that_say_how_to_read_an_output_in_a_store_read_it(run, store, cap
     assert frames[2].count("*").fetchall() == [(600,)]
 
 
+@pytest.mark.slow
 def test_second_run_changes_nothing_and_overwrite_leaves_nothing_of_the_first(run, store, proxy):
     run(*DESIGN, _to(store.uri("out")))
     before = store.objects("out/")
@@ -155,6 +158,7 @@ def test_second_run_changes_nothing_and_overwrite_leaves_nothing_of_the_first(ru
     assert json.loads(store.get("out/run/manifest.json"))["rows"]["derived"] == 200
 
 
+@pytest.mark.slow
 def test_data_object_that_is_gone_or_torn_is_done_again_alone(run, store, proxy):
     run(*DESIGN, _to(store.uri("out")))
     before = store.objects("out/data/")
@@ -169,6 +173,7 @@ def test_data_object_that_is_gone_or_torn_is_done_again_alone(run, store, proxy)
     assert store.objects("out/data/") == before
 
 
+@pytest.mark.slow
 def test_receipts_that_the_store_does_not_give_are_not_taken_for_missing(run, store, proxy):
     overrides = (*DESIGN, _to(store.uri("out", max_attempts=1)))
     run(*overrides)
@@ -187,6 +192,7 @@ def test_folder_of_temporary_files_that_is_not_there_is_named(run, store, tmp_pa
         run(*DESIGN, _to(store.uri("out")))
 
 
+@pytest.mark.slow
 def test_run_killed_in_an_upload_leaves_whole_files_and_is_resumed(run, store, proxy):
     overrides = (*DESIGN, _to(store.uri("out", request_timeout=60)))
     with proxy.fault("hang", method="PUT", path=f"data/{PARTS[3]}"):
@@ -233,6 +239,7 @@ def test_run_through_passing_faults_writes_the_same_bytes(run, three_files, prox
         assert store.objects(f"rough/{kind}") == store.objects(f"calm/{kind}")
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("outage", ["busy", "refused"])
 def test_lasting_outage_while_writing_stops_the_run_and_the_same_command_goes_on(
     run, store, proxy, outage
@@ -258,6 +265,7 @@ def test_lasting_outage_while_writing_stops_the_run_and_the_same_command_goes_on
     assert store.get("out/_SUCCESS")
 
 
+@pytest.mark.slow
 def test_lasting_outage_of_an_input_file_fails_its_shards_alone(run, store, proxy, table):
     for name in "abc":
         store.put(f"in/{name}.parquet", table)
@@ -283,6 +291,7 @@ def test_outage_at_the_command_line_is_one_sentence_and_exit_code_1(hyperdiag, s
     assert not any(SECRET.encode() in content for content in store.objects("out/").values())
 
 
+@pytest.mark.slow
 def test_wrong_credentials_at_the_command_line_are_exit_code_2(hyperdiag, store, proxy, table):
     store.put("in/a.parquet", table)
     proxy.access_keys = ("another",)
@@ -342,6 +351,7 @@ def test_workers_of_a_cluster_read_and_write_with_credentials_of_the_uri(
     assert not any(SECRET.encode() in content for content in store.objects("out/").values())
 
 
+@pytest.mark.slow
 def test_plan_that_the_store_does_not_give_is_said(run, store, proxy):
     run(*DESIGN, _to(store.uri("out")))
     with (

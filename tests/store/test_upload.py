@@ -84,7 +84,7 @@ def test_upload_without_an_answer_is_tried_again(store, proxy):
     assert store.objects() == {"a": SMALL}
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("path", ["uploads", "partNumber=2", "partNumber=3", r"\?uploadId="])
 def test_upload_that_fails_is_never_completed(store, proxy, path):
     store.put("a", b"before")
@@ -112,7 +112,7 @@ def test_upload_of_a_file_that_cannot_be_read_to_its_end_is_never_completed(stor
     assert store.objects() == {}
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize("step", ["uploads", "partNumber=2", None])
 def test_upload_given_up_is_not_completed_by_the_end_of_the_process(store, proxy, step):
     script = (

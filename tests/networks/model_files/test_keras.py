@@ -70,6 +70,7 @@ def trained():
     return model, x
 
 
+@pytest.mark.slow
 def test_model_is_derived_by_the_command_on_two_workers(trained, tmp_path, derive_on_two_workers):
     model, x = trained
     x = x[:150].astype("f")

@@ -67,7 +67,7 @@ def _assert_close(arrays, wanted, rtol):
 
 
 # In an ONNX file a slope or an epsilon is float32, and layers are joined in that of their weights.
-@pytest.mark.one_in(60)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*LAYERS, *ACTIVATIONS])
 @pytest.mark.parametrize(("kind", "rtol"), [("torch", 1e-11), ("onnx", 2e-6)])
 def test_module_is_derived_as_by_pytorch(name, kind, rtol, tmp_path):
@@ -115,6 +115,7 @@ def trained(tmp_path_factory):
     return model.eval(), _saved(model, folder, x[:4]), x.double().numpy()
 
 
+@pytest.mark.slow
 def test_trained_network_is_derived_by_the_command_on_two_workers(trained, derive_on_two_workers):
     model, path, x = trained
     x = x[:120]
@@ -126,6 +127,7 @@ def test_trained_network_is_derived_by_the_command_on_two_workers(trained, deriv
         np.testing.assert_allclose(array, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
 
 
+@pytest.mark.slow
 def test_file_is_shown_by_the_command(trained, invoke):
     model, path, _ = trained
     ended = invoke("networks", "network=torch", f"network.path={path}")
@@ -152,6 +154,7 @@ class _Parts(torch.nn.Module):
         return {"mean": h, "rest": (h.sum(1) ** power, kind), "all": h.sum(0)[:1] * 0 + scale[0]}
 
 
+@pytest.mark.slow
 def test_several_inputs_and_outputs_keep_their_names(tmp_path):
     model = _Parts().eval()
     examples = torch.randn(3, 2), torch.tensor([0, 1, 2]), torch.ones(2), "sin", 3
@@ -356,6 +359,7 @@ def test_gradients_that_the_model_stops_are_named(tmp_path):
     assert not any("stops gradients" in fact for fact in facts), facts
 
 
+@pytest.mark.slow
 def test_digest_is_of_what_is_computed(tmp_path):
     def saved(name, slope=0.1, weight=0.5):
         model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LeakyReLU(slope))

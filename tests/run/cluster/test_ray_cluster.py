@@ -31,6 +31,7 @@ def _cluster(**options):
     return ClusterConfig(name="existing", **options)
 
 
+@pytest.mark.slow
 def test_room_is_what_cores_and_gpus_both_allow(joined):
     rooms = {gpus: capacity(_cluster(gpus_per_worker=gpus)) for gpus in (0, 0.1, 0.5, 1, 2)}
     assert rooms == {0: 2, 0.1: 2, 0.5: 2, 1: 1, 2: 0}

@@ -218,6 +218,7 @@ def test_command_line_that_ray_shows_is_masked(monkeypatch):
     assert ray_utils.get_entrypoint_name is original
 
 
+@pytest.mark.slow
 def test_what_ray_says_of_a_worker_that_died_is_a_line_of_the_log(
     ray_address, configure, capfd, caplog
 ):

@@ -76,6 +76,7 @@ def tiny(configure, tmp_path):
     return configured
 
 
+@pytest.mark.slow
 def test_forecast_of_a_new_run_is_what_the_run_then_does(foretell, tiny, tmp_path):
     predicted = foretell(tiny())
     manifest = derive(*tiny())
@@ -162,6 +163,7 @@ def test_output_that_cannot_be_made_would_be_refused_as_it_is(foretell, tiny, tm
     assert why in said
 
 
+@pytest.mark.slow
 def test_folder_of_other_files_would_be_refused_as_it_is(foretell, tiny, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/letter.txt").write_text("a letter")
@@ -180,6 +182,7 @@ def test_output_that_a_run_is_at_work_on_would_be_refused_as_it_is(foretell, tin
     assert f"(process {os.getpid()} on " in why
 
 
+@pytest.mark.slow
 def test_update_would_do_what_came_and_changed(foretell, configure, tmp_path):
     book = Book(tmp_path, configure)
     for name in "abc":
@@ -245,6 +248,7 @@ def test_what_is_read_of_files_follows_the_limit(foretell, configure, tmp_path):
     assert predicted.work.bytes_in == pytest.approx(a / 2, abs=1)
 
 
+@pytest.mark.slow
 def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp_path, monkeypatch):
     """Rows that compress better and better, of which some are bad and some are filtered."""
     rows = 60_000
@@ -271,6 +275,7 @@ def test_size_foretold_from_a_part_is_that_of_the_whole(foretell, configure, tmp
     assert predicted.work.rows_quarantined == pytest.approx(rows.quarantined["nan"], rel=0.2)
 
 
+@pytest.mark.slow
 def test_probe_of_which_nothing_can_be_derived_says_why(foretell, configure, tmp_path):
     with pytest.raises(
         RunIncomplete, match=r"no row of the probe could be derived: .*a float64 ref"

@@ -45,7 +45,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_right_output_of_any_kind_passes(name, tmp_path, configure):
     write_rows(tmp_path)
@@ -57,6 +57,7 @@ def test_right_output_of_any_kind_passes(name, tmp_path, configure):
     assert found.derived_again > 0
 
 
+@pytest.mark.slow
 def test_audit_says_another_method_only_where_it_is_another(published, tmp_path, configure, capsys):
     print_audit(audit_of(published))
     assert "64 rows derived again in float64 by another method: largest" in capsys.readouterr().out
@@ -85,7 +86,7 @@ def test_hive_tree_of_vectors_passes(tmp_path, configure):
         rewrite(path, set_entry("book", 3, ["a b", "rates"][shard]))
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize("sampler", ["sobol", "latin_hypercube", "grid"])
 def test_design_of_inputs_in_no_alphabetical_order_passes(sampler, tmp_path, configure):
     ranges = "dataset.ranges={z: [-1, 1], b: [0, 1], a: [2, 3]}"
@@ -173,6 +174,7 @@ def _with_another_digest(build):
     return lambda *arguments: replace(build(*arguments), digest="0" * 16)
 
 
+@pytest.mark.slow
 def test_network_that_nothing_can_check_is_a_note(tmp_path, configure):
     write_rows(tmp_path)
     unverifiable = "network.target=tests.run.networks:unverifiable"

@@ -142,6 +142,7 @@ def test_planned_run_that_has_not_begun_has_nothing_done(run, tmp_path, configur
     assert report.cause.startswith("it left no heartbeat that says more: ")
 
 
+@pytest.mark.slow
 def test_failed_shards_are_named_with_their_cause(run, tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         _fail(patch, OSError("[red]disk[/red] on fire"), {1, 3})
@@ -305,6 +306,7 @@ def test_published_run_whose_manifest_is_damaged_can_still_be_looked_at(run, tmp
     assert (report.state, report.manifest) == ("incomplete", None)
 
 
+@pytest.mark.slow
 def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, capsys, monkeypatch):
     run()
     (tmp_path / "out/data/part-0000001.parquet").unlink()

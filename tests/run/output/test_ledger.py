@@ -48,7 +48,7 @@ def test_receipts_of_a_finished_run_are_those_of_its_manifest(run):
     assert published_manifest(ledger.output).plan == manifest.plan == ledger.plan.digest
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(16)
 @pytest.mark.parametrize("harm", ["gone", "cut", "empty", "of another shard"])
 def test_data_file_that_is_no_receipt_is_done_again_alone(run, tmp_path, harm):
     run()
@@ -65,6 +65,7 @@ def test_data_file_that_is_no_receipt_is_done_again_alone(run, tmp_path, harm):
     assert {name for name in before if before[name] != after[name]} == {victim.name}
 
 
+@pytest.mark.slow
 def test_overwrite_leaves_nothing_of_the_run_before(run, tmp_path):
     run()
     run("dataset.rows=500", "output.mode=overwrite")
@@ -73,7 +74,7 @@ def test_overwrite_leaves_nothing_of_the_run_before(run, tmp_path):
     assert manifest["rows"]["derived"] == 500
 
 
-@pytest.mark.one_in(6)
+@pytest.mark.one_in(24)
 @pytest.mark.parametrize("mode", ["resume", "overwrite", "update"])
 @pytest.mark.parametrize("name", ["data-part-0000003.parquet", "quarantine-part-0000003.parquet"])
 def test_what_a_killed_worker_had_under_way_is_gone_when_a_run_is_published(
@@ -104,6 +105,7 @@ def test_folder_of_somebody_elses_data_is_refused_untouched(run, tmp_path, mode)
     assert (tmp_path / "out/data/precious.csv").read_text() == "1"
 
 
+@pytest.mark.slow
 def test_plan_that_cannot_be_read_is_refused_with_the_mend(run, tmp_path):
     run()
     (tmp_path / "out/run/plan.json").write_text("{}")
@@ -130,6 +132,7 @@ def test_success_is_withdrawn_while_something_is_missing(run, tmp_path, monkeypa
     assert (tmp_path / "out/_SUCCESS").exists()
 
 
+@pytest.mark.slow
 def test_run_whose_files_go_while_it_works_is_not_published(book, monkeypatch):
     def lengthen(path):
         path.write_bytes(path.read_bytes() + b"\0")
@@ -157,6 +160,7 @@ def test_run_whose_files_go_while_it_works_is_not_published(book, monkeypatch):
         book.check()
 
 
+@pytest.mark.slow
 def test_manifest_that_is_gone_or_damaged_is_written_again_from_the_data_files(book):
     path = book.out / "run/manifest.json"
     whole, before = json.loads(path.read_text()), stamps(book.out / "data")

@@ -55,6 +55,7 @@ def test_output_of_an_earlier_release_is_its_folder_of_data(book):
     assert _numbers(book) == [1, 2, 3, 5, 6, 7, 8, 9]
 
 
+@pytest.mark.slow
 def test_output_that_changes_while_it_is_read_is_read_again(book, monkeypatch):
     book.derive()
     table = reader._table

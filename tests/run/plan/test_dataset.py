@@ -100,6 +100,7 @@ def test_parts_of_a_row_group_are_derived_once_each_and_resumed_alone(run, tmp_p
     assert {name for name in before if before[name] != after[name]} == {lost.name}
 
 
+@pytest.mark.slow
 def test_update_keeps_the_parts_of_unchanged_files(run, tmp_path):
     derive(*run([[100], [90]], "dataset.shard_rows=40"))
     before = stamps(tmp_path / "out/data")
@@ -113,6 +114,7 @@ def test_update_keeps_the_parts_of_unchanged_files(run, tmp_path):
     assert audit(str(tmp_path / "out"), None, shards=9, rows=0)[:2] == ([], [])
 
 
+@pytest.mark.slow
 def test_output_whose_plan_splits_no_row_groups_keeps_its_shards(run, tmp_path, monkeypatch):
     """As release 0.1.0 wrote them; a new file is not split either."""
     with monkeypatch.context() as patch:

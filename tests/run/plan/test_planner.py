@@ -68,6 +68,7 @@ def test_output_that_the_datasets_glob_would_find_is_refused_before_it_is_there(
     assert make_plan(config).plan.files == wanted  # what is there now is none of it
 
 
+@pytest.mark.slow
 def test_credentials_of_a_network_reach_its_builder_and_are_no_part_of_the_plan(
     configure, tree, tmp_path
 ):
@@ -133,6 +134,7 @@ def test_wrt_by_name_and_by_index_are_the_same_plan(configure):
     assert named.digest == counted.digest
 
 
+@pytest.mark.slow
 def test_shards_hold_every_row_once(configure):
     planned = make_plan(configure("dataset.rows=1000003", "dataset.limit=999983")[0])
     shards = list(planned.plan.shards())
@@ -143,6 +145,7 @@ def test_shards_hold_every_row_once(configure):
     assert sum(shard.rows for shard in shards) == 999_983
 
 
+@pytest.mark.slow
 def test_files_that_differ_in_nullability_are_one_dataset(configure, tmp_path):
     (tmp_path / "in").mkdir()
     strict = pa.schema([pa.field("tag", pa.string(), nullable=False)])

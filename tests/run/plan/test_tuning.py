@@ -64,7 +64,7 @@ def test_compiling_counts_against_the_rows_of_a_dataset_that_cannot_grow(
     assert asked == [counted]
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize(
     "changed",
     [
@@ -100,6 +100,7 @@ def _request(inputs=("a",), method="auto", pin=False, device="cpu"):
     )
 
 
+@pytest.mark.slow
 def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatch):
     """Beside modules that would stand in the way, by code that prints what it likes."""
     monkeypatch.setenv("HYPERDIAG_CACHE", str(tmp_path / "cache"))
@@ -120,6 +121,7 @@ def test_timing_for_workers_here_is_in_a_process_of_its_own(tmp_path, monkeypatc
     assert json.loads(kept.read_text())["method"] == choice.method
 
 
+@pytest.mark.slow
 def test_timing_that_fails_says_why_and_what_to_do(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("def build():\n    raise OSError('no weights here')\n")
     monkeypatch.chdir(tmp_path)
@@ -127,12 +129,14 @@ def test_timing_that_fails_says_why_and_what_to_do(tmp_path, monkeypatch):
         tuning._in_process(_request())
 
 
+@pytest.mark.slow
 def test_timing_without_the_device_says_so_and_times_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="planned for a gpu, but JAX has only a cpu here"):
         tuning._in_process(_request(device="gpu"))
 
 
+@pytest.mark.slow
 def test_timing_that_never_ends_is_given_up(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("import time\ndef build():\n    time.sleep(60)\n")
     monkeypatch.chdir(tmp_path)
@@ -141,6 +145,7 @@ def test_timing_that_never_ends_is_given_up(tmp_path, monkeypatch):
         tuning._in_process(_request(method="hyperdual"))
 
 
+@pytest.mark.slow
 def test_timing_on_a_running_cluster_is_a_task_there(ray_address, configure, tmp_path, forgetful):
     config, _ = configure(
         *_overrides(tmp_path, "cluster=existing", f"cluster.address={ray_address}")

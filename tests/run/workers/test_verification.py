@@ -38,7 +38,7 @@ def _overrides(tmp_path, target, *more):
     ]
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(9)
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "taylor"])
 def test_verified_rows_are_counted_and_their_error_kept(method, tmp_path, configure):
     _rows(tmp_path / "in")
@@ -52,6 +52,7 @@ def test_verified_rows_are_counted_and_their_error_kept(method, tmp_path, config
     assert receipt["rows"]["largest_error"] <= manifest.rows.largest_error
 
 
+@pytest.mark.slow
 def test_verify_rows_zero_verifies_nothing(tmp_path, configure):
     _rows(tmp_path / "in")
     overrides = _overrides(tmp_path, "wavy", "derivatives.verify_rows=0")
@@ -80,6 +81,7 @@ def test_wrong_derivative_stops_its_shards_with_the_place(
     assert list((tmp_path / "out/data").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_asked_tolerance_below_float32_is_refused_and_met_by_float64(tmp_path, configure):
     _rows(tmp_path / "in")
     tight = _overrides(tmp_path, "wavy", "derivatives.tolerance=1e-9", "limits.max_attempts=1")
@@ -121,6 +123,7 @@ def test_value_at_a_step_is_that_of_one_of_its_sides(added, tmp_path, configure,
         assert derive(*configure(*overrides)).rows.at_kinks == 4
 
 
+@pytest.mark.slow
 def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     _rows(tmp_path / "in")
     manifest = derive(*configure(*_overrides(tmp_path, "flat_in_part")))
@@ -132,7 +135,7 @@ def test_plateaus_and_piecewise_linear_outputs_get_a_word(tmp_path, configure):
     assert manifest.rows.flat[2] == 0
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["tensor", "wide"])
 def test_outputs_asked_for_are_the_columns_written(layout, tmp_path, configure):
     _rows(tmp_path / "in")
@@ -183,6 +186,7 @@ def test_outputs_that_cannot_be_are_refused_before_the_start(outputs, message, t
         derive(*configure(*_overrides(tmp_path, "wavy", f"derivatives.outputs={outputs}")))
 
 
+@pytest.mark.slow
 def test_steep_network_is_not_taken_for_one_with_kinks(tmp_path, configure):
     """sin(3e6 a): the rounding of a alone is 0.2 of a radian."""
     _rows(tmp_path / "in")
@@ -210,6 +214,7 @@ def test_reference_or_result_that_is_no_number_is_no_pass(wrong, tmp_path, confi
         derive(*configure(*_overrides(tmp_path, "wavy", *overrides)))
 
 
+@pytest.mark.slow
 def test_wrong_curvature_by_an_input_of_another_scale_is_seen(tmp_path, configure, monkeypatch):
     """a^2 / 1000 beside b^2: its curvature is a thousandth of the output's largest."""
     _rows(tmp_path / "in")
@@ -224,6 +229,7 @@ def test_wrong_curvature_by_an_input_of_another_scale_is_seen(tmp_path, configur
         derive(*configure(*_overrides(tmp_path, "mixed_scales", "limits.max_attempts=1")))
 
 
+@pytest.mark.slow
 def test_network_that_nothing_can_check_is_refused_with_the_mend(tmp_path, configure):
     _rows(tmp_path / "in")
     with pytest.raises(UsageError, match=r"nothing can check .* derivatives\.verify_rows=0"):
@@ -244,6 +250,7 @@ def test_rows_are_verified_even_where_most_are_bad(tmp_path, configure):
     assert derive(*configure(*overrides)).rows.verified == 4
 
 
+@pytest.mark.slow
 def test_rule_that_contradicts_its_function_is_refused_with_the_mend(tmp_path, configure):
     _rows(tmp_path / "in")
     once = "limits.max_attempts=1"
@@ -254,6 +261,7 @@ def test_rule_that_contradicts_its_function_is_refused_with_the_mend(tmp_path, c
     assert derive(*configure(*mended)).rows.derived == 200
 
 
+@pytest.mark.slow
 def test_network_with_a_custom_vjp_is_derived_and_verified(tmp_path, configure):
     _rows(tmp_path / "in")
     manifest = derive(*configure(*_overrides(tmp_path, "only_backwards")))
@@ -261,6 +269,7 @@ def test_network_with_a_custom_vjp_is_derived_and_verified(tmp_path, configure):
     assert manifest.rows.largest_error < 1e-5
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("target", ["random_weights", "only_float32"])
 def test_network_that_is_another_or_none_in_float64_is_checked_as_it_is(
     target, tmp_path, configure
@@ -290,6 +299,7 @@ def test_float64_run_of_a_network_of_float32_is_refused_with_the_mend(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_float64_run_of_a_network_that_only_float32_can_trace(tmp_path, configure, caplog):
     _rows(tmp_path / "in")
     caplog.set_level("INFO", "hyperdiag")
@@ -308,7 +318,7 @@ def test_float64_run_of_a_network_that_only_float32_can_trace(tmp_path, configur
     assert (found.findings, found.derived_again) == ([], 4)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(6)
 @pytest.mark.parametrize("kind", ["float64", "list", "int64", "decimal"])
 def test_inputs_that_float32_rounds_are_named_and_their_errors_seen(
     kind, tmp_path, configure, caplog

@@ -33,7 +33,7 @@ def run(tmp_path, configure):
     return run
 
 
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hyperdual_adjoint", "hyperdual"])
 def test_shard_of_which_much_is_rounding_is_refused_with_the_mends(method, run):
     """A curvature of 2e-6 that is the difference of curvatures of 36."""
@@ -50,6 +50,7 @@ def test_shard_of_which_much_is_rounding_is_refused_with_the_mends(method, run):
     assert manifest.rows.derived == 100
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(("target", "ends"), [("saturated", EDGE), ("sure", SURE)])
 def test_other_cancelling_slopes_are_refused_as_well(target, ends, run):
     with pytest.raises(RunIncomplete, match=r"of the Jacobian .* since float32 cannot hold them"):
@@ -63,6 +64,7 @@ def test_errors_below_the_rounding_of_the_value_are_excused_wherever_they_are(ru
     assert "4 of 4 verified rows have derivatives that are smaller" in " ".join(manifest.warnings)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("target", ["saturated", "unit_vector", "sure"])
 def test_saturated_rows_among_others_are_no_errors(target, run):
     """They are compared with the largest of their shard."""

@@ -34,6 +34,7 @@ def worker(configure, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_derive_with_results_that_are_not_finite_quarantines_those_rows_alone(worker, tmp_path):
     table = pa.table({"a": [1.0, 0.0, 4.0, 1.0], "b": [4.0, 1.0, 0.0, 9.0], "key": list("pqrs")})
     made = worker(table)
@@ -111,6 +112,7 @@ def test_batch_that_the_device_has_no_memory_for_is_halved_with_the_same_bits(wo
     assert made.derive(next(iter(made.plan.shards()))).batch == 248
 
 
+@pytest.mark.slow
 def test_batch_that_takes_more_than_is_free_is_halved_before_it_is_tried(worker, monkeypatch):
     points = np.random.default_rng(2).uniform(1, 2, (1000, 2))
     sizes = ("derivatives.method=hyperdual", "derivatives.tile=8", "derivatives.batch=1000")
