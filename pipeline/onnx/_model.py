@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -16,39 +15,11 @@ from ._file import all_nodes, all_tensors, opsets
 from ._graph import Walk, needed_names
 from ._input_scaling import input_moments
 from ._refusal import OnnxError
-from ._sizes import closed_sizes, input_sizes
+from ._tensor import input_tensor, number_for_each, whole_first_axis
 from ._values import cast, constants_of, dtype_of
 
 _DOUBLE = np.dtype("float64")
 _MOST_SETTLED = 1 << 22  # numbers of all rows that a file fixes
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input of a graph.
-
-    Attributes:
-        name: in the graph.
-        dtype: of its numbers in the file.
-        shape: of one point, without the axis of rows.
-        rows: how many rows the file fixes; 0 where any number of them will do; None where there is
-            no axis of rows.
-    """
-
-    name: str
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    rows: int | None
-
-    @property
-    def size(self) -> int:
-        """How many numbers a point has."""
-        return math.prod(self.shape)
-
-    @property
-    def whole(self) -> bool:
-        """Whether it takes whole numbers, such as categories: no derivative is to be had."""
-        return not np.issubdtype(self.dtype, np.floating)
 
 
 class Model:
@@ -76,7 +47,7 @@ class Model:
         initialized = {tensor.name for tensor in graph.initializer}
         initialized |= {tensor.values.name for tensor in graph.sparse_initializer}
         self.inputs = [
-            _input(value, dimensions, used)
+            input_tensor(value, dimensions, used)
             for value in graph.input
             if value.name not in initialized
         ]
@@ -101,7 +72,9 @@ class Model:
         several = fixed - {1}
         if several:
             # Beside several rows, one is shared by all of them.
-            self.inputs = [_whole(each) if each.rows == 1 else each for each in self.inputs]
+            self.inputs = [
+                whole_first_axis(each) if each.rows == 1 else each for each in self.inputs
+            ]
             self._settle_rows(max(several), one_number=len(several) == 1)
 
     @property
@@ -183,14 +156,14 @@ class Model:
         self._rows = rows
         # A vector as long as there are rows may hold a number for each of them.
         shared = self.inputs
-        vectors = [_number_for_each(each, rows) for each in shared]
+        vectors = [number_for_each(each, rows) for each in shared]
         for inputs in (vectors, shared) if vectors != shared else (shared,):
             self.inputs = inputs
             if one_number and self._rows_are_independent(rows):
                 break
         else:
             self._rows = 1
-            self.inputs = [_whole(each) if each.rows else each for each in self.inputs]
+            self.inputs = [whole_first_axis(each) if each.rows else each for each in self.inputs]
             return
         point = self._points(np.random.default_rng(1), 1)[0]
         with jax.enable_x64(True):
@@ -300,17 +273,6 @@ class Model:
                 yield tensor.name, columns.reshape(shape).astype(tensor.dtype)
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    """Return an input whose first axis, of a fixed size, is one of each point."""
-    return replace(tensor, shape=(tensor.rows or 0, *tensor.shape), rows=None)
-
-
-def _number_for_each(tensor: Tensor, rows: int) -> Tensor:
-    """Return a vector of so many numbers as an input of one number; any other one as it is."""
-    is_vector = tensor.rows is None and tensor.shape == (rows,)
-    return replace(tensor, shape=(), rows=rows) if is_vector else tensor
-
-
 def _stacks(node: onnx.NodeProto) -> bool:
     """Tell whether a node is a loop that stacks a value of each turn beside what it carries."""
     return node.op_type == "Loop" and len(node.output) > len(node.input) - 2
@@ -322,23 +284,6 @@ def _has_rows(array: Any, rows: int) -> bool:
 
 def _same(a: Any, b: Any) -> bool:
     return np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-6, atol=1e-9)
-
-
-def _input(value: onnx.ValueInfoProto, dimensions: Mapping[str, int], used: set[str]) -> Tensor:
-    what = f"input '{value.name}'"
-    if value.type.WhichOneof("value") != "tensor_type":
-        raise OnnxError(f"{what} is no array")
-    kind = value.type.tensor_type
-    dtype_of(kind.elem_type, _DOUBLE)  # refuses what is not computed
-    if not kind.HasField("shape"):
-        raise OnnxError(f"{what} has no shape in the file; export the model with one")
-    sizes = input_sizes(value, dimensions, used)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-    if sizes and sizes[0] is None:
-        return Tensor(value.name, dtype, closed_sizes(value, sizes[1:]), 0)
-    if len(sizes) > 1:
-        return Tensor(value.name, dtype, closed_sizes(value, sizes[1:]), sizes[0])
-    return Tensor(value.name, dtype, closed_sizes(value, sizes), None)
 
 
 def _is_float(tensor: onnx.TensorProto) -> bool:
