@@ -1,4 +1,4 @@
-"""Our kernels against what others would write; or the whole job against its kernel and Ray Data."""
+"""Rates: of our kernels, of the whole job, of what a worker does beside its kernel."""
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -20,6 +20,10 @@ def task(composed: DictConfig) -> None:
         from hyperdiag.bench.whole_job import bench_job
 
         bench_job(composed, options.repeats, options.plain_ray_data)
+    elif options.subject == "pipeline":
+        from hyperdiag.bench.pipeline import bench_pipeline
+
+        bench_pipeline(composed, options.repeats)
     else:
         from hyperdiag.bench.kernels import bench_kernels
 

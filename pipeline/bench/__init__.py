@@ -7,4 +7,6 @@ turn on one network and checks their numbers, `peak.py` says what the machine co
 
 Of the whole job: `whole_job.py` times it against its kernel, and `whole_job_plain.py` against the
 plain alternative in `plain_ray_data.py`, which needs more packages.
+
+Of the pipeline: `pipeline.py` times what a worker does beside a kernel that costs nothing.
 """

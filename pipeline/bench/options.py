@@ -16,7 +16,7 @@ class BenchConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    subject: Literal["kernels", "job"] = "kernels"
+    subject: Literal["kernels", "job", "pipeline"] = "kernels"
     networks: list[str] | Literal["random"] | None = None
     seed: NonNegativeInt = 1
     count: PositiveInt = 60
@@ -45,12 +45,24 @@ def check_heeded(subject: str, overrides: Iterable[str], sweep: bool) -> None:
             "list instead of --multirun"
         )
     keys = [override.lstrip("+~").partition("=")[0] for override in overrides]
-    if subject == "kernels":
-        heeded = {"output.path", "bench.subject", *(f"bench.{key}" for key in _KERNELS)}
-        ignored = [key for key in keys if key not in heeded]
-        reason = "bench.subject=kernels has networks of its own, and bench.subject=job heeds it"
-    else:
-        ignored = [key for key in keys if key in {f"bench.{key}" for key in _KERNELS}]
-        reason = "it belongs to bench.subject=kernels"
-    if ignored:
-        raise UsageError([f"{key} would be ignored: {reason}" for key in ignored])
+    reasons = {key: _why_ignored(subject, key) for key in keys}
+    problems = [f"{key} would be ignored: {reason}" for key, reason in reasons.items() if reason]
+    if problems:
+        raise UsageError(problems)
+
+
+def _why_ignored(subject: str, key: str) -> str | None:
+    """Return why a subject does not heed a key; None if it does."""
+    of_kernels = key in {f"bench.{name}" for name in _KERNELS}
+    if subject == "kernels" and not of_kernels and key not in ("output.path", "bench.subject"):
+        return "bench.subject=kernels has networks of its own, and bench.subject=job heeds it"
+    if subject != "kernels" and of_kernels:
+        return "it belongs to bench.subject=kernels"
+    if subject == "pipeline":
+        if key == "bench.plain_ray_data":
+            return "it belongs to bench.subject=job"
+        if key.partition(".")[0] == "cluster":
+            return "bench.subject=pipeline times one worker, in this process"
+        if key == "derivatives.verify_rows":
+            return "bench.subject=pipeline computes nothing that could be verified"
+    return None

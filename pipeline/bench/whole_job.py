@@ -54,7 +54,7 @@ def bench_job(composed: DictConfig, repeats: int, with_plain: bool) -> None:
         prepare_jax(config)
         output = config.output.model_copy(update={"path": f"{scratch}/job"})
         config = config.model_copy(update={"output": output})
-        config = _reading_parquet(config, Path(scratch, "rows"))
+        config = reading_parquet(config, Path(scratch, "rows"))
         plain = Path(scratch, "plain") if with_plain and not why_not else None
         report = measure(config, redacted_yaml(composed), repeats, plain)
     path = folder / "bench.json"
@@ -66,7 +66,7 @@ def bench_job(composed: DictConfig, repeats: int, with_plain: bool) -> None:
     console.print(f"written to {path}", soft_wrap=True)
 
 
-def _reading_parquet(config: Config, folder: Path) -> Config:
+def reading_parquet(config: Config, folder: Path) -> Config:
     """Return the same run with its rows read from Parquet files; those of a design are written."""
     if isinstance(config.dataset, ParquetConfig):
         return config

@@ -42,6 +42,26 @@ def test_bench_of_a_job_measures_plain_ray_data_on_the_same_rows(hyperdiag, tmp_
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["bench.json"]
 
 
+def test_bench_of_the_pipeline_times_it_and_encoding_alone(invoke, tmp_path):
+    done = invoke(
+        *("bench", "bench.subject=pipeline", "network=chain", BOX, "dataset.rows=3000"),
+        *("dataset.shard_rows=1000", "bench.repeats=2", "output.path=out"),
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out/pipeline.json").read_text())
+    assert (report["rows"], report["shards"]) == (3000, 3)
+    # 5 inputs; 3 outputs, each with its value and two derivatives by 5 inputs: float32.
+    assert 4 * (5 + 3 * 11) <= report["bytes_of_a_row"] < 4 * (5 + 3 * 11) + 32
+    assert report["results"][0]["at_once"] == 1
+    for result in report["results"]:
+        rates = result["rows_per_s"]
+        assert [len(each) for each in rates.values()] == [2, 2]
+        assert all(rate > 0 for each in rates.values() for rate in each)
+        seconds = result["seconds_per_million_rows"]
+        assert seconds["verify"] < seconds["compute"] < seconds["write"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pipeline.json"]
+
+
 @pytest.mark.slow
 def test_bench_of_kernels_times_the_named_contestants_on_the_named_networks(hyperdiag, tmp_path):
     done = hyperdiag(
@@ -82,7 +102,7 @@ def test_bench_with_wrong_options_names_all_of_them(invoke, tmp_path):
     assert done.returncode == 2
     for sentence in (
         "hyperdiag: 5 problems:",
-        'bench.subject must be one of kernels, job; got "kernel"',
+        'bench.subject must be one of kernels, job, pipeline; got "kernel"',
         "bench.rounds must be greater than 0; got 0",
         "bench.rows_scale must be greater than 0; got 0",
         "bench.threads must be one of 1, all; got 2",
@@ -115,6 +135,11 @@ def test_bench_with_a_wrong_option_says_what_is_wrong(hyperdiag, tmp_path, overr
     [
         (("network=chain", "bench.repeats=5"), ("network", "bench.repeats")),
         (("bench.subject=job", "bench.rounds=2"), ("bench.rounds",)),
+        (
+            ("bench.subject=pipeline", "cluster=inline", "bench.plain_ray_data=false"),
+            ("cluster", "bench.plain_ray_data"),
+        ),
+        (("bench.subject=pipeline", "derivatives.verify_rows=9"), ("derivatives.verify_rows",)),
     ],
 )
 def test_bench_with_options_of_its_other_subject_refuses(invoke, overrides, ignored):

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -47,6 +48,11 @@ class Worker:
         output_path: the output folder.
         fence: what is asked before a file is shown, if anything is.
 
+    Attributes:
+        plan: the frozen run.
+        output: the output folder.
+        kernel: computes the quantities of a batch of points; a benchmark puts another in its place.
+
     Raises:
         HyperdiagError: if the packages, the network that is built here, the device, or the output's
             folder is not as planned.
@@ -72,7 +78,7 @@ class Worker:
                 f"network '{built.name}' was planned with digest {plan.network.digest}, but this "
                 f"worker builds {built.digest}: give the workers the same code and weights"
             )
-        self._kernel = derivatives(
+        self.kernel: Callable[..., Sequence[Any]] = derivatives(
             built.function,
             built.n_inputs,
             method=kernel.method,
@@ -85,7 +91,7 @@ class Worker:
         if kernel.verify_rows:
             # The kernel is traced first: JAX may keep constants in the precision of a first trace.
             points = jax.ShapeDtypeStruct((kernel.batch, built.n_inputs), np.float32)
-            jax.eval_shape(self._kernel, points)
+            jax.eval_shape(self.kernel, points)
             self._verifier = Verifier(plan, built)
         self._batch = kernel.batch
         self._tile = kernel.tile or kernel.batch
@@ -154,7 +160,7 @@ class Worker:
             rows = part.shape[0]
             if rows < self._at_once:
                 part = np.concatenate([part, np.repeat(part[-1:], self._at_once - rows, axis=0)])
-            parts.append([np.asarray(array)[:rows] for array in self._kernel(part)])
+            parts.append([np.asarray(array)[:rows] for array in self.kernel(part)])
         if len(parts) == 1:
             return tuple(parts[0])
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
