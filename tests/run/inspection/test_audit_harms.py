@@ -47,11 +47,23 @@ def test_byte_flipped_in_the_receipt_is_found(copy):
     path = copy / "out" / DATA
     whole = path.read_bytes()
     start = whole.index(b'"rows": {')
+    begin, found = whole.rindex(b"{", 0, start), 0
     for at in range(start, start + 300, 13):
         damaged = bytearray(whole)
         damaged[at] ^= 1
+        if _object_at(damaged, begin) == _object_at(whole, begin):
+            continue  # the last of 17 digits, in which a number is the same
         path.write_bytes(damaged)
         assert any(DATA in finding for finding in audit_of(copy, shards=0).findings), whole[at:][:9]
+        found += 1
+    assert found > 15
+
+
+def _object_at(content, begin):
+    try:
+        return json.JSONDecoder().raw_decode(content[begin:].decode("latin-1"))[0]
+    except ValueError:
+        return None
 
 
 @pytest.mark.parametrize("keep", [0, 3, 0.5, -1])
