@@ -76,6 +76,7 @@ def _rows():
 PLACES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(edits=PLACES, tail=st.booleans())
 def test_any_edit_of_a_files_bytes_is_survived(examine, tmp_path_factory, edits, tail):

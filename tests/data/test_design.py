@@ -197,6 +197,7 @@ def test_read_a_box_as_wide_as_floats_go_has_finite_points_at_both_sides():
         assert points.min() < -1e308 < 1e308 < points.max()
 
 
+@pytest.mark.slow
 def test_library_of_sobol_points_is_loaded_when_warm_and_not_before():
     script = (
         "import sys; from hyperdiag.data.design import DesignSource;"

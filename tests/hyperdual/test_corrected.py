@@ -85,7 +85,7 @@ ALONG_ANOTHER_AXIS = {
 }
 
 
-@pytest.mark.one_in(16)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALONG_ANOTHER_AXIS)
 def test_special_functions_are_right_under_vmap_along_another_axis(name):
     """JAX turns the result of some: (2, 2) may be the one or the other order of axes."""
@@ -143,7 +143,7 @@ def test_reference_does_not_share_the_fault():
     assert verify(wrong, points, "hyperdual", tile=2).hessian_diag < 1e-3
 
 
-@pytest.mark.one_in(12)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "around",
     [
@@ -199,7 +199,7 @@ def _layers(narrow, wide):
     return fn
 
 
-@pytest.mark.one_in(16)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("narrow", "wide"),
     [
@@ -242,7 +242,7 @@ def _twice(x):
     return lax.scan(lambda carry, _: (special.spence(carry) + 0.7, None), x, None, length=2)[0]
 
 
-@pytest.mark.one_in(12)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "network",
     [

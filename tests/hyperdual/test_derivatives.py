@@ -86,6 +86,7 @@ def test_matrix_products_ask_for_the_highest_precision():
     assert all("HIGHEST" in line for line in products)
 
 
+@pytest.mark.slow
 def test_integer_and_list_input_is_converted():
     assert derivatives(_net, 4)([[0, 0, 0, 0]]).value.tolist() == [[0.0, 0.0, 0.0]]
 

@@ -104,6 +104,7 @@ def test_taylor_fills_with_zero_and_with_nan(fill):
     np.testing.assert_allclose(hessian_diag[0, 0], [0, 2], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_taylor_refuses_few_of_the_zoo():
     assert sum(_is_refused(fn, n) for fn, n in NETWORKS.values()) <= len(NETWORKS) // 3
 
@@ -145,7 +146,7 @@ def test_wrt_restricts_to_the_named_columns(name):
         _close(found, (value, jacobian[:, :, [4, 1]], hessian_diag[:, :, [4, 1]]), 1e-10)
 
 
-@pytest.mark.one_in(16)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_wrt_one_of_many_inputs_costs_accordingly(method):
     weights = np.random.default_rng(0).standard_normal((64, 32))

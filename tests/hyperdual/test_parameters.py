@@ -74,7 +74,7 @@ def test_rules_know_the_parameters_of_this_version_of_jax(values):
     assert unknown == {}
 
 
-@pytest.mark.one_in(9)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_primitive_with_a_parameter_that_its_rule_does_not_know_is_still_exact(method, monkeypatch):
     def network(x):

@@ -38,7 +38,7 @@ def wanted():
         }
 
 
-@pytest.mark.one_in(12)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
@@ -65,6 +65,7 @@ def test_outputs_asked_for_come_in_their_order_and_are_exact(names, wanted):
             np.testing.assert_allclose(array, wanted[name], rtol=0, atol=1e-11, err_msg=note)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_outputs_with_wrt_are_the_columns_of_the_full_ones(method, wanted):
     bundle = derivatives(_net, 4, method, [3, 1], "float64", 2, outputs=("laplacian", "hessian"))

@@ -96,6 +96,7 @@ def test_adjoint_costs_one_pass_for_each_direction_and_each_output():
     assert 1 + 2 * 24 <= 1.05 * _flops("hyperdual", fn, 24) / one_pass < 1.2 * (1 + 2 * 24)
 
 
+@pytest.mark.slow
 def test_j_of_a_piecewise_linear_program_comes_from_the_reverse_sweep_alone():
     """64-64-64-2 with ReLUs: two rows back through each matrix, and not 64 directions forward."""
     rng = np.random.default_rng(0)

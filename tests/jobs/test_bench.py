@@ -112,7 +112,7 @@ def test_bench_with_wrong_options_names_all_of_them(invoke, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.one_in(16)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [

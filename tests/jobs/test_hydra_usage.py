@@ -77,7 +77,7 @@ def _composed(done):
     return yaml.safe_load(done.stdout)
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("job", ["derive", "plan"])
 @pytest.mark.parametrize("choice", ["+experiment=small", "+experiment=[small]"])
 def test_experiment_chooses_options_and_the_command_line_overrides_it(job, choice, mine, invoke):
@@ -202,6 +202,7 @@ def test_file_that_cannot_be_used_is_said(content, complaint, invoke, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_plan_takes_its_own_keys_beside_a_configuration_made_for_derive(mine, invoke):
     flags = ("--cfg", "job", "--config-dir", mine, "--config-name", "task")
     own = ("cost.per_worker_hour=1.5", "cost.currency=EUR", "format=json")

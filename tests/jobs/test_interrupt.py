@@ -82,6 +82,7 @@ def test_interrupted_command_says_one_sentence(moment, command, interrupted, tmp
     assert interrupted(moment, *command) == ("", f"{STOPPED}\n")
 
 
+@pytest.mark.slow
 def test_interrupt_of_verify_that_python_drops_ends_it_all_the_same(
     interrupted, configure, tmp_path
 ):

@@ -97,7 +97,7 @@ def test_run_that_fails_shows_the_end_of_its_log_and_no_secret_is_kept(nightly, 
     assert secret.encode() not in kept
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

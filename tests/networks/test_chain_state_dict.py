@@ -145,6 +145,7 @@ def test_state_dict_in_16_bits_is_read(tmp_path):
         np.testing.assert_allclose(_values(network)[0], theirs, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_state_dict_of_pytorch_with_a_residual_block_is_its_network(tmp_path):
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file as save_torch
@@ -168,6 +169,7 @@ def test_state_dict_of_pytorch_with_a_residual_block_is_its_network(tmp_path):
     np.testing.assert_allclose(_values(network)[0], theirs, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_parameters_of_flax_linen_are_its_network(tmp_path):
     class Module(linen.Module):
         @linen.compact
@@ -189,6 +191,7 @@ def test_parameters_of_flax_linen_are_its_network(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_state_of_flax_nnx_and_leaves_of_equinox_are_their_networks(tmp_path):
     layers = "Chain(Dense(5, 5, tanh), Dense(5, 5, tanh), Dense(5, 2))"
     rngs = nnx.Rngs(0)
@@ -219,6 +222,7 @@ def _state(*shapes, names=("a", "b", "c")):
 SQUARE = "Chain(Dense(4, 4, tanh), Dense(4, 4, tanh), Dense(4, 1))"
 
 
+@pytest.mark.slow
 def test_modules_whose_names_tell_no_order_are_refused_until_it_is_said(tmp_path):
     arrays = _state((4, 4), (4, 4), (1, 4), names=("inner", "entry", "head"))
     path = _saved(tmp_path / "model.safetensors", arrays)
@@ -232,6 +236,7 @@ def test_modules_whose_names_tell_no_order_are_refused_until_it_is_said(tmp_path
     np.testing.assert_allclose(_values(network, POINTS[:, :4])[0], x, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_tenth_module_comes_after_the_second(tmp_path):
     names = [f"net.{number}" for number in (2, 10, 9)]
     arrays = _state((4, 4), (4, 4), (4, 4), names=names)
@@ -317,6 +322,7 @@ def _scaled(x, arrays):
     return np.tanh((x - MEAN) / SCALE @ arrays["c.weight"].T + arrays["c.bias"])
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("place", ["file", "configuration"])
 def test_scaling_is_what_its_formula_says(place, tmp_path):
     arrays = _state((2, 4), names=("c",))

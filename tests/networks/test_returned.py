@@ -177,6 +177,7 @@ def test_equinox_module_is_its_network_without_dropout(build):
         assert network.outputs == ("y1", "y2")
 
 
+@pytest.mark.slow
 def test_equinox_module_with_a_state_is_its_network_at_that_state(build):
     network = build("stateful")
     rows = np.random.default_rng(7).normal(3, 2, (64, 4)).astype(np.float32)
@@ -194,6 +195,7 @@ def test_nnx_module_is_its_network_as_it_is_used_not_trained(build):
     _check(network, module)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", ["linen", "linen_module"])
 def test_pair_of_a_function_and_parameters_is_its_network(build, name):
     network = build(name)

@@ -45,6 +45,7 @@ def test_update_killed_in_its_work_does_only_the_rest(book, tmp_path, configure,
     check_against_fresh(book, tmp_path, configure)
 
 
+@pytest.mark.slow
 def test_inputs_that_change_again_after_a_kill_are_taken_as_they_are(
     book, tmp_path, configure, monkeypatch
 ):
@@ -153,7 +154,7 @@ def test_update_that_dies_at_any_step_of_publishing_is_completed(
     assert all(content == book.content() for content in contents)
 
 
-@pytest.mark.one_in(9)
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 9, 14])
 def test_update_that_died_while_publishing_takes_inputs_that_changed_again(
     step, book, tmp_path, configure, monkeypatch

@@ -127,6 +127,7 @@ def test_parquet_from_a_store_gives_the_rows_of_a_local_run(run, three_files, tm
     assert names.index(f"quarantine/{PARTS[2]}") < names.index(f"data/{PARTS[2]}")
 
 
+@pytest.mark.slow
 def test_lines_that_say_how_to_read_an_output_in_a_store_read_it(run, store, capsys):
     """Behind a question mark in its URI stands what these readers do not all understand."""
     manifest = run(*DESIGN, _to(store.uri("out")))

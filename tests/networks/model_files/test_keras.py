@@ -85,6 +85,7 @@ def test_model_is_derived_by_the_command_on_two_workers(trained, tmp_path, deriv
         np.testing.assert_allclose(array, wanted, atol=2e-5 * np.abs(wanted).max())
 
 
+@pytest.mark.slow
 def test_command_shows_it_in_half_a_screen(trained, tmp_path, invoke):
     trained[0].save(tmp_path / "model.keras")
     ended = invoke("networks", "network=keras", "network.path=model.keras")
@@ -98,6 +99,7 @@ def test_command_shows_it_in_half_a_screen(trained, tmp_path, invoke):
     assert ended.stderr == ""
 
 
+@pytest.mark.slow
 def test_float64_run_has_the_exact_values_of_the_weights_as_stored(tmp_path):
     keras.utils.set_random_seed(0)
     layers = [
@@ -213,6 +215,7 @@ def test_inputs_and_outputs_that_keras_only_numbered_are_x_and_y(tmp_path):
     assert _network(embedded, tmp_path).not_differentiated == ("x1", "x2")
 
 
+@pytest.mark.slow
 def test_digest_is_that_of_layers_and_weights(trained, tmp_path):
     model, _ = trained
     digest = _network(model, tmp_path).digest

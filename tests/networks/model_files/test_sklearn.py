@@ -74,7 +74,7 @@ def _method(model):
     return "predict_proba" if probabilities else "decision_function"
 
 
-@pytest.mark.one_in(12)
+@pytest.mark.one_in(48)
 @pytest.mark.parametrize("name", MODELS)
 def test_model_is_scikit_learns_and_its_derivatives_are_those_of_its_values(name, tmp_path):
     make, method, kind = MODELS[name]
@@ -124,6 +124,7 @@ def test_derivatives_at_the_points_of_a_process_are_finite(tmp_path):
     np.testing.assert_allclose(hessian_diag, second[0] / 5e-3**2, atol=2e-2)
 
 
+@pytest.mark.slow
 def test_model_is_derived_by_the_command_on_two_workers(tmp_path, derive_on_two_workers):
     x, y = _rows("numbers")
     model = make_pipeline(StandardScaler(), mlp()).fit(x, y)

@@ -82,7 +82,7 @@ def test_module_is_derived_as_by_pytorch(name, kind, rtol, tmp_path):
     _assert_close(_derived(network, points), reference(model, shape, points), rtol)
 
 
-@pytest.mark.one_in(10)
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_module_of_parts_drawn_at_random_is_derived_as_by_pytorch(seed, tmp_path):
     model, shape = model_at_random(seed)
@@ -263,7 +263,7 @@ def test_other_open_dimensions_are_asked_for(tmp_path):
     np.testing.assert_allclose(hessian_diag, [[[2 / 3] * 3]], rtol=1e-15)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_model_of_another_precision_is_computed_from_its_weights_as_stored(dtype, tmp_path):
     torch.manual_seed(0)
@@ -277,6 +277,7 @@ def test_model_of_another_precision_is_computed_from_its_weights_as_stored(dtype
     assert library_difference(network, "float64") < 40 * epsilon
 
 
+@pytest.mark.slow
 def test_epsilon_of_the_files_own_precision_is_kept(tmp_path):
     """Left out, it is that of the type of the numbers: with that of float64 this is another one."""
     model = torch.nn.RMSNorm(2)
@@ -312,7 +313,7 @@ class _Writes(torch.nn.Module):
 
 # As it is saved: of a view of columns.
 @pytest.mark.filterwarnings("ignore:No complete tensor found")
-@pytest.mark.one_in(2)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape"),
     [(_weights_that_share_memory, (3,)), (_Writes, (2,))],
@@ -347,6 +348,7 @@ def test_model_that_is_in_training_is_refused(tmp_path):
         _network(path)
 
 
+@pytest.mark.slow
 def test_gradients_that_the_model_stops_are_named(tmp_path):
     class Stopped(torch.nn.Module):
         def forward(self, x):

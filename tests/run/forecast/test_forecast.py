@@ -205,6 +205,7 @@ def test_update_would_do_what_came_and_changed(foretell, configure, tmp_path):
     assert foretell(book.configured("output.mode=update")).output.state == "finished"
 
 
+@pytest.mark.slow
 def test_bad_files_are_all_named(foretell, configure, tmp_path):
     book = Book(tmp_path, configure)
     book.write("a", rows=6)

@@ -21,7 +21,7 @@ def _edit(path, **changes):
     path.write_text(json.dumps(content))
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [DATA, BAD])
 def test_byte_flipped_in_any_page_is_found_in_its_file(name, copy):
     """Of page headers all but statistics count: a damaged one leads to other bytes, or none."""

@@ -340,6 +340,7 @@ def test_interrupted_update_is_counted_beside_what_is_published(run, tmp_path, c
     assert report.counts.shards == ShardCounts(planned=7, done=7)
 
 
+@pytest.mark.slow
 def test_update_that_died_while_its_files_were_put_into_place_is_said_to_be_published(
     run, tmp_path, capsys, monkeypatch
 ):

@@ -36,6 +36,7 @@ def test_bad_file_is_refused_by_name_or_skipped_with_a_record(configure, tree, t
     assert any("left out" in warning for warning in manifest.warnings)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize(
     ("pattern", "output", "matches"),
     [

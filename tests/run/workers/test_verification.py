@@ -38,7 +38,7 @@ def _overrides(tmp_path, target, *more):
     ]
 
 
-@pytest.mark.one_in(9)
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_adjoint", "taylor"])
 def test_verified_rows_are_counted_and_their_error_kept(method, tmp_path, configure):
     _rows(tmp_path / "in")
@@ -103,6 +103,7 @@ def test_row_at_a_kink_is_no_error_and_gets_a_word(tmp_path, configure):
     assert any("the reference jumps" in warning for warning in manifest.warnings)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("added", [0.0, 0.3])
 def test_value_at_a_step_is_that_of_one_of_its_sides(added, tmp_path, configure, monkeypatch):
     (tmp_path / "in").mkdir()
