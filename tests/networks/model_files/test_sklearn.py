@@ -3,6 +3,7 @@
 import json
 import logging
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -185,6 +186,18 @@ def test_of_a_robust_scaler_the_median_and_the_quartiles_serve(tmp_path):
     low, median, high = np.percentile(x, [25, 50, 75], axis=0)
     np.testing.assert_allclose(center, median)
     np.testing.assert_allclose(width, high - low)
+
+
+def test_what_float32_rounds_of_the_inputs_is_said_and_refuses_nothing(tmp_path, caplog):
+    x, y = _rows("numbers")
+    x = 5e6 + x / x.std(axis=0)  # float32 has halves there
+    path = _saved(make_pipeline(StandardScaler(), mlp()).fit(x, y), tmp_path)
+    network = build_network({"name": "sklearn", "path": path}, "float32")
+    assert library_difference(network, "float32") > 1e-3
+    assert "which rounding its inputs to float32 explains" in caplog.text
+    other = replace(network, function=lambda x: 3 * network.function(x))
+    with pytest.raises(UsageError, match="computes other values than its own library"):
+        library_difference(other, "float32")
 
 
 def test_what_is_not_scaled_has_no_mean(tmp_path):
