@@ -147,11 +147,13 @@ def test_names_of_columns_are_those_of_the_training(tmp_path, caplog):
     columns = [
         ("a", StandardScaler(), ["column 3", "column 0"]),
         ("b", MinMaxScaler(), ["column 7"]),
+        ("c", PolynomialFeatures(2), ["column 3", "column 7"]),
     ]
     model = make_pipeline(ColumnTransformer(columns), mlp()).fit(frame, y)
     network = _built(model, tmp_path)
     assert network.inputs == tuple(frame.columns)
     assert network.ranges == {"column 7": (x[:, 7].min(), x[:, 7].max())}
+    assert list(network.moments) == ["column 0", "column 3"]
     value = derivatives(network.function, 10, "hyperdual", dtype="float64", tile=6)(x[:6])[0]
     np.testing.assert_allclose(value[:, 0], model.predict(frame[:6]), rtol=1e-12)
     assert library_difference(network, "float64") < 1e-12

@@ -64,7 +64,9 @@ def _of_inputs(estimator: Fitted, count: int, pair_of: Callable[[Fitted], Pair |
     if estimator.name == "ColumnTransformer":
         first, second = unknown.copy(), unknown.copy()
         for at, part in columns_of(estimator):
-            first[at], second[at] = _of_inputs(part, len(at), pair_of)
+            pair = _of_inputs(part, len(at), pair_of)
+            known = np.isfinite(pair[0]) & ~np.isfinite(first[at])  # a column may have several
+            first[at[known]], second[at[known]] = pair[0][known], pair[1][known]
     elif not np.isfinite(first).any() and not estimator.has("estimators_features_"):
         for part in parts_of(estimator):
             first, second = _of_inputs(part, count, pair_of)
