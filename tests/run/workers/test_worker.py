@@ -95,7 +95,7 @@ def test_batch_that_the_device_has_no_memory_for_is_halved_with_the_same_bits(wo
     how = ("derivatives.method=hyperdual", "derivatives.tile=8", "derivatives.batch=1000")
     made = worker(pa.table({"a": points[:, 0], "b": points[:, 1]}), *how)
     wanted = made.compute(points)
-    kernel, seen = made._kernel, []
+    kernel, seen = made.kernel, []
 
     def small(x):
         seen.append(x.shape[0])
