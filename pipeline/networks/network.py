@@ -31,14 +31,15 @@ class Network:
         facts: further lines for people: what it is made of, where it has kinks.
         not_differentiated: inputs that are whole numbers, such as categories: the run leaves them
             out unless it is asked for them, and then their derivatives are zero.
-        moments: (mean, standard deviation) in training of the inputs of which these are known, in
-            raw units.
         library_epsilon: of the arithmetic of that library, relative.
         library_values: maps points (rows, n), float64, to the values (rows, m) that the library
             computes from which the network came; None where there is no such library.
+        moments: (mean, standard deviation) in training of the inputs of which these are known, in
+            raw units.
 
     Raises:
-        UsageError: if a name is empty or repeated, or a range is not low < high of an input.
+        UsageError: if a name is empty or repeated, a range is not low < high of an input, or
+            moments are not a mean and a deviation above zero of an input.
     """
 
     name: str
@@ -50,9 +51,9 @@ class Network:
     description: str = ""
     facts: tuple[str, ...] = ()
     not_differentiated: tuple[str, ...] = ()
-    moments: Moments = field(default_factory=dict)
     library_values: Callable[[np.ndarray], np.ndarray] | None = None
     library_epsilon: float = float(np.finfo(np.float32).eps)
+    moments: Moments = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -72,6 +73,18 @@ class Network:
                 problems.add(
                     f"network '{self.name}': the range of '{name}' must be finite with "
                     f"low < high; got [{low}, {high}]"
+                )
+        for name, pair in self.moments.items():
+            if name not in self.inputs:
+                problems.add(
+                    f"network '{self.name}' has moments for '{name}', which is not an input"
+                    f"{closest(name, self.inputs)}"
+                )
+            numbers = [number for number in pair if isinstance(number, int | float)]
+            if not (len(numbers) == len(pair) == 2 and np.isfinite(pair).all() and pair[1] > 0):
+                problems.add(
+                    f"network '{self.name}': the moments of '{name}' must be a finite mean and a "
+                    f"finite deviation above zero; got {pair}"
                 )
         problems.check()
 

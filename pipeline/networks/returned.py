@@ -32,7 +32,7 @@ def called(built: Any, what: str) -> Function:
         if _is_a("flax.linen", "Module", function):
             function = function.apply
         if _is_a("equinox.nn", "State", parameters):
-            return _stateful(function, parameters)
+            return _stateful(function, parameters, what)
         if callable(function) and not callable(parameters):
             return lambda x: function(parameters, x)
     if _is_a("flax.nnx", "Module", built):
@@ -54,10 +54,21 @@ def called(built: Any, what: str) -> Function:
     return built
 
 
-def _stateful(module: Any, state: Any) -> Function:
+def _stateful(module: Any, state: Any, what: str) -> Function:
     used = sys.modules["equinox"].nn.inference_mode(module)
-    # Of a copy: Equinox lets each state be changed once.
-    return lambda x: used(x, jax.tree.map(lambda leaf: leaf, state))[0]
+
+    def function(x: jax.Array) -> Any:
+        # Of a copy: Equinox lets each state be changed once.
+        result = used(x, jax.tree.map(lambda leaf: leaf, state))
+        if not (
+            isinstance(result, tuple)
+            and len(result) == 2
+            and _is_a("equinox.nn", "State", result[1])
+        ):
+            raise UsageError(f"{what} returned a module with a state: it must return (y, state)")
+        return result[0]
+
+    return function
 
 
 def at_point(function: Function) -> Function:

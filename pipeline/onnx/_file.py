@@ -4,13 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, defs
 
 from ._refusal import OnnxError
 from ._registry import ML, STANDARD
-from ._values import check_size, dtype_of
+from ._values import bytes_beside, check_size
 
 _MOST_BYTES = 1 << 31  # what a protobuf message can have
 _OLDEST_OPSET = 7  # before, arrays were broadcast by an attribute
@@ -128,9 +127,7 @@ def _read_beside(tensor: TensorProto, folder: Path) -> None:
         file = home
     if not location or not file.is_relative_to(home) or file == home:
         raise OnnxError(f"{what}, which is not in the model's own folder; it is not read")
-    dtype_of(tensor.data_type, np.dtype("float64"))  # refuses what is not computed
-    itemsize = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    needed = math.prod(check_size(tensor.dims)) * itemsize
+    needed = bytes_beside(tensor.data_type, math.prod(check_size(tensor.dims)))
     try:
         offset = int(entries.get("offset", 0))
         length = int(entries.get("length", needed))

@@ -11,8 +11,10 @@ from ._registry import ML, STANDARD
 from ._values import constant
 
 _DOUBLE = np.dtype("float64")
-# Operators that leave numbers and their order as they are.
-_SAME = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
+# Operators that leave numbers and their axes as they are, so that a constant goes with each.
+_SAME = {"Cast", "Flatten", "Identity"}
+# Numbers beyond it, of a damaged file, are no data that float32 could hold.
+_LARGEST = 1e30
 
 
 def input_moments(graph: onnx.GraphProto, name: str, size: int) -> np.ndarray:
@@ -27,14 +29,15 @@ def input_moments(graph: onnx.GraphProto, name: str, size: int) -> np.ndarray:
         size: how many numbers it has.
 
     Returns:
-        nan where it is not scaled.
+        nan for what is not scaled, or not by finite numbers.
 
     Raises:
         OnnxError: if the data of a constant does not fit its shape.
     """
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type == "Constant" and node.attribute and node.attribute[0].HasField("t"):
+        held_by = node.op_type == "Constant" and node.attribute and node.output
+        if held_by and node.attribute[0].HasField("t"):
             tensors[node.output[0]] = node.attribute[0].t
 
     def held(at: str) -> np.ndarray | None:
@@ -59,7 +62,8 @@ def input_moments(graph: onnx.GraphProto, name: str, size: int) -> np.ndarray:
             mean = held(_operand(node, 1))
             deviation = _divisor(graph, node.output[0], held)
         if mean is not None and deviation is not None and mean.shape == deviation.shape == (size,):
-            return np.array([mean, deviation])
+            sane = (np.abs(mean) < _LARGEST) & (deviation > 0) & (deviation < _LARGEST)
+            return np.where(sane, [mean, deviation], np.nan)
     return np.full((2, size), np.nan)
 
 
@@ -67,7 +71,7 @@ def _takers(graph: onnx.GraphProto, name: str) -> Iterator[onnx.NodeProto]:
     """Yield the nodes whose first input is what this name stands for, in another shape or type."""
     names = {name}
     for node in graph.node:  # each stands behind what it takes
-        if node.input and node.input[0] in names:
+        if node.input and node.output and node.input[0] in names:
             if node.op_type in _SAME and node.domain == STANDARD:
                 names.add(node.output[0])
             else:

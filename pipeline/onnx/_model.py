@@ -153,6 +153,11 @@ class Model:
                 f"it takes {rows:,} rows of {self.n_inputs:,} numbers at once; export it with a "
                 "free number of rows"
             )
+        if any(map(_stacks, all_nodes(self.proto))):
+            raise OnnxError(
+                f"it fixes {rows} rows, and whether they are rows cannot be tried: ONNX's own "
+                "implementation joins what a Loop is to stack; export it with a free number of them"
+            )
         self._rows = rows
         # A vector as long as there are rows may hold a number for each of them.
         shared = self.inputs

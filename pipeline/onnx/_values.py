@@ -5,6 +5,7 @@ run asks for, so that a model is computed in float64 as a whole, its constants t
 """
 
 import math
+import re
 from collections.abc import Container
 from typing import Any
 
@@ -38,17 +39,11 @@ _WHOLE = {
     TensorProto.UINT32,
     TensorProto.UINT64,
 }
-# Types that constants alone may have, such as weights that DequantizeLinear takes. An array of
-# whole numbers keeps its type, since its bounds matter; one of real numbers becomes `real`.
-_SHORT_WHOLE = {
-    code: np.dtype(getattr(jnp, name.lower()))
+# Types that constants alone may have, such as weights that DequantizeLinear takes, with their bits.
+_SHORT_BITS = {
+    code: int(re.findall(r"\d+", name)[0])
     for name, code in TensorProto.DataType.items()
-    if name in ("INT2", "INT4", "UINT2", "UINT4")
-}
-_SHORT_FLOATING = {
-    code
-    for name, code in TensorProto.DataType.items()
-    if name.startswith(("FLOAT4", "FLOAT6", "FLOAT8"))
+    if name in ("INT2", "INT4", "UINT2", "UINT4") or name.startswith(("FLOAT4", "FLOAT6", "FLOAT8"))
 }
 
 
@@ -101,17 +96,29 @@ def constant(tensor: TensorProto, real: np.dtype) -> np.ndarray:
         OnnxError: if its type is not computed, or its data does not fit its shape.
     """
     code = tensor.data_type
-    short = real if code in _SHORT_FLOATING else _SHORT_WHOLE.get(code)
-    dtype = dtype_of(code, real) if short is None else short
+    dtype = None if code in _SHORT_BITS else dtype_of(code, real)  # a short one keeps its own
     shape = check_size(tensor.dims)
     if tensor.data_location == TensorProto.EXTERNAL:
         raise OnnxError(f"the data of the tensor '{tensor.name}' is not in the file")
     try:
-        return np.asarray(numpy_helper.to_array(tensor)).reshape(shape).astype(dtype, copy=False)
+        array = np.asarray(numpy_helper.to_array(tensor)).reshape(shape)
+        return array if dtype is None else array.astype(dtype, copy=False)
     except Exception as error:  # whatever a damaged tensor makes of it
         raise OnnxError(
             f"the data of the tensor '{tensor.name}' does not fit its shape {list(shape)}"
         ) from error
+
+
+def bytes_beside(code: int, count: int) -> int:
+    """Return how many bytes a file beside the model holds for so many numbers of a type.
+
+    Raises:
+        OnnxError: if it is none of a constant.
+    """
+    if code in _SHORT_BITS:
+        return -(-count * _SHORT_BITS[code] // 8)
+    dtype_of(code, np.dtype("float64"))  # refuses what is not computed
+    return count * onnx.helper.tensor_dtype_to_np_dtype(code).itemsize
 
 
 def dense(sparse: SparseTensorProto, real: np.dtype) -> np.ndarray:

@@ -83,6 +83,17 @@ def test_typical_points_are_where_the_data_of_the_training_were():
     assert stats.kstest(points[:, 2], "norm").pvalue > 1e-3
 
 
+@pytest.mark.parametrize("pair", [(5.0, -1.0), (1.0, 0.0), (np.inf, 1.0), ("5", "x"), (1, 2, 3)])
+def test_moments_that_are_none_are_refused(pair):
+    with pytest.raises(UsageError, match="the moments of 'a' must be a finite mean"):
+        _network(moments={"a": pair})
+
+
+def test_moments_of_no_input_are_refused():
+    with pytest.raises(UsageError, match="has moments for 'c', which is not an input"):
+        _network(moments={"c": (0.0, 1.0)})
+
+
 def test_named_without_names_counts_from_one():
     assert named("x", 3, None) == ("x1", "x2", "x3")
     assert named("y", 2, ["b", "a"]) == ("b", "a")

@@ -70,6 +70,13 @@ class Counted(eqx.Module):
         x, state = self.norm(x, state)
         return self.mlp(x), state
 
+class WithoutState(Counted):
+    def __call__(self, x, state):
+        return self.mlp(x)
+
+def without_state():
+    return eqx.nn.make_with_state(WithoutState)()
+
 def stateful():
     model, state = eqx.nn.make_with_state(Counted)()
     rows = jnp.asarray(np.random.default_rng(7).normal(3, 2, (64, 4)), jnp.float32)
@@ -186,6 +193,11 @@ def test_equinox_module_with_a_state_is_its_network_at_that_state(build):
     normed = lambda x: mlp((x - mean) / np.sqrt(variance + 1e-5))
     _check(network, normed)
     _check(network, normed)  # a state can be used once
+
+
+def test_equinox_module_that_returns_no_state_is_refused(build):
+    with pytest.raises(UsageError, match=r"must return \(y, state\)"):
+        build("without_state")
 
 
 def test_nnx_module_is_its_network_as_it_is_used_not_trained(build):

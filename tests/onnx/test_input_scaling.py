@@ -21,8 +21,8 @@ SCALED = {
     "division": [("Sub", "x mean", "c"), ("Div", "c deviation", "z")],
     "product": [("Sub", "x mean", "c"), ("Mul", "c inverse", "z")],
     "a row of means": [("Sub", "x means", "c"), ("Mul", "c inverse", "z")],
-    "other shape": [
-        ("Unsqueeze", "x axes", "a"), ("Reshape", "a row", "b"), ("Identity", "b", "d"),
+    "other type": [
+        ("Identity", "x", "a"), ("Flatten", "a", "b"), ("Identity", "b", "d"),
         ("Sub", "d mean", "c"), ("Div", "c deviation", "z"),
     ],
     "batch normalization": [
@@ -66,11 +66,37 @@ def test_a_scaler_of_scikit_learn_tells_them(tmp_path):
         [("Sub", "x mean", "c"), ("Div", "deviation c", "z")],
         [("Div", "x zero", "c"), ("Sub", "c mean", "z")],
         [("Sub", "x mean", "c"), ("Div", "c zero", "z")],
+        [
+            ("Unsqueeze", "x axes", "a"),
+            ("Sub", "a mean", "c"),
+            ("Div", "c deviation", "d"),
+            ("ReduceSum", "d axes", "z", {"keepdims": 0}),
+        ],
         [("Tanh", "x", "a"), ("Sub", "a mean", "c"), ("Div", "c deviation", "z")],
     ],
 )
 def test_what_is_no_scaling_tells_nothing(nodes, tmp_path):
     assert _built([*nodes, *LAYER], tmp_path).moments == {}
+
+
+def test_an_input_that_is_not_scaled_by_a_number_leaves_fixed_rows_what_they_are(tmp_path):
+    model = model_of(
+        ("Sub", "x mean", "c"), ("Mul", "c mask", "z"), *LAYER, inputs={"x": [4, 3]},
+        outputs={"y": [4, 2]}, constants={"mean": MEAN, "mask": np.float32([1, 0, 2]), "w": W},
+    )  # fmt: skip
+    network = build_network({"name": "onnx", "path": saved(model, tmp_path / "m.onnx")}, "float64")
+    assert network.inputs == ("x1", "x2", "x3")
+    assert list(network.moments) == ["x1", "x3"]
+
+
+@pytest.mark.parametrize("operator", ["Sub", "Identity", "Constant"])
+def test_a_node_without_results_changes_nothing(operator, tmp_path):
+    model = model_of(*SCALED["division"], *LAYER, constants=ARRAYS, outputs={"y": [None, 2]})
+    value = {"value": numpy_helper.from_array(MEAN)} if operator == "Constant" else {}
+    inputs = [] if operator == "Constant" else ["x"]
+    model.graph.node.append(helper.make_node(operator, inputs, [], **value))
+    network = build_network({"name": "onnx", "path": saved(model, tmp_path / "m.onnx")}, "float64")
+    assert len(network.moments) == 3
 
 
 def test_rows_that_act_on_one_another_where_the_data_are_are_refused(tmp_path):

@@ -67,6 +67,11 @@ def test_weights_of_few_bits_are_the_numbers_that_they_stand_for(kind, tmp_path)
     )  # fmt: skip
     model.graph.initializer.append(weights)
     _check_layer(_built(model, tmp_path), numbers * scale)
+    onnx.save(
+        model, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
+    )
+    network = build_network({"name": "onnx", "path": str(tmp_path / "m.onnx")}, "float64")
+    _check_layer(network, numbers * scale)
 
 
 def test_results_are_not_rounded_to_few_bits(tmp_path):
@@ -77,6 +82,28 @@ def test_results_are_not_rounded_to_few_bits(tmp_path):
     )  # fmt: skip
     model.graph.initializer.append(zero)
     with pytest.raises(UsageError, match="not turned into int4 here"):
+        _built(model, tmp_path)
+
+
+def test_nothing_is_cast_like_numbers_of_few_bits(tmp_path):
+    like = helper.make_tensor("like", TensorProto.FLOAT8E4M3FN, [], [1.0])
+    model = model_of(("CastLike", "x like", "y"), opset=21)
+    model.graph.initializer.append(like)
+    with pytest.raises(UsageError, match="not rounded to float8_e4m3fn here"):
+        _built(model, tmp_path)
+
+
+def test_fixed_rows_through_a_loop_that_stacks_are_refused(tmp_path):
+    body = onnx.parser.parse_graph(
+        "body (int64 i, bool c, float[4, 3] h) => (bool d, float[4, 3] next, float[4, 3] each)"
+        "{ d = Identity(c)  next = Tanh(h)  each = Identity(next) }"
+    )
+    model = model_of(
+        helper.make_node("Loop", ["turns", "", "x"], ["last", "all"], body=body),
+        ("ReduceSum", "all at", "y", {"keepdims": 0}), inputs={"x": [4, 3]},
+        outputs={"y": [4, 3]}, constants={"turns": np.array(3), "at": np.array([0])},
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="fixes 4 rows, and whether they are rows cannot be tried"):
         _built(model, tmp_path)
 
 

@@ -96,7 +96,7 @@ def network_of(
         description=description,
         facts=_facts(model),
         not_differentiated=tuple(at for at, skip in zip(inputs, whole, strict=True) if skip),
-        moments={at: (mean, width) for at, (mean, width) in moments.items() if 0 < width < np.inf},
+        moments={at: (mean, width) for at, (mean, width) in moments.items() if width > 0},
         library_values=lambda points: model.library_values(points, chosen),
         library_epsilon=model.epsilon,
     )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._node import Node
+from .._refusal import OnnxError
 from .._registry import operator
 from .._values import cast, dtype_of, is_constant
 from ._by_jax import by_jax
@@ -163,7 +164,10 @@ def _(node: Node) -> Any:
 
 @operator("CastLike")
 def _(node: Node) -> Any:
-    return cast(node[0], node[1].dtype)
+    dtype = node[1].dtype
+    if dtype != node.real and dtype.kind not in "biu":
+        raise OnnxError(f"numbers are not rounded to {dtype} here; leave the model as it was")
+    return cast(node[0], dtype)
 
 
 @operator("BitShift")

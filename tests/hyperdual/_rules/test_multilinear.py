@@ -12,7 +12,7 @@ from hyperdiag.hyperdual import METHODS, derivatives
 from hyperdiag.hyperdual._jaxpr import equations, shape_of
 
 rng = np.random.default_rng(3)
-WIDTHS = (3, 5, 7, 2)
+WIDTHS = (3, 25, 21, 2)
 LAYERS = [rng.standard_normal(pair) for pair in pairwise(WIDTHS)]
 POINTS = rng.standard_normal((4, 3))
 WAYS = {

@@ -90,7 +90,11 @@ def build(
         description=file.name,
         facts=facts(config, model.n_parameters),
         not_differentiated=tuple(at for at, skip in zip(names, whole, strict=True) if skip),
-        moments={name: pair for name, pair in moments.items() if pair[1] > 0},
+        moments={
+            name: pair
+            for (name, pair), skip in zip(moments.items(), whole, strict=True)
+            if not skip and np.isfinite(pair).all() and pair[1] > 0
+        },
         library_values=library_values if compare else None,
         library_epsilon=float(jnp.finfo(half or "float32").eps),
     )

@@ -86,23 +86,8 @@ def _ends(estimator: Fitted) -> Pair | None:
 
 
 def _moments(estimator: Fitted) -> Pair | None:
-    if estimator.name in ("IncrementalPCA", "PCA"):
-        return estimator.array("mean_", 1), _deviation_of_components(estimator)
     names = _MOMENTS.get(estimator.name, ())
-    if not names or not all(map(estimator.has, names)):
+    if not names or not all(map(estimator.has, names)) or estimator.get("scale") is False:
         return None
     mean, deviation = (estimator.array(name, 1) for name in names)
     return mean, deviation
-
-
-def _deviation_of_components(estimator: Fitted) -> np.ndarray:
-    """Return the standard deviation of each input, from the diagonal of PCA's `get_covariance`."""
-    variances, components = (
-        estimator.array("explained_variance_", 1),
-        estimator.array("components_", 2),
-    )
-    rest = estimator.number("noise_variance_")
-    if variances.shape != components.shape[:1]:
-        raise estimator.damaged("explained_variance_")
-    with np.errstate(all="ignore"):  # a damaged file may hold any numbers
-        return np.sqrt(np.maximum(variances - rest, 0) @ components**2 + rest)
