@@ -7,7 +7,6 @@ stages leave.
 
 import json
 import logging
-import os
 import tempfile
 import time
 from collections import Counter
@@ -30,6 +29,7 @@ from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import ShardSink
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import UsageError
+from hyperdiag.process.limits import cores
 from hyperdiag.process.proc import peak_bytes
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
@@ -91,8 +91,7 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
             worker.kernel = lambda points: remembered
             tables = list(_tables(plan, shards[0], remembered))
             results = [
-                _timed(worker, shards, tables, at_once, repeats)
-                for at_once in at_a_time(len(os.sched_getaffinity(0)))
+                _timed(worker, shards, tables, at_once, repeats) for at_once in at_a_time(cores())
             ]
         finally:
             ledger.close()
@@ -108,9 +107,9 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def at_a_time(cores: int) -> list[int]:
-    """Return 1, 2, 4, ... and the number of cores."""
-    return sorted({*(2**power for power in range(cores.bit_length())), cores})
+def at_a_time(most: int) -> list[int]:
+    """Return 1, 2, 4, ... and the most."""
+    return sorted({*(2**power for power in range(most.bit_length())), most})
 
 
 def _computed(worker: Worker, shard: Shard) -> Arrays:

@@ -13,7 +13,7 @@ from ._constants import dtype_difference
 from ._derivatives import AUTO, Bundle, Derivatives, choose, derivatives
 from ._equation import RuleError
 from ._float32_function import Float32Function
-from ._jaxpr import multiply_adds, widest
+from ._jaxpr import equations, multiply_adds, widest
 from ._jitted import Hanging, within
 from ._memory import lacking
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
@@ -41,6 +41,7 @@ __all__ = [
     "choose",
     "derivatives",
     "dtype_difference",
+    "equations",
     "lacking",
     "multiply_adds",
     "numerics",

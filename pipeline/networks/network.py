@@ -144,6 +144,15 @@ def named(prefix: str, count: int, names: Sequence[str] | None) -> tuple[str, ..
     return tuple(names)
 
 
+def known_moments(pairs: Mapping[str, Sequence[float]]) -> Moments:
+    """Return those that are a finite mean and a finite deviation above zero."""
+    return {
+        name: (mean, deviation)
+        for name, (mean, deviation) in pairs.items()
+        if np.isfinite(mean) and 0 < deviation < np.inf
+    }
+
+
 def checked_ranges(ranges: Mapping[str, Any] | None) -> Ranges:
     """Return configured ranges as pairs of floats.
 

@@ -36,9 +36,9 @@ def input_moments(graph: onnx.GraphProto, name: str, size: int) -> np.ndarray:
     """
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
-        held_by = node.op_type == "Constant" and node.attribute and node.output
-        if held_by and node.attribute[0].HasField("t"):
-            tensors[node.output[0]] = node.attribute[0].t
+        if node.op_type == "Constant":
+            values = [attribute.t for attribute in node.attribute if attribute.HasField("t")]
+            tensors |= zip(node.output, values, strict=False)  # a damaged one may have neither
 
     def held(at: str) -> np.ndarray | None:
         tensor = tensors.get(at)

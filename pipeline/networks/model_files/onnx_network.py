@@ -16,7 +16,7 @@ from hyperdiag.onnx import Model, OnnxError, all_nodes
 
 from ..digest import digest_of
 from ..facts import kinks_at
-from ..network import Network, checked_ranges
+from ..network import Network, checked_ranges, known_moments
 from .tensor_names import given_output_names, input_names, numbered
 
 # Operators whose derivatives jump: there, D is zero or undefined, and says nothing of the jump.
@@ -96,7 +96,7 @@ def network_of(
         description=description,
         facts=_facts(model),
         not_differentiated=tuple(at for at, skip in zip(inputs, whole, strict=True) if skip),
-        moments={at: (mean, width) for at, (mean, width) in moments.items() if width > 0},
+        moments=known_moments(moments),
         library_values=lambda points: model.library_values(points, chosen),
         library_epsilon=model.epsilon,
     )

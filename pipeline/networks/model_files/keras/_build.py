@@ -15,7 +15,7 @@ from hyperdiag.messages.errors import UsageError
 
 from ...digest import digest_of
 from ...extra import needs
-from ...network import Network, checked_ranges, named
+from ...network import Network, checked_ranges, known_moments, named
 from ..tensor_names import given_output_names, input_names, numbered
 from .config import checked, in_dtype
 from .facts import dtypes, facts
@@ -78,8 +78,8 @@ def build(
         return as_saved.library_values(points, chosen)
 
     names = input_names(_numbers(model.inputs, "x"), inputs)
-    moments = dict(zip(names, model.moments, strict=True))
     whole = [tensor.whole for tensor in model.inputs for _ in range(tensor.size)]
+    scaled = zip(names, model.moments, whole, strict=True)
     return Network(
         name="keras",
         function=lambda x: jnp.concatenate(parts(x)),
@@ -90,11 +90,7 @@ def build(
         description=file.name,
         facts=facts(config, model.n_parameters),
         not_differentiated=tuple(at for at, skip in zip(names, whole, strict=True) if skip),
-        moments={
-            name: pair
-            for (name, pair), skip in zip(moments.items(), whole, strict=True)
-            if not skip and np.isfinite(pair).all() and pair[1] > 0
-        },
+        moments=known_moments({at: pair for at, pair, skip in scaled if not skip}),
         library_values=library_values if compare else None,
         library_epsilon=float(jnp.finfo(half or "float32").eps),
     )

@@ -1,12 +1,14 @@
 """What JAX makes of a Keras model: a program of one point."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
+
+from hyperdiag.hyperdual import equations
 
 
 def point_function(traced: core.ClosedJaxpr) -> Callable[[jax.Array], list[jax.Array]]:
@@ -28,23 +30,11 @@ def rounds(traced: core.ClosedJaxpr) -> bool:
     """Tell whether a program makes shorter numbers of float64 somewhere."""
     return any(
         equation.primitive.name == "convert_element_type"
-        and str(_type(equation.invars[0]).dtype) == "float64"
-        and str(_type(equation.outvars[0]).dtype) in ("float32", "float16", "bfloat16")
-        for equation in _equations(traced.jaxpr)
+        and _dtype(equation.invars[0]) == "float64"
+        and _dtype(equation.outvars[0]) in ("float32", "float16", "bfloat16")
+        for equation in equations(traced)
     )
 
 
-def _type(atom: Any) -> Any:
-    return atom.aval
-
-
-def _equations(jaxpr: core.Jaxpr) -> Iterator[core.JaxprEqn]:
-    """Return all equations of a program, with those of the programs in it."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for parameter in equation.params.values():
-            for value in parameter if isinstance(parameter, tuple | list) else (parameter,):
-                if isinstance(value, core.ClosedJaxpr):
-                    yield from _equations(value.jaxpr)
-                elif isinstance(value, core.Jaxpr):
-                    yield from _equations(value)
+def _dtype(atom: Any) -> str:
+    return str(atom.aval.dtype)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ...network import known_moments
 from .composites import columns_of, parts_of
 from .fitted import Fitted
 from .splines import spline_ends
@@ -43,8 +44,7 @@ def trained_ranges(estimator: Fitted, names: tuple[str, ...]) -> dict[str, tuple
 
 def trained_moments(estimator: Fitted, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """Return {input: (mean, standard deviation)}, as `trained_ranges`."""
-    pairs = _by_name(estimator, names, _moments)
-    return {name: (mean, deviation) for name, (mean, deviation) in pairs.items() if deviation > 0}
+    return dict(known_moments(_by_name(estimator, names, _moments)))
 
 
 def _by_name(
