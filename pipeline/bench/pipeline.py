@@ -1,17 +1,19 @@
 """How many rows a worker reads, checks, lays out and writes beside a kernel that costs nothing.
 
 That is what a GPU, however fast, can be drained at. Encoding alone, of the same tables by the same
-writer, is timed in the same turns: the share of it that the pipeline reaches is what its other
-stages leave.
+writer, is timed in the same turns on as many cores: the share of it that the pipeline reaches is
+what its other stages leave.
 """
 
 import json
 import logging
+import os
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,9 +37,9 @@ from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.receipt import STAGES
-from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.planner import make_plan
-from hyperdiag.run.workers.worker import Arrays, Worker
+from hyperdiag.run.workers.sample import Arrays
+from hyperdiag.run.workers.worker import Worker, shards_in_flight
 
 from .whole_job import reading_parquet
 
@@ -45,7 +47,7 @@ log = logging.getLogger("hyperdiag")
 
 
 def bench_pipeline(composed: DictConfig, repeats: int) -> None:
-    """Time the pipeline of one worker, and encoding alone, with 1, 2, 4, ... shards at a time.
+    """Time the pipeline of one worker, and encoding alone, with 1, 2, 4, ... cores.
 
     Args:
         composed: the configuration of `derive`.
@@ -72,7 +74,7 @@ def bench_pipeline(composed: DictConfig, repeats: int) -> None:
 
 
 def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
-    """Return rows per second of both by the number of shards at a time, and seconds by stage.
+    """Return rows per second of both by the number of cores, and seconds by stage.
 
     Args:
         config: with a Parquet dataset, and no rows to be verified.
@@ -88,11 +90,9 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
             worker = Worker(plan, ledger.work_path)
             shards = list(plan.shards())
             remembered = _computed(worker, shards[0])
-            worker.kernel = lambda points: remembered
-            tables = list(_tables(plan, shards[0], remembered))
-            results = [
-                _timed(worker, shards, tables, at_once, repeats) for at_once in at_a_time(cores())
-            ]
+            worker.kernel.function = lambda points: remembered
+            tables = list(_tables(worker, shards[0]))
+            results = [_timed(worker, shards, tables, count, repeats) for count in powers(cores())]
         finally:
             ledger.close()
     return {
@@ -107,7 +107,7 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
     }
 
 
-def at_a_time(most: int) -> list[int]:
+def powers(most: int) -> list[int]:
     """Return 1, 2, 4, ... and the most."""
     return sorted({*(2**power for power in range(most.bit_length())), most})
 
@@ -118,21 +118,22 @@ def _computed(worker: Worker, shard: Shard) -> Arrays:
     rows = next(plan.source.read(shard, plan.kernel.batch))
     points, _ = plan.points.read(rows.table, plan.kernel.dtype)
     whole = np.resize(points, (plan.kernel.batch, points.shape[1]))
-    return tuple(np.array(array) for array in worker.kernel(whole))
+    return tuple(np.array(array) for array in worker.kernel.function(whole))
 
 
-def _tables(plan: Plan, shard: Shard, remembered: Arrays) -> Iterator[pa.Table]:
+def _tables(worker: Worker, shard: Shard) -> Iterator[pa.Table]:
     """Return the tables that are written of a shard."""
+    plan = worker.plan
     for rows in plan.source.read(shard, plan.kernel.batch):
-        arrays = [array[: rows.table.num_rows] for array in remembered]
+        points, _ = plan.points.read(rows.table, plan.kernel.dtype)
         name = plan.source.file_name(shard)
-        yield plan.layout.assemble(rows.table, name, rows.index, arrays)
+        yield plan.layout.assemble(rows.table, name, rows.index, worker.kernel(points))
 
 
 def _timed(
-    worker: Worker, shards: Sequence[Shard], tables: Sequence[pa.Table], at_once: int, repeats: int
+    worker: Worker, shards: Sequence[Shard], tables: Sequence[pa.Table], count: int, repeats: int
 ) -> dict[str, Any]:
-    """Time both in turn, with so many shards at a time."""
+    """Time both in turn on so many cores."""
     plan = worker.plan
 
     def encode(shard: Shard) -> None:
@@ -146,26 +147,37 @@ def _timed(
     encoded = len(shards) * sum(table.num_rows for table in tables)
     rates: dict[str, list[float]] = {"pipeline": [], "encoding": []}
     seconds = Counter[str]()
-    for _ in range(repeats):
-        began = time.perf_counter()
-        with ThreadPoolExecutor(at_once) as threads:
+    with _on_cores(count), ThreadPoolExecutor(shards_in_flight(count)) as threads:
+        for _ in range(repeats):
+            began = time.perf_counter()
             receipts = list(threads.map(worker.derive, shards))
-        rates["pipeline"].append(rows / (time.perf_counter() - began))
-        for receipt in receipts:
-            seconds.update(receipt.seconds)
-        began = time.perf_counter()
-        with ThreadPoolExecutor(at_once) as threads:
+            rates["pipeline"].append(rows / (time.perf_counter() - began))
+            for receipt in receipts:
+                seconds.update(receipt.seconds)
+            began = time.perf_counter()
             list(threads.map(encode, shards))
-        rates["encoding"].append(encoded / (time.perf_counter() - began))
-        latest = ", ".join(f"{name} {each[-1]:,.0f}" for name, each in rates.items())
-        log.info("%d at a time: %s rows/s", at_once, latest)
+            rates["encoding"].append(encoded / (time.perf_counter() - began))
+            latest = ", ".join(f"{name} {each[-1]:,.0f}" for name, each in rates.items())
+            log.info("%d cores: %s rows/s", count, latest)
     return {
-        "at_once": at_once,
+        "cores": count,
+        "shards_in_flight": shards_in_flight(count),
         "rows_per_s": rates,
         "seconds_per_million_rows": {
             stage: 1e6 * seconds[stage] / rows / repeats for stage in STAGES
         },
     }
+
+
+@contextmanager
+def _on_cores(count: int) -> Iterator[None]:
+    """Keep the threads that are started in the block to so many cores."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(every)[:count]))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
 
 
 def _print(report: dict[str, Any], console: Console) -> None:
@@ -175,22 +187,24 @@ def _print(report: dict[str, Any], console: Console) -> None:
         f"{report['dtype']}; medians:",
         soft_wrap=True,
     )
-    columns = ["shards at a time", "pipeline, rows/s", "encoding alone, rows/s", "share"]
+    columns = ["cores", "pipeline, rows/s", "encoding alone, rows/s", "share", "of one core's"]
     table = Table(*columns, *(f"{stage}, s" for stage in STAGES), box=None, pad_edge=False)
+    single = median(report["results"][0]["rows_per_s"]["encoding"])
     for result in report["results"]:
         rates = {name: median(each) for name, each in result["rows_per_s"].items()}
-        share = rates["pipeline"] / rates["encoding"]
         seconds = (f"{value:.2f}" for value in result["seconds_per_million_rows"].values())
         table.add_row(
-            str(result["at_once"]),
+            str(result["cores"]),
             f"{rates['pipeline']:,.0f}",
             f"{rates['encoding']:,.0f}",
-            f"{share:.2f}",
+            f"{rates['pipeline'] / rates['encoding']:.2f}",
+            f"{rates['pipeline'] / single / result['cores']:.2f}",
             *seconds,
         )
     console.print(table)
     console.print(
-        "Seconds are of all shards at a time together, for a million rows, waiting included.",
+        "The share is of encoding alone on as many cores, and of what one core encodes times the "
+        "cores. Seconds are of all shards at a time together, for a million rows, with waiting.",
         soft_wrap=True,
     )
     console.print(f"at most {report['peak_bytes'] / 1e9:.2f} GB of memory", soft_wrap=True)

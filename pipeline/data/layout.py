@@ -4,8 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -157,7 +158,7 @@ class Layout:
             table: the dataset's columns, of these rows.
             source_file: where the rows come from.
             index: int64 (rows,), their place there.
-            computed: an array (rows, ...) for each of `quantities`.
+            computed: an array (rows, ...) for each of `quantities`, in whatever order in memory.
 
         Returns:
             A table of this layout's schema.
@@ -172,9 +173,10 @@ class Layout:
                     arrow = pa.FixedSizeListArray.from_arrays(arrow, size)
                 columns.append(arrow)
             else:
-                # One transposition for all, so that each column is contiguous.
-                flat = array.reshape(array.shape[0], prod(array.shape[1:]))
-                columns += map(pa.array, np.ascontiguousarray(flat.T))
+                rows, width = array.shape[0], prod(array.shape[1:])
+                # No copy where the rows of each number are side by side already.
+                numbers = pa.array(np.ascontiguousarray(array.reshape(rows, width).T).reshape(-1))
+                columns += [numbers.slice(at * rows, rows) for at in range(width)]
         return pa.table(columns, schema=self.schema)
 
     def arrays(self, table: pa.Table) -> tuple[np.ndarray, ...]:
@@ -195,27 +197,37 @@ class Layout:
         return tuple(arrays)
 
 
-def float_leaves(schema: pa.Schema) -> list[str]:
-    """Return the Parquet paths of a schema's floating-point leaves.
+class Leaves(NamedTuple):
+    """What a schema's leaves are to a Parquet writer.
 
-    A column with dots in its name may share the path of another one's leaf: such a path counts
-    only if floats alone stand there.
+    A column with dots in its name may share the path of another one's leaf: such a path counts as
+    one of floats only if floats alone stand there.
+
+    Attributes:
+        floats: the paths of those that hold floating-point numbers of 32 or 64 bits.
+        others: the paths of those that hold anything else.
+        row_bytes: bytes of a row in all columns of fixed width that are not nested.
+        measured: the names of the other columns.
     """
-    others = set(other_leaves(schema))
-    return [path for path, _ in _all_leaves(schema) if path not in others]
+
+    floats: Sequence[str]
+    others: Sequence[str]
+    row_bytes: float
+    measured: Sequence[str]
 
 
-def other_leaves(schema: pa.Schema) -> list[str]:
-    """Return the Parquet paths of the leaves that hold anything else."""
-    return [
-        path
-        for path, kind in _all_leaves(schema)
-        if not pt.is_floating(kind) or pt.is_float16(kind)
-    ]
-
-
-def _all_leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
-    return [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+@lru_cache(maxsize=16)  # hundreds of columns take as long as an eighth of encoding a small shard
+def leaves(schema: pa.Schema) -> Leaves:
+    """Return the Parquet paths of a schema's leaves, by what they hold, and what a row takes."""
+    every = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    others = {path for path, kind in every if not pt.is_floating(kind) or pt.is_float16(kind)}
+    paths = list(dict.fromkeys(path for path, _ in every))
+    return Leaves(
+        tuple(path for path in paths if path not in others),
+        tuple(path for path in paths if path in others),
+        sum(field.type.bit_width for field in schema if pt.is_primitive(field.type)) / 8,
+        tuple(field.name for field in schema if not pt.is_primitive(field.type)),
+    )
 
 
 def _leaves(path: str, kind: pa.DataType) -> list[tuple[str, pa.DataType]]:

@@ -15,7 +15,7 @@ from hyperdiag.messages.errors import OutputError
 
 from .faults import Faults
 from .filesystem import Guard, Place, publish
-from .layout import ROW_INDEX, SOURCE_FILE, float_leaves, other_leaves
+from .layout import ROW_INDEX, SOURCE_FILE, leaves
 from .object_store.conditional import put_guarded
 from .object_store.tries import is_passing
 from .object_store.upload import upload
@@ -63,7 +63,8 @@ class ShardSink:
         self._file_name = file_name
         self._row_group_rows = row_group_rows
         self._held: list[pa.Table] = []
-        self._held_rows = self._held_bytes = 0
+        self._held_rows, self._held_bytes = 0, 0.0
+        self._leaves = leaves(schema)
         self._data = _Scratch(output, f"data-{file_name}", schema)
         self._quarantine: _Scratch | None = None
 
@@ -79,7 +80,9 @@ class ShardSink:
         """Add good rows."""
         self._held.append(table)
         self._held_rows += table.num_rows
-        self._held_bytes += table.nbytes
+        # Asking each of hundreds of columns of numbers how large it is takes long.
+        self._held_bytes += table.num_rows * self._leaves.row_bytes
+        self._held_bytes += sum(table[name].nbytes for name in self._leaves.measured)
         # Wide columns that are passed through fill a row group before the derivatives do.
         if self._held_rows >= self._row_group_rows or self._held_bytes >= _HELD_BYTES:
             self._flush()
@@ -88,7 +91,7 @@ class ShardSink:
         if self._held:
             self._data.write(pa.concat_tables(self._held))
             self._held = []
-            self._held_rows = self._held_bytes = 0
+            self._held_rows, self._held_bytes = 0, 0.0
 
     def quarantine(
         self, table: pa.Table, source_file: str, index: pa.Array, faults: Faults
@@ -158,7 +161,7 @@ class _Scratch:
         self._where: Place | str = self._place
         if output.is_store:
             self._where = f"a temporary file (TMPDIR), on its way to {output}"
-        floats = float_leaves(schema)
+        kinds = leaves(schema)
         with writing(self._where):
             if output.is_store:  # nameless: gone when this process is, however it ends
                 self._local = tempfile.TemporaryFile()  # noqa: SIM115
@@ -170,8 +173,8 @@ class _Scratch:
                 compression_level=1,
                 write_page_checksum=True,
                 # Dictionary encoding must be off for a column, or the split is ignored.
-                use_dictionary=other_leaves(schema),
-                column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+                use_dictionary=list(kinds.others),
+                column_encoding=dict.fromkeys(kinds.floats, "BYTE_STREAM_SPLIT"),
             )
 
     def write(self, table: pa.Table) -> None:

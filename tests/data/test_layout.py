@@ -64,6 +64,19 @@ def test_assemble_wide_columns_are_the_arrays_numbers(dtype):
             np.testing.assert_array_equal(table[f"d2_{output}__d2_{name}"], diagonal[:, j, i])
 
 
+@pytest.mark.parametrize("kind", ["wide", "tensor"])
+def test_assemble_takes_arrays_in_any_order_in_memory(kind):
+    layout = _layout(kind, passed=[])
+    arrays = _arrays(rows=5)
+    rows_last = [np.ascontiguousarray(np.moveaxis(array, 0, -1)) for array in arrays]
+    for rows in (5, 3, 1, 0):  # fewer of a larger array, too
+        index = pa.array(range(rows), pa.int64())
+        none = pa.table({"id": list(range(rows))})
+        one_way = layout.assemble(none, "in", index, [array[:rows] for array in arrays])
+        moved = [np.moveaxis(array, -1, 0)[:rows] for array in rows_last]
+        assert layout.assemble(none, "in", index, moved).equals(one_way)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_assemble_tensor_columns_are_the_arrays(dtype):
     table, arrays = _assembled(_layout("tensor", dtype, provenance=False))

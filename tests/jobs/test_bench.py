@@ -52,7 +52,7 @@ def test_bench_of_the_pipeline_times_it_and_encoding_alone(invoke, tmp_path):
     assert (report["rows"], report["shards"]) == (3000, 3)
     # 5 inputs; 3 outputs, each with its value and two derivatives by 5 inputs: float32.
     assert 4 * (5 + 3 * 11) <= report["bytes_of_a_row"] < 4 * (5 + 3 * 11) + 32
-    assert report["results"][0]["at_once"] == 1
+    assert report["results"][0]["cores"] == 1
     for result in report["results"]:
         rates = result["rows_per_s"]
         assert [len(each) for each in rates.values()] == [2, 2]

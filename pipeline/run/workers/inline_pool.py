@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from hyperdiag.config.schema import LimitsConfig
 from hyperdiag.data.shard import Shard
@@ -19,9 +20,10 @@ _TICK_SECONDS = 0.1
 
 
 class InlinePool:
-    """One worker in this process, one shard at a time.
+    """One worker in this process, several of whose shards are under way in threads.
 
     Args:
+        in_flight: how many.
         limits: when a shard is given up.
         plan: of the run.
         output_path: the output folder.
@@ -31,8 +33,14 @@ class InlinePool:
     workers = 1
 
     def __init__(
-        self, limits: LimitsConfig, plan: Plan, output_path: str, fence: Fence | None = None
+        self,
+        in_flight: int,
+        limits: LimitsConfig,
+        plan: Plan,
+        output_path: str,
+        fence: Fence | None = None,
     ):
+        self._in_flight = in_flight
         self._limits = limits
         self._queue: ShardQueue | None = None
         self._worker = Worker(plan, output_path, fence)
@@ -47,27 +55,45 @@ class InlinePool:
         self._worker.warm_up(self._limits.start_seconds)
 
     def rows_under_way(self) -> int:
-        """Return 0: nobody asks while a shard is being derived."""
-        return 0
+        """Return the rows read so far of shards that are not done."""
+        return sum(self._worker.under_way().values())
 
     def outcomes(self, shards: Iterable[Shard]) -> Iterator[Receipt | Failed | None]:
-        """Derive shards in order; yield what became of each."""
+        """Derive shards; yield what became of each, and None now and then while waiting.
+
+        Whoever takes no more of them waits until each thread is done with its batch.
+        """
         queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
         self._queue = queue
-        while not queue.empty:
-            taken = queue.take(idle=True)
-            if not taken:
-                time.sleep(_TICK_SECONDS)
-                continue
-            (shard,) = taken
+        self._worker.stopping.clear()
+        under_way: dict[Future[Receipt], Shard] = {}
+        with ThreadPoolExecutor(self._in_flight) as threads:
             try:
-                yield self._worker.derive(shard)
-                queue.succeeded(shard)
-            except (OutputError, Busy):
-                raise
-            except Exception as error:  # whatever it is, the other shards go on
-                cause = f"{type(error).__name__}: {error}"
-                yield queue.failed(shard, cause, worker_died=False)
+                while under_way or not queue.empty:
+                    while len(under_way) < self._in_flight and (taken := queue.take(idle=True)):
+                        (shard,) = taken
+                        under_way[threads.submit(self._worker.derive, shard)] = shard
+                    done, _ = wait(under_way, _TICK_SECONDS, FIRST_COMPLETED)
+                    for future in done:
+                        yield self._outcome(queue, under_way.pop(future), future)
+                    if not done:
+                        yield None
+                    if not under_way and not queue.empty:
+                        time.sleep(_TICK_SECONDS)
+            finally:
+                self._worker.stopping.set()
+
+    def _outcome(
+        self, queue: ShardQueue, shard: Shard, future: Future[Receipt]
+    ) -> Receipt | Failed | None:
+        try:
+            receipt = future.result()
+        except (OutputError, Busy):
+            raise
+        except Exception as error:  # whatever it is, the other shards go on
+            return queue.failed(shard, f"{type(error).__name__}: {error}", worker_died=False)
+        queue.succeeded(shard)
+        return receipt
 
     def measure(self, shards: Sequence[Shard]) -> float:
         """Return the seconds that the kernel alone needs for these shards' points, in memory."""

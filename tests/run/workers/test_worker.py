@@ -80,10 +80,10 @@ def test_rows_do_not_depend_on_bad_neighbours(worker, tmp_path):
     rng = np.random.default_rng(1)
     a, b = rng.uniform(1, 2, 100), rng.uniform(1, 2, 100)
     made = worker(pa.table({"a": a, "b": b}))
-    good = [array.copy() for array in made.compute(np.stack([a, b], axis=1))]
+    good = [array.copy() for array in made.kernel(np.stack([a, b], axis=1))]
     bad = np.stack([a, b], axis=1)
     bad[::3] = [0.0, -1.0]
-    computed = made.compute(bad)
+    computed = made.kernel(bad)
     kept = np.arange(100) % 3 != 0
     for one, other in zip(good, computed, strict=True):
         assert np.array_equal(one[kept], other[kept])
@@ -94,8 +94,8 @@ def test_batch_that_the_device_has_no_memory_for_is_halved_with_the_same_bits(wo
     points = rng.uniform(1, 2, (1000, 2))
     how = ("derivatives.method=hyperdual", "derivatives.tile=8", "derivatives.batch=1000")
     made = worker(pa.table({"a": points[:, 0], "b": points[:, 1]}), *how)
-    wanted = made.compute(points)
-    kernel, seen = made.kernel, []
+    wanted = made.kernel(points)
+    kernel, seen = made.kernel.function, []
 
     def small(x):
         seen.append(x.shape[0])
@@ -104,8 +104,8 @@ def test_batch_that_the_device_has_no_memory_for_is_halved_with_the_same_bits(wo
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating")
         return kernel(x)
 
-    monkeypatch.setattr(made, "kernel", small)
-    found = made.compute(points)
+    monkeypatch.setattr(made.kernel, "function", small)
+    found = made.kernel(points)
     assert seen == [1000, 496, 248, 248, 248, 248, 248]
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -117,15 +117,15 @@ def test_batch_that_takes_more_than_is_free_is_halved_before_it_is_tried(worker,
     points = np.random.default_rng(2).uniform(1, 2, (1000, 2))
     sizes = ("derivatives.method=hyperdual", "derivatives.tile=8", "derivatives.batch=1000")
     made = worker(pa.table({"a": points[:, 0], "b": points[:, 1]}), *sizes)
-    wanted = made.compute(points)
+    wanted = made.kernel(points)
     monkeypatch.setattr(_memory, "_SMALL_BYTES", 0)
     monkeypatch.setattr(_memory, "free_bytes", lambda: 40_000)  # 80 bytes of results for a row
-    for halved, whole in zip(made.compute(points), wanted, strict=True):
+    for halved, whole in zip(made.kernel(points), wanted, strict=True):
         np.testing.assert_array_equal(halved, whole)
-    assert made._at_once < 500
+    assert made.kernel.at_once < 500
     monkeypatch.setattr(_memory, "free_bytes", lambda: 100)
     with pytest.raises(HyperdiagError, match=r"for 8 rows at once \(8 points at once take"):
-        made.compute(points)
+        made.kernel(points)
 
 
 @pytest.mark.parametrize("chosen", ["count", "quarantine"])
