@@ -1,4 +1,3 @@
-import os
 import threading
 import time
 
@@ -80,7 +79,7 @@ def test_who_takes_no_more_outcomes_leaves_nothing_under_way(opened, tmp_path):
     assert isinstance(next(outcome for outcome in outcomes if outcome), Receipt)
     outcomes.close()
     assert pool._worker.under_way() == {}
-    assert os.listdir(tmp_path / "out/run/scratch") == []
+    assert not list((tmp_path / "out/run/scratch").iterdir())
     assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]
     # The pool takes up what is left.
     assert sum(isinstance(outcome, Receipt) for outcome in pool.outcomes(shards)) == 8
