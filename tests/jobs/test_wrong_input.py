@@ -68,7 +68,7 @@ CASES = {
     ),
     "layers that are code": (
         ["network=chain", "network.layers='__import__(\"os\").getcwd()'"],
-        ["not a Dense layer"],
+        ["layer 1 is none that is known: __import__('os').getcwd(); there are Dense"],
     ),
     "weights that are not there": ([*ROWS, "network.weights=no.npz"], ["no such file: no.npz"]),
     "weights laid out otherwise": (

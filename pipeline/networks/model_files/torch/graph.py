@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from . import exact_arithmetic, exact_layers  # noqa: F401  (they enter what they have)
 from .archive import TorchError
 from .arguments import FLOAT_AS_ARRAY, argument_of, names_in
 from .exact import EXACT
