@@ -19,6 +19,7 @@ from ._memory import lacking
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
 from ._precision import HIGHEST, PRECISIONS, device_precisions
+from ._precision_choice import choose_precision
 from ._quantities import QUANTITIES
 from ._reason import reason
 from ._verify import Verification, reference, relative_error, verify
@@ -42,6 +43,7 @@ __all__ = [
     "RuleError",
     "Verification",
     "choose",
+    "choose_precision",
     "derivatives",
     "device_precisions",
     "dtype_difference",

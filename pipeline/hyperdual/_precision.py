@@ -1,8 +1,8 @@
 """Matrix products of float32 numbers at less than full precision, which tensor cores are fast at.
 
-A number is taken as a sum of parts of fewer bits, a = a_0 + a_1 + ..., each the rounded rest of those
-before. A product of two is the sum of the products of parts that count: a_i b_j with i + j less than
-the number of parts, added up in float32.
+A number is taken as a sum of parts of fewer bits, a = a_0 + a_1 + ..., each the rounded rest of
+those before. A product of two is the sum of the products of parts that count, a_i b_j with i + j
+less than the number of parts, added up in float32.
 
     precision   bits of a part   parts   products   error, of |a| |b|, about
     tf32        11               1       1          2^-10
@@ -118,9 +118,10 @@ def with_precision(
 ) -> Callable[..., Any]:
     """Return a function of arrays whose products of float32 numbers have a precision.
 
-    That holds wherever in its program they stand (in loops, branches, calls), and whatever precision
-    is written there, unless that is an algorithm. Convolutions, and what is left to libraries of
-    linear algebra, have no such choice, and keep full precision, and so do kernels of Pallas.
+    That holds wherever in its program they stand (in loops, branches, calls), and whatever
+    precision is written there, unless that is an algorithm. Convolutions, and what is left to
+    libraries of linear algebra, have no such choice, and keep full precision, and so do kernels of
+    Pallas.
 
     Args:
         function: what JAX can trace; for "highest" it stays as it is.
@@ -189,9 +190,7 @@ def _is_product(eqn: core.JaxprEqn) -> bool:
     )
 
 
-def _evaluate(
-    multiply: _Multiply, closed: core.ClosedJaxpr, operands: Sequence[Any]
-) -> list[Any]:
+def _evaluate(multiply: _Multiply, closed: core.ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
     return walk(closed.jaxpr, closed.consts, operands, functools.partial(_apply, multiply))
 
 
