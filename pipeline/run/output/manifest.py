@@ -13,6 +13,7 @@ from hyperdiag.data.filesystem import Place, absolute
 from hyperdiag.data.output_folder import MANIFEST, SUCCESS
 from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.data.quantities import FORMER_SEPARATOR
+from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.validation import validated
@@ -43,6 +44,7 @@ class Facts:
         network: that was derived.
         method: that derived it.
         dtype: "float32" or "float64".
+        precision: of matrix products; manifests of earlier releases do not say it.
         directions: names of the inputs that were differentiated with respect to.
         quantities: that were computed, in this order.
         layout: "wide" or "tensor".
@@ -56,6 +58,7 @@ class Facts:
     network: NetworkFacts
     method: str
     dtype: str
+    precision: str = field(default=HIGHEST, kw_only=True)
     directions: tuple[str, ...]
     quantities: Annotated[tuple[str, ...], Field(alias="outputs")]
     layout: str
@@ -201,6 +204,7 @@ def facts_of(plan: Plan, shards: int, tally: Tally) -> Facts:
         network=NetworkFacts(network.name, network.digest, network.inputs, network.outputs),
         method=kernel.method,
         dtype=kernel.dtype,
+        precision=kernel.precision,
         directions=kernel.directions,
         quantities=kernel.quantities,
         layout=plan.output.layout,

@@ -65,7 +65,7 @@ class Worker:
         self._guard = fence.guard() if fence else None
         self.output = resolve(output_path)
         kernel = plan.kernel
-        check_device(kernel.device)
+        check_device(kernel.device, kernel.precision)
         other = differences(plan.versions)
         if other:
             raise HyperdiagError(
@@ -86,6 +86,7 @@ class Worker:
             dtype=kernel.dtype,
             tile=kernel.tile,
             outputs=kernel.quantities,
+            precision=kernel.precision,
         )
         self._verifier = None
         if kernel.verify_rows:
