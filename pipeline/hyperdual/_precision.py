@@ -207,8 +207,9 @@ def _apply(multiply: _Multiply, eqn: core.JaxprEqn, operands: list[Any]) -> list
 
 def _in_parameter(multiply: _Multiply, value: Any) -> Any:
     """Return a parameter with the products of the programs in it (of scan, cond, ...) replaced."""
-    if type(value) in (tuple, list):
-        return type(value)(_in_parameter(multiply, item) for item in value)
+    if isinstance(value, tuple | list):
+        items = [_in_parameter(multiply, item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     is_program = isinstance(value, core.ClosedJaxpr | core.Jaxpr)
     if not is_program or not any(map(_is_product, equations(value))):
         return value

@@ -61,6 +61,11 @@ class TimingRequest:
     precision: str = HIGHEST
     tolerance: float = 0.0
 
+    @property
+    def fixed_precision(self) -> str:
+        """The precision with which methods and tiles are timed."""
+        return HIGHEST if self.precision == AUTO else self.precision
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)
@@ -161,11 +166,11 @@ def measure(request: TimingRequest) -> Frozen:
     """Build the network here and time its candidates.
 
     Raises:
-        HyperdiagError: if there is not the device that the run is for.
+        HyperdiagError: if there is not the device that the run is for, or it lacks the precision.
     """
     if request.pin and owns_cores():
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    check_device(request.device)  # which starts JAX
+    check_device(request.device, request.fixed_precision)  # which starts JAX
     network = build_network(request.network, request.dtype)
     return _fastest(network, request)
 
@@ -205,7 +210,7 @@ def _choose(
         seconds,
         device_kind,
         request.outputs,
-        HIGHEST if request.precision == AUTO else request.precision,
+        request.fixed_precision,
         request.rows,
     )
 

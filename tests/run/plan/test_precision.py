@@ -4,6 +4,7 @@ Some tests let the CPU pass for a device that has lower precisions: it computes 
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -16,6 +17,7 @@ from hyperdiag.run.plan import kernel, precision, tuning
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.plan.spec import Settings
 from hyperdiag.run.summary import print_summary
+from hyperdiag.run.workers.worker import Worker
 
 NETWORK = [
     "network=chain",
@@ -82,6 +84,14 @@ def test_plan_for_gpus_elsewhere_leaves_it_to_the_workers(planned):
     assert highest.differences(plan) == ['derivatives.precision was "highest", now is "tf32_x3"']
     with pytest.raises(HyperdiagError, match="precision=tf32_x3 is not available on this cpu"):
         device.check_device("cpu", plan.kernel.precision)
+
+
+def test_worker_without_the_precision_of_its_plan_does_not_start(planned, tmp_path):
+    config, _ = planned()
+    plan = make_plan(config).plan
+    plan = replace(plan, kernel=replace(plan.kernel, precision="tf32"))
+    with pytest.raises(HyperdiagError, match="precision=tf32 is not available on this cpu"):
+        Worker(plan, str(tmp_path / "out"))
 
 
 def test_run_at_a_lower_precision_says_so_and_goes_on_with_it_alone(
