@@ -16,6 +16,7 @@ from ._choice import Choice
 from ._convolution_matrix import no_matrices, takes_matrix
 from ._cores import SharedRows, cores
 from ._corrected import corrected
+from ._device import this_device
 from ._equation import RuleError
 from ._finite_again import FiniteAgain
 from ._float32_function import Float32Function
@@ -245,6 +246,9 @@ def choose(
             shape = replace(shape, text=text, own_rules=single.own_rules)
         if precision != HIGHEST:
             shape = replace(shape, text=f"{shape.text}\n{precision}")
+        memory = this_device().memory_bytes if device_kind is None else None
+        if memory is not None:  # a part of a GPU has smaller tiles than all of it
+            shape = replace(shape, text=f"{shape.text}\n{memory.bit_length()}")
     choice = tune(
         lambda choice: _bundle(
             fn, n_inputs, wrt, dtype, choice, Derivatives._fields, 1, False, precision
