@@ -1,6 +1,7 @@
 """The configuration of a run: typed, validated, every problem found at once."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,7 +25,7 @@ from hyperdiag.data.filesystem import below
 from hyperdiag.data.output_folder import QUARANTINE
 from hyperdiag.data.quantities import DEFAULT, QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
-from hyperdiag.hyperdual import AUTO, DTYPES, METHODS
+from hyperdiag.hyperdual import AUTO, DTYPES, HIGHEST, METHODS, PRECISIONS
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import register_credentials
 from hyperdiag.messages.secrets import register_secrets
@@ -90,6 +91,7 @@ class DerivativesConfig(_Section):
     method: Literal[AUTO, *METHODS] = AUTO  # type: ignore[valid-type]
     wrt: list[str | int] | None = None
     dtype: Literal[DTYPES] = "float32"  # type: ignore[valid-type]
+    precision: Literal[AUTO, *PRECISIONS] = HIGHEST  # type: ignore[valid-type]
     tile: PositiveInt | None = None
     batch: PositiveInt | None = None
     outputs: Annotated[list[Literal[*QUANTITIES]], Field(min_length=1)] = list(DEFAULT)  # type: ignore[valid-type]
@@ -122,6 +124,15 @@ class ClusterConfig(_Section):
     autoscales: bool = False
     shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
     pin: bool = True
+    compile_cache: str | None = None
+
+    @field_validator("compile_cache")
+    @classmethod
+    def _check_compile_cache(cls, folder: str | None) -> str | None:
+        # Workers have folders of their own to be in.
+        if folder is not None and not Path(folder).is_absolute():
+            raise PydanticCustomError("compile_cache", "an absolute path, such as /var/cache/jax")
+        return folder
 
     @field_validator("address")
     @classmethod

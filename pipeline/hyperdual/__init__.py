@@ -18,6 +18,8 @@ from ._jitted import Hanging, within
 from ._memory import lacking
 from ._methods import DEFAULT_METHOD, METHODS, OWN_METHODS, Method, MethodError
 from ._numerics import DTYPES, numerics
+from ._precision import HIGHEST, PRECISIONS, device_precisions
+from ._precision_choice import choose_precision
 from ._quantities import QUANTITIES
 from ._reason import reason
 from ._verify import Verification, reference, relative_error, verify
@@ -26,8 +28,10 @@ __all__ = [
     "AUTO",
     "DEFAULT_METHOD",
     "DTYPES",
+    "HIGHEST",
     "METHODS",
     "OWN_METHODS",
+    "PRECISIONS",
     "QUANTITIES",
     "Bundle",
     "Choice",
@@ -39,7 +43,9 @@ __all__ = [
     "RuleError",
     "Verification",
     "choose",
+    "choose_precision",
     "derivatives",
+    "device_precisions",
     "dtype_difference",
     "equations",
     "lacking",

@@ -33,7 +33,7 @@ import numpy as np
 from jax.extend import core
 
 from . import _special_functions as right
-from ._jaxpr import equations, walk
+from ._jaxpr import bind, equations, walk
 
 Function = Callable[..., Any]
 
@@ -108,6 +108,8 @@ def _replacement(eqn: core.JaxprEqn) -> Function | None:
         return _betaln_step
     if name == "dot_general" and _changes_type(eqn) and jax.default_backend() == "cpu":
         return _product_in_one_type
+    if name in ("dot_general", "conv_general_dilated") and _is_rough(eqn):
+        return _at_highest_precision
     return None
 
 
@@ -126,14 +128,8 @@ def _apply(eqn: core.JaxprEqn, values: list[Any]) -> list[Any]:
     shape = getattr(eqn.outvars[0].aval, "shape", ())
     if constant and math.prod(shape) <= _FOLLOWED:
         with jax.ensure_compile_time_eval():
-            return _bind(eqn, values, params)
-    return _bind(eqn, values, params)
-
-
-def _bind(eqn: core.JaxprEqn, values: Sequence[Any], params: dict[str, Any]) -> list[Any]:
-    with eqn.ctx.manager:
-        results = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(params))
-    return list(results) if eqn.primitive.multiple_results else [results]
+            return bind(eqn, values, params)
+    return bind(eqn, values, params)
 
 
 def _comes_from(eqn: core.JaxprEqn, function: str) -> bool:
@@ -199,7 +195,7 @@ def _with_axes(eqn: core.JaxprEqn, function: Function, x: Any) -> list[Any]:
         probe = jnp.linspace(0.5, 0.75, x.size, dtype=x.dtype).reshape(x.shape)
         types: list[Any] = [atom.aval for atom in eqn.invars[1:]]
         others = [jnp.zeros(aval.shape, aval.dtype) for aval in types]
-        (result,) = _bind(eqn, [probe, *others], eqn.params)
+        (result,) = bind(eqn, [probe, *others], eqn.params)
         for axes in itertools.permutations(range(x.ndim)):
             turned = jnp.transpose(function(probe), axes)
             if turned.shape == result.shape and jnp.allclose(turned, result, rtol=0.05 / x.size):
@@ -257,8 +253,24 @@ def _product_in_one_type(eqn: core.JaxprEqn, left: Any, right: Any) -> list[Any]
     *_, narrow = dtypes = _dtypes(eqn)
     wide = jnp.result_type(*dtypes)
     operands = [jax.lax.convert_element_type(operand, wide) for operand in (left, right)]
-    (product,) = _bind(eqn, operands, {**eqn.params, "preferred_element_type": wide})
+    (product,) = bind(eqn, operands, {**eqn.params, "preferred_element_type": wide})
     return [jax.lax.convert_element_type(product, narrow)]
+
+
+def _is_rough(eqn: core.JaxprEqn) -> bool:
+    """Tell whether a product of float32 numbers is to be made at less than the highest precision.
+
+    An algorithm that is named is taken as meant.
+    """
+    precision = eqn.params["precision"]
+    each = precision if isinstance(precision, tuple) else (precision,)
+    rough = (jax.lax.Precision.DEFAULT, jax.lax.Precision.HIGH)
+    return any(item in rough for item in each) and set(map(str, _dtypes(eqn))) == {"float32"}
+
+
+def _at_highest_precision(eqn: core.JaxprEqn, left: Any, right: Any) -> list[Any]:
+    highest = (jax.lax.Precision.HIGHEST,) * 2
+    return bind(eqn, [left, right], {**eqn.params, "precision": highest})
 
 
 def _polygamma(eqn: core.JaxprEqn, order: Any, x: Any) -> list[Any]:
@@ -270,7 +282,7 @@ def _polygamma(eqn: core.JaxprEqn, order: Any, x: Any) -> list[Any]:
     orders = () if isinstance(order, jax.core.Tracer) else np.unique(np.asarray(order))
     if not 1 <= len(orders) <= _ORDERS or any(n < 0 or n != int(n) for n in orders):
         spoilt = jnp.where(x < 0, jnp.nan, jnp.zeros_like(x))
-        return _bind(eqn, [order, x + spoilt], eqn.params)
+        return bind(eqn, [order, x + spoilt], eqn.params)
     result = None
     for n in map(int, orders):
         each = right.polygamma(x, n) if n else right.digamma(x)

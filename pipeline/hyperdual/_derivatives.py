@@ -16,6 +16,7 @@ from ._choice import Choice
 from ._convolution_matrix import no_matrices, takes_matrix
 from ._cores import SharedRows, cores
 from ._corrected import corrected
+from ._device import this_device
 from ._equation import RuleError
 from ._finite_again import FiniteAgain
 from ._float32_function import Float32Function
@@ -23,6 +24,7 @@ from ._jaxpr import direct_equations, equations, multiply_adds, shape_of
 from ._jitted import Jitted
 from ._methods import METHODS, Function, Method, MethodError
 from ._numerics import numerics
+from ._precision import HIGHEST, check_precision, with_precision
 from ._quantities import at_point, displaced
 from ._reason import reason
 from ._tuner import fitting_tile, tune
@@ -131,6 +133,7 @@ def derivatives(
     outputs: Sequence[str] = Derivatives._fields,
     tuning_seconds: float = 9.0,
     threads: int | None = None,
+    precision: str = HIGHEST,
 ) -> Bundle:
     """Return a jitted function from points (rows, n) to `Derivatives`.
 
@@ -142,8 +145,7 @@ def derivatives(
             the sensible ones (and kept: see `_choice`).
         wrt: indices of the inputs to differentiate with respect to; None means all. Only these
             directions are computed.
-        dtype: "float32" or "float64": of the arithmetic and of the results. Matrix products use
-            the highest precision either way.
+        dtype: "float32" or "float64": of the arithmetic and of the results.
         tile: rows that go through the network at a time, in a loop inside the call. A last tile
             that is not full is filled up, so that a row's bits do not depend on how many there
             are. None means the fastest for "auto" and this package's own methods, and for the
@@ -157,6 +159,10 @@ def derivatives(
         threads: cores of a CPU that compute at a time, each a part of the rows of a call; None
             means all that the process may use, or as many as PJRT_NPROC allows JAX. Bits do not
             depend on it. Rows are shared where there is a tile, and enough of them.
+        precision: of matrix products of float32 numbers, of `PRECISIONS`: "highest", or a lower one
+            that tensor cores are faster at. Where the device has no such products (see
+            `device_precisions`), they are made of float32 ones, which is slower, and shows the
+            errors. Convolutions and linear algebra keep the highest.
 
     A function with a derivative rule of its own (`custom_jvp`, `custom_vjp`) is taken to have that
     rule as its derivative wherever a first derivative is needed, the squares in second derivatives
@@ -187,9 +193,13 @@ def derivatives(
     check_outputs(outputs)
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1; got {threads}")
-    choice = choose(fn, n_inputs, method, wrt, dtype, tile, tuning_seconds, outputs=outputs)
+    choice = choose(
+        fn, n_inputs, method, wrt, dtype, tile, tuning_seconds, None, outputs, precision
+    )
     assert choice is not None
-    return _bundle(fn, n_inputs, wrt, dtype, choice, tuple(outputs), threads or cores())
+    return _bundle(
+        fn, n_inputs, wrt, dtype, choice, tuple(outputs), threads or cores(), precision=precision
+    )
 
 
 def choose(
@@ -202,6 +212,7 @@ def choose(
     tuning_seconds: float | None = 9.0,
     device_kind: str | None = None,
     outputs: Sequence[str] = Derivatives._fields,
+    precision: str = HIGHEST,
     rows: int | None = None,
 ) -> Choice | None:
     """Return the method and the tile that `derivatives` takes for these arguments.
@@ -221,6 +232,7 @@ def choose(
         raise ValueError(f"n_inputs must be at least 1; got {n_inputs}")
     directions = checked_directions(wrt, n_inputs)
     with numerics(dtype):
+        check_precision(precision, dtype)
         check_output(traced_output(fn, n_inputs, dtype))
         if method != AUTO and tile is not None:
             return Choice(method, tile)
@@ -232,8 +244,15 @@ def choose(
             single = shape_of(fn.function, n_inputs, directions.size, "float32", device_kind)
             text = f"{shape.text}\n{single.text}"
             shape = replace(shape, text=text, own_rules=single.own_rules)
+        if precision != HIGHEST:
+            shape = replace(shape, text=f"{shape.text}\n{precision}")
+        memory = this_device().memory_bytes if device_kind is None else None
+        if memory is not None:  # a part of a GPU has smaller tiles than all of it
+            shape = replace(shape, text=f"{shape.text}\n{memory.bit_length()}")
     choice = tune(
-        lambda choice: _bundle(fn, n_inputs, wrt, dtype, choice, Derivatives._fields, again=False),
+        lambda choice: _bundle(
+            fn, n_inputs, wrt, dtype, choice, Derivatives._fields, 1, False, precision
+        ),
         shape,
         n_inputs,
         None if method == AUTO else method,
@@ -255,6 +274,7 @@ def _bundle(
     quantities: tuple[str, ...],
     threads: int = 1,
     again: bool = True,
+    precision: str = HIGHEST,
 ) -> Bundle:
     directions = None if wrt is None else np.asarray(wrt)
     single = fn if isinstance(fn, Float32Function) else None
@@ -288,13 +308,14 @@ def _bundle(
         k = n_inputs if directions is None else directions.size
         return (1 + 2 * k) * sum(map(multiply_adds, direct_equations(program())))
 
-    tiled = _tiled(batched(choice.method), choice.tile)
+    tiled = with_precision(_tiled(batched(choice.method), choice.tile), precision)
     batch = Jitted(tiled, whole_products=choice.tile is not None)
     on_cores: Callable[..., Any] = batch
     if choice.tile is not None and threads > 1:
         on_cores = SharedRows(batch, choice.tile, threads, row_work)
     if again and METHODS[choice.method].own:
-        function = _tiled(batched(choice.method), choice.tile)  # JAX keeps the other one's trace
+        # Anew: JAX keeps the other one's trace.
+        function = with_precision(_tiled(batched(choice.method), choice.tile), precision)
 
         def without_matrices(*arrays: jax.Array) -> Any:
             with no_matrices():

@@ -117,6 +117,13 @@ def walk(
     return [read(atom) for atom in jaxpr.outvars]
 
 
+def bind(eqn: core.JaxprEqn, operands: Sequence[Any], params: dict[str, Any]) -> list[Any]:
+    """Return the results of an equation's primitive with other parameters."""
+    with eqn.ctx.manager:
+        results = eqn.primitive.bind(*operands, **eqn.primitive.get_bind_params(params))
+    return list(results) if eqn.primitive.multiple_results else [results]
+
+
 def scan_counts(eqn: core.JaxprEqn) -> tuple[int, int]:
     """Return how many of a scan's operands are constants of its body, and how many its carry."""
     params = eqn.params

@@ -14,7 +14,7 @@ to_be_widened: ContextVar[bool] = ContextVar("to_be_widened", default=False)
 
 @contextlib.contextmanager
 def numerics(dtype: str) -> Iterator[None]:
-    """Trace and run under `dtype` with the highest matrix-product precision.
+    """Trace and run under `dtype` with the highest matrix-product precision as JAX's default.
 
     The default precision of recent GPUs is TF32 (10 bits of mantissa), which spoils second
     derivatives. float64 needs JAX's 64-bit mode, which is off by default; float32 leaves the

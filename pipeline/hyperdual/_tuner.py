@@ -15,17 +15,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._choice import Choice, choice_key, keep_choice, kept_choice
+from ._device import Device, this_device
 from ._jaxpr import ProgramShape
 from ._methods import METHODS
 
 log = logging.getLogger("hyperdiag")
 
-# J, and as much of D, should stay in a core's second-level cache, or J fill a GPU.
-_TILE_BYTES = {"cpu": 1 << 18, "gpu": 1 << 27}
 # The most that J of a tile is wished to be where weights are as large.
 _MOST_WEIGHT_BYTES = 1 << 22
-# The fewest and the most rows of a tile.
-_TILE_ROWS = {"cpu": (1, 2048), "gpu": (64, 65536)}
 # A timed call has rows for so many bytes of J, so that the call itself does not count, but not more
 # than so many.
 _TIMED_BYTES = 1 << 24
@@ -37,8 +34,6 @@ _ENOUGH_SECONDS = 1.0
 _REPEATS = 3
 # Choices that take at most so many times as long as the fastest are timed again, in turn, so often.
 _CLOSE, _TURNS = 1.25, 4
-# The most bytes of J that a tile of several rows may have.
-_MOST_TILE_BYTES = {"cpu": 1 << 28, "gpu": 1 << 31}
 # What a tile of several rows may have in a program that was not timed with it.
 _UNTIMED_TILE_BYTES = 1 << 26
 # Of a tile in programs that may hang on many.
@@ -51,26 +46,35 @@ _COMPILE_PATIENCE, _CALL_PATIENCE = 240.0, 30.0
 _PATIENCE, _TIMES_LONGEST = 20.0, 10
 
 
-def _kind() -> str:
-    return "cpu" if jax.default_backend() == "cpu" else "gpu"
-
-
-def default_tile(shape: ProgramShape) -> int:
-    """Return the tile from which the search starts."""
-    kind = _kind()
-    least, most = _TILE_ROWS[kind]
+def default_tile(shape: ProgramShape, device: Device | None = None) -> int:
+    """Return the tile from which the search starts, on a device; None: on that of JAX here."""
+    device = device or this_device()
+    tiles = device.tiles
+    least, most = tiles.start_rows
     # Weights that do not fit the cache are read anew for each tile, which should be worth it.
-    wished = max(_TILE_BYTES[kind], min(shape.weight_bytes, _MOST_WEIGHT_BYTES))
+    wished = max(tiles.start_bytes, min(shape.weight_bytes, _MOST_WEIGHT_BYTES))
     fitting = max(wished / max(shape.row_bytes, 1), 1)
-    return min(max(1 << round(math.log2(fitting)), least), most, _most_rows(shape))
+    return min(max(1 << round(math.log2(fitting)), least), most, most_rows(shape, device))
 
 
-def _most_rows(shape: ProgramShape) -> int:
+def most_rows(shape: ProgramShape, device: Device) -> int:
     """Return the most rows of a tile, a power of two: one, or as many as stay within the limit."""
-    rows = max(_MOST_TILE_BYTES[_kind()] // max(shape.row_bytes, 1), 1)
+    tiles = device.tiles
+    rows = max(tiles.most_bytes // max(shape.row_bytes, 1), 1)
     if shape.few_rows:
         rows = min(rows, _FEW_ROWS)
-    return min(1 << rows.bit_length() - 1, _TILE_ROWS["gpu"][1])
+    return min(1 << rows.bit_length() - 1, tiles.most_rows)
+
+
+def timed_rows(row_bytes: int, tile: int | None) -> int:
+    """Return how many rows a timed call has: whole tiles.
+
+    Args:
+        row_bytes: of J of a row.
+        tile: rows of a tile; None: there is none.
+    """
+    rows = min(_TIMED_ROWS, _TIMED_BYTES // max(row_bytes, 1))
+    return max(4, rows // (tile or 1)) * (tile or 1)
 
 
 def fitting_tile(
@@ -105,6 +109,7 @@ def tune(
     tile: int | None,
     seconds: float | None,
     rows: int | None = None,
+    device: Device | None = None,
 ) -> Choice | None:
     """Return the fastest choice, as kept from before or by timing.
 
@@ -119,6 +124,7 @@ def tune(
         rows: that there are, about: what a choice costs to compile counts against them, and no
             further one is tried where that costs more than all rows by the fastest so far. None:
             so many that compiling does not count.
+        device: that the tiles are for; None: that of JAX here.
 
     Raises:
         Exception: that of the first candidate, if none works; a TimeoutError if XLA hangs.
@@ -133,8 +139,9 @@ def tune(
     if rows is not None:  # what the first program costs besides is not to count against it
         jax.block_until_ready(jax.jit(jnp.negative)(jnp.zeros(1)))
     timings = _Timings(build, n_inputs, shape.row_bytes, time.monotonic() + seconds, rows)
-    first_tile = tile or default_tile(shape)
-    most = _most_rows(shape)
+    device = device or this_device()
+    first_tile = tile or default_tile(shape, device)
+    most = most_rows(shape, device)
     methods = [method] if method is not None else candidates(shape)
     if isinstance(jnp.zeros(()), jax.core.Tracer):
         # Inside somebody's jit nothing runs, so nothing can be timed.
@@ -186,7 +193,7 @@ class _Timings:
         self._rows, self._compile_seconds = rows, dict[Choice, float]()
         self.rows_decide = False
         self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
-        self._row_bytes = max(row_bytes, 1)
+        self._row_bytes = row_bytes
         self._longest = 0.0
         self.failure: Exception | None = None
         self.hung = False
@@ -235,7 +242,7 @@ class _Timings:
             if time.monotonic() > self._deadline:
                 return
             call, points = self._calls[choice]
-            self.seconds[choice] = min(self.seconds[choice], _seconds(call, points) / len(points))
+            self.seconds[choice] = min(self.seconds[choice], seconds_of(call, points) / len(points))
 
     def _time(self, choice: Choice) -> float:
         """Return seconds for a row; compilation is not counted."""
@@ -243,9 +250,7 @@ class _Timings:
         patience = (_COMPILE_PATIENCE, _CALL_PATIENCE)
         if self.seconds:
             patience = (max(_PATIENCE, _TIMES_LONGEST * self._longest),) * 2
-        tile = choice.tile or 1
-        tiles = max(4, min(_TIMED_ROWS, _TIMED_BYTES // self._row_bytes) // tile)
-        rows = tiles * tile
+        rows = timed_rows(self._row_bytes, choice.tile)
         points = np.random.default_rng(0).standard_normal((rows, self._n_inputs), np.float32)
         began = time.monotonic()
         bundle.warm_up(points, *patience)
@@ -253,7 +258,7 @@ class _Timings:
         self._calls[choice] = bundle, points
         fastest, spent, calls = math.inf, 0.0, 0
         while calls < _REPEATS or spent < _LEAST_SECONDS:
-            took = _seconds(bundle, points)
+            took = seconds_of(bundle, points)
             fastest, spent, calls = min(fastest, took), spent + took, calls + 1
             if spent > _ENOUGH_SECONDS:
                 break
@@ -261,7 +266,8 @@ class _Timings:
         return fastest / rows
 
 
-def _seconds(call: Callable[[np.ndarray], Any], points: np.ndarray) -> float:
+def seconds_of(call: Callable[[np.ndarray], Any], points: np.ndarray) -> float:
+    """Return how long a call takes, until its results are there."""
     began = time.perf_counter()
     jax.block_until_ready(call(points))
     return time.perf_counter() - began

@@ -10,6 +10,7 @@ from hyperdiag.data.object_store.tries import without_tries
 from hyperdiag.data.output_folder import AXES, CONFIG, DATA, MANIFEST, PLAN, QUARANTINE, RUN
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
+from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.printable import printable_name
 from hyperdiag.messages.wording import by_code, counted, duration
@@ -24,11 +25,13 @@ def print_summary(manifest: Manifest) -> None:
     """Print a finished run's manifest, in words, on standard output."""
     console = plain_console()
     network, rows = manifest.network, manifest.rows
+    products = "" if manifest.precision == HIGHEST else f" with {manifest.precision} products"
     console.print()
     console.print(
         f"[bold]{escape(network.name)}[/]: {_listed(manifest.quantities)} of "
         f"{counted(len(network.outputs), 'output')} with respect to {len(manifest.directions)} of "
-        f"{counted(len(network.inputs), 'input')}, in {manifest.dtype}, by {manifest.method}",
+        f"{counted(len(network.inputs), 'input')}, in {manifest.dtype}{products}, "
+        f"by {manifest.method}",
         soft_wrap=True,
     )
     console.print(_rows_line(rows))

@@ -124,7 +124,7 @@ def test_choice_that_rows_decided_on_the_way_is_kept_for_as_many_alone(cache, mo
             time.sleep(len(points) * self.row_seconds)
 
     monkeypatch.setattr(tuner, "candidates", lambda shape: list(seconds))
-    monkeypatch.setattr(tuner, "default_tile", lambda shape: 4)
+    monkeypatch.setattr(tuner, "default_tile", lambda *_: 4)
     shape = ProgramShape(1, 1, 1 << 20)
     assert tuner.tune(PerRow, shape, 1, None, None, 60, rows=400) == ("hyperdual", 16)
     assert tuner.tune(PerRow, shape, 1, None, None, None) is None

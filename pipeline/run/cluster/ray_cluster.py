@@ -217,10 +217,11 @@ def _capacities(cluster: ClusterConfig, without: Collection[str] = ()) -> dict[s
 
 def resources(cluster: ClusterConfig) -> dict[str, Any]:
     """Return what a worker needs, and the environment that JAX starts in, as options for Ray."""
+    environment = worker_environment(cluster.gpus_per_worker, cluster.compile_cache)
     return {
         "num_cpus": 1,
         "num_gpus": cluster.gpus_per_worker,
-        "runtime_env": {"env_vars": worker_environment(cluster.gpus_per_worker)},
+        "runtime_env": {"env_vars": environment},
     }
 
 

@@ -110,7 +110,14 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
     return Forecast(
         plan=plan.digest,
         network=plan.network.name,
-        kernel=Kernel(kernel.method, kernel.tile, kernel.batch, kernel.dtype, kernel.device),
+        kernel=Kernel(
+            kernel.method,
+            kernel.tile,
+            kernel.batch,
+            kernel.dtype,
+            kernel.device,
+            kernel.precision,
+        ),
         input=_input(config, planned),
         output=output,
         work=work,

@@ -20,6 +20,7 @@ class Kernel:
         batch: rows that go through one call.
         dtype: "float32" or "float64".
         device: "cpu" or "gpu".
+        precision: of matrix products.
     """
 
     method: str
@@ -27,6 +28,7 @@ class Kernel:
     batch: int
     dtype: str
     device: str
+    precision: str
 
 
 @dataclass(frozen=True)

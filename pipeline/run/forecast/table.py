@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted, duration, size
 
@@ -40,7 +41,8 @@ def print_forecast(forecast: Forecast) -> None:
     kernel, dataset, output, work = forecast.kernel, forecast.input, forecast.output, forecast.work
     line("network", f"{forecast.network}, plan {forecast.plan}")
     tiles = f" in tiles of {counted(kernel.tile, 'row')}" if kernel.tile else ""
-    line("method", f"{kernel.method}{tiles}, batches of {kernel.batch:,}, {kernel.dtype}")
+    products = "" if kernel.precision == HIGHEST else f" with {kernel.precision} products"
+    line("method", f"{kernel.method}{tiles}, batches of {kernel.batch:,}, {kernel.dtype}{products}")
     rows = f"{counted(dataset.rows, 'row')} of {counted(len(dataset.columns), 'column')}"
     files = f"{counted(dataset.files, 'file')}, {size(dataset.bytes)}"
     line("input", f"{files if dataset.path else 'a design'}: {rows}")

@@ -13,6 +13,7 @@ from hyperdiag.data.filesystem import Place, absolute
 from hyperdiag.data.output_folder import MANIFEST, SUCCESS
 from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.data.quantities import FORMER_SEPARATOR
+from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.validation import validated
@@ -43,6 +44,7 @@ class Facts:
         network: that was derived.
         method: that derived it.
         dtype: "float32" or "float64".
+        precision: of matrix products; manifests have the key where it is not "highest".
         directions: names of the inputs that were differentiated with respect to.
         quantities: that were computed, in this order.
         layout: "wide" or "tensor".
@@ -56,6 +58,7 @@ class Facts:
     network: NetworkFacts
     method: str
     dtype: str
+    precision: str = field(default=HIGHEST, kw_only=True)
     directions: tuple[str, ...]
     quantities: Annotated[tuple[str, ...], Field(alias="outputs")]
     layout: str
@@ -66,7 +69,8 @@ class Facts:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return _FACTS.dump_python(self, mode="json", by_alias=True) | {"rows": self.rows.to_dict()}
+        values = _FACTS.dump_python(self, mode="json", by_alias=True)
+        return _without_defaults(values) | {"rows": self.rows.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -111,13 +115,11 @@ class Manifest(Facts):
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        values = _MANIFEST.dump_python(self, mode="json", by_alias=True) | {
+        values = _MANIFEST.dump_python(self, mode="json", by_alias=True)
+        return _without_defaults(values) | {
             "rows": self.rows.to_dict(),
             "bad_files": [file._asdict() for file in self.bad_files],
         }
-        if self.separator == FORMER_SEPARATOR:
-            del values["separator"]  # as that release wrote it
-        return values
 
     @staticmethod
     def from_json(values: Any) -> "Manifest":
@@ -130,6 +132,12 @@ class Manifest(Facts):
 
 
 _FACTS, _MANIFEST = TypeAdapter(Facts), TypeAdapter(Manifest)
+# Left out where they are as in 0.1.0, as that release wrote it.
+_DEFAULTS = {"precision": HIGHEST, "separator": FORMER_SEPARATOR}
+
+
+def _without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value != _DEFAULTS.get(key, ...)}
 
 
 def load_manifest(output: Place) -> Manifest:
@@ -201,6 +209,7 @@ def facts_of(plan: Plan, shards: int, tally: Tally) -> Facts:
         network=NetworkFacts(network.name, network.digest, network.inputs, network.outputs),
         method=kernel.method,
         dtype=kernel.dtype,
+        precision=kernel.precision,
         directions=kernel.directions,
         quantities=kernel.quantities,
         layout=plan.output.layout,

@@ -11,12 +11,15 @@ from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, de
 from hyperdiag.messages.errors import Problems, UsageError, closest, first_line, listed
 from hyperdiag.networks import Network, float64_function
 
+from .precision import planned_precision
 from .spec import KernelSpec, Settings
 from .tuning import chosen_method
 
-# Of a batch's derivatives: large enough to hide the cost of a call, small beside a core's memory.
-_BATCH_BYTES = 16 << 20
-_BATCH_ROWS = 8192
+# The most of a batch's derivatives, and its most rows: large enough to hide the cost of a call,
+# small beside the memory of a core, or of the cores beside a GPU. A GPU needs many rows to keep all
+# its own cores busy, and is copied from fast only if much is copied at a time.
+_BATCH_BYTES = {"cpu": 16 << 20, "gpu": 128 << 20}
+_BATCH_ROWS = {"cpu": 8192, "gpu": 1 << 18}
 # Of a shard's verified rows.
 _VERIFIED_BYTES = 256 << 20
 # Of verified rows: far above rounding, far below a wrong derivative.
@@ -31,6 +34,7 @@ def check_kernel(config: Config, network: Network) -> None:
     """
     configured = config.derivatives
     directions = network.wrt(_directions(config, network))
+    planned_precision(configured, _device(config))
     for name, count in Counter(configured.outputs).items():
         if count > 1:
             raise UsageError(f"derivatives.outputs names '{name}' twice")
@@ -99,32 +103,37 @@ def plan_kernel(
     configured = config.derivatives
     directions = _directions(config, network)
     device = _device(config)
-    choice = chosen_method(config, network, directions, device, rows, previous)
+    tolerance = configured.tolerance or _TOLERANCE[configured.dtype]
+    frozen = chosen_method(
+        config, network, directions, device, rows, most_rows, tolerance, previous
+    )
     batch = configured.batch or (previous.kernel.batch if previous else None)
     if batch is None:
         bytes_of_row = row_bytes(
             configured.outputs, network.n_outputs, len(directions), configured.dtype
         )
         bytes_of_row += network.n_inputs * np.dtype(configured.dtype).itemsize
-        batch = _batch(bytes_of_row, most_rows, choice.tile or 1)
+        batch = _batch(bytes_of_row, most_rows, frozen.tile or 1, device)
     return KernelSpec(
-        method=choice.method,
-        tile=choice.tile,
+        method=frozen.method,
+        tile=frozen.tile,
         dtype=configured.dtype,
         directions=directions,
         quantities=tuple(configured.outputs),
         device=device,
         verify_rows=min(configured.verify_rows, _verifiable_rows(config, network, directions)),
-        tolerance=configured.tolerance or _TOLERANCE[configured.dtype],
+        tolerance=tolerance,
         strict=configured.tolerance is not None,
         batch=batch,
+        precision=frozen.precision,
     )
 
 
-def _batch(bytes_of_row: int, most_rows: int, tile: int) -> int:
+def _batch(bytes_of_row: int, most_rows: int, tile: int, device: str) -> int:
     """Return how many rows go through one call: a power of two, filled up to whole tiles."""
-    fits = max(_BATCH_BYTES // bytes_of_row, 1)
-    batch = min(_BATCH_ROWS, 1 << (fits.bit_length() - 1), 1 << (most_rows - 1).bit_length())
+    kind = "cpu" if device == "cpu" else "gpu"
+    fits = max(_BATCH_BYTES[kind] // bytes_of_row, 1)
+    batch = min(_BATCH_ROWS[kind], 1 << (fits.bit_length() - 1), 1 << (most_rows - 1).bit_length())
     return -(-batch // tile) * tile  # the kernel would fill up the last one anyway
 
 

@@ -40,7 +40,13 @@ def least_bytes(config: Config, network: Network, kernel: KernelSpec) -> int:
     arguments = (network.function, network.n_inputs)
     wrt = network.wrt(kernel.directions)
     bundle = derivatives(
-        *arguments, kernel.method, wrt, kernel.dtype, kernel.tile, kernel.quantities
+        *arguments,
+        kernel.method,
+        wrt,
+        kernel.dtype,
+        kernel.tile,
+        kernel.quantities,
+        precision=kernel.precision,
     )
     rows = kernel.tile or kernel.batch
     what = f"{rows} rows at once" if rows > 1 else "a single row"

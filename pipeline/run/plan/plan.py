@@ -136,7 +136,7 @@ def rows_source(
 
 def _for_people(plan: Plan) -> dict[str, Any]:
     """Return a plan's settings as one level, its dataset's schema as one of each column."""
-    settings = _dotted(plan.to_json())
+    settings = _dotted(plan.to_json()) | {"derivatives.precision": plan.kernel.precision}
     if isinstance(plan.dataset, ParquetSpec):
         schema = decoded_schema(settings.pop("dataset.schema"))
         settings["dataset.columns"] = schema.names

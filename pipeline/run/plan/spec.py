@@ -19,6 +19,7 @@ from hyperdiag.data.design import DesignSource
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.quantities import FORMER_SEPARATOR
 from hyperdiag.data.shard import InputFile
+from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.validation import validated
 
 # 0 and 0.0 have other digests: each stays what it is.
@@ -147,6 +148,8 @@ class KernelSpec(_Section):
         tolerance: how much these may differ, relative to an output's largest entry.
         strict: whether the tolerance was asked for, and rounding is no excuse.
         batch: rows that go through one call.
+        precision: of matrix products, of `hyperdiag.hyperdual.PRECISIONS`; plans have the key where
+            it is not "highest", as all were once.
     """
 
     method: str
@@ -159,6 +162,7 @@ class KernelSpec(_Section):
     tolerance: float
     strict: bool
     batch: int
+    precision: str = HIGHEST
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,8 @@ class Settings(_Section):
             del values["dataset"]["split_rows"]
         if values["output"]["separator"] == FORMER_SEPARATOR:
             del values["output"]["separator"]
+        if self.kernel.precision == HIGHEST:
+            del values["derivatives"]["precision"]
         return values
 
     @staticmethod

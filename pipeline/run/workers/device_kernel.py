@@ -12,6 +12,7 @@ import numpy as np
 from hyperdiag.hyperdual import derivatives, numerics
 from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.networks import Network
+from hyperdiag.run.cluster.device import is_out_of_memory
 from hyperdiag.run.plan.plan import Plan
 
 from .sample import Arrays
@@ -47,6 +48,7 @@ class DeviceKernel:
             dtype=kernel.dtype,
             tile=kernel.tile,
             outputs=kernel.quantities,
+            precision=kernel.precision,
         )
         self._rows_last = plan.layout.kind == "wide"
         self.function: Function = _rows_last(bundle, kernel.dtype) if self._rows_last else bundle
@@ -69,8 +71,8 @@ class DeviceKernel:
             at_once = self.at_once
             try:
                 return self._in_parts(points, at_once)
-            except (jax.errors.JaxRuntimeError, MemoryError) as error:
-                if not _is_out_of_memory(error):
+            except Exception as error:
+                if not is_out_of_memory(error):
                     raise
                 if at_once <= self._tile:
                     raise HyperdiagError(
@@ -98,12 +100,6 @@ class DeviceKernel:
         if len(parts) == 1:
             return tuple(parts[0])
         return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # XLA's code for it is lost where another program was to take the results.
-    words = "RESOURCE_EXHAUSTED", "Out of memory"
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
 
 
 def _rows_last(function: Function, dtype: str) -> Function:

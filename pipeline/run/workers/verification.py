@@ -1,16 +1,20 @@
 """Rows of each shard derived once more, in float64 by the reference's method."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
 from hyperdiag.data.quantities import QUANTITIES
-from hyperdiag.hyperdual import Bundle, derivatives, reference, relative_error
+from hyperdiag.hyperdual import HIGHEST, Bundle, derivatives, reference, relative_error
 from hyperdiag.messages.errors import HyperdiagError, listed
 from hyperdiag.networks import Network, float64_function
+from hyperdiag.run.cluster.device import is_out_of_memory
 from hyperdiag.run.output.receipt import Tally
 from hyperdiag.run.plan.plan import Plan
+
+log = logging.getLogger("hyperdiag")
 
 # A step in x, relative, that crosses a kink within rounding of the point and of what follows.
 _STEP = {"float32": 1e-6, "float64": 1e-14}
@@ -47,7 +51,7 @@ class Verifier:
         self._network = network
         self._wrt = network.wrt(kernel.directions)
         self._quantities = kernel.quantities
-        self._dtype = kernel.dtype
+        self._dtype, self._precision = kernel.dtype, kernel.precision
         single = self._dtype == "float32"
         self._reference = reference(
             network.function,
@@ -59,7 +63,8 @@ class Verifier:
         )
         self.method = self._reference.choice.method
         self._strict = kernel.strict
-        self._rows = kernel.verify_rows if rows is None else rows
+        # Fewer, from then on, where the device has no memory for them.
+        self._at_once = kernel.verify_rows if rows is None else rows
         self._tolerance = kernel.tolerance
         self._step, self._part = _STEP[self._dtype], _PART[self._dtype]
         self._small = _SMALL[self._dtype]
@@ -183,6 +188,8 @@ class Verifier:
 
     def _refusal(self, what: str, point: np.ndarray, error: float) -> str:
         other = "" if self._dtype == "float64" else "derivatives.dtype=float64 for more digits, "
+        if self._precision != HIGHEST:
+            other = f"derivatives.precision={HIGHEST} for {self._precision}, {other}"
         return (
             f"verification: the {what} differs from a float64 reference by {error:.1e} of the "
             f"largest there, at the point {point.tolist()}; derivatives.tolerance is "
@@ -232,9 +239,35 @@ class Verifier:
         )
 
     def _derive(self, points: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the reference at up to `verify_rows` points, always in one shape."""
+        """Return the reference at points, all of them at once, or as many as there is memory for.
+
+        Raises:
+            HyperdiagError: if there is none for a single one.
+        """
+        while True:
+            at_once = self._at_once
+            try:
+                parts = [
+                    self._derive_part(points[first : first + at_once], at_once)
+                    for first in range(0, points.shape[0], at_once)
+                ]
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if at_once == 1:
+                    raise HyperdiagError(
+                        f"there is no memory to verify a single row ({error}); take "
+                        "derivatives.verify_rows=0"
+                    ) from error
+                self._at_once = max(at_once // 2, 1)
+                log.warning("out of memory while verifying: now %d rows at once", self._at_once)
+            else:
+                return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _derive_part(self, points: np.ndarray, at_once: int) -> dict[str, np.ndarray]:
+        """Return the reference at up to so many points, always in one shape."""
         rows = points.shape[0]
-        full = np.concatenate([points, np.repeat(points[-1:], self._rows - rows, axis=0)])
+        full = np.concatenate([points, np.repeat(points[-1:], at_once - rows, axis=0)])
         arrays = self._reference(full)._asdict()
         return {quantity: np.asarray(array)[:rows] for quantity, array in arrays.items()}
 

@@ -64,7 +64,7 @@ class Worker:
         self._guard = fence.guard() if fence else None
         self.output = resolve(output_path)
         kernel = plan.kernel
-        check_device(kernel.device)
+        check_device(kernel.device, kernel.precision)
         other = differences(plan.versions)
         if other:
             raise HyperdiagError(

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,8 +10,10 @@ import pytest
 
 from hyperdiag.data.sink import RECEIPT
 from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.networks import build_network
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
+from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers import verification as verification_module
 from hyperdiag.run.workers import worker as worker_module
 
@@ -213,6 +216,51 @@ def test_reference_or_result_that_is_no_number_is_no_pass(wrong, tmp_path, confi
     overrides = ["limits.max_attempts=1", "derivatives.tolerance=0.01"]
     with pytest.raises(RunIncomplete, match="Hessian diagonal of 'y1' differs"):
         derive(*configure(*_overrides(tmp_path, "wavy", *overrides)))
+
+
+class _Narrow:
+    """A reference with memory for so many rows, that keeps how many it is asked for."""
+
+    def __init__(self, bundle, most, error):
+        self._bundle, self._most, self._error = bundle, most, error
+        self.choice, self.n_inputs, self.asked = bundle.choice, bundle.n_inputs, []
+
+    def __call__(self, points):
+        self.asked.append(len(points))
+        if len(points) > self._most:
+            raise self._error
+        return self._bundle(points)
+
+
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [
+        (MemoryError("7 rows at once take 9 GB"), 2),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating"), 1),
+        (MemoryError("a single row takes 9 GB"), 0),
+        (jax.errors.JaxRuntimeError("INTERNAL: something else"), 0),
+    ],
+)
+def test_fewer_rows_are_verified_at_once_where_there_is_no_memory(error, most, tmp_path, configure):
+    _rows(tmp_path / "in", rows=50)
+    overrides = _overrides(tmp_path, "wavy", "derivatives.method=hyperdual")
+    config, _ = configure(*overrides, "derivatives.verify_rows=7")
+    plan = make_plan(config).plan
+    network = build_network(plan.network_options, "float32")
+    verifier = verification_module.Verifier(plan, network)
+    points = np.random.default_rng(0).standard_normal((7, 3))
+    right = verifier._derive(points)
+    narrow = verifier._reference = _Narrow(verifier._reference, most, error)
+    if not most:
+        said = "no memory to verify a single row" if "INTERNAL" not in str(error) else "something"
+        with pytest.raises(Exception, match=said):
+            verifier._derive(points)
+        return
+    for _ in range(2):
+        parts = verifier._derive(points)
+        for name, array in right.items():
+            np.testing.assert_allclose(parts[name], array, rtol=1e-12)
+    assert narrow.asked == [7, 3, *[1] * 14]
 
 
 @pytest.mark.slow
