@@ -1,6 +1,9 @@
-"""JAX and the device that it computes on: threads, platform, memory; whether it is as planned."""
+"""JAX and the device that it computes on: threads, platform, memory; whether it is as planned, and
+whether it is what fails.
+"""
 
 import os
+import re
 import warnings
 
 import jax
@@ -14,6 +17,15 @@ SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
 _GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 # The part of a worker's share of a GPU that JAX takes: CUDA itself needs some of it.
 _JAX_PART = 0.9
+# The numbers of GPUs are those of nvidia-smi; without it the fastest one is the first.
+_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+# Codes of absl::Status that say nothing of what was asked for: the arguments of a call, or the
+# memory that they take, have codes of their own.
+# https://abseil.io/docs/cpp/guides/status-codes
+_OF_DEVICE = re.compile(r"(INTERNAL|UNKNOWN|UNAVAILABLE|ABORTED|DATA_LOSS|FAILED_PRECONDITION): ")
+# What CUDA and its libraries call their errors.
+_CUDA = re.compile(r"\bCU[A-Z]+_(ERROR|STATUS)_|\bCUDA error\b")
 
 
 def prepare_jax(config: Config) -> None:
@@ -37,7 +49,8 @@ def worker_environment(gpus: float) -> dict[str, str]:
     memory = {}
     if 0 < gpus < 1 and _GPU_SHARE not in os.environ:
         memory = {_GPU_SHARE: f"{_JAX_PART * gpus:.4g}"}
-    return platforms | memory | SINGLE_THREADED
+    order = _ORDER if gpus else {}
+    return platforms | memory | order | SINGLE_THREADED
 
 
 def check_device(planned: str) -> None:
@@ -52,3 +65,21 @@ def check_device(planned: str) -> None:
             f"the run is planned for a {planned}, but JAX has only a {here} here: install JAX with "
             "CUDA where the workers run, or take cluster.gpus_per_worker=0"
         )
+
+
+def device_trouble(error: BaseException) -> str:
+    """Return in a line what the device says where it is the device that failed; else nothing.
+
+    A function of the network's own that raises, called back by JAX, has the code of a device, too:
+    it is the device only where CUDA is named.
+    """
+    text = str(error)
+    # From its second call on, a jitted function raises the same as a ValueError (JAX 0.10 to 0.12).
+    raised = isinstance(error, (jax.errors.JaxRuntimeError, ValueError))
+    if not raised or not _OF_DEVICE.match(text):
+        return ""
+    lines = text.splitlines()
+    named = [line for line in lines if _CUDA.search(line)]
+    if named:
+        return named[-1].strip()
+    return "" if "callback" in lines[0].lower() else lines[0]

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from hyperdiag.config.schema import LimitsConfig
+from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import Busy, OutputError
+from hyperdiag.process.limits import cores
 from hyperdiag.process.proc import peak_bytes
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
@@ -22,6 +23,7 @@ class InlinePool:
     """One worker in this process, one shard at a time.
 
     Args:
+        cluster: how many cores belong to the worker.
         limits: when a shard is given up.
         plan: of the run.
         output_path: the output folder.
@@ -29,13 +31,19 @@ class InlinePool:
     """
 
     workers = 1
+    shards_at_a_time = 1
 
     def __init__(
-        self, limits: LimitsConfig, plan: Plan, output_path: str, fence: Fence | None = None
+        self,
+        cluster: ClusterConfig,
+        limits: LimitsConfig,
+        plan: Plan,
+        output_path: str,
+        fence: Fence | None = None,
     ):
         self._limits = limits
         self._queue: ShardQueue | None = None
-        self._worker = Worker(plan, output_path, fence)
+        self._worker = Worker(plan, output_path, fence, cluster.cpus_per_worker or cores())
 
     @property
     def retries(self) -> int:

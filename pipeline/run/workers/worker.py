@@ -47,9 +47,11 @@ class Worker:
         plan: the frozen run.
         output_path: the output folder.
         fence: what is asked before a file is shown, if anything is.
+        cores: that belong to it.
 
     Attributes:
         plan: the frozen run.
+        cores: that belong to it.
         output: the output folder.
         kernel: computes the quantities of a batch of points; a benchmark puts another in its place.
 
@@ -58,8 +60,8 @@ class Worker:
             folder is not as planned.
     """
 
-    def __init__(self, plan: Plan, output_path: str, fence: Fence | None = None):
-        self.plan = plan
+    def __init__(self, plan: Plan, output_path: str, fence: Fence | None = None, cores: int = 1):
+        self.plan, self.cores = plan, cores
         if fence:
             fence.check_seen()
         self._guard = fence.guard() if fence else None
