@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -272,3 +273,20 @@ def device_breaks(marker=""):
     Not at points of zeros, with which a worker warms up.
     """
     return watching(lambda point: _break(point, marker) if point.any() else point)
+
+
+def _fail_or_wait(x, folder):
+    """Fail on a node whose device does; elsewhere wait until two processes have failed there."""
+    if os.environ.get("HYPERDIAG_TEST_NODE") == "failing device":
+        Path(folder, f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        raise RuntimeError("CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered")
+    while True:
+        failures = Counter(path.name.partition("-")[0] for path in Path(folder).iterdir())
+        if sum(number > 1 for number in failures.values()) > 1:
+            return x
+        time.sleep(0.05)
+
+
+def device_fails_on_a_node(folder):
+    """Not at points of zeros, with which a worker warms up."""
+    return watching(lambda point: _fail_or_wait(point, folder) if point.any() else point)

@@ -1,5 +1,7 @@
 """Devices that fail every call: their workers are replaced, and no shard is given up for it."""
 
+from contextlib import closing
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +11,8 @@ from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.workers.broken_devices import BrokenDevices
 from hyperdiag.run.workers.worker_actor import Address
+from tests.chaos.cluster import Cluster
+from tests.ray_node import wait_for
 
 
 @pytest.fixture
@@ -56,6 +60,33 @@ def test_run_whose_every_device_fails_ends_and_says_so(run, tmp_path, caplog):
     said = [record.getMessage() for record in caplog.records]
     assert sum("a worker is ended" in message for message in said) == 2
     assert not any("attempt 1" in message for message in said), said
+
+
+@pytest.mark.slow
+def test_node_on_which_one_worker_after_another_fails_is_left_out(configure, tmp_path, caplog):
+    failures = tmp_path / "failures"
+    failures.mkdir()
+    with closing(Cluster(1)) as cluster:
+        cluster.add_node(HYPERDIAG_TEST_NODE="failing device")
+        wait_for(cluster.nodes[-1].is_up, "a node does not start")
+        manifest = derive(
+            *configure(
+                *("network=python", "network.target=tests.run.networks:device_fails_on_a_node"),
+                *("network.n_inputs=2", f"network.kwargs={{folder: '{failures}'}}"),
+                *("dataset.rows=800", "dataset.shard_rows=50", f"output.path={tmp_path}/out"),
+                *("dataset.ranges={x1: [0, 1], x2: [1, 2]}", "limits.max_attempts=2"),
+                *("cluster=existing", f"cluster.address={cluster.address}", "cluster.pin=false"),
+                *("derivatives.method=hyperdual", "derivatives.tile=8", "limits.retry_seconds=0.2"),
+            )
+        )
+    assert manifest.rows.derived == 800
+    said = [record.getMessage() for record in caplog.records]
+    (left_out,) = [message for message in said if "is left out of this run" in message]
+    assert "the node at 127.0." in left_out
+    assert "2 workers in a row could not derive a shard with it: RuntimeError: CUDA_ERROR_ECC" in (
+        left_out
+    )
+    assert sum("a worker is ended" in message for message in said) == 2
 
 
 A, B, C = (Address(node, 1, "", devices) for node, devices in (("n", "0"), ("n", "1"), ("m", "0")))
