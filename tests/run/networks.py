@@ -1,5 +1,6 @@
 """Networks that tests name as `network.target`."""
 
+import contextlib
 import os
 import signal
 import time
@@ -275,9 +276,9 @@ def device_breaks(marker=""):
     return watching(lambda point: _break(point, marker) if point.any() else point)
 
 
-def _fail_or_wait(x, folder):
-    """Fail on a node whose device does; elsewhere wait until two processes have failed there."""
-    if os.environ.get("HYPERDIAG_TEST_NODE") == "failing device":
+def _fail_or_wait(x, folder, fails):
+    """Fail as a broken device does; or else wait until two processes have failed twice."""
+    if fails:
         Path(folder, f"{os.getpid()}-{time.monotonic_ns()}").touch()
         raise RuntimeError("CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered")
     while True:
@@ -289,4 +290,24 @@ def _fail_or_wait(x, folder):
 
 def device_fails_on_a_node(folder):
     """Not at points of zeros, with which a worker warms up."""
-    return watching(lambda point: _fail_or_wait(point, folder) if point.any() else point)
+    fails = os.environ.get("HYPERDIAG_TEST_NODE") == "failing device"
+    return watching(lambda point: _fail_or_wait(point, folder, fails) if point.any() else point)
+
+
+def _fail_but_for_one(x, folder, seconds):
+    owner = Path(folder, "owner")
+    with contextlib.suppress(FileExistsError), owner.open("x") as file:
+        file.write(str(os.getpid()))
+    fails = owner.read_text() != str(os.getpid())
+    _fail_or_wait(x, folder, fails)
+    if not (ended := Path(folder, "waited")).exists():
+        ended.touch()
+        time.sleep(seconds)
+    return x
+
+
+def devices_fail_but_for_one(folder, seconds):
+    """Works in the first process that has a shard, which then waits for so long."""
+    return watching(
+        lambda point: _fail_but_for_one(point, folder, seconds) if point.any() else point
+    )

@@ -21,9 +21,10 @@ from .call_size import CallSize
 from .deadline import Deadline
 from .free_workers import FreeWorkers
 from .questions import seconds_between, to_ask
-from .ray_actors import WorkerGroup, WorkerHandle
+from .ray_actors import WorkerGroup
 from .shard_queue import ShardQueue
 from .worker_actor import Failure
+from .worker_handle import WorkerHandle
 
 _TICK_SECONDS = 0.5
 # After so many failures of its device, without a shard derived between them, a worker is replaced.

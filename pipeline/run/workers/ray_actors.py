@@ -1,11 +1,7 @@
-"""Workers as Ray actors: started, replaced when they die, joined by others when a cluster grows."""
+"""Workers as Ray actors: started, replaced where they die, joined by others as a cluster grows."""
 
-import contextlib
 import logging
-import os
-import signal
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,6 @@ from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.messages.errors import HyperdiagError, first_line
 from hyperdiag.messages.log import about
 from hyperdiag.messages.secrets import registered_secrets
-from hyperdiag.process.proc import start_ticks
 from hyperdiag.run.cluster.near_cores import choose_cores
 from hyperdiag.run.cluster.ray_workarounds import node_of
 from hyperdiag.run.cluster.room import capacity, resources
@@ -24,73 +19,15 @@ from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.plan.plan import Plan
 
 from .broken_devices import BrokenDevices
-from .call import Call
 from .start_failures import StartFailures
 from .worker_actor import Address, WorkerActor
+from .worker_handle import WorkerHandle
 
 log = logging.getLogger("hyperdiag")
 
 # For which a worker is waited for that should have said that it is not ready in time.
 _GRACE_SECONDS = 60.0
 _SIZE_CHECK_SECONDS = 5.0  # between two looks at how large the cluster is
-
-
-@dataclass(eq=False)
-class WorkerHandle:
-    """What the driver knows of one worker.
-
-    Attributes:
-        actor: Ray's handle of it.
-        address: where it is; None until Ray has found a place for it.
-        placed: when that was, on the monotonic clock.
-        cores: that it keeps to; none where it may run on all.
-        ready: whether it has compiled its kernel.
-        proven: whether it has derived a shard.
-        device_failures: of its device, since it has derived the last one.
-        calls: with shards, that it has not answered, in the order in which they were made.
-        under_way: {shard id: rows read so far}, as last heard of.
-        asked: when it was asked for that, on the monotonic clock.
-        answering: whether it has not answered that yet.
-    """
-
-    actor: Any
-    address: Address | None = None
-    placed: float = 0.0
-    cores: tuple[int, ...] = ()
-    ready: bool = False
-    proven: bool = False
-    device_failures: int = 0
-    calls: list[Call] = field(default_factory=list)
-    under_way: dict[int, int] = field(default_factory=dict)
-    asked: float = 0.0
-    answering: bool = False
-
-    def is_ready_on(self, node: str) -> bool:
-        """Return whether it has started, on a node."""
-        return self.ready and self.address is not None and self.address.node == node
-
-    @property
-    def works(self) -> bool:
-        """Whether it has derived a shard, and its device has not failed since."""
-        return self.proven and not self.device_failures
-
-    @property
-    def log_fields(self) -> dict[str, str | int]:
-        """Its node and process, for the log."""
-        return {"node": self.address.node, "process": self.address.process} if self.address else {}
-
-    def kill(self) -> None:
-        """End the worker's process, even if that does not react.
-
-        `ray.kill` asks the process to end itself; one on this machine is killed by the kernel, too.
-        """
-        ray.kill(self.actor)
-        here = ray.get_runtime_context().get_node_id()
-        if self.address and self.address.node == here:
-            with contextlib.suppress(OSError):  # it is dead already
-                # The number of a process that died may be another's by now.
-                if start_ticks(self.address.process) == self.address.ticks:
-                    os.kill(self.address.process, signal.SIGKILL)
 
 
 class WorkerGroup:
@@ -125,6 +62,7 @@ class WorkerGroup:
         self.starting: dict[Any, WorkerHandle] = {}
         self._failures = StartFailures(cluster, limits)
         self._broken = BrokenDevices(limits.max_attempts)
+        self._places_given_up = 0  # on nodes with others that go on
         self._size_checked = self._last_enough = time.monotonic()
         for _ in range(cluster.workers or capacity(cluster)):
             self._add()
@@ -201,10 +139,16 @@ class WorkerGroup:
         if node not in self._failures.bad_nodes:  # of which it is said
             log.warning("%s", cause, extra=about(**handle.log_fields))
         again = not self._failures.too_many(len(self.handles))
+        self._replace_or_drop(handle, again)
+
+    def _replace_or_drop(self, handle: WorkerHandle, again: bool) -> None:
+        """Start another worker in place of one, if one is to be tried again and there is room."""
         if again and self._has_room_beside(handle):
             self.replace(handle)
         elif handle in self.handles:
             self.handles.remove(handle)
+            node = handle.address and handle.address.node
+            self._places_given_up += node not in self._failures.bad_nodes
 
     def _has_room_beside(self, handle: WorkerHandle) -> bool:
         """Return whether there is a place for another worker in place of one."""
@@ -225,7 +169,7 @@ class WorkerGroup:
         """End a worker whose device fails, and start another, on that device or elsewhere.
 
         Where one after another could not derive a shard there, the node is left out; but not if
-        others work there: then they go on without it.
+        there are others on it whose devices have not failed: then they go on without it.
 
         Args:
             handle: the worker.
@@ -245,20 +189,18 @@ class WorkerGroup:
         if not handle.proven:
             self._broken.record(handle.address)
             again = self._may_have_another(handle.address, trouble)
-        if again and self._has_room_beside(handle):
-            self.replace(handle)
-        else:
-            self.handles.remove(handle)
+        self._replace_or_drop(handle, again)
 
     def _may_have_another(self, address: Address, trouble: str) -> bool:
         """Return whether to start a worker for one that could not derive anything where it was."""
-        working = [each for each in self.handles if each.works]
-        if not working and self._broken.everywhere(len(self.handles)):
+        # One that has not answered yet may work: its first shard may take long.
+        others = [each for each in self.ready if not each.device_failures]
+        if not others and self._broken.everywhere(len(self.handles)):
             raise HyperdiagError(self._broken.sentence(trouble))
         if not self._broken.at(address):
             return True
         cause = self._broken.sentence(trouble)
-        if any(each.is_ready_on(address.node) for each in working):
+        if any(each.is_ready_on(address.node) for each in others):
             log.warning("%s; the others on its node go on", cause)
             return False
         self._failures.leave_out(address.node, cause)
@@ -305,7 +247,7 @@ class WorkerGroup:
             )
         if self._cluster.workers is None and now - self._size_checked > _SIZE_CHECK_SECONDS:
             self._size_checked = now
-            for _ in range(self.room() - len(self.handles)):
+            for _ in range(self.room() - self._places_given_up - len(self.handles)):
                 log.info("the cluster has grown: one more worker")
                 self._add()
 

@@ -9,6 +9,7 @@ import pytest
 
 from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.run.derive import derive
+from hyperdiag.run.workers import ray_actors
 from hyperdiag.run.workers.broken_devices import BrokenDevices
 from hyperdiag.run.workers.worker_actor import Address
 from tests.chaos.cluster import Cluster
@@ -17,7 +18,7 @@ from tests.ray_node import wait_for
 
 @pytest.fixture
 def run(configure, ray_address, tmp_path):
-    def run(*overrides):
+    def run(*overrides, target="device_breaks"):
         x1 = np.linspace(-1, 1, 600)
         x1[130] = 666.0
         table = pa.table({"x1": x1, "x2": np.arange(600) / 7.0})
@@ -25,7 +26,7 @@ def run(configure, ray_address, tmp_path):
         manifest = derive(
             *configure(
                 *("dataset=parquet", f"dataset.path={tmp_path}/rows.parquet"),
-                *("network=python", "network.target=tests.run.networks:device_breaks"),
+                *("network=python", f"network.target=tests.run.networks:{target}"),
                 *("network.n_inputs=2", "dataset.shard_rows=50", f"output.path={tmp_path}/out"),
                 *("cluster=existing", f"cluster.address={ray_address}", "limits.retry_seconds=0.2"),
                 *("derivatives.method=hyperdual", "derivatives.tile=8", *overrides),
@@ -58,8 +59,28 @@ def test_run_whose_every_device_fails_ends_and_says_so(run, tmp_path, caplog):
     assert "\n" not in str(error.value)
     assert list((tmp_path / "out/data").iterdir()) == []
     said = [record.getMessage() for record in caplog.records]
-    assert sum("a worker is ended" in message for message in said) == 2
+    # A third where it has started before the second one failed.
+    assert sum("a worker is ended" in message for message in said) in (2, 3)
     assert not any("attempt 1" in message for message in said), said
+
+
+@pytest.mark.slow
+def test_device_beside_others_that_work_is_given_up_and_they_go_on(
+    run, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(ray_actors, "_SIZE_CHECK_SECONDS", 0.1)  # so that it would be tried again
+    folder = tmp_path / "failures"
+    folder.mkdir()
+    _, manifest = run(
+        *("limits.max_attempts=2", f"network.kwargs={{folder: '{folder}', seconds: 3}}"),
+        target="devices_fail_but_for_one",
+    )
+    assert manifest.rows.derived == 600
+    said = [record.getMessage() for record in caplog.records]
+    assert sum("a worker is ended" in message for message in said) == 2
+    (given_up,) = [message for message in said if "the others on its node go on" in message]
+    assert "2 workers in a row" in given_up
+    assert not any("left out" in message or "has grown" in message for message in said), said
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from hyperdiag.run.output.receipt import STAGES, Failed, Receipt, Tally
 from hyperdiag.run.workers import dispatcher as dispatcher_module
 from hyperdiag.run.workers.deadline import Deadline
 from hyperdiag.run.workers.dispatcher import Dispatcher
-from hyperdiag.run.workers.ray_actors import WorkerHandle
 from hyperdiag.run.workers.shard_queue import ShardQueue
 from hyperdiag.run.workers.worker_actor import Failure
+from hyperdiag.run.workers.worker_handle import WorkerHandle
 
 
 class Actor:
