@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hyperdiag.config.redacted import redacted_yaml
-from hyperdiag.config.schema import Config, load_config
+from hyperdiag.config.schema import ClusterConfig, Config, load_config
 from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import ShardSink
@@ -39,7 +39,7 @@ from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.receipt import STAGES
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers.sample import Arrays
-from hyperdiag.run.workers.worker import Worker, shards_in_flight
+from hyperdiag.run.workers.worker import Worker
 
 from .whole_job import reading_parquet
 
@@ -92,7 +92,10 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
             remembered = _computed(worker, shards[0])
             worker.kernel.function = lambda points: remembered
             tables = list(_tables(worker, shards[0]))
-            results = [_timed(worker, shards, tables, count, repeats) for count in powers(cores())]
+            results = [
+                _timed(worker, shards, tables, config.cluster.on_cores(count), repeats)
+                for count in powers(cores())
+            ]
         finally:
             ledger.close()
     return {
@@ -131,9 +134,13 @@ def _tables(worker: Worker, shard: Shard) -> Iterator[pa.Table]:
 
 
 def _timed(
-    worker: Worker, shards: Sequence[Shard], tables: Sequence[pa.Table], count: int, repeats: int
+    worker: Worker,
+    shards: Sequence[Shard],
+    tables: Sequence[pa.Table],
+    cluster: ClusterConfig,
+    repeats: int,
 ) -> dict[str, Any]:
-    """Time both in turn on so many cores."""
+    """Time both in turn on as many cores, with as many shards under way, as that worker has."""
     plan = worker.plan
 
     def encode(shard: Shard) -> None:
@@ -147,7 +154,7 @@ def _timed(
     encoded = len(shards) * sum(table.num_rows for table in tables)
     rates: dict[str, list[float]] = {"pipeline": [], "encoding": []}
     seconds = Counter[str]()
-    with _on_cores(count), ThreadPoolExecutor(shards_in_flight(count)) as threads:
+    with _kept_to(cluster.cores), ThreadPoolExecutor(cluster.in_flight) as threads:
         for _ in range(repeats):
             began = time.perf_counter()
             receipts = list(threads.map(worker.derive, shards))
@@ -158,10 +165,10 @@ def _timed(
             list(threads.map(encode, shards))
             rates["encoding"].append(encoded / (time.perf_counter() - began))
             latest = ", ".join(f"{name} {each[-1]:,.0f}" for name, each in rates.items())
-            log.info("%d cores: %s rows/s", count, latest)
+            log.info("%d cores: %s rows/s", cluster.cores, latest)
     return {
-        "cores": count,
-        "shards_in_flight": shards_in_flight(count),
+        "cores": cluster.cores,
+        "shards_in_flight": cluster.in_flight,
         "rows_per_s": rates,
         "seconds_per_million_rows": {
             stage: 1e6 * seconds[stage] / rows / repeats for stage in STAGES
@@ -170,7 +177,7 @@ def _timed(
 
 
 @contextmanager
-def _on_cores(count: int) -> Iterator[None]:
+def _kept_to(count: int) -> Iterator[None]:
     """Keep the threads that are started in the block to so many cores."""
     every = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(every)[:count]))

@@ -120,9 +120,10 @@ class ClusterConfig(_Section):
     start_seconds: PositiveFloat = 300.0
     answer_seconds: PositiveFloat = 120.0
     gpus_per_worker: Annotated[float, Field(ge=0)] = 0
+    cpus_per_worker: PositiveInt | None = None
     address: str | None = None
     autoscales: bool = False
-    shards_in_flight: Annotated[int, Field(ge=1, le=16)] = 3
+    shards_in_flight: Annotated[int, Field(ge=1, le=256)] | None = None
     pin: bool = True
     compile_cache: str | None = None
 
@@ -133,6 +134,20 @@ class ClusterConfig(_Section):
         if folder is not None and not Path(folder).is_absolute():
             raise PydanticCustomError("compile_cache", "an absolute path, such as /var/cache/jax")
         return folder
+
+    @property
+    def cores(self) -> int:
+        """Cores of a worker: as configured, or as `with_cores` has filled them in."""
+        return self.cpus_per_worker or 1
+
+    def on_cores(self, count: int) -> "ClusterConfig":
+        """Return the same with so many cores for a worker."""
+        return self.model_copy(update={"cpus_per_worker": count})
+
+    @property
+    def in_flight(self) -> int:
+        """Shards that a worker has under way at most: while its cores compute, others wait."""
+        return self.shards_in_flight or self.cores + 2
 
     @field_validator("address")
     @classmethod

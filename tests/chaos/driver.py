@@ -33,9 +33,9 @@ from hyperdiag.run.monitoring.totals import Totals
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally
 from hyperdiag.run.plan.planner import make_plan
-from hyperdiag.run.workers import dispatcher, ray_actors, ray_pool
-from hyperdiag.run.workers.ray_actors import Address
+from hyperdiag.run.workers import dispatcher, ray_actors, ray_pool, worker_handle
 from hyperdiag.run.workers.ray_pool import RayPool
+from hyperdiag.run.workers.worker_actor import Address
 
 ROWS = 100  # of a shard
 OUTPUTS = 8
@@ -209,10 +209,11 @@ def _stand_ins(seconds):
             remote = ray.remote(SlowWorker).options(max_concurrency=20_000).remote
             made = [remote(seconds), remote(seconds)]
             ray.get([actor.address.remote() for actor in made])
-            patches.append((ray_actors.WorkerHandle, "kill", lambda _: None))
+            patches.append((worker_handle.WorkerHandle, "kill", lambda _: None))
         else:
             made = [_answered(Worker(1.0))]
-            patches += [(module, "ray", _no_ray()) for module in (ray_pool, ray_actors, dispatcher)]
+            modules = (ray_pool, ray_actors, worker_handle, dispatcher)
+            patches += [(module, "ray", _no_ray()) for module in modules]
         patches.append((ray_actors, "WorkerActor", Actors(made)))
         for target, name, stand_in in patches:
             stack.enter_context(patch.object(target, name, stand_in))

@@ -139,11 +139,35 @@ def test_workers_fit_the_pods(folder):
     limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
     assert limits["cpu"].isdigit()  # a worker for each core: whole ones
     task = yaml.safe_load(_things(folder, "ConfigMap")[0]["data"]["task.yaml"])["cluster"]
-    assert task.get("gpus_per_worker", 0) == int(limits.get("nvidia.com/gpu", 0))
+    gpus = int(limits.get("nvidia.com/gpu", 0))
+    assert task.get("gpus_per_worker", 0) == gpus
+    if gpus:  # no core beside a GPU is idle, and a worker fits
+        assert task["cpus_per_worker"] * gpus == int(limits["cpu"])
     if task.get("autoscales"):
         assert task["workers"] == group["maxReplicas"]
     head = _spec(folder)["rayClusterSpec"]["headGroupSpec"]
     assert head["rayStartParams"]["num-cpus"] == "0"
+
+
+_UNITS = {"Mi": 2**20, "Gi": 2**30}
+
+
+def _bytes(quantity):
+    return int(quantity[:-2]) * _UNITS[quantity[-2:]]
+
+
+def test_object_store_of_gpu_workers_fits_the_shared_memory_of_their_pods():
+    group = _spec("overlays/gpu")["rayClusterSpec"]["workerGroupSpecs"][0]
+    pod = group["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = [one for one in container["volumeMounts"] if one["mountPath"] == "/dev/shm"]
+    (volume,) = [one["emptyDir"] for one in pod["volumes"] if one["name"] == mount["name"]]
+    assert volume["medium"] == "Memory"
+    store, shared = int(group["rayStartParams"]["object-store-memory"]), _bytes(volume["sizeLimit"])
+    assert 2 * store < shared
+    # What is in shared memory counts as the container's.
+    limits = container["resources"]["limits"]
+    assert shared + int(limits["cpu"]) * 3 * 2**30 < _bytes(limits["memory"])
 
 
 def test_queued_run_names_its_queue_and_waits():

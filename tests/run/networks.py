@@ -1,8 +1,10 @@
 """Networks that tests name as `network.target`."""
 
+import contextlib
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -253,3 +255,59 @@ def by_node():
         os.kill(os.getpid(), signal.SIGKILL)
     weights = np.arange(4.0).reshape(2, 2) + (kind == "other build")
     return lambda x: jnp.tanh(jnp.asarray(weights, x.dtype) @ x)
+
+
+def _break(x, marker):
+    """Fail as a broken device does: from x1 = 666 on, in one process; in all without a marker."""
+    broken = getattr(_break, "broken", not marker)
+    if broken or ((x[:, 0] == 666.0).any() and not Path(marker).exists()):
+        _break.broken = True
+        if marker:
+            Path(marker).touch()
+        raise RuntimeError("CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered")
+    return x
+
+
+def device_breaks(marker=""):
+    """Its device breaks at x1 = 666, for the first process to see it; without a marker, for all.
+
+    Not at points of zeros, with which a worker warms up.
+    """
+    return watching(lambda point: _break(point, marker) if point.any() else point)
+
+
+def _fail_or_wait(x, folder, fails):
+    """Fail as a broken device does; or else wait until two processes have failed twice."""
+    if fails:
+        Path(folder, f"{os.getpid()}-{time.monotonic_ns()}").touch()
+        raise RuntimeError("CUDA_ERROR_ECC_UNCORRECTABLE: uncorrectable ECC error encountered")
+    while True:
+        failures = Counter(path.name.partition("-")[0] for path in Path(folder).iterdir())
+        if sum(number > 1 for number in failures.values()) > 1:
+            return x
+        time.sleep(0.05)
+
+
+def device_fails_on_a_node(folder):
+    """Not at points of zeros, with which a worker warms up."""
+    fails = os.environ.get("HYPERDIAG_TEST_NODE") == "failing device"
+    return watching(lambda point: _fail_or_wait(point, folder, fails) if point.any() else point)
+
+
+def _fail_but_for_one(x, folder, seconds):
+    owner = Path(folder, "owner")
+    with contextlib.suppress(FileExistsError), owner.open("x") as file:
+        file.write(str(os.getpid()))
+    fails = owner.read_text() != str(os.getpid())
+    _fail_or_wait(x, folder, fails)
+    if not (ended := Path(folder, "waited")).exists():
+        ended.touch()
+        time.sleep(seconds)
+    return x
+
+
+def devices_fail_but_for_one(folder, seconds):
+    """Works in the first process that has a shard, which then waits for so long."""
+    return watching(
+        lambda point: _fail_but_for_one(point, folder, seconds) if point.any() else point
+    )

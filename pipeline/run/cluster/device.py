@@ -1,6 +1,9 @@
-"""JAX and the device that it computes on: threads, platform, memory; whether it is as planned."""
+"""JAX and the device that it computes on: threads, platform, memory; whether it is as planned, and
+whether it is what fails.
+"""
 
 import os
+import re
 import warnings
 
 import jax
@@ -15,6 +18,18 @@ SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
 _GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 # The part of a worker's share of a GPU that JAX takes: CUDA itself needs some of it.
 _JAX_PART = 0.9
+# The numbers of GPUs are those of nvidia-smi; without it the fastest one is the first.
+_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+# What XLA's errors are raised as: the second, from the second call of a jitted function on (JAX 0.10
+# to 0.12).
+_RAISED = jax.errors.JaxRuntimeError, ValueError
+# Codes of absl::Status that say nothing of what was asked for: the arguments of a call, or the
+# memory that they take, have codes of their own.
+# https://abseil.io/docs/cpp/guides/status-codes
+_OF_DEVICE = re.compile(r"(INTERNAL|UNKNOWN|UNAVAILABLE|ABORTED|DATA_LOSS|FAILED_PRECONDITION): ")
+# What CUDA and its libraries call their errors.
+_CUDA = re.compile(r"\bCU[A-Z]+_(ERROR|STATUS)_|\bCUDA error\b")
 
 
 def prepare_jax(config: Config) -> None:
@@ -54,7 +69,8 @@ def worker_environment(gpus: float, compile_cache: str | None = None) -> dict[st
     memory = {}
     if 0 < gpus < 1 and _GPU_SHARE not in os.environ:
         memory = {_GPU_SHARE: f"{_JAX_PART * gpus:.4g}"}
-    return platforms | memory | cache | SINGLE_THREADED
+    order = _ORDER if gpus else {}
+    return platforms | memory | order | cache | SINGLE_THREADED
 
 
 def check_device(planned: str, precision: str = HIGHEST) -> None:
@@ -92,5 +108,21 @@ def is_out_of_memory(error: Exception) -> bool:
     """Return whether a call failed since the device, or this process, has no memory for it."""
     # XLA's code for it is lost where another program was to take the results.
     words = "RESOURCE_EXHAUSTED", "Out of memory"
-    of_jax = isinstance(error, jax.errors.JaxRuntimeError) and any(w in str(error) for w in words)
-    return of_jax or isinstance(error, MemoryError)
+    raised = isinstance(error, _RAISED) and any(word in str(error) for word in words)
+    return raised or isinstance(error, MemoryError)
+
+
+def device_trouble(error: BaseException) -> str:
+    """Return in a line what the device says where it is the device that failed; else nothing.
+
+    A function of the network's own that raises, called back by JAX, has the code of a device, too:
+    it is the device only where CUDA is named.
+    """
+    text = str(error)
+    if not isinstance(error, _RAISED) or not _OF_DEVICE.match(text):
+        return ""
+    lines = text.splitlines()
+    named = [line for line in lines if _CUDA.search(line)]
+    if named:
+        return named[-1].strip()
+    return "" if "callback" in lines[0].lower() else lines[0]

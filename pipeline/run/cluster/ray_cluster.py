@@ -13,12 +13,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.messages.errors import HyperdiagError, UsageError, first_line
 from hyperdiag.messages.masking import masked_errors
-from hyperdiag.messages.wording import counted, size
 from hyperdiag.networks.site_policy import check_host
-from hyperdiag.process.limits import cores, memory_bytes
 
 from .bad_nodes import BadNodes
-from .device import worker_environment
 from .ray_session import RaySession
 from .ray_workarounds import (
     check_reachable,
@@ -32,15 +29,12 @@ from .ray_workarounds import (
     waiting_in_steps,
     words_to_log,
 )
-
-log = logging.getLogger("hyperdiag")
+from .room import capacity, check_capacity, local_cpus, resources, with_cores
 
 _Result = TypeVar("_Result")
 
 _LOOK_SECONDS = 1.0  # between two looks at whether the cluster has grown
 _OBJECT_STORE_BYTES = 80 << 20  # receipts are small; the least that Ray takes is 75 MiB
-# What JAX, Arrow and a small network take; and the driver with Ray's own processes.
-_WORKER_BYTES, _DRIVER_BYTES = 512 << 20, 1 << 30
 
 
 def on_cluster(
@@ -78,6 +72,7 @@ def _on_a_worker(
 
     Where it fails it is tried on another node, until it fails in the same way on two, or on all.
     """
+    cluster = with_cores(cluster)
     check_capacity(cluster)  # what nothing can run would wait for ever
     bad = BadNodes()
     while True:
@@ -132,45 +127,6 @@ def on_nodes(
         raise HyperdiagError(f"a node of the cluster is lost ({first_line(error)})") from error
 
 
-def capacity(cluster: ClusterConfig, without: Collection[str] = ()) -> int:
-    """Return how many workers the cluster that this process is connected to has room for.
-
-    Args:
-        cluster: what each needs.
-        without: ids of nodes that do not count.
-    """
-    return min(_capacities(cluster, without).values())
-
-
-def check_capacity(cluster: ClusterConfig) -> None:
-    """Check that the cluster can begin the run, or will when it has grown.
-
-    Raises:
-        UsageError: if it has no room for the least number of workers.
-    """
-    capacities = _capacities(cluster)
-    scarcest = min(capacities, key=capacities.__getitem__)
-    least, room = cluster.min_workers or cluster.workers or 1, capacities[scarcest]
-    if cluster.autoscales:
-        if cluster.workers is None:
-            raise UsageError(
-                "cluster.autoscales=true needs cluster.workers=...: how many workers to ask "
-                "the autoscaler for"
-            )
-        if room < cluster.workers:
-            log.info(
-                "the cluster has room for %s of %s workers; its autoscaler is asked for the others",
-                room,
-                cluster.workers,
-            )
-    elif least > room:
-        name = "cluster.min_workers" if cluster.min_workers else "cluster.workers"
-        raise UsageError(
-            f"{name}={least} with {_each(cluster)[scarcest]:g} {scarcest} each: the cluster has "
-            f"{scarcest}s for {room}"
-        )
-
-
 def _wait_while_there_is_room(
     cluster: ClusterConfig, ref: Any, without: Collection[str]
 ) -> Iterator[None]:
@@ -195,34 +151,6 @@ def _wait_while_there_is_room(
                 "`ray status` on the cluster, and whether a node of it can have what a worker needs"
             )
         yield
-
-
-def _each(cluster: ClusterConfig) -> dict[str, float]:
-    """Return what a worker needs of each resource: the first is usually the scarcer one."""
-    gpus = cluster.gpus_per_worker
-    return {"GPU": gpus, "CPU": 1} if gpus else {"CPU": 1}
-
-
-def _capacities(cluster: ClusterConfig, without: Collection[str] = ()) -> dict[str, int]:
-    """Return for how many workers there is enough of each resource that they need."""
-    total = ray.cluster_resources()
-    nodes = ray.nodes() if without else ()
-    left_out = [n["Resources"] for n in nodes if n["Alive"] and n["NodeID"] in without]
-    room = {}
-    for kind, each in _each(cluster).items():
-        much = total.get(kind, 0) - sum(each_node.get(kind, 0) for each_node in left_out)
-        room[kind] = int(round(much / each, 4))  # Ray counts in ten-thousandths; 1 // 0.1 is 9
-    return room
-
-
-def resources(cluster: ClusterConfig) -> dict[str, Any]:
-    """Return what a worker needs, and the environment that JAX starts in, as options for Ray."""
-    environment = worker_environment(cluster.gpus_per_worker, cluster.compile_cache)
-    return {
-        "num_cpus": 1,
-        "num_gpus": cluster.gpus_per_worker,
-        "runtime_env": {"env_vars": environment},
-    }
 
 
 def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
@@ -253,25 +181,6 @@ def join(cluster: ClusterConfig, modules: Sequence[str]) -> None:
         ) from error
 
 
-def local_room(cluster: ClusterConfig) -> int:
-    """Return how many workers this machine, or the container that this is in, has room for.
-
-    As many as there are cores, where none has a GPU no more than the memory is enough for.
-    """
-    number = cores()
-    memory = memory_bytes()
-    fit = max(1, (memory - _DRIVER_BYTES) // _WORKER_BYTES)
-    if cluster.gpus_per_worker or number <= fit:
-        return number
-    log.warning(
-        "%s of memory: room for %s, on %s cores (cluster.workers=... takes another number)",
-        size(memory),
-        counted(fit, "worker"),
-        number,
-    )
-    return fit
-
-
 def start(cluster: ClusterConfig, folder: str) -> None:
     """Start a Ray of our own on this machine, which nobody else can talk to, and connect to it.
 
@@ -283,14 +192,14 @@ def start(cluster: ClusterConfig, folder: str) -> None:
         HyperdiagError: if Ray does not start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    workers = cluster.workers or local_room(cluster)
+    cpus = local_cpus(cluster)
     words_to_log()
     try:
         take_own_token()
         with nothing_before_installed_modules(), loopback_only(), waiting_in_steps():
             ray.init(
                 address="local",
-                num_cpus=workers,
+                num_cpus=cpus,
                 num_gpus=None if cluster.gpus_per_worker else 0,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,

@@ -15,7 +15,7 @@ Other things are worked round where they happen:
 - `process/reaper.py`: workers and agents of a raylet that is killed may be left;
 - `process/signals.py`: compiled code of Ray's swallows an exception that a signal handler raises,
   or makes another one of it; `StopSignals.check` and the end of its block raise it again;
-- `run/workers/ray_actors.py`: `ray.kill` asks a process to end itself, which one that hangs does
+- `run/workers/worker_handle.py`: `ray.kill` asks a process to end itself, which one that hangs does
   not; `WorkerHandle.kill` has the kernel end it.
 """
 

@@ -100,7 +100,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
                     exit=_EXIT_SHARE * launch_seconds,
                 )
                 work = _with_results(work, probed)
-                again = bytes_again(config, plan, ledger.inventory, probed.workers)
+                again = bytes_again(plan, ledger.inventory, probed.readers)
                 work = replace(work, bytes_in=work.bytes_in + again)
                 measurement = _measurement(probed)
                 times = _times(config, probed, shards, overhead.total, price)

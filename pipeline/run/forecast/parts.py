@@ -14,16 +14,13 @@ from .probe import Shards
 from .result import Estimate
 
 
-def bytes_again(config: Config, plan: Plan, inventory: Inventory, workers: int) -> int:
+def bytes_again(plan: Plan, inventory: Inventory, readers: int) -> int:
     """Return how many bytes of split row groups are read more than once, at most.
 
     To get to rows within a row group, those before them are read. A reader goes through a row group
     once, whichever of its parts it is asked for; there is one for each shard that is read at a
-    time.
+    time; a single one goes on where it is.
     """
-    if config.cluster.name == "inline":  # with one reader, which goes on where it is
-        return 0
-    readers = workers * config.cluster.shards_in_flight
     files = {file.path: file for file in plan.files}
     again = 0.0
     for (path, group), shards in groupby(inventory.missing(plan), _group):

@@ -59,6 +59,7 @@ class Probe:
 
     Attributes:
         workers: that were at work.
+        readers: shards that all of them may read at a time.
         start_seconds: until they had compiled their kernels, Ray's own start included.
         end_seconds: to let them go.
         seconds: of the last pass.
@@ -71,6 +72,7 @@ class Probe:
     """
 
     workers: int = 0
+    readers: int = 0
     start_seconds: float = 0.0
     end_seconds: float = 0.0
     seconds: float = 0.0
@@ -193,6 +195,7 @@ def _work_steadily(result: Probe, pool: Pool, shards: Shards, signals: StopSigna
     wanted = shards.batch * number
     while True:
         result.workers = pool.workers
+        result.readers = pool.workers * pool.shards_at_a_time
         parts = [part._replace(id=next(ids)) for part in shards.parts(wanted, number)]
         planned = sum(part.rows for part in parts)
         began = time.monotonic()

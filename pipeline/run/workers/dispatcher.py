@@ -12,7 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from hyperdiag.messages.errors import Busy, OutputError, first_line
+from hyperdiag.messages.errors import Busy, HyperdiagError, OutputError, first_line
 from hyperdiag.run.output.receipt import Failed, Receipt
 
 from .answers import Answers
@@ -21,10 +21,15 @@ from .call_size import CallSize
 from .deadline import Deadline
 from .free_workers import FreeWorkers
 from .questions import seconds_between, to_ask
-from .ray_actors import WorkerGroup, WorkerHandle
+from .ray_actors import WorkerGroup
 from .shard_queue import ShardQueue
+from .worker_actor import Failure
+from .worker_handle import WorkerHandle
 
 _TICK_SECONDS = 0.5
+# After so many failures of its device, without a shard derived between them, a worker is replaced.
+# After some errors CUDA fails every other call of the same process, too.
+_MOST_DEVICE_FAILURES = 2
 _LOOKED_AT_PER_SECOND = 2000  # of the calls that are under way, to see whether one is overdue
 
 
@@ -55,10 +60,11 @@ class Dispatcher:
     def batches(self) -> Iterator[list[Receipt | Failed | None]]:
         """Yield what became of shards, as it is heard of, and [None] about twice a second.
 
-        A worker that dies, or does not answer in time, is replaced, and its shards go back to the
-        queue.
+        A worker that dies, does not answer in time, or whose device fails is replaced, and its
+        shards go back to the queue.
 
         Raises:
+            HyperdiagError: if the device of every worker fails.
             OutputError: if the output cannot be written.
             Busy: if another run has taken it.
         """
@@ -72,7 +78,7 @@ class Dispatcher:
                         self._told(call, answer)
                     elif call in self._running:  # else its worker was ended meanwhile
                         outcomes += self._outcomes_of(call, answer)
-            except (OutputError, Busy):
+            except HyperdiagError:
                 yield outcomes  # what came before it counts
                 raise
             if time.monotonic() >= next_tick:
@@ -119,7 +125,7 @@ class Dispatcher:
                 continue
             rows = 0 if self._deadline.is_fixed else self._size.rows(self._workers)
             most = self._size.shards(self._workers, self._queue.untried)
-            shards = self._queue.take(not handle.calls, rows, most)
+            shards = self._queue.take(not handle.calls, rows, most, not handle.works)
             if not shards:
                 return
             call = Call(shards, self._queue.is_suspect(shards[0]), time.monotonic())
@@ -149,24 +155,47 @@ class Dispatcher:
         except RayTaskError as error:
             if isinstance(error.cause, (OutputError, Busy)):
                 raise error.cause from None
-            results = [f"{type(error.cause).__name__}: {error.cause}"] * len(call.shards)
+            results = [Failure(f"{type(error.cause).__name__}: {error.cause}")] * len(call.shards)
         except RayError as error:  # dead, out of memory, or out of reach: then it is to be dead
             died = True
             self._lost(handle)
-            results = [f"its worker died ({first_line(error)})"] * len(call.shards)
+            results = [Failure(f"its worker died ({first_line(error)})")] * len(call.shards)
         else:
             worked = [r.tally.derived + r.tally.bad for r in results if isinstance(r, Receipt)]
             # Rows that a filter left out took next to no time.
             self._deadline.observe(sum(worked), time.monotonic() - call.began)
         if not died:
             self._free.update(handle)
+        trouble = ""
         for shard, result in zip(call.shards, results, strict=True):
             if isinstance(result, Receipt):
                 self._queue.succeeded(shard)
                 self._size.observe(result)
+                self._group.proved(handle)
                 yield result
-            else:
-                yield self._queue.failed(shard, result, died, **handle.log_fields)
+                continue
+            trouble = result.trouble or trouble
+            handle.device_failures += bool(result.trouble)
+            if result.trouble and handle.device_failures > 1:
+                self._queue.put_back(shard, result.cause, **handle.log_fields)
+                continue
+            of_device = bool(result.trouble)
+            yield self._queue.failed(shard, result.cause, died, of_device, **handle.log_fields)
+        if trouble and handle.device_failures >= _MOST_DEVICE_FAILURES:
+            self._end_broken(handle, trouble)
+
+    def _end_broken(self, handle: WorkerHandle, trouble: str) -> None:
+        """End a worker whose device fails, and have it replaced."""
+        if handle not in self._group.handles:
+            return
+        self._workers -= 1
+        self._free.remove(handle)
+        calls, handle.calls = handle.calls, []
+        for call in calls:
+            del self._running[call]
+            for shard in call.shards:
+                self._queue.put_back(shard, f"its worker's device failed: {trouble}")
+        self._group.replace_broken(handle, trouble)
 
     def _end_overdue(self, now: float) -> Iterator[Failed]:
         """End workers that take too long for a shard, and replace them."""
@@ -193,6 +222,6 @@ class Dispatcher:
                     f"was taken for hung and was ended ({self._deadline.sentence(culprit.rows)})"
                 )
                 for shard in call.shards:
-                    given_up = self._queue.failed(shard, cause, True, **handle.log_fields)
+                    given_up = self._queue.failed(shard, cause, True, False, **handle.log_fields)
                     if given_up:
                         yield given_up

@@ -1,6 +1,6 @@
 """Which workers can be given more, the least busy first."""
 
-from .ray_actors import WorkerHandle
+from .worker_handle import WorkerHandle
 
 
 class FreeWorkers:

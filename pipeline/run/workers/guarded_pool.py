@@ -45,6 +45,11 @@ class GuardedPool:
         return self._opened.workers
 
     @property
+    def shards_at_a_time(self) -> int:
+        """How many shards each may have under way."""
+        return self._opened.shards_at_a_time
+
+    @property
     def retries(self) -> int:
         """How many attempts at shards failed so far and were put back."""
         return self._opened.retries

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from hyperdiag.config.schema import LimitsConfig
+from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.shard import Shard
 from hyperdiag.messages.errors import Busy, OutputError
+from hyperdiag.process.limits import cores
 from hyperdiag.process.proc import peak_bytes
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
@@ -23,7 +24,7 @@ class InlinePool:
     """One worker in this process, several of whose shards are under way in threads.
 
     Args:
-        in_flight: how many.
+        cluster: how many cores belong to the worker, and how many shards it has under way.
         limits: when a shard is given up.
         plan: of the run.
         output_path: the output folder.
@@ -34,13 +35,13 @@ class InlinePool:
 
     def __init__(
         self,
-        in_flight: int,
+        cluster: ClusterConfig,
         limits: LimitsConfig,
         plan: Plan,
         output_path: str,
         fence: Fence | None = None,
     ):
-        self._in_flight = in_flight
+        self.shards_at_a_time = cluster.on_cores(cluster.cpus_per_worker or cores()).in_flight
         self._limits = limits
         self._queue: ShardQueue | None = None
         self._worker = Worker(plan, output_path, fence)
@@ -67,10 +68,12 @@ class InlinePool:
         self._queue = queue
         self._worker.stopping.clear()
         under_way: dict[Future[Receipt], Shard] = {}
-        with ThreadPoolExecutor(self._in_flight) as threads:
+        with ThreadPoolExecutor(self.shards_at_a_time) as threads:
             try:
                 while under_way or not queue.empty:
-                    while len(under_way) < self._in_flight and (taken := queue.take(idle=True)):
+                    while len(under_way) < self.shards_at_a_time and (
+                        taken := queue.take(idle=True)
+                    ):
                         (shard,) = taken
                         under_way[threads.submit(self._worker.derive, shard)] = shard
                     done, _ = wait(under_way, _TICK_SECONDS, FIRST_COMPLETED)

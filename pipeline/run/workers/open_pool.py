@@ -23,8 +23,7 @@ def open_pool(config: Config, plan: Plan, output_path: str, fence: Fence | None 
         UsageError: if there is no such cluster, or it lacks what the workers need.
     """
     if config.cluster.name == "inline":
-        in_flight = config.cluster.shards_in_flight
-        return InlinePool(in_flight, config.limits, plan, output_path, fence)
+        return InlinePool(config.cluster, config.limits, plan, output_path, fence)
     prepare_ray()
     from .guarded_pool import GuardedPool  # late: without Ray, inline still works
     from .ray_pool import RayPool

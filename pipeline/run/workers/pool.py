@@ -17,6 +17,10 @@ class Pool(Protocol):
         """How many are at work."""
 
     @property
+    def shards_at_a_time(self) -> int:
+        """How many shards each may have under way."""
+
+    @property
     def retries(self) -> int:
         """How many attempts at shards failed so far and were put back."""
 

@@ -6,7 +6,7 @@ Each question costs the driver as much as a shard does, so that many workers are
 import heapq
 from collections.abc import Sequence
 
-from .ray_actors import WorkerHandle
+from .worker_handle import WorkerHandle
 
 _SECONDS = 0.5  # between two questions to a worker, at least
 _PER_SECOND = 100  # to all workers together, at most

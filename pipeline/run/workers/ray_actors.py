@@ -1,37 +1,27 @@
-"""Workers as Ray actors: started, replaced when they die, joined by others when a cluster grows."""
+"""Workers as Ray actors: started, replaced where they die, joined by others as a cluster grows."""
 
-import contextlib
-import gc
 import logging
-import os
-import signal
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
-from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import Busy, HyperdiagError, OutputError, first_line
-from hyperdiag.messages.log import about, mask_others
-from hyperdiag.messages.masking import masked_errors, masked_text
-from hyperdiag.messages.secrets import register_secrets, registered_secrets
-from hyperdiag.process.limits import owns_cores
-from hyperdiag.process.proc import peak_bytes, start_ticks
-from hyperdiag.run.cluster.job_spec_file import remove_job_spec
-from hyperdiag.run.cluster.ray_cluster import capacity, resources
+from hyperdiag.messages.errors import HyperdiagError, first_line
+from hyperdiag.messages.log import about
+from hyperdiag.messages.secrets import registered_secrets
+from hyperdiag.run.cluster.near_cores import choose_cores
 from hyperdiag.run.cluster.ray_workarounds import node_of
+from hyperdiag.run.cluster.room import capacity, resources
 from hyperdiag.run.output.fence import Fence
-from hyperdiag.run.output.receipt import Receipt
 from hyperdiag.run.plan.plan import Plan
 
-from .call import Call
+from .broken_devices import BrokenDevices
 from .start_failures import StartFailures
-from .worker import Worker
+from .worker_actor import Address, WorkerActor
+from .worker_handle import WorkerHandle
 
 log = logging.getLogger("hyperdiag")
 
@@ -40,148 +30,12 @@ _GRACE_SECONDS = 60.0
 _SIZE_CHECK_SECONDS = 5.0  # between two looks at how large the cluster is
 
 
-class Address(NamedTuple):
-    """Where a worker is: its node's id, its process id there, and the `start_ticks` of that."""
-
-    node: str
-    process: int
-    ticks: str
-
-
-@ray.remote(concurrency_groups={"control": 1})
-class WorkerActor:
-    """A `Worker` in a process of its own."""
-
-    def __init__(self, folder: str, secrets: Sequence[str]):
-        register_secrets(secrets)
-        mask_others()  # Ray keeps what a worker prints
-        if ray.get_runtime_context().runtime_env.get("working_dir"):  # that of a submitted run
-            remove_job_spec(Path.cwd())
-        # As on the driver: relative paths, and modules in the current folder, mean the same here.
-        if Path(folder).is_dir():
-            os.chdir(folder)
-
-    def address(self) -> Address:
-        """Return where this worker is."""
-        node = ray.get_runtime_context().get_node_id()
-        return Address(node, os.getpid(), start_ticks(os.getpid()))
-
-    def start(
-        self,
-        plan: Plan,
-        output_path: str,
-        fence: Fence | None,
-        slot: int | None,
-        seconds: float,
-    ) -> None:
-        """Pin this process to a core, if told to and cores are its own, and compile the kernel.
-
-        Args:
-            plan: the frozen run.
-            output_path: the output folder.
-            fence: what is asked before a file is shown, if anything.
-            slot: number of this worker among those on its node; None does not pin.
-            seconds: that compiling may take.
-        """
-        # Where neighbours may run on every core, too, each of them would take the first ones.
-        if slot is not None and owns_cores():
-            cores = sorted(os.sched_getaffinity(0))
-            for thread in Path("/proc/self/task").iterdir():  # later threads inherit it
-                os.sched_setaffinity(int(thread.name), {cores[slot % len(cores)]})
-        with masked_errors():
-            self._worker = Worker(plan, output_path, fence)
-            self._worker.warm_up(seconds)
-        # What stands now stays. Walking over all of it, JAX's traces above all, at each full
-        # collection takes 4% of a worker's time on a small network.
-        gc.collect()
-        gc.freeze()
-
-    def derive(self, shards: Sequence[Shard]) -> list[Receipt | str]:
-        """Derive shards, one after another; return of each its receipt, or why it failed.
-
-        Raises:
-            OutputError: if the output cannot be written.
-            Busy: if another run has taken it.
-        """
-        with masked_errors():
-            return [self._outcome(shard) for shard in shards]
-
-    def _outcome(self, shard: Shard) -> Receipt | str:
-        try:
-            return self._worker.derive(shard)
-        except (OutputError, Busy):
-            raise
-        except Exception as error:  # whatever it is, the other shards go on
-            return masked_text(f"{type(error).__name__}: {error}")
-
-    def measure(self, shards: Sequence[Shard]) -> float:
-        """Return the seconds that the kernel alone needs for these shards' points, in memory."""
-        return self._worker.measure(shards)
-
-    def peak_bytes(self) -> int:
-        """Return the most memory that this process had at a time."""
-        return peak_bytes()
-
-    @ray.method(concurrency_group="control")
-    def under_way(self) -> dict[int, int]:
-        """Return {shard id: rows read so far}."""
-        return self._worker.under_way()
-
-
-@dataclass(eq=False)
-class WorkerHandle:
-    """What the driver knows of one worker.
-
-    Attributes:
-        actor: Ray's handle of it.
-        address: where it is; None until Ray has found a place for it.
-        placed: when that was, on the monotonic clock.
-        slot: its number among the workers on its node.
-        ready: whether it has compiled its kernel.
-        calls: with shards, that it has not answered, in the order in which they were made.
-        under_way: {shard id: rows read so far}, as last heard of.
-        asked: when it was asked for that, on the monotonic clock.
-        answering: whether it has not answered that yet.
-    """
-
-    actor: Any
-    address: Address | None = None
-    placed: float = 0.0
-    slot: int = 0
-    ready: bool = False
-    calls: list[Call] = field(default_factory=list)
-    under_way: dict[int, int] = field(default_factory=dict)
-    asked: float = 0.0
-    answering: bool = False
-
-    def is_ready_on(self, node: str) -> bool:
-        """Return whether it has started, on a node."""
-        return self.ready and self.address is not None and self.address.node == node
-
-    @property
-    def log_fields(self) -> dict[str, str | int]:
-        """Its node and process, for the log."""
-        return {"node": self.address.node, "process": self.address.process} if self.address else {}
-
-    def kill(self) -> None:
-        """End the worker's process, even if that does not react.
-
-        `ray.kill` asks the process to end itself; one on this machine is killed by the kernel, too.
-        """
-        ray.kill(self.actor)
-        here = ray.get_runtime_context().get_node_id()
-        if self.address and self.address.node == here:
-            with contextlib.suppress(OSError):  # it is dead already
-                # The number of a process that died may be another's by now.
-                if start_ticks(self.address.process) == self.address.ticks:
-                    os.kill(self.address.process, signal.SIGKILL)
-
-
 class WorkerGroup:
     """The workers of one plan.
 
     Args:
-        cluster: how many there shall be, at most and at least.
+        cluster: how many there shall be, at most and at least, and what each needs, as
+            `with_cores` returns it.
         plan: of the run, without its list of files.
         output_path: where they write.
         limits: how often they may die at their start, for each of them, before the run is given
@@ -207,6 +61,8 @@ class WorkerGroup:
         self.handles: list[WorkerHandle] = []
         self.starting: dict[Any, WorkerHandle] = {}
         self._failures = StartFailures(cluster, limits)
+        self._broken = BrokenDevices(limits.max_attempts)
+        self._places_given_up = 0  # on nodes with others that go on
         self._size_checked = self._last_enough = time.monotonic()
         for _ in range(cluster.workers or capacity(cluster)):
             self._add()
@@ -223,7 +79,7 @@ class WorkerGroup:
 
     def _add(self) -> None:
         actor = WorkerActor.options(  # type: ignore[attr-defined]
-            max_concurrency=self._cluster.shards_in_flight,
+            max_concurrency=self._cluster.in_flight,
             **resources(self._cluster),
             **self._failures.bad_nodes.placement,
         ).remote(str(Path.cwd()), registered_secrets())
@@ -258,12 +114,13 @@ class WorkerGroup:
             handle.ready = True
             self._failures.forget()
             return
-        taken = {h.slot for h in self.handles if h.address and h.address.node == address.node}
         handle.address, handle.placed = address, time.monotonic()
-        handle.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-        pinned = self._cluster.pin and not self._cluster.gpus_per_worker
+        if self._cluster.pin:
+            neighbours = (h for h in self.handles if h.address and h.address.node == address.node)
+            taken = [neighbour.cores for neighbour in neighbours]
+            handle.cores = choose_cores(address.cores, address.near, taken, self._cluster.cores)
         call = handle.actor.start.remote(
-            *(self._plan, self._output_path, self._fence, handle.slot if pinned else None),
+            *(self._plan, self._output_path, self._fence, handle.cores),
             self._limits.start_seconds,
         )
         self.starting[call] = handle
@@ -281,12 +138,73 @@ class WorkerGroup:
         self._failures.record(cause, node, lasting, len(self.ready), len(self.handles))
         if node not in self._failures.bad_nodes:  # of which it is said
             log.warning("%s", cause, extra=about(**handle.log_fields))
-        others = len(self.handles) - (handle in self.handles)
         again = not self._failures.too_many(len(self.handles))
-        if again and self._failures.has_room_beside(others):
+        self._replace_or_drop(handle, again)
+
+    def _replace_or_drop(self, handle: WorkerHandle, again: bool) -> None:
+        """Start another worker in place of one, if one is to be tried again and there is room."""
+        if again and self._has_room_beside(handle):
             self.replace(handle)
         elif handle in self.handles:
             self.handles.remove(handle)
+            node = handle.address and handle.address.node
+            self._places_given_up += node not in self._failures.bad_nodes
+
+    def _has_room_beside(self, handle: WorkerHandle) -> bool:
+        """Return whether there is a place for another worker in place of one."""
+        bad = self._failures.bad_nodes
+        others = (each for each in self.handles if each is not handle)
+        return self._failures.has_room_beside(
+            sum(not (each.address and each.address.node in bad) for each in others)
+        )
+
+    def proved(self, handle: WorkerHandle) -> None:
+        """Take note that a worker has derived a shard."""
+        handle.device_failures = 0
+        if not handle.proven and handle.address:
+            handle.proven = True
+            self._broken.forget(handle.address)
+
+    def replace_broken(self, handle: WorkerHandle, trouble: str) -> None:
+        """End a worker whose device fails, and start another, on that device or elsewhere.
+
+        Where one after another could not derive a shard there, the node is left out; but not if
+        there are others on it whose devices have not failed: then they go on without it.
+
+        Args:
+            handle: the worker.
+            trouble: what its device says.
+
+        Raises:
+            HyperdiagError: if there is no device that works, or none has.
+        """
+        assert handle.address is not None
+        handle.kill()
+        log.warning(
+            "a worker is ended, since its device fails: %s",
+            trouble,
+            extra=about(**handle.log_fields),
+        )
+        again = True
+        if not handle.proven:
+            self._broken.record(handle.address)
+            again = self._may_have_another(handle.address, trouble)
+        self._replace_or_drop(handle, again)
+
+    def _may_have_another(self, address: Address, trouble: str) -> bool:
+        """Return whether to start a worker for one that could not derive anything where it was."""
+        # One that has not answered yet may work: its first shard may take long.
+        others = [each for each in self.ready if not each.device_failures]
+        if not others and self._broken.everywhere(len(self.handles)):
+            raise HyperdiagError(self._broken.sentence(trouble))
+        if not self._broken.at(address):
+            return True
+        cause = self._broken.sentence(trouble)
+        if any(each.is_ready_on(address.node) for each in others):
+            log.warning("%s; the others on its node go on", cause)
+            return False
+        self._failures.leave_out(address.node, cause)
+        return True
 
     def room(self) -> int:
         """Return how many workers the cluster has room for, without nodes that are left out."""
@@ -329,7 +247,7 @@ class WorkerGroup:
             )
         if self._cluster.workers is None and now - self._size_checked > _SIZE_CHECK_SECONDS:
             self._size_checked = now
-            for _ in range(self.room() - len(self.handles)):
+            for _ in range(self.room() - self._places_given_up - len(self.handles)):
                 log.info("the cluster has grown: one more worker")
                 self._add()
 

@@ -8,13 +8,8 @@ import ray
 from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.data.object_store.tries import patience
 from hyperdiag.data.shard import Shard
-from hyperdiag.run.cluster.ray_cluster import (
-    answers,
-    check_capacity,
-    join,
-    on_nodes,
-    start,
-)
+from hyperdiag.run.cluster.ray_cluster import answers, join, on_nodes, start
+from hyperdiag.run.cluster.room import check_capacity, with_cores
 from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import Failed, Receipt
 from hyperdiag.run.plan.plan import Plan
@@ -57,7 +52,7 @@ class RayPool:
         modules: Sequence[str] = (),
         fence: Fence | None = None,
     ):
-        self._cluster, self._limits = cluster, limits
+        self._limits = limits
         longest = max(patience(output_path), patience(plan.location))
         self._deadline = Deadline(limits.shard_seconds, longest)
         self._queue: ShardQueue | None = None
@@ -67,6 +62,7 @@ class RayPool:
                 join(cluster, modules)
             else:
                 start(cluster, folder)
+            self._cluster = cluster = with_cores(cluster)
             check_capacity(cluster)
             self._group = WorkerGroup(cluster, plan.for_workers(), output_path, limits, fence)
         except BaseException:
@@ -83,6 +79,11 @@ class RayPool:
     def workers(self) -> int:
         """How many are at work."""
         return len(self.group.ready)
+
+    @property
+    def shards_at_a_time(self) -> int:
+        """How many shards each may have under way."""
+        return self._cluster.in_flight
 
     @property
     def retries(self) -> int:
@@ -120,7 +121,7 @@ class RayPool:
     def batches(self, shards: Iterable[Shard]) -> Iterator[list[Receipt | Failed | None]]:
         """Derive shards; yield what became of them, as it is heard of, as `Dispatcher` does."""
         self._queue = ShardQueue(shards, self._limits.max_attempts, self._limits.retry_seconds)
-        in_flight = self._cluster.shards_in_flight
+        in_flight = self._cluster.in_flight
         yield from Dispatcher(self.group, self._queue, self._deadline, in_flight).batches()
 
     def measure(self, shards: Sequence[Shard]) -> Generator[None, None, float]:

@@ -24,8 +24,11 @@ _MANY_FAILURES = 8
 class ShardQueue:
     """Shards to do.
 
-    A shard that was under way when its worker died is a suspect: it is tried alone from then on,
-    so that one which kills its worker takes no other shard with it.
+    A shard that was under way when its worker died, or its worker's device failed, is a suspect: it
+    is tried alone from then on, so that one which kills its worker takes no other shard with it.
+
+    A failure of a device is no attempt at first, since another device may do: but as often as there
+    are attempts, less one, so that a shard which breaks every device is given up, too.
 
     Args:
         shards: to do, in order; taken one by one.
@@ -45,6 +48,7 @@ class ShardQueue:
         self._waiting, self._suspects = _Resting(), _Resting()  # of failed ones
         self._alone: set[int] = set()
         self._attempts: Counter[int] = Counter()
+        self._device_failures: Counter[int] = Counter()
         self._failures_in_a_row = 0
         self._max_attempts, self._pause = max_attempts, pause
 
@@ -62,7 +66,7 @@ class ShardQueue:
         """Return whether a shard must be tried alone."""
         return shard.id in self._alone
 
-    def take(self, idle: bool, rows: int = 0, most: int = 1) -> list[Shard]:
+    def take(self, idle: bool, rows: int = 0, most: int = 1, unproven: bool = False) -> list[Shard]:
         """Return the next shards for a worker, to be done one after another; none if it gets none.
 
         Several are such as were never tried: so that one that fails takes no other with it twice.
@@ -71,11 +75,14 @@ class ShardQueue:
             idle: whether the worker has nothing under way: only such a one gets a suspect.
             rows: that several shards may have together; one may have more.
             most: shards to take.
+            unproven: whether it is not known that the worker's device works: it gets those that
+                failed only where there are no others, since they may be what breaks a device.
         """
-        if idle and self._suspects.due:
-            return [self._suspects.pop()]
-        if self._waiting.due:
-            return [self._waiting.pop()]
+        if not unproven or self._next is None or self._failures_in_a_row >= _MANY_FAILURES:
+            if idle and self._suspects.due:
+                return [self._suspects.pop()]
+            if self._waiting.due:
+                return [self._waiting.pop()]
         if self._waiting.shards and self._failures_in_a_row >= _MANY_FAILURES:
             return []
         taken: list[Shard] = []
@@ -92,10 +99,16 @@ class ShardQueue:
         """Take note that a shard is done."""
         self._failures_in_a_row = 0
         self._attempts.pop(shard.id, None)
+        self._device_failures.pop(shard.id, None)
         self._alone.discard(shard.id)
 
     def failed(
-        self, shard: Shard, cause: str, worker_died: bool, **log_fields: str | int
+        self,
+        shard: Shard,
+        cause: str,
+        worker_died: bool,
+        of_device: bool = False,
+        **log_fields: str | int,
     ) -> Failed | None:
         """Put a failed shard back; return that it is given up where it was tried enough.
 
@@ -103,26 +116,51 @@ class ShardQueue:
             shard: which.
             cause: what happened.
             worker_died: whether the worker is no more.
+            of_device: whether it was the worker's device that failed.
             log_fields: what else the log shall say, such as the worker's node.
         """
         cause = masked_text(cause)  # it may be a user's function that speaks
-        self._attempts[shard.id] += 1
         self._failures_in_a_row += 1
+        excused = of_device and self._device_failures[shard.id] < self._max_attempts - 1
+        (self._device_failures if excused else self._attempts)[shard.id] += 1
         attempts = self._attempts[shard.id]
         log.warning(
-            "shard %d failed (attempt %d): %s",
-            *(shard.id, attempts, cause),
+            "shard %d failed (%s): %s",
+            shard.id,
+            "no attempt, its worker's device failed" if excused else f"attempt {attempts}",
+            cause,
             extra=about(shard=shard.id, attempt=attempts, worker_died=worker_died, **log_fields),
         )
         if attempts >= self._max_attempts:
             return Failed(shard, attempts, cause)
-        if worker_died:
+        if worker_died or of_device:
             self._alone.add(shard.id)
-        pause = min(self._pause * 4 ** (attempts - 1), _LONGEST_PAUSE)
+        self._rest(shard)
+        return None
+
+    def put_back(self, shard: Shard, cause: str, **log_fields: str | int) -> None:
+        """Put a shard back that its worker could not have derived: it counts as not tried.
+
+        Args:
+            shard: which.
+            cause: what happened.
+            log_fields: what else the log shall say.
+        """
+        cause = masked_text(cause)
+        self._failures_in_a_row += 1
+        log.info(
+            "shard %d is put back: %s",
+            *(shard.id, cause),
+            extra=about(shard=shard.id, **log_fields),
+        )
+        self._rest(shard)
+
+    def _rest(self, shard: Shard) -> None:
+        failures = max(self._attempts[shard.id] - 1, 0)
+        pause = min(self._pause * 4**failures, _LONGEST_PAUSE)
         resting = self._suspects if shard.id in self._alone else self._waiting
         resting.add(shard, pause)
         self.retries += 1
-        return None
 
 
 class _Resting:

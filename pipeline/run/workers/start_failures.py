@@ -6,7 +6,7 @@ from hyperdiag.config.schema import ClusterConfig, LimitsConfig
 from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.messages.wording import counted
 from hyperdiag.run.cluster.bad_nodes import BadNodes
-from hyperdiag.run.cluster.ray_cluster import capacity
+from hyperdiag.run.cluster.room import capacity
 
 
 class StartFailures:
@@ -47,12 +47,22 @@ class StartFailures:
         if node is not None:
             self._failures_on[node] += 1
             if lasting or self._failures_on[node] >= self._limits.max_attempts:
-                self._check_not_the_only_one(node, cause)
-                self.bad_nodes.add(node, cause)
+                self.leave_out(node, cause)
         elif not ready and (lasting or self.too_many(workers)):
             raise HyperdiagError(cause)
         if self.bad_nodes:
             self._check_room()
+
+    def leave_out(self, node: str, cause: str) -> None:
+        """Start no worker on a node from now on.
+
+        Raises:
+            HyperdiagError: with the cause, if there is no other node; or if what is left is not
+                enough.
+        """
+        self._check_not_the_only_one(node, cause)
+        self.bad_nodes.add(node, cause)
+        self._check_room()
 
     def too_many(self, workers: int) -> bool:
         """Return whether there were too many failures to try again, with so many workers."""

@@ -30,11 +30,6 @@ from .sample import Arrays, Sample
 from .verification import Verifier
 
 
-def shards_in_flight(cores: int) -> int:
-    """Return how many shards keep so many cores busy: two of them wait for reading or the disk."""
-    return cores + 2
-
-
 class Worker:
     """Derives shards of one plan. Several threads may each derive a shard of their own.
 

@@ -1,14 +1,17 @@
-"""JAX in the driver and in workers: what it says when Ray starts processes, what it compiles."""
+"""JAX in the driver and in workers: what it says when Ray starts processes, what it compiles, errors."""
 
 import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from hyperdiag.config.schema import ClusterConfig
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.run.cluster.device import worker_environment
+from hyperdiag.run.cluster.device import device_trouble, worker_environment
 
 # A function to call first makes Python fork by itself, as Ray's own calls do, and tell JAX.
 _STARTS = """
@@ -87,3 +90,61 @@ def test_folder_for_what_is_compiled_is_an_absolute_path(configure):
     assert ClusterConfig(name="local", compile_cache="/tmp/x").compile_cache == "/tmp/x"
     with pytest.raises(UsageError, match=r"cluster\.compile_cache must be an absolute path, such"):
         configure("network=chain", "cluster.compile_cache=here")
+
+
+def _raised_by_jax(error, call):
+    """Return what JAX makes of an exception in a call-back, at the first or the second call."""
+    calls = []
+
+    def look(x):
+        calls.append(x)
+        if len(calls) == call:
+            raise error
+        return x
+
+    @jax.jit
+    def function(x):
+        return jax.pure_callback(look, jax.ShapeDtypeStruct((), jnp.float32), x) + 1
+
+    with pytest.raises(Exception, match="INTERNAL: ") as raised:  # noqa: PT012
+        for _ in range(call):
+            np.asarray(function(np.float32(1)))
+    return raised.value
+
+
+@pytest.mark.parametrize("call", [1, 2])  # of which JAX makes exceptions of two types
+def test_error_of_cuda_is_the_trouble_of_a_device(call):
+    text = "CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered"
+    error = _raised_by_jax(RuntimeError(text), call)
+    assert device_trouble(error) == f"RuntimeError: {text}"
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_error_of_a_function_that_jax_calls_back_is_none(call):
+    error = _raised_by_jax(ValueError("cannot read w.npz"), call)
+    assert "cannot read w.npz" in str(error)
+    assert device_trouble(error) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "trouble"),
+    [
+        ("INTERNAL: stream did not end in order\nmore", "INTERNAL: stream did not end in order"),
+        (
+            "UNKNOWN: at the third kernel\n  CUDNN_STATUS_EXECUTION_FAILED in a call\nmore",
+            "CUDNN_STATUS_EXECUTION_FAILED in a call",
+        ),
+        ("RESOURCE_EXHAUSTED: CUDA_ERROR_OUT_OF_MEMORY: out of memory", ""),
+        ("INVALID_ARGUMENT: executable expected 2 arguments", ""),
+        ("the third row: INTERNAL: quoted", ""),
+    ],
+)
+def test_trouble_of_a_device_is_told_by_the_code_of_the_error(text, trouble):
+    assert device_trouble(jax.errors.JaxRuntimeError(text)) == trouble
+    assert device_trouble(ValueError(text)) == trouble
+    assert device_trouble(OSError(text)) == ""
+
+
+def test_gpus_of_workers_have_the_numbers_of_the_pci_bus():
+    assert worker_environment(1)["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert "CUDA_DEVICE_ORDER" not in worker_environment(0)

@@ -33,23 +33,17 @@ def planned(configure, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cluster", "times"),
+    ("readers", "times"),
     [
-        ("inline", 0.0),
-        ("local", 4.5),  # nine readers could save nothing: part k is read behind k others
+        (1, 0.0),  # one goes on where it is
+        (2, 0.9),
+        (15, 4.5),  # nine could save nothing: part k is read behind k others
     ],
 )
-def test_bytes_read_again_are_those_before_each_part(planned, tmp_path, cluster, times):
-    config, plan, inventory = planned("dataset.shard_rows=100", f"cluster={cluster}")
+def test_bytes_read_again_are_those_before_each_part(planned, tmp_path, readers, times):
+    _, plan, inventory = planned("dataset.shard_rows=100")
     again = (tmp_path / "rows.parquet").stat().st_size * times
-    assert bytes_again(config, plan, inventory, 5) == pytest.approx(again, abs=1)
-
-
-def test_bytes_read_again_are_at_most_a_row_group_for_each_reader_but_one(planned, tmp_path):
-    few = ("cluster=local", "cluster.shards_in_flight=1")
-    config, plan, inventory = planned("dataset.shard_rows=100", *few)
-    again = 0.9 * (tmp_path / "rows.parquet").stat().st_size
-    assert bytes_again(config, plan, inventory, 2) == pytest.approx(again, abs=1)
+    assert bytes_again(plan, inventory, readers) == pytest.approx(again, abs=1)
 
 
 def _times(*numbers):

@@ -58,6 +58,7 @@ def test_what_decides_the_bits_changes_the_digest_and_is_named(planned, override
         "cluster=inline",
         "cluster.workers=2",
         "cluster.shards_in_flight=1",
+        "cluster.cpus_per_worker=2",
         "output.path=elsewhere",
         "output.mode=overwrite",
         "limits.max_attempts=9",

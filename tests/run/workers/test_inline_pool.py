@@ -28,11 +28,12 @@ def opened(configure, tmp_path):
             *("network.inputs=[a,b]", "dataset=parquet", f"dataset.path={tmp_path}/rows"),
             *("dataset.shard_rows=100", "derivatives.batch=32", "limits.retry_seconds=0"),
             *(f"output.path={tmp_path}/{name}", "derivatives.method=hyperdual"),
+            *("cluster=inline", f"cluster.shards_in_flight={in_flight}"),
         )
         plan = make_plan(config).plan
         for folder in ("data", "quarantine", "run/scratch"):
             (tmp_path / name / folder).mkdir(parents=True)
-        pool = InlinePool(in_flight, config.limits, plan, config.output.path)
+        pool = InlinePool(config.cluster, config.limits, plan, config.output.path)
         pool.start()
         return pool, list(plan.shards())
 

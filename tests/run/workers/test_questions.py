@@ -3,7 +3,7 @@ import pytest
 from hyperdiag.data.shard import Shard
 from hyperdiag.run.workers.call import Call
 from hyperdiag.run.workers.questions import seconds_between, to_ask
-from hyperdiag.run.workers.ray_actors import WorkerHandle
+from hyperdiag.run.workers.worker_handle import WorkerHandle
 
 
 @pytest.fixture

@@ -141,3 +141,37 @@ def test_shard_that_failed_is_taken_by_itself():
 def test_shards_whose_number_is_not_known_count_as_none_left():
     assert ShardQueue(iter([A, B]), 3).untried == 2
     assert ShardQueue((shard for shard in (A, B)), 3).untried == 0
+
+
+def test_failures_of_devices_are_no_attempts_as_often_as_there_are_attempts_less_one():
+    queue = ShardQueue([A], 3)
+    queue.take(True)
+    for _ in range(4):
+        assert queue.failed(A, "CUDA_ERROR", worker_died=False, of_device=True) is None
+        assert queue.is_suspect(A)
+        assert queue.take(True) == [A]
+    given_up = queue.failed(A, "CUDA_ERROR", worker_died=False, of_device=True)
+    assert (given_up.shard, given_up.attempts) == (A, 3)
+
+
+def test_shard_that_is_put_back_was_not_tried(clock):
+    queue = ShardQueue([A, B], 1, pause=2)
+    queue.take(True)
+    for _ in range(9):
+        queue.put_back(A, "its worker's device failed")
+        assert queue.take(True) in ([B], [])
+        clock.now += 2
+        assert queue.take(False) == [A]
+    assert not queue.is_suspect(A)
+    assert queue.retries == 9
+
+
+def test_worker_of_which_nothing_is_known_gets_what_failed_only_where_there_is_nothing_else():
+    queue = ShardQueue([A, B, C], 5)
+    queue.take(True)
+    queue.failed(A, "CUDA_ERROR", worker_died=False, of_device=True)
+    assert queue.take(True, unproven=True) == [B]
+    queue.failed(B, "CUDA_ERROR", worker_died=False, of_device=True)
+    assert queue.take(True) == [A]
+    queue.failed(A, "CUDA_ERROR", worker_died=False, of_device=True)
+    assert [queue.take(True, unproven=True) for _ in range(4)] == [[C], [B], [A], []]
