@@ -18,10 +18,10 @@ SINGLE_THREADED = {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}
 _GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"
 # The part of a worker's share of a GPU that JAX takes: CUDA itself needs some of it.
 _JAX_PART = 0.9
-# The numbers of GPUs are those of nvidia-smi; without it the fastest one is the first.
+# With this, GPUs have the numbers that nvidia-smi shows; without it the fastest one is the first.
 _ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
-# What XLA's errors are raised as: the second, from the second call of a jitted function on (JAX 0.10
+# What XLA's errors are raised as: the second from the second call of a jitted function on (JAX 0.10
 # to 0.12).
 _RAISED = jax.errors.JaxRuntimeError, ValueError
 # Codes of absl::Status that say nothing of what was asked for: the arguments of a call, or the

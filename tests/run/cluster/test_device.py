@@ -1,4 +1,4 @@
-"""JAX in the driver and in workers: what it says when Ray starts processes, what it compiles, errors."""
+"""JAX in the driver and in workers: its words when Ray starts processes, caches, and errors."""
 
 import os
 import subprocess

@@ -145,6 +145,28 @@ def test_pool_leaves_the_cluster_as_it_found_it(configure, rows, on_cluster, ray
         ray.shutdown()
 
 
+@pytest.mark.slow
+def test_bits_do_not_depend_on_the_cores_of_a_worker(configure, rows, ray_address, tmp_path):
+    overrides = [
+        *rows(np.linspace(-1, 1, 400)),
+        *("network.target=tests.run.networks:rectified", *SIMPLE),
+        *("cluster=existing", f"cluster.address={ray_address}"),
+    ]
+    written = []
+    for cores in (1, 2):  # of two: with two workers, or with one
+        folder = tmp_path / f"of {cores}"
+        manifest = derive(
+            *configure(
+                *(*overrides, f"output.path='{folder}'", f"cluster.cpus_per_worker={cores}"),
+                f"cluster.workers={2 // cores}",
+            )
+        )
+        assert manifest.rows.derived == 400
+        written.append({path.name: path.read_bytes() for path in (folder / "data").iterdir()})
+    assert len(written[0]) == 8
+    assert written[0] == written[1]
+
+
 def test_more_workers_than_the_run_begins_without_are_refused(configure, rows, ray_address):
     with pytest.raises(UsageError, match=r"cluster\.min_workers=5 with 1 CPU each.*CPUs for 2"):
         derive(
