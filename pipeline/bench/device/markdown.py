@@ -6,7 +6,7 @@ from typing import Any
 
 from hyperdiag.bench.contestants import JACOBIAN_ALONE, OURS
 from hyperdiag.hyperdual import Derivatives
-from hyperdiag.messages.printable import printable
+from hyperdiag.messages.printable import printable_name
 
 Json = dict[str, Any]
 
@@ -29,7 +29,7 @@ def page(report: Json) -> str:
             lines += ["", f"## {name.capitalize()}", "", *section(report[name])]
     if report["notes"]:
         lines += ["", "## Left out", "", *(f"- {note}" for note in report["notes"])]
-    return "\n".join(map(printable, lines)) + "\n"
+    return "\n".join(map(printable_name, lines)) + "\n"
 
 
 def _about(report: Json) -> Iterable[str]:

@@ -19,7 +19,7 @@ from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import Config, load_config
 from hyperdiag.data.filesystem import absolute, is_uri
 from hyperdiag.messages.console import plain_console
-from hyperdiag.messages.errors import RunIncomplete, UsageError, first_line
+from hyperdiag.messages.errors import RunIncomplete, UsageError, first_line, listed
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 
@@ -35,7 +35,7 @@ from .runs import inline, time_job, time_pipeline
 log = logging.getLogger("hyperdiag")
 
 # Of each kind one; what matters most comes first.
-_EXACTNESS = ("chain-10-5-3", "qlknn", "transformer", "convolution", "residual", "recurrent")
+_EXACTNESS = ("chain-10-5-3", "qlknn", "residual", "convolution", "recurrent", "transformer")
 _RATES = (
     *("qlknn", "mlp-32-256x4-1", "mlp-25-128x4-198", "mlp-50-768-768-512-512-1"),
     "transformer",
@@ -50,8 +50,6 @@ _ENDS = {
     "job": 0.9,
     "pipeline": 1.0,
 }
-# Steps that were left out are named, so many of a part.
-_NAMED = 6
 _Step = Callable[[Part], Any]
 
 
@@ -158,15 +156,10 @@ def _measured(
         if name == "exactness" and report[name]:
             report["wrong"] += wrong_numbers(report[name])
         if part.left_out:
-            report["notes"].append(f"{name}, for want of time: {_first(part.left_out)}")
+            report["notes"].append(f"{name}, for want of time: {listed(part.left_out)}")
         report["seconds"][name] = time.monotonic() - began
         report["memory"] = memory()
         yield
-
-
-def _first(steps: list[str]) -> str:
-    rest = len(steps) - _NAMED
-    return ", ".join(steps[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _write(report: dict[str, Any], folder: Path) -> None:

@@ -2,8 +2,8 @@
 
 Products of float32 are emulated by several of bfloat16 or TF32 (Henry, Tang & Heinecke 2019,
 "Leveraging the bfloat16 artificial intelligence datatype for higher-precision computations"), or
-done in TF32 once. The network asks for it while it is traced; the engine's products with its
-weights keep what they were traced with.
+done in TF32 once. The network asks for it while it is traced, and the engine's products with its
+weights follow; what the engine contracts by itself stays in full precision.
 """
 
 import math

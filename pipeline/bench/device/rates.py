@@ -80,7 +80,9 @@ def suitable_rows(network: BenchmarkNetwork, multiply_adds_per_s: float) -> int:
     with numerics("float32"):
         point = jax.ShapeDtypeStruct((network.n,), "float32")
         width = max(widest(jax.make_jaxpr(network.build("float32"))(point)), network.m)
-    return max(1, min(round(network.rows * faster), most_bytes // (4 * (1 + 2 * network.n) * width)))
+    return max(
+        1, min(round(network.rows * faster), most_bytes // (4 * (1 + 2 * network.n) * width))
+    )
 
 
 def _ours(seconds: float) -> Contestant:
