@@ -35,7 +35,7 @@ class Result:
     Attributes:
         cannot: why it cannot differentiate this network, or gives wrong numbers; None if it can.
         rows: points of each timed call; fewer than the others' where it is `slow`.
-        slow: whether it was given fewer rows and rounds for being slow.
+        slow: whether it was given fewer rows and rounds for being slow, or for want of memory.
         calls: how many calls were timed.
         seconds: the median of a call.
         build_seconds: until the contestant was there: of one that tunes itself, tuning.
@@ -206,7 +206,12 @@ def _compile_and_check(
     slow = affordable < len(points)
     batch = jax.numpy.asarray(points[: max(len(probe), affordable)] if slow else points)
     if len(batch) != len(probe):
-        compiling, seconds, arrays = _first_and_next(call, batch)
+        try:
+            compiling, seconds, arrays = _first_and_next(call, batch)
+        except Exception as error:
+            if not _lacks_memory(error):
+                raise
+            batch, slow = probe, True
     rows = min(len(batch), CHECK_ROWS)
     return _Compiled(
         contestant=contestant,
@@ -222,6 +227,11 @@ def _compile_and_check(
             for name, array in zip(contestant.gives, arrays, strict=True)
         },
     )
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Tell whether an error is for want of memory, of ours or of XLA, which has no type for it."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _first_and_next(call: Batched, points: jax.Array) -> tuple[float, float, Any]:

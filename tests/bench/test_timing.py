@@ -176,3 +176,23 @@ def test_reference_is_computed_on_the_cpu_or_on_what_there_is(monkeypatch):
 
     monkeypatch.setattr(jax, "local_devices", devices)
     assert reference_device() is device
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("1.0 GB of memory"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")]
+)
+def test_timing_of_a_contestant_that_lacks_memory_takes_the_rows_that_fit(error):
+    def build(fn, n):
+        right = CONTESTANTS["jvp_of_jvp"].build(fn, n)
+
+        def call(points):
+            if len(points) > 3:
+                raise error
+            return right(points)
+
+        return call
+
+    result = time_network(TINY, [Contestant("large", "", build)], rounds=5)["large"]
+    assert result.cannot is None
+    assert (result.rows, result.slow) == (3, True)
+    assert result.errors["hessian_diag"] < 1e-5

@@ -3,6 +3,7 @@
 import datetime
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -163,6 +164,15 @@ def _measured(
 
 
 def _write(report: dict[str, Any], folder: Path) -> None:
-    text = json.dumps(report, indent=1, allow_nan=False)
+    text = json.dumps(_finite(report), indent=1, allow_nan=False)
     (folder / "device.json").write_text(text, encoding="utf-8")
     (folder / "device.md").write_text(page(report), encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    """Return plain values with null for numbers that JSON has no word for."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

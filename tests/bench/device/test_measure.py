@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def test_device_says_what_failed_and_goes_on(invoke, tmp_path, monkeypatch):
 
 def test_device_of_which_numbers_are_wrong_ends_with_that(invoke, tmp_path, monkeypatch):
     case = {"network": "tiny", "method": "hyperdual", "dtype": "float32", "cannot": None}
-    wrong = [{**case, "errors": {"value": 0.0, "jacobian": 0.5, "hessian_diag": 0.0}}]
+    wrong = [{**case, "errors": {"value": 0.0, "jacobian": 0.5, "hessian_diag": math.inf}}]
     monkeypatch.setattr(module, "exactness", lambda networks, part: wrong)
     monkeypatch.setattr(module, "matmul_peak", lambda: 1.0)
     monkeypatch.setattr(module, "memory_peak", lambda: 1.0)
@@ -127,7 +128,11 @@ def test_device_of_which_numbers_are_wrong_ends_with_that(invoke, tmp_path, monk
     done = invoke(*SMALL)
     assert done.returncode == 1
     sentence = "hyperdual in float32 on tiny: jacobian is off by 0.5 of its largest"
-    assert f"hyperdiag: on this device: {sentence}" in done.stderr
+    assert f"hyperdiag: on this device: {sentence}; " in done.stderr
+    assert "hessian_diag is off by inf of its largest" in done.stderr
+    (case,) = json.loads((tmp_path / "out/device.json").read_text())["exactness"]
+    assert case["errors"] == {"value": 0.0, "jacobian": 0.5, "hessian_diag": None}
+    assert "| 0e+00 | 5e-01 | inf |" in (tmp_path / "out/device.md").read_text()
 
 
 def test_device_without_time_leaves_parts_out_by_name(invoke, tmp_path):
