@@ -1,7 +1,7 @@
 """A time budget, shared among the parts of a measurement."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -37,21 +37,27 @@ class Part:
 
 
 class Budget:
-    """Seconds for all parts. What a part does not need is left to those after it.
+    """Seconds for all parts: each has its share of what those before it left.
 
     Args:
         seconds: in all.
+        shares: of each part, in their order; relative to each other.
         clock: seconds.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic):
-        self._began, self._seconds, self._clock = clock(), seconds, clock
+    def __init__(
+        self,
+        seconds: float,
+        shares: Mapping[str, float],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._ends, self._clock = clock() + seconds, clock
+        self._shares = dict(shares)
 
-    @property
-    def spent(self) -> bool:
-        """Whether no time is left."""
-        return self._clock() >= self._began + self._seconds
-
-    def part(self, name: str, ends_at: float) -> Part:
-        """Return the part that ends at a share of the whole, from 0 to 1."""
-        return Part(name, self._began + ends_at * self._seconds, self._clock)
+    def part(self, name: str) -> Part:
+        """Return the next part, which begins now; it has no time if all is spent."""
+        now, share = self._clock(), self._shares[name]
+        left = max(self._ends - now, 0.0)
+        part = Part(name, now + left * share / sum(self._shares.values()), self._clock)
+        del self._shares[name]
+        return part

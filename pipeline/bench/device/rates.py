@@ -22,6 +22,8 @@ from .parts import Part
 _ROUNDS = 3
 # A network's own rows are what a core takes a quarter of a second for, at about this rate.
 _CORE_MULTIPLY_ADDS_PER_S = 60e9
+# Fewer rows would fill few tiles.
+_LEAST_ROWS = 64
 # Of the rows that all methods are timed on: what lies between layers, untiled, in this part of the
 # device's memory; where the device has no account of it, in so many bytes.
 _PART_OF_MEMORY, _BYTES = 16, 1 << 28
@@ -56,10 +58,10 @@ def rates(
         if not part.begins(f"kernels on {network.name}"):
             continue
         seconds = part.left / (len(networks) - number)
-        scale = suitable_rows(network, multiply_adds_per_s) * rows_scale / network.rows
+        rows = max(_LEAST_ROWS, suitable_rows(network, multiply_adds_per_s) * rows_scale)
         contestants = [_ours(seconds), *(CONTESTANTS[name] for name in _OTHERS)]
         deadline = time.monotonic() + seconds
-        timed = time_network(network, contestants, _ROUNDS, scale, deadline=deadline)
+        timed = time_network(network, contestants, _ROUNDS, rows / network.rows, deadline=deadline)
         part.left_out += [
             f"{name} on {network.name}" for name in (OURS, *_OTHERS) if name not in timed
         ]

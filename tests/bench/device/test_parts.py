@@ -19,12 +19,18 @@ def test_part_leaves_nothing_out_in_time():
     assert part.left_out == []
 
 
-def test_budget_leaves_what_a_part_did_not_need_to_the_next():
+def test_budget_shares_what_parts_left_or_took_among_those_after_them():
     now = [100.0]
-    budget = Budget(50.0, clock=lambda: now[0])
-    assert budget.part("a", 0.5).left == 25.0
-    now[0] = 105.0  # it took 5 of 25
-    assert budget.part("b", 1.0).left == 45.0
-    assert not budget.spent
-    now[0] = 150.0
-    assert budget.spent
+    budget = Budget(50.0, {"a": 2.0, "b": 2.0, "c": 1.0}, clock=lambda: now[0])
+    assert budget.part("a").left == 20.0
+    now[0] = 105.0  # it took 5 of 20
+    assert budget.part("b").left == 30.0
+    now[0] = 140.0  # it took 35 of 30
+    assert budget.part("c").left == 10.0
+
+
+def test_budget_that_is_spent_leaves_no_part_any_time():
+    now = [100.0]
+    budget = Budget(50.0, {"a": 1.0, "b": 1.0}, clock=lambda: now[0])
+    now[0] = 151.0
+    assert budget.part("a").left == 0.0

@@ -17,9 +17,9 @@ def test_rates_are_shares_of_the_peaks(monkeypatch):
     monkeypatch.setattr(module, "_OTHERS", ("jvp_of_jvp",))
     # So fast that shares are small numbers, and easily told from 1.
     part = Part("kernels", time.monotonic() + 600)
-    (result,) = rates([TINY], 0.5, 60e9, 1e9, part)
+    (result,) = rates([TINY], 0.75, 60e9, 1e9, part)
     ours = result["contestants"]["ours"]
-    assert ours["rows"] == 48
+    assert ours["rows"] == 72
     assert result["best_other"] == "jvp_of_jvp"
     # Of a row: 3 numbers read, 2 + 6 + 6 written. With passes of their own, 7 for each of 4 units
     # twice, and for each of 2 outputs once.
@@ -37,6 +37,7 @@ def test_rates_without_time_have_ours_and_name_the_rest(monkeypatch):
     late = Part("kernels", time.monotonic() - 1)
     (result,) = rates([TINY, TINY], 0.5, 60e9, 1e9, late)
     assert list(result["contestants"]) == ["ours"]
+    assert result["contestants"]["ours"]["rows"] == 64  # at least
     assert result["speedup"] is None
     assert late.left_out == [
         *(f"{name} on tiny" for name in module._OTHERS),
