@@ -14,7 +14,15 @@ from hyperdiag.bench.contestants import CONTESTANTS, JACOBIAN_ALONE, JVP_OF_JVP,
 from hyperdiag.bench.peak import least_bytes, unfused_bytes
 from hyperdiag.bench.report import assemble
 from hyperdiag.bench.timing import Result, time_network
-from hyperdiag.hyperdual import derivatives, numerics, widest
+from hyperdiag.hyperdual import (
+    AUTO,
+    DEFAULT_METHOD,
+    Choice,
+    choose,
+    derivatives,
+    numerics,
+    widest,
+)
 
 from .about import memory
 from .parts import Part
@@ -51,21 +59,28 @@ def rates(
     Returns:
         For each network what `report.assemble` says of it, and `share_of_memory` (bytes that a row
         cannot do without, at our rate, over the peak), `unfused_over_memory` (likewise, with every
-        step a pass over memory; None for what is no chain of dense layers) and `memory` (after it).
+        step a pass over memory; None for what is no chain of dense layers), `memory` (after it) and
+        `tuning_seconds` (until method and tile were chosen; little if they are remembered).
     """
     results = []
     for number, network in enumerate(networks):
         if not part.begins(f"kernels on {network.name}"):
             continue
         seconds = part.left / (len(networks) - number)
-        rows = max(_LEAST_ROWS, suitable_rows(network, multiply_adds_per_s) * rows_scale)
-        contestants = [_ours(seconds), *(CONTESTANTS[name] for name in _OTHERS)]
         deadline = time.monotonic() + seconds
+        began = time.perf_counter()
+        choice = _choice(network, min(_TUNING_SECONDS, _TUNING_PART * seconds))
+        tuning_seconds = time.perf_counter() - began
+        tile = choice.tile or 1
+        rows = max(_LEAST_ROWS, suitable_rows(network, multiply_adds_per_s) * rows_scale)
+        rows = math.ceil(rows / tile) * tile  # as in a run, whose batches are whole tiles
+        contestants = [_ours(choice), *(CONTESTANTS[name] for name in _OTHERS)]
         timed = time_network(network, contestants, _ROUNDS, rows / network.rows, deadline=deadline)
         part.left_out += [
             f"{name} on {network.name}" for name in (OURS, *_OTHERS) if name not in timed
         ]
-        results.append(_report(network, timed, multiply_adds_per_s, bytes_per_s))
+        report = _report(network, timed, multiply_adds_per_s, bytes_per_s)
+        results.append({**report, "tuning_seconds": tuning_seconds})
     return results
 
 
@@ -87,9 +102,18 @@ def suitable_rows(network: BenchmarkNetwork, multiply_adds_per_s: float) -> int:
     )
 
 
-def _ours(seconds: float) -> Contestant:
-    tuning_seconds = min(_TUNING_SECONDS, _TUNING_PART * seconds)
-    return replace(CONTESTANTS[OURS], build=partial(derivatives, tuning_seconds=tuning_seconds))
+def _choice(network: BenchmarkNetwork, seconds: float) -> Choice:
+    """Return the tuner's choice; where it fails, any: why it does is the contestant's result."""
+    try:
+        choice = choose(network.build("float32"), network.n, AUTO, tuning_seconds=seconds)
+    except Exception:
+        choice = None
+    return choice or Choice(DEFAULT_METHOD, _LEAST_ROWS)
+
+
+def _ours(choice: Choice) -> Contestant:
+    build = partial(derivatives, method=choice.method, tile=choice.tile)
+    return replace(CONTESTANTS[OURS], build=build)
 
 
 def _report(
