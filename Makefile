@@ -11,7 +11,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(
 TESTS  := $(BIN)/python -m pytest -n 2 --dist loadgroup \
           -o faulthandler_timeout=900 -o faulthandler_exit_on_timeout=true
 
-.PHONY: run test slow engine lint format bench chaos clean
+.PHONY: run test slow engine lint format bench gpu wheelhouse chaos clean
 
 run: $(VENV)/.run ## derive QLKNN at 100,000 design points and say where the result is
 	$(BIN)/hyperdiag derive
@@ -44,12 +44,29 @@ bench: $(VENV)/.bench ## our kernels against the field's methods; then the main 
 	$(BIN)/hyperdiag bench
 	$(BIN)/hyperdiag bench bench.subject=job
 
+# With the JAX of PYTHON, if it has one: with its CUDA and its version. JAX_PLATFORMS=cpu tries it on a CPU;
+# OPTIONS are those of `hyperdiag bench`.
+OPTIONS ?=
+GPU     := .venv-gpu
+HAS_JAX  = $(shell $(PYTHON) -c 'import importlib.metadata as m; m.version("jax")' 2> /dev/null && echo yes)
+
+gpu: $(GPU)/.gpu ## exactness, rates, memory, copies and a whole job on the GPU here, in eight minutes
+	$(GPU)/bin/hyperdiag bench bench.subject=device output.path=outputs/gpu $(OPTIONS)
+
+# Of the machine without network that the wheels are for: its Python, and what it has already.
+PYTHON_VERSION ?= 3.12
+THERE          ?= jax jaxlib ml_dtypes opt_einsum numpy scipy pyarrow
+
+wheelhouse: $(VENV)/.python3.$(MINOR) ## wheels for deploy/gpu/check.sh, in wheelhouse/
+	$(BIN)/python deploy/gpu/wheelhouse.py --python-version $(PYTHON_VERSION) --there $(THERE) \
+	    --constraints $(if $(filter 3.11,$(PYTHON_VERSION)),constraints.txt,constraints-newest.txt)
+
 chaos: $(VENV)/.dev ## kills at random, 3,000 damaged files, a million shards, 20 GB: hours
 	$(BIN)/python -m pytest -v -rP -m "chaos and timed"
 	$(BIN)/python -m pytest -v -rP -m "chaos and not timed" -n 2 --dist loadgroup
 
 clean: ## remove the virtual environment and what runs left here
-	rm -rf .venv* build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv* wheelhouse build *.egg-info outputs multirun .mypy_cache .ruff_cache .hypothesis
 
 # One of another Python is made anew.
 $(VENV)/.python3.$(MINOR):
@@ -58,6 +75,14 @@ $(VENV)/.python3.$(MINOR):
 
 $(VENV)/.run: $(VENV)/.python3.$(MINOR) pyproject.toml $(EXACT)
 	$(PIP) -e '.[examples]'
+	touch $@
+
+# A JAX of one's own stays as it is; else that of the constraints, with CUDA where there is a GPU.
+$(GPU)/.gpu: pyproject.toml $(EXACT)
+	$(PYTHON) -m venv --clear $(if $(HAS_JAX),--system-site-packages) $(GPU)
+	$(if $(HAS_JAX),$(PYTHON) deploy/gpu/beside.py $(GPU))
+	$(GPU)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(HAS_JAX),,-c $(EXACT)) \
+	    -e '.[examples$(if $(HAS_JAX),,$(shell nvidia-smi > /dev/null 2>&1 && echo ,cuda))]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.run

@@ -1,4 +1,4 @@
-"""Rates: of our kernels, of the whole job, of what a worker does beside its kernel."""
+"""Rates: of our kernels, of the whole job, of what a worker does beside its kernel, of a device."""
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -24,6 +24,10 @@ def task(composed: DictConfig) -> None:
         from hyperdiag.bench.pipeline import bench_pipeline
 
         bench_pipeline(composed, options.repeats)
+    elif options.subject == "device":
+        from hyperdiag.bench.device.measure import bench_device
+
+        bench_device(composed, options)
     else:
         from hyperdiag.bench.kernels import bench_kernels
 

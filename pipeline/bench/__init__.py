@@ -9,4 +9,6 @@ Of the whole job: `whole_job.py` times it against its kernel, and `whole_job_pla
 plain alternative in `plain_ray_data.py`, which needs more packages.
 
 Of the pipeline: `pipeline.py` times what a worker does beside a kernel that costs nothing.
+
+Of a device: `device/` takes some of all of these, in minutes.
 """

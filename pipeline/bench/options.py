@@ -3,12 +3,23 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from hyperdiag.messages.errors import UsageError
 
-# The keys that the timing of kernels heeds, and no other subject.
-_KERNELS = ("networks", "seed", "count", "contestants", "rounds", "rows_scale", "threads")
+# The keys that not every subject heeds, and the subjects that do.
+_HEEDED_BY = {
+    "networks": ("kernels", "device"),
+    "seed": ("kernels",),
+    "count": ("kernels",),
+    "contestants": ("kernels",),
+    "rounds": ("kernels",),
+    "rows_scale": ("kernels", "device"),
+    "threads": ("kernels",),
+    "repeats": ("job", "pipeline"),
+    "plain_ray_data": ("job",),
+    "seconds": ("device",),
+}
 
 
 class BenchConfig(BaseModel):
@@ -16,7 +27,7 @@ class BenchConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    subject: Literal["kernels", "job", "pipeline"] = "kernels"
+    subject: Literal["kernels", "job", "pipeline", "device"] = "kernels"
     networks: list[str] | Literal["random"] | None = None
     seed: NonNegativeInt = 1
     count: PositiveInt = 60
@@ -26,6 +37,7 @@ class BenchConfig(BaseModel):
     threads: Literal[1, "all"] = 1
     repeats: PositiveInt = 3
     plain_ray_data: bool = True
+    seconds: PositiveFloat = 420.0
 
 
 def check_heeded(subject: str, overrides: Iterable[str], sweep: bool) -> None:
@@ -53,16 +65,15 @@ def check_heeded(subject: str, overrides: Iterable[str], sweep: bool) -> None:
 
 def _why_ignored(subject: str, key: str) -> str | None:
     """Return why a subject does not heed a key; None if it does."""
-    of_kernels = key in {f"bench.{name}" for name in _KERNELS}
-    if subject == "kernels" and not of_kernels and key not in ("output.path", "bench.subject"):
+    section, _, name = key.partition(".")
+    if section == "bench" and subject not in (subjects := _HEEDED_BY.get(name, (subject,))):
+        return f"it belongs to bench.subject={' and '.join(subjects)}"
+    if subject == "kernels" and section != "bench" and key != "output.path":
         return "bench.subject=kernels has networks of its own, and bench.subject=job heeds it"
-    if subject != "kernels" and of_kernels:
-        return "it belongs to bench.subject=kernels"
-    if subject == "pipeline":
-        if key == "bench.plain_ray_data":
-            return "it belongs to bench.subject=job"
-        if key.partition(".")[0] == "cluster":
-            return "bench.subject=pipeline times one worker, in this process"
-        if key == "derivatives.verify_rows":
-            return "bench.subject=pipeline computes nothing that could be verified"
+    if subject == "pipeline" and section == "cluster":
+        return "bench.subject=pipeline times one worker, in this process"
+    if subject == "pipeline" and key == "derivatives.verify_rows":
+        return "bench.subject=pipeline computes nothing that could be verified"
+    if subject == "device" and section == "cluster":
+        return "bench.subject=device measures the device of this process, as cluster=inline uses it"
     return None

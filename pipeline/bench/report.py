@@ -197,8 +197,8 @@ def _print_remarks(report: Json, console: Console) -> None:
                 remarks.append(f"{name} cannot do {network['name']}: {result['cannot']}")
             elif result["slow"]:
                 remarks.append(
-                    f"{name} is slow on {network['name']}: timed on {result['rows']:,} rows, "
-                    f"{result['calls']} calls"
+                    f"{name} is slow or large on {network['name']}: timed on "
+                    f"{result['rows']:,} rows, {result['calls']} calls"
                 )
     if any("folx" in network["contestants"] for network in report["networks"]):
         remarks.append(

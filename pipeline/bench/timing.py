@@ -35,7 +35,7 @@ class Result:
     Attributes:
         cannot: why it cannot differentiate this network, or gives wrong numbers; None if it can.
         rows: points of each timed call; fewer than the others' where it is `slow`.
-        slow: whether it was given fewer rows and rounds for being slow.
+        slow: whether it was given fewer rows and rounds for being slow, or for want of memory.
         calls: how many calls were timed.
         seconds: the median of a call.
         build_seconds: until the contestant was there: of one that tunes itself, tuning.
@@ -96,6 +96,8 @@ def time_network(
     contestants: Sequence[Contestant],
     rounds: int = 5,
     rows_scale: float = 1.0,
+    wrong: float = WRONG,
+    deadline: float = math.inf,
 ) -> dict[str, Result]:
     """Time the contestants on a network, in float32; return {name: result}, in their order.
 
@@ -107,6 +109,9 @@ def time_network(
         contestants: the contestants, with distinct names.
         rounds: turns of each.
         rows_scale: times the network's own number of rows.
+        wrong: the error above which a contestant is not timed.
+        deadline: by `time.monotonic`. Contestants that would be compiled later are left out of the
+            result, but for the first; so are turns, but for the first.
     """
     points = network.points(max(1, round(network.rows * rows_scale)))
     reference = reference_arrays(network, points[:CHECK_ROWS])
@@ -115,6 +120,8 @@ def time_network(
     with numerics("float32"):
         fn = network.build("float32")
         for contestant in contestants:
+            if contestant is not contestants[0] and time.monotonic() > deadline:
+                break
             try:
                 each = _compile_and_check(contestant, fn, points, rounds, reference)
             except Exception as error:  # whatever stops a contestant is its result
@@ -122,28 +129,33 @@ def time_network(
                 results[contestant.name] = Result(cannot=f"{type(error).__name__}: {first_line}")
                 continue
             worst = max(each.errors, key=lambda name: each.errors[name])
-            if each.errors[worst] > WRONG:
+            if each.errors[worst] > wrong:
                 reason = f"wrong numbers: {worst} is off by {each.errors[worst]:.1g} of its largest"
                 results[contestant.name] = Result(cannot=reason, errors=each.errors)
             else:
                 compiled.append(each)
         for turn in range(rounds):
+            if turn and time.monotonic() > deadline:
+                break
             first = turn % max(len(compiled), 1)
             for each in compiled[first:] + compiled[:first]:
                 if turn < each.rounds:
                     each.time_calls()
     results |= {each.contestant.name: each.result() for each in compiled}
-    return {contestant.name: results[contestant.name] for contestant in contestants}
+    names = [contestant.name for contestant in contestants]
+    return {name: results[name] for name in names if name in results}
 
 
 def reference_arrays(network: BenchmarkNetwork, points: np.ndarray) -> dict[str, np.ndarray]:
     """Return value, jacobian, hessian_diag and laplacian by jvp of jvp, all in float64.
 
+    They are computed on the CPU, where JAX has it beside another device.
+
     Args:
         network: the network; its function is built anew, for float64.
         points: (rows, n), float32.
     """
-    with numerics("float64"):
+    with numerics("float64"), jax.default_device(reference_device()):
         call = jvp_of_jvp(network.build("float64"), network.n)
         value, jacobian, hessian_diag = map(np.asarray, call(points.astype(np.float64)))
     return {
@@ -152,6 +164,17 @@ def reference_arrays(network: BenchmarkNetwork, points: np.ndarray) -> dict[str,
         "hessian_diag": hessian_diag,
         "laplacian": hessian_diag.sum(axis=-1),
     }
+
+
+def reference_device() -> jax.Device:
+    """Return the CPU; where JAX is not to use it (`JAX_PLATFORMS=cuda`), the device that there is.
+
+    Among several processes of JAX it is this one's.
+    """
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return jax.local_devices()[0]
 
 
 def relative_error(actual: np.ndarray, expected: np.ndarray) -> float:
@@ -183,7 +206,12 @@ def _compile_and_check(
     slow = affordable < len(points)
     batch = jax.numpy.asarray(points[: max(len(probe), affordable)] if slow else points)
     if len(batch) != len(probe):
-        compiling, seconds, arrays = _first_and_next(call, batch)
+        try:
+            compiling, seconds, arrays = _first_and_next(call, batch)
+        except Exception as error:
+            if not _lacks_memory(error):
+                raise
+            batch, slow = probe, True
     rows = min(len(batch), CHECK_ROWS)
     return _Compiled(
         contestant=contestant,
@@ -199,6 +227,11 @@ def _compile_and_check(
             for name, array in zip(contestant.gives, arrays, strict=True)
         },
     )
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Tell whether an error is for want of memory, of ours or of XLA, which has no type for it."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _first_and_next(call: Batched, points: jax.Array) -> tuple[float, float, Any]:

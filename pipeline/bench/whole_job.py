@@ -4,7 +4,7 @@ import json
 import logging
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,7 +23,7 @@ from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.manifest import Work, make_manifest
-from hyperdiag.run.output.receipt import Receipt
+from hyperdiag.run.output.receipt import STAGES, Receipt
 from hyperdiag.run.plan.planner import Planned, make_plan
 from hyperdiag.run.workers.open_pool import open_pool
 from hyperdiag.run.workers.pool import Pool
@@ -94,12 +94,14 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
         ledger = Ledger(config.output.path, planned.plan)
         pool = open_pool(config, ledger.plan, ledger.work_path)
         rates: dict[str, list[float]] = defaultdict(list)
+        stages = Counter[str]()
         try:
             pool.start()
             start_seconds = time.monotonic() - started
             for turn in range(1, repeats + 1):
                 rates[_KERNEL].append(planned.rows / pool.measure(list(planned.plan.shards())))
-                rates[_JOB].append(planned.rows / _time_job(planned, ledger, pool, config_yaml))
+                seconds = _time_job(planned, ledger, pool, config_yaml, stages)
+                rates[_JOB].append(planned.rows / seconds)
                 if plain:
                     rates[_PLAIN].append(planned.rows / time_plain(config, pool.workers, plain))
                 latest = ", ".join(f"{name} {each[-1]:,.0f}" for name, each in rates.items())
@@ -121,17 +123,24 @@ def measure(config: Config, config_yaml: str, repeats: int, plain: Path | None) 
             for name, each in rates.items()
             if name != _JOB
         },
+        "seconds_per_million_rows": {
+            stage: 1e6 * stages[stage] / planned.rows / repeats for stage in STAGES
+        },
         "start_seconds": start_seconds,
         "versions": dict(plan.versions),
     }
 
 
-def _time_job(planned: Planned, ledger: Ledger, pool: Pool, config_yaml: str) -> float:
+def _time_job(
+    planned: Planned, ledger: Ledger, pool: Pool, config_yaml: str, stages: Counter[str]
+) -> float:
+    """Return the seconds of a whole job; those of its stages, over all workers, are added up."""
     began = time.monotonic()
     ledger.open("overwrite", config_yaml)
     for outcome in pool.outcomes(planned.plan.shards()):
         if isinstance(outcome, Receipt):
             ledger.record(outcome)
+            stages.update(outcome.seconds)
         elif outcome is not None:
             raise RunIncomplete("a shard failed; a rate without it would mean nothing")
     ledger.publish(make_manifest(planned, ledger.inventory, Work(), ledger.path))

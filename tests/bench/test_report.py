@@ -102,7 +102,7 @@ def test_print_report_says_every_rate_and_every_reason():
         *("4.0 s", "1.5 s (1.0x)", "3.0 s (2.0x)"),
         "note: qlknn is left out: why",
         "note: taylor cannot do dense: NotImplementedError: no rule for 'while'",
-        "note: dense_hessian is slow on dense: timed on 20 rows, 2 calls",
+        "note: dense_hessian is slow or large on dense: timed on 20 rows, 2 calls",
         "note: folx gives less",
         "geometric mean 5.00, tenth percentile 2.50, worst 2.50 times the rate of the best other",
         "geometric mean 1.00, tenth percentile 2.00, worst 2.00 of the time of the Jacobian alone",

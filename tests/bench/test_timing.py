@@ -1,4 +1,5 @@
 import math
+import time
 from collections import namedtuple
 from functools import partial
 
@@ -10,7 +11,12 @@ import pytest
 from hyperdiag.bench.benchmark_network import BenchmarkNetwork, like
 from hyperdiag.bench.contestants import CONTESTANTS, Contestant
 from hyperdiag.bench.dense import mlp
-from hyperdiag.bench.timing import reference_arrays, relative_error, time_network
+from hyperdiag.bench.timing import (
+    reference_arrays,
+    reference_device,
+    relative_error,
+    time_network,
+)
 from hyperdiag.hyperdual import Derivatives, numerics
 
 TINY = BenchmarkNetwork("tiny", "3-4-2, tanh", lambda dtype: mlp((3, 4, 2)), n=3, m=2, rows=96)
@@ -137,3 +143,56 @@ def test_relative_error_is_by_the_largest_of_each_output():
 def _set(monkeypatch, **settings):
     for name, value in settings.items():
         monkeypatch.setattr(f"hyperdiag.bench.timing.{name}", value)
+
+
+def test_timing_of_wrong_numbers_as_asked_for():
+    def build(fn, n):
+        right = CONTESTANTS["jvp_of_jvp"].build(fn, n)
+        return lambda x: Derivatives(*right(x)[:2], right(x)[2] * 1.5)
+
+    contestants = [Contestant("half off", "", build)]
+    result = time_network(TINY, contestants, rounds=1, wrong=math.inf)["half off"]
+    assert result.cannot is None
+    assert result.rows_per_s > 0
+    assert result.errors["hessian_diag"] == pytest.approx(0.5, rel=1e-4)
+
+
+def test_timing_after_its_deadline_has_the_first_contestant_once(monkeypatch):
+    _set(monkeypatch, _TURN_SECONDS=0.0)
+    contestants = [CONTESTANTS["jacfwd"], CONTESTANTS["jvp_of_jvp"]]
+    results = time_network(TINY, contestants, rounds=4, deadline=time.monotonic() - 1)
+    assert list(results) == ["jacfwd"]
+    assert results["jacfwd"].calls == 1
+
+
+def test_reference_is_computed_on_the_cpu_or_on_what_there_is(monkeypatch):
+    assert reference_device().platform == "cpu"
+    device = object()
+
+    def devices(backend=None):
+        if backend == "cpu":
+            raise RuntimeError("Unknown backend cpu")
+        return [device]
+
+    monkeypatch.setattr(jax, "local_devices", devices)
+    assert reference_device() is device
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("1.0 GB of memory"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")]
+)
+def test_timing_of_a_contestant_that_lacks_memory_takes_the_rows_that_fit(error):
+    def build(fn, n):
+        right = CONTESTANTS["jvp_of_jvp"].build(fn, n)
+
+        def call(points):
+            if len(points) > 3:
+                raise error
+            return right(points)
+
+        return call
+
+    result = time_network(TINY, [Contestant("large", "", build)], rounds=5)["large"]
+    assert result.cannot is None
+    assert (result.rows, result.slow) == (3, True)
+    assert result.errors["hessian_diag"] < 1e-5

@@ -102,7 +102,7 @@ def test_bench_with_wrong_options_names_all_of_them(invoke, tmp_path):
     assert done.returncode == 2
     for sentence in (
         "hyperdiag: 5 problems:",
-        'bench.subject must be one of kernels, job, pipeline; got "kernel"',
+        'bench.subject must be one of kernels, job, pipeline, device; got "kernel"',
         "bench.rounds must be greater than 0; got 0",
         "bench.rows_scale must be greater than 0; got 0",
         "bench.threads must be one of 1, all; got 2",
