@@ -120,9 +120,9 @@ def _precision(results: Sequence[Json]) -> Iterable[str]:
                 rows.append([result["network"], name, "cannot", *[""] * 4, each["cannot"]])
                 continue
             times = f"{each['rows_per_s'] / highest:.2f}" if highest else ""
-            same = f"the same numbers as {each['same_as']}" if each["same_as"] else ""
+            made = "" if each["own"] else "made of float32 parts"
             rate = _rate(each["rows_per_s"])
-            rows.append([result["network"], name, rate, times, *_errors(each), same])
+            rows.append([result["network"], name, rate, times, *_errors(each), made])
     yield from _table(titles, rows)
 
 
@@ -159,8 +159,8 @@ def _pipeline(pipeline: Json) -> Iterable[str]:
     for result in pipeline["results"]:
         drained, encoded = (median(rates) for rates in result["rows_per_s"].values())
         share = _share(drained / encoded)
-        rows.append([str(result["at_once"]), _rate(drained), _rate(encoded), share])
-    titles = ("at a time", "pipeline, rows/s", "encoding alone, rows/s", "share")
+        rows.append([str(result["cores"]), _rate(drained), _rate(encoded), share])
+    titles = ("cores", "pipeline, rows/s", "encoding alone, rows/s", "share")
     yield from _table(titles, rows)
 
 

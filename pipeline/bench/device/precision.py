@@ -1,35 +1,19 @@
-"""What cheaper matrix products give, and what they cost in accuracy.
-
-Products of float32 are emulated by several of bfloat16 or TF32 (Henry, Tang & Heinecke 2019,
-"Leveraging the bfloat16 artificial intelligence datatype for higher-precision computations"), or
-done in TF32 once. The network asks for it while it is traced, and the engine's products with its
-weights follow; what the engine contracts by itself stays in full precision.
-"""
+"""What matrix products of each precision give, and what they cost in accuracy."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
-
-import jax
 
 from hyperdiag.bench.benchmark_network import BenchmarkNetwork, Function
 from hyperdiag.bench.contestants import OURS, Batched, Contestant
 from hyperdiag.bench.timing import Result, time_network
-from hyperdiag.hyperdual import derivatives
+from hyperdiag.hyperdual import PRECISIONS, derivatives, device_precisions
 
 from .parts import Part
 
 _ROUNDS = 3
-# By the names of `jax.lax.DotAlgorithmPreset`.
-PRECISIONS = {
-    "highest": "highest",
-    "bf16_x6": "BF16_BF16_F32_X6",
-    "bf16_x3": "BF16_BF16_F32_X3",
-    "tf32_x3": "TF32_TF32_F32_X3",
-    "tf32": "TF32_TF32_F32",
-}
 
 
 def precision_table(
@@ -43,10 +27,10 @@ def precision_table(
         part: its time.
 
     Returns:
-        For each network `network`, `method`, `tile`, `rows` and `precisions`: by name, `cannot`
-        (why the device refuses it, or None), `rows_per_s`, `errors` against float64, relative to
-        each output's largest magnitude, and `same_as` (an earlier one with the same errors to the
-        last bit, or None: the device may do one in place of another).
+        For each network `network`, `method`, `tile`, `rows` and `precisions`: by name, `own`
+        (whether the device has such products, or they are made of products of float32 parts),
+        `cannot` (why it fails, or None), `rows_per_s`, and `errors` against float64, relative to
+        each output's largest magnitude.
     """
     by_name = {network.name: network for network in networks}
     results = []
@@ -70,32 +54,17 @@ def precision_table(
 
 
 def _build(precision: str, choice: Mapping[str, Any], fn: Function, n: int) -> Batched:
-    return derivatives(in_precision(fn, precision), n, choice["method"], tile=choice["tile"])
-
-
-def in_precision(fn: Function, precision: str) -> Callable[[jax.Array], jax.Array]:
-    """Return a function that asks for products of a precision, where it does not say itself.
-
-    Args:
-        fn: of one point, (n,) to (m,).
-        precision: a name from `PRECISIONS`.
-    """
-
-    def function(x: jax.Array) -> jax.Array:
-        with jax.default_matmul_precision(PRECISIONS[precision]):
-            return fn(x)
-
-    return function
+    return derivatives(fn, n, choice["method"], tile=choice["tile"], precision=precision)
 
 
 def _table(timed: Mapping[str, Result]) -> dict[str, Any]:
-    table: dict[str, Any] = {}
-    for name, result in timed.items():
-        same = [other for other in table if table[other]["errors"] == dict(result.errors)]
-        table[name] = {
+    own = device_precisions()
+    return {
+        name: {
+            "own": name in own,
             "cannot": result.cannot,
             "rows_per_s": result.rows_per_s,
             "errors": dict(result.errors),
-            "same_as": same[0] if same and result.cannot is None else None,
         }
-    return table
+        for name, result in timed.items()
+    }

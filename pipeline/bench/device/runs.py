@@ -7,8 +7,8 @@ from typing import Any
 from hyperdiag.bench import pipeline, whole_job
 from hyperdiag.config.schema import ClusterConfig, Config, DesignConfig
 
-# What `conf/cluster/inline.yaml` says, where it matters: one worker, in this process.
-_INLINE = ClusterConfig(name="inline", workers=1, shards_in_flight=1, pin=False)
+# What `conf/cluster/inline.yaml` says, where it matters: one worker, in this process, on all cores.
+_INLINE = ClusterConfig(name="inline", workers=1, pin=False)
 
 
 def inline(config: Config, rows_scale: float) -> Config:

@@ -65,7 +65,7 @@ def test_page_of_a_network_that_cannot_be_derived_says_so():
 
 
 def test_tables_of_a_page_have_as_many_cells_in_each_row():
-    highest = {"cannot": None, "rows_per_s": 50.0, "errors": ERRORS, "same_as": None}
+    highest = {"cannot": None, "rows_per_s": 50.0, "errors": ERRORS, "own": True}
     report = {
         **EMPTY,
         "peaks": {"multiply_adds_per_s": 30e12, "bytes_per_s": 4e12},
@@ -79,7 +79,7 @@ def test_tables_of_a_page_have_as_many_cells_in_each_row():
                 "network": "qlknn",
                 "precisions": {
                     "highest": highest,
-                    "bf16_x6": {**highest, "rows_per_s": 75.0, "same_as": "highest"},
+                    "bf16_x6": {**highest, "rows_per_s": 75.0, "own": False},
                     "tf32": {"cannot": "not supported"},
                 },
             }
@@ -102,7 +102,7 @@ def test_tables_of_a_page_have_as_many_cells_in_each_row():
         assert len({row.count("|") for row in rows}) == 1
     assert "Matrix products 60 TFLOP/s, memory (a x + y) 4,000 GB/s." in text
     assert "| a | y | float32 | No: a\\|b |" in text
-    row = "| qlknn | bf16_x6 | 75 | 1.50 | 1e-07 | 2e-07 | 3e-07 | the same numbers as highest |"
+    row = "| qlknn | bf16_x6 | 75 | 1.50 | 1e-07 | 2e-07 | 3e-07 | made of float32 parts |"
     assert row in text
     assert "No pinned memory: none here" in text
     assert "Of the device: in use 1 GB, at most 2 GB, limit 80 GB." in text

@@ -8,7 +8,7 @@ import jax
 import pytest
 
 from hyperdiag.bench.device import measure as module
-from hyperdiag.bench.device.precision import PRECISIONS
+from hyperdiag.hyperdual import PRECISIONS
 
 BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
 SHORT = ("bench", "bench.subject=device", "bench.rows_scale=0.01", "output.path=out")
