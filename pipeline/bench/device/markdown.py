@@ -9,6 +9,8 @@ from hyperdiag.hyperdual import Derivatives
 from hyperdiag.messages.printable import printable_name
 
 Json = dict[str, Any]
+# What cannot be above 1 on a device that has nothing else to do.
+_SHARES = ("share_of_peak", "share_of_memory")
 
 
 def page(report: Json) -> str:
@@ -83,6 +85,9 @@ def _kernels(networks: Sequence[Json]) -> Iterable[str]:
         "Of memory: points read and results written. Unfused: every product and activation a pass "
         "over memory; above 100% layers stay on the chip."
     )
+    if any((network[name] or 0) > 1 for network in networks for name in _SHARES):
+        yield ""
+        yield "Shares above 100%: other work slowed the device down while the peaks were measured."
     for network in networks:
         for name, result in network["contestants"].items():
             if result["cannot"] is not None:
