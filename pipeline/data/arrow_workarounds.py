@@ -1,11 +1,14 @@
 """What is worked round in Arrow, all seen in Arrow 26.0.1: each function says the reason."""
 
+from functools import lru_cache
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
 
+@lru_cache(maxsize=64)  # a batch's schema is that of the one before
 def without_views(schema: pa.Schema) -> pa.Schema:
     """Return a schema with `string` for `string_view` and `binary` for `binary_view`, at any depth,
     and `list` for a column's `list_view`.
@@ -91,6 +94,7 @@ def unsliced_array(array: pa.Array) -> pa.Array:
     return pa.concat_arrays([array, array.slice(0, 0)])  # which copies; one alone is returned
 
 
+@lru_cache(maxsize=256)
 def _holds_matrix(kind: pa.DataType) -> bool:
     if isinstance(kind, pa.BaseExtensionType):
         kind = kind.storage_type

@@ -13,6 +13,7 @@ from hyperdiag.messages.errors import Problems, closest, closest_or_all, listed
 
 from .arrow_workarounds import unsliced_array
 from .faults import Fault, Faults
+from .reductions import over_rows
 
 # Text is taken for a number only where it is one by itself: "1.5", " -2e3 ", not "1,5" or "nan".
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
@@ -307,6 +308,12 @@ def fill_bad_rows(points: np.ndarray, bad: np.ndarray) -> None:
 
 def count_outside(points: np.ndarray, low: np.ndarray, high: np.ndarray, bad: np.ndarray) -> int:
     """Return how many of the rows that are not bad have an input outside its trained range."""
+    if not points.size:
+        return 0
+    # Where all are within, as a rule, the extremes tell so in a tenth of the time.
+    ends = np.stack([over_rows(ufunc, points)[:, 0] for ufunc in (np.minimum, np.maximum)])
+    if np.isfinite(ends).all() and not _outside(ends, low, high).any():
+        return 0
     return int((_outside(points, low, high).any(axis=1) & ~bad).sum())
 
 

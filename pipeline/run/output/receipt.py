@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from hyperdiag.data.reductions import over_rows
 from hyperdiag.data.shard import Shard
-
-_AT_ONCE = 64  # rows that are reduced side by side
 
 
 @dataclass
@@ -120,8 +119,8 @@ def extremes(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
         quantity: np.stack(
             [
-                _over_rows(np.minimum, array).min(axis=1),
-                _over_rows(np.maximum, array).max(axis=1),
+                over_rows(np.minimum, array).min(axis=1),
+                over_rows(np.maximum, array).max(axis=1),
             ]
         )
         for quantity, array in arrays.items()
@@ -135,20 +134,6 @@ def _flat_rows(hessian_diag: np.ndarray) -> np.ndarray:
     if not zero.any():  # a twentieth of the time, and so it is with smooth networks
         return np.zeros(hessian_diag.shape[1], dtype=np.int64)
     return zero.all(axis=-1).sum(axis=0)
-
-
-def _over_rows(ufunc: np.ufunc, array: np.ndarray) -> np.ndarray:
-    """Reduce (rows, m, ...) to (m, the rest)."""
-    rows, m = array.shape[:2]
-    each = array.reshape(rows, -1)
-    if each.strides[0] == each.itemsize:  # the rows of each number are side by side in memory
-        return ufunc.reduce(each, axis=0).reshape(m, -1)
-    # So many rows at a time that NumPy's inner loop is long: a sixth of the time.
-    whole = rows - rows % _AT_ONCE
-    if whole:
-        folded = ufunc.reduce(each[:whole].reshape(-1, _AT_ONCE * each.shape[1]), axis=0)
-        each = np.concatenate([folded.reshape(_AT_ONCE, -1), each[whole:]])
-    return ufunc.reduce(each, axis=0).reshape(m, -1)
 
 
 @dataclass(frozen=True)
