@@ -15,7 +15,7 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers import verification as verification_module
-from hyperdiag.run.workers import worker as worker_module
+from hyperdiag.run.workers.device_kernel import DeviceKernel
 
 from ..networks import MODULE_WEIGHTS
 
@@ -69,14 +69,14 @@ def test_wrong_derivative_stops_its_shards_with_the_place(
     quantity, name, tmp_path, configure, monkeypatch
 ):
     _rows(tmp_path / "in")
-    right = worker_module.Worker.compute
+    right = DeviceKernel.__call__
 
     def wrong(self, points):
         arrays = list(right(self, points))
         arrays[quantity] = arrays[quantity] + 0.05 * np.abs(arrays[quantity]).max()
         return tuple(arrays)
 
-    monkeypatch.setattr(worker_module.Worker, "compute", wrong)
+    monkeypatch.setattr(DeviceKernel, "__call__", wrong)
     with pytest.raises(RunIncomplete, match=f"verification: the {name} of 'y1' differs") as error:
         derive(*configure(*_overrides(tmp_path, "wavy", "limits.max_attempts=1")))
     assert "derivatives.tolerance is 0.01" in str(error.value)
@@ -112,13 +112,13 @@ def test_value_at_a_step_is_that_of_one_of_its_sides(added, tmp_path, configure,
     (tmp_path / "in").mkdir()
     zero, some = np.zeros(20, np.float32), np.linspace(1, 2, 20, dtype=np.float32)
     pq.write_table(pa.table({"a": zero, "b": some, "c": some}), tmp_path / "in/x.parquet")
-    right = worker_module.Worker.compute
+    right = DeviceKernel.__call__
 
     def moved(self, points):
         value, *derivatives = right(self, points)
         return (value + np.float32(added), *derivatives)
 
-    monkeypatch.setattr(worker_module.Worker, "compute", moved)
+    monkeypatch.setattr(DeviceKernel, "__call__", moved)
     overrides = _overrides(tmp_path, "stepped", "derivatives.method=hyperdual")
     if added:
         with pytest.raises(RunIncomplete, match="the value of 'y1' differs"):
@@ -267,13 +267,13 @@ def test_fewer_rows_are_verified_at_once_where_there_is_no_memory(error, most, t
 def test_wrong_curvature_by_an_input_of_another_scale_is_seen(tmp_path, configure, monkeypatch):
     """a^2 / 1000 beside b^2: its curvature is a thousandth of the output's largest."""
     _rows(tmp_path / "in")
-    right = worker_module.Worker.compute
+    right = DeviceKernel.__call__
 
     def wrong(self, points):
         value, jacobian, hessian_diag = right(self, points)
         return value, jacobian, hessian_diag * np.array([1.5, 1, 1], np.float32)
 
-    monkeypatch.setattr(worker_module.Worker, "compute", wrong)
+    monkeypatch.setattr(DeviceKernel, "__call__", wrong)
     with pytest.raises(RunIncomplete, match="Hessian diagonal of 'y1' differs"):
         derive(*configure(*_overrides(tmp_path, "mixed_scales", "limits.max_attempts=1")))
 
