@@ -10,9 +10,7 @@ from typing import Any
 
 import jax
 
-from hyperdiag.data.filesystem import absolute, is_uri
 from hyperdiag.messages.console import plain_console
-from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.cluster.device import SINGLE_THREADED
 
 from .contestants import choose_contestants
@@ -22,6 +20,7 @@ from .peak import matmul_peak
 from .plot import draw_plot
 from .random_networks import draw_networks
 from .report import assemble, print_report
+from .report_folder import report_folder
 from .timing import time_network
 
 log = logging.getLogger("hyperdiag")
@@ -40,8 +39,7 @@ def bench_kernels(options: BenchConfig, output_path: str) -> None:
     Raises:
         UsageError: if the folder is not local, or a named network or contestant is not to be had.
     """
-    if is_uri(output_path):
-        raise UsageError("output.path: the benchmark writes to a local folder")
+    folder = report_folder(output_path)
     contestants, absent = choose_contestants(options.contestants)
     notes = [*absent, *_take_cores(options.threads)]
     if options.networks == "random":
@@ -49,8 +47,6 @@ def bench_kernels(options: BenchConfig, output_path: str) -> None:
     else:
         networks, left_out = choose_networks(options.networks)
         notes += left_out
-    folder = Path(absolute(output_path))
-    folder.mkdir(parents=True, exist_ok=True)
     peak = matmul_peak()
     timed = []
     for number, network in enumerate(networks, start=1):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 from hyperdiag.messages.errors import UsageError
 
@@ -37,7 +37,7 @@ class BenchConfig(BaseModel):
     threads: Literal[1, "all"] = 1
     repeats: PositiveInt = 3
     plain_ray_data: bool = True
-    seconds: PositiveFloat = 420.0
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 420.0
 
 
 def check_heeded(subject: str, overrides: Iterable[str], sweep: bool) -> None:

@@ -26,11 +26,9 @@ from rich.table import Table
 
 from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import ClusterConfig, Config, load_config
-from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import ShardSink
 from hyperdiag.messages.console import plain_console
-from hyperdiag.messages.errors import UsageError
 from hyperdiag.process.limits import cores
 from hyperdiag.process.proc import peak_bytes
 from hyperdiag.process.signals import StopSignals
@@ -41,6 +39,7 @@ from hyperdiag.run.plan.planner import make_plan
 from hyperdiag.run.workers.sample import Arrays
 from hyperdiag.run.workers.worker import Worker
 
+from .report_folder import report_folder
 from .whole_job import reading_parquet
 
 log = logging.getLogger("hyperdiag")
@@ -54,10 +53,7 @@ def bench_pipeline(composed: DictConfig, repeats: int) -> None:
         repeats: times each is measured.
     """
     config = load_config(composed)
-    if not resolve(config.output.path).is_local:
-        raise UsageError("output.path: the benchmark writes to a local folder")
-    folder = Path(config.output.path)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = report_folder(config.output.path)
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as scratch:
         prepare_jax(config)
         output = config.output.model_copy(update={"path": f"{scratch}/job"})

@@ -16,9 +16,8 @@ from rich.console import Console
 
 from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import Config, ParquetConfig, load_config
-from hyperdiag.data.filesystem import resolve
 from hyperdiag.messages.console import plain_console
-from hyperdiag.messages.errors import RunIncomplete, UsageError
+from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
@@ -28,6 +27,7 @@ from hyperdiag.run.plan.planner import Planned, make_plan
 from hyperdiag.run.workers.open_pool import open_pool
 from hyperdiag.run.workers.pool import Pool
 
+from .report_folder import report_folder
 from .whole_job_plain import time_plain, why_no_plain
 
 log = logging.getLogger("hyperdiag")
@@ -44,10 +44,7 @@ def bench_job(composed: DictConfig, repeats: int, with_plain: bool) -> None:
         with_plain: whether plain Ray Data is.
     """
     config = load_config(composed)
-    if not resolve(config.output.path).is_local:
-        raise UsageError("output.path: the benchmark writes to a local folder")
-    folder = Path(config.output.path)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = report_folder(config.output.path)
     why_not = why_no_plain(config) if with_plain else None
     # In a folder of its own: whatever else is there stays.
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as scratch:

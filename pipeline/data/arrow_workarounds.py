@@ -8,7 +8,6 @@ import pyarrow.compute as pc
 import pyarrow.types as pt
 
 
-@lru_cache(maxsize=64)  # a batch's schema is that of the one before
 def without_views(schema: pa.Schema) -> pa.Schema:
     """Return a schema with `string` for `string_view` and `binary` for `binary_view`, at any depth,
     and `list` for a column's `list_view`.
@@ -51,6 +50,8 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def cast_views(table: pa.Table) -> pa.Table:
     """Return a table of the schema `without_views`."""
+    if not any(_holds_view(field.type) for field in table.schema):
+        return table
     schema = without_views(table.schema)
     for position, field in enumerate(table.schema):
         kind = _list_of_view(field.type)
@@ -59,6 +60,11 @@ def cast_views(table: pa.Table) -> pa.Table:
             field = field.with_type(kind)
             table = table.set_column(position, field, pa.chunked_array(chunks, kind))
     return table if schema == table.schema else table.cast(schema)
+
+
+@lru_cache(maxsize=256)
+def _holds_view(kind: pa.DataType) -> bool:
+    return _list_of_view(kind) is not None or _plain(kind) != kind
 
 
 def _as_list(array: pa.Array, kind: pa.DataType) -> pa.Array:

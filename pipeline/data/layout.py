@@ -206,7 +206,7 @@ class Leaves(NamedTuple):
     Attributes:
         floats: the paths of those that hold floating-point numbers of 32 or 64 bits.
         others: the paths of those that hold anything else.
-        row_bytes: bytes of a row in all columns of fixed width that are not nested.
+        row_bytes: bytes of a row in all columns of fixed width, not nested, that hold no null.
         measured: the names of the other columns.
     """
 
@@ -225,9 +225,13 @@ def leaves(schema: pa.Schema) -> Leaves:
     return Leaves(
         tuple(path for path in paths if path not in others),
         tuple(path for path in paths if path in others),
-        sum(field.type.bit_width for field in schema if pt.is_primitive(field.type)) / 8,
-        tuple(field.name for field in schema if not pt.is_primitive(field.type)),
+        sum(field.type.bit_width for field in schema if _is_plain(field)) / 8,
+        tuple(field.name for field in schema if not _is_plain(field)),
     )
+
+
+def _is_plain(field: pa.Field) -> bool:
+    return pt.is_primitive(field.type) and not field.nullable
 
 
 def _leaves(path: str, kind: pa.DataType) -> list[tuple[str, pa.DataType]]:

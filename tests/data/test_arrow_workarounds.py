@@ -116,3 +116,11 @@ def test_read_file_with_views_gives_the_schema_of_the_listing(tmp_path):
     (part,) = _read(_source(tmp_path, row_filter="i == 2"))
     assert part.table.schema == list_parquet(str(tmp_path)).schema
     assert part.table["v"].to_pylist() == ["b"]
+
+
+def test_cast_views_keeps_the_metadata_of_each_table_of_equal_types():
+    for unit in ("m", "km"):
+        field = pa.field("x", pa.string_view(), metadata={"unit": unit})
+        table = pa.table([pa.array(["a"], pa.string_view())], schema=pa.schema([field]))
+        assert cast_views(table).schema.field("x").metadata == {b"unit": unit.encode()}
+        assert without_views(table.schema).field("x").metadata == {b"unit": unit.encode()}

@@ -83,11 +83,11 @@ def _kernels(networks: Sequence[Json]) -> Iterable[str]:
     yield ""
     yield (
         "Of memory: points read and results written. Unfused: every product and activation a pass "
-        "over memory; above 100% layers stay on the chip."
+        "over memory; above 100% they cannot all have gone there."
     )
     if any((network[name] or 0) > 1 for network in networks for name in _SHARES):
         yield ""
-        yield "Shares above 100%: other work slowed the device down while the peaks were measured."
+        yield "Shares above 100%: the peaks were measured too low; other work may have run."
     for network in networks:
         for name, result in network["contestants"].items():
             if result["cannot"] is not None:
@@ -146,7 +146,8 @@ def _copies(copies: Json) -> Iterable[str]:
 
 
 def _job(job: Json) -> Iterable[str]:
-    yield f"{job['network']}, {job['rows']:,} rows, {job['method']}, in this process."
+    kernel = f"{job['method']} in {job['dtype']}"
+    yield f"{job['network']}, {job['rows']:,} rows, {kernel}, in this process."
     yield ""
     rates = {name: median(each) for name, each in job["rows_per_s"].items()}
     yield from _table(("", "rows/s"), [[name, _rate(rate)] for name, rate in rates.items()])

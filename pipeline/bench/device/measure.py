@@ -16,13 +16,14 @@ from hyperdiag.bench.benchmark_network import BenchmarkNetwork
 from hyperdiag.bench.networks import choose_networks
 from hyperdiag.bench.options import BenchConfig
 from hyperdiag.bench.peak import matmul_peak, memory_peak
+from hyperdiag.bench.report_folder import report_folder
 from hyperdiag.config.redacted import redacted_yaml
 from hyperdiag.config.schema import Config, load_config
-from hyperdiag.data.filesystem import absolute, is_uri
 from hyperdiag.messages.console import plain_console
 from hyperdiag.messages.errors import RunIncomplete, UsageError, first_line, listed
 from hyperdiag.process.signals import StopSignals
 from hyperdiag.run.cluster.device import prepare_jax
+from hyperdiag.run.plan.precision import planned_precision
 
 from .about import about_device, memory
 from .copies import copies
@@ -67,15 +68,13 @@ def bench_device(composed: DictConfig, options: BenchConfig) -> None:
         RunIncomplete: after all has been written, if a part failed or numbers were wrong.
     """
     config = inline(load_config(composed), options.rows_scale)
-    if is_uri(config.output.path):
-        raise UsageError("output.path: the benchmark writes to a local folder")
     if options.networks == "random":
         raise UsageError("bench.networks=random belongs to bench.subject=kernels; name some here")
     prepare_jax(config)
     _check_platform()
     networks, left_out = choose_networks(options.networks)
-    folder = Path(absolute(config.output.path))
-    folder.mkdir(parents=True, exist_ok=True)
+    planned_precision(config.derivatives, jax.default_backend())  # refuses what is not to be had
+    folder = report_folder(config.output.path)
     report: dict[str, Any] = {
         "subject": "device",
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -86,6 +85,7 @@ def bench_device(composed: DictConfig, options: BenchConfig) -> None:
         "wrong": [],
         "seconds": {},
     }
+    _write(report, folder)  # so that nothing older stands for it
     with StopSignals(f"what was measured is in {folder}"):
         for _ in _measured(report, options, networks, config, redacted_yaml(composed), folder):
             _write(report, folder)
@@ -147,7 +147,7 @@ def _measured(
         if not part.left:
             report["notes"].append(f"{name}, all of it, for want of time")
             continue
-        log.info("%s, for %.0f s at most", name, part.left)
+        log.info("%s, for about %.0f s", name, part.left)
         began = time.monotonic()
         try:
             report[name] = step(part)

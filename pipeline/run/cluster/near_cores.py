@@ -5,6 +5,7 @@ it goes through the link between them. https://docs.kernel.org/admin-guide/abi-t
 (sysfs-bus-pci, local_cpulist), and "The /proc interface" in the README of NVIDIA's Linux driver.
 """
 
+import contextlib
 import os
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -93,7 +94,8 @@ def choose_cores(
 def keep_to(cores: Sequence[int]) -> None:
     """Let all threads of this process, and those that they start, run on some cores alone."""
     for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), cores)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.sched_setaffinity(int(thread.name), cores)
 
 
 def _read(path: Path) -> str:

@@ -76,13 +76,13 @@ class InlinePool:
                     ):
                         (shard,) = taken
                         under_way[threads.submit(self._worker.derive, shard)] = shard
+                    if not under_way:  # those that failed rest
+                        time.sleep(_TICK_SECONDS)
                     done, _ = wait(under_way, _TICK_SECONDS, FIRST_COMPLETED)
                     for future in done:
                         yield self._outcome(queue, under_way.pop(future), future)
                     if not done:
                         yield None
-                    if not under_way and not queue.empty:
-                        time.sleep(_TICK_SECONDS)
             finally:
                 self._worker.stopping.set()
 

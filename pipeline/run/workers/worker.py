@@ -145,8 +145,6 @@ class Worker:
             with ShardSink(*target) as sink:
                 batches = self.plan.source.read(shard, self._batch)
                 while True:
-                    if self.stopping.is_set():
-                        raise HyperdiagError(f"shard {shard.id} was given up: the run stops")
                     with clock("read"):
                         rows = next(batches, None)
                     if rows is None:
@@ -158,6 +156,7 @@ class Worker:
                     name = self.plan.source.file_name(shard)
                     raise InputError(f"{name}: {tally.read} rows read, {shard.rows} planned")
                 with self.kernel.turns, clock("verify"):
+                    self._check_stopping()
                     self._verify(sample, tally)
                 receipt = Receipt(shard.id, tally, clock.seconds)
                 with clock("write"):
@@ -187,6 +186,7 @@ class Worker:
                 refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
             fill_bad_rows(points, faults.bad)
         with self.kernel.turns, clock("compute"):  # waiting for the others' turns is no computing
+            self._check_stopping()
             computed = self.kernel(points)
         with clock("write"):
             quantities = self.plan.kernel.quantities
@@ -205,6 +205,10 @@ class Worker:
             tally.derived += table.num_rows
             tally.add_ranges(dict(zip(quantities, computed, strict=True)), ends)
             sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+
+    def _check_stopping(self) -> None:
+        if self.stopping.is_set():
+            raise HyperdiagError("the shard was given up: the run stops")
 
     def _verify(self, sample: Sample, tally: Tally) -> None:
         if self._verifier and sample.tables:

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 import warnings
 
 import numpy as np
@@ -100,9 +101,17 @@ _WITH_NUMBERS = {
     "full": lambda x: x * torch.full((3,), 0.1),
     "full_like": lambda x: x * torch.full_like(x, 0.1),
     "new_full": lambda x: x * x.new_full((3,), 0.1),
+    "full, written to": lambda x: torch.full((x.shape[0], 3), 0.1).add_(x),
+    "full_like, written to": lambda x: torch.full_like(x, 0.1).masked_fill_(x > 0, 0.3),
+    "fill": lambda x: x * torch.fill(x, 0.1),
     "scalar_tensor": lambda x: torch.maximum(x, torch.scalar_tensor(0.1)),
     "linspace": lambda x: x * torch.linspace(0.1, 0.7, 3),
     "arange": lambda x: x * torch.arange(0.1, 0.35, 0.1),
+    "whole numbers clamped": lambda x: torch.clamp(torch.arange(3), min=0.5) * x,
+    "whole numbers of a line": lambda x: x[:, torch.linspace(0, 2, 2, dtype=torch.int64)],
+    "whole numbers of a range": lambda x: x * torch.arange(0.5, 3, dtype=torch.int64),
+    "whole numbers above a threshold": lambda x: x[:, F.threshold(torch.arange(3), 1, 2)],
+    "index_fill of nothing": lambda x: x.index_fill(1, torch.zeros(0, dtype=torch.int64), 0.1),
     "lerp": lambda x: torch.lerp(x, x * x, 0.1),
     "addcmul": lambda x: torch.addcmul(x, x, x, value=0.1),
     "addcdiv": lambda x: torch.addcdiv(x, x, x + 3, value=0.1),
@@ -114,7 +123,8 @@ _WITH_NUMBERS = {
     "deg2rad": torch.deg2rad,
     "rad2deg": torch.rad2deg,
     "logit": lambda x: torch.logit(torch.sigmoid(x), 0.1),
-    "nan_to_num": lambda x: torch.nan_to_num(x, 0.1),
+    "nan_to_num": lambda x: torch.nan_to_num(torch.where(x > 0, x, math.nan), 0.1),
+    "addmv": lambda x: torch.addmv(x[:, 0], x, torch.ones(3), beta=0.1, alpha=0.3)[:, None],
     "pad": lambda x: F.pad(x, (1, 1), value=0.1),
     "rms_norm": lambda x: F.rms_norm(x, (3,), eps=0.1),
     "normalize": lambda x: F.normalize(x, eps=0.1),

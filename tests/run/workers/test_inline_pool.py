@@ -96,3 +96,20 @@ def test_shard_that_fails_is_tried_again_and_given_up_while_others_go_on(opened,
     assert "5.parquet is gone since the run was planned" in failed.cause
     assert sum(isinstance(outcome, Receipt) for outcome in outcomes) == 7
     assert pool.retries == failed.attempts - 1
+
+
+def test_batches_that_wait_for_their_turn_are_not_computed_once_the_run_stops(opened):
+    pool, shards = opened(4, "out")
+    compute, computed = pool._worker.kernel.function, []
+
+    def slow(points):
+        computed.append(1)
+        time.sleep(0.2)
+        return compute(points)
+
+    pool._worker.kernel.function = slow
+    outcomes = pool.outcomes(shards)
+    assert next(outcomes) is None  # while they compute
+    before = len(computed)
+    outcomes.close()
+    assert len(computed) <= before + 1  # the one that began meanwhile

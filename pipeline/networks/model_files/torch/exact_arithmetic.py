@@ -83,6 +83,11 @@ def _vector_norm(
     return torch.pow(powers.sum(axes, keepdim=keep), number(1 / order))
 
 
+@exact("addmv")
+def _addmv(x: Tensor, matrix: Tensor, vector: Tensor, beta: Any, alpha: Any) -> Tensor:
+    return _addmm(x, matrix, vector, beta, alpha)
+
+
 @exact("baddbmm")
 def _baddbmm(x: Tensor, a: Tensor, b: Tensor, beta: Any, alpha: Any) -> Tensor:
     return _addmm(x, a, b, beta, alpha)
@@ -118,6 +123,12 @@ def _xlogy(x: Any, other: Any) -> Tensor:
     return torch.special.xlogy(number(x), number(other))
 
 
+@exact("nan_to_num")
+def _nan_to_num(x: Tensor, nan: float | None, high: float | None, low: float | None) -> Tensor:
+    x = torch.where(torch.isnan(x), number(float(nan or 0)), x)
+    return torch.nan_to_num(x, 0.0, high, low)
+
+
 @exact("deg2rad")
 def _deg2rad(x: Tensor) -> Tensor:
     return x * number(math.pi / 180)
@@ -146,6 +157,8 @@ def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 @exact("index_fill")
 def _index_fill(x: Tensor, axis: int, index: Tensor, value: Any) -> Tensor:
+    if index.numel() == 0:
+        return x.clone()
     places = torch.arange(x.shape[axis])[:, None] == index.reshape(1, -1) % x.shape[axis]
     shape = [1] * x.dim()
     shape[axis] = x.shape[axis]
@@ -154,19 +167,29 @@ def _index_fill(x: Tensor, axis: int, index: Tensor, value: Any) -> Tensor:
 
 @exact("full")
 def _full(size: Sequence[int], value: Any, dtype: torch.dtype | None, *_: Any) -> Tensor:
-    return torch.tensor(value, dtype=dtype).expand(list(size))
+    return _filled(value, dtype, size)
 
 
 @exact("full_like")
 def _full_like(x: Tensor, value: Any, dtype: torch.dtype | None, *_: Any) -> Tensor:
-    return torch.tensor(value, dtype=dtype or x.dtype).expand(x.shape)
+    return _filled(value, dtype or x.dtype, x.shape)
 
 
 @exact("new_full")
 def _new_full(
     x: Tensor, size: Sequence[int], value: Any, dtype: torch.dtype | None, *_: Any
 ) -> Tensor:
-    return torch.tensor(value, dtype=dtype or x.dtype).expand(list(size))
+    return _filled(value, dtype or x.dtype, size)
+
+
+@exact("fill")
+def _fill(x: Tensor, value: Any) -> Tensor:
+    return _filled(value, x.dtype, x.shape)
+
+
+def _filled(value: Any, dtype: torch.dtype | None, size: Sequence[int]) -> Tensor:
+    filled = value.to(dtype) if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype)
+    return filled.expand(list(size)).clone()  # which may be written to
 
 
 @exact("scalar_tensor")
@@ -176,6 +199,8 @@ def _scalar_tensor(value: Any, dtype: torch.dtype | None, *_: Any) -> Tensor:
 
 @exact("linspace")
 def _linspace(start: Any, end: Any, steps: int, dtype: torch.dtype | None, *_: Any) -> Tensor:
+    if dtype is not None and not dtype.is_floating_point:
+        return torch.linspace(start, end, steps, dtype=dtype)
     places = torch.arange(steps, dtype=dtype) / max(steps - 1, 1)
     return number(start) + (number(end) - number(start)) * places
 
@@ -183,7 +208,8 @@ def _linspace(start: Any, end: Any, steps: int, dtype: torch.dtype | None, *_: A
 @exact("arange")
 def _arange(*arguments: Any) -> Tensor:
     *ends, dtype, _layout, _device, _pin_memory = arguments
-    if not any(isinstance(end, float) for end in ends):
+    whole = dtype is not None and not dtype.is_floating_point
+    if whole or not any(isinstance(end, float) for end in ends):
         return torch.arange(*ends, dtype=dtype)
     start, end, step = (0.0, *ends, 1.0) if len(ends) == 1 else (*ends, 1.0)[:3]
     places = torch.arange(math.ceil((end - start) / step), dtype=dtype)

@@ -157,7 +157,7 @@ def _softplus(x: Tensor, beta: float, threshold: float) -> Tensor:
 
 @exact("threshold")
 def _threshold(x: Tensor, threshold: Any, value: Any) -> Tensor:
-    return torch.where(x <= number(threshold), number(float(value)), x)
+    return torch.where(x <= number(threshold), _like(value, x), x)
 
 
 @exact("softshrink")
@@ -190,10 +190,11 @@ def _clamp_max(x: Tensor, high: Any) -> Tensor:
 
 
 def _like(value: Any, x: Tensor) -> Tensor:
-    """Return a number as an array of another's type, which whole numbers have no choice of."""
+    """Return a number as an array, of another's type where that can hold it."""
     if isinstance(value, Tensor):
         return value
-    return torch.tensor(value, dtype=x.dtype)
+    fits = x.is_floating_point() or not isinstance(value, float)
+    return torch.tensor(value, dtype=x.dtype if fits else None)
 
 
 @exact("rms_norm")
