@@ -13,6 +13,8 @@ def task(composed: DictConfig) -> None:
     """Time what `bench.subject` says."""
     with open_dict(composed):
         options = load_section(BenchConfig, composed.pop("bench"), "bench.")
+        if composed.dataset.name == "parquet":
+            composed.dataset.pop("rows", None)  # those of the design that is derived otherwise
     hydra = HydraConfig.get()
     check_heeded(options.subject, hydra.overrides.task, sweep=hydra.mode == RunMode.MULTIRUN)
     # Late: neither needs what the other imports.

@@ -1,5 +1,8 @@
 import json
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 BOX = "dataset.ranges={x1: [0,1], x2: [0,1], x3: [0,1], x4: [0,1], x5: [0,1]}"
@@ -60,6 +63,18 @@ def test_bench_of_the_pipeline_times_it_and_encoding_alone(invoke, tmp_path):
         seconds = result["seconds_per_million_rows"]
         assert seconds["verify"] < seconds["compute"] < seconds["write"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["pipeline.json"]
+
+
+def test_bench_of_the_pipeline_takes_files(invoke, tmp_path):
+    points = np.random.default_rng(0).random((200, 5))
+    rows = pa.table(list(points.T), names=[f"x{i}" for i in range(1, 6)])
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    done = invoke(
+        *("bench", "bench.subject=pipeline", "network=chain", "dataset=parquet"),
+        *("dataset.path=rows.parquet", "bench.repeats=1", "output.path=out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "out/pipeline.json").read_text())["rows"] == 200
 
 
 @pytest.mark.slow
