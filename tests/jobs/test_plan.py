@@ -25,7 +25,14 @@ COUNTS = dict.fromkeys(
 KEYS = {
     "plan": str,
     "network": str,
-    "method": {"method": str, "tile": int, "batch": int, "dtype": str, "device": str},
+    "method": {
+        "method": str,
+        "tile": int,
+        "batch": int,
+        "dtype": str,
+        "device": str,
+        "precision": str,
+    },
     "input": {
         **{"path": type(None), "files": int, "bytes": int, "rows": int},
         **{"columns": list, "bad_files": list},

@@ -82,7 +82,7 @@ def test_forecast_of_a_new_run_is_what_the_run_then_does(foretell, tiny, tmp_pat
     manifest = derive(*tiny())
     assert predicted.plan == manifest.plan
     assert predicted.network == "chain"
-    assert predicted.kernel == Kernel("hyperdual", tile=8, batch=64, dtype="float32", device="cpu")
+    assert predicted.kernel == Kernel("hyperdual", 8, 64, "float32", "cpu", precision="highest")
     assert (predicted.output.state, predicted.output.path) == ("start", f"{tmp_path}/out")
     work = predicted.work
     assert (work.shards, work.rows, work.rows_derived) == (10, 1000, 1000)
