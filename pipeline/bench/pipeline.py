@@ -88,8 +88,9 @@ def measure(config: Config, config_yaml: str, repeats: int) -> dict[str, Any]:
             remembered = _computed(worker, shards[0])
             worker.kernel.function = lambda points: remembered
             tables = list(_tables(worker, shards[0]))
+            usual = config.cluster.model_copy(update={"shards_in_flight": None})
             results = [
-                _timed(worker, shards, tables, config.cluster.on_cores(count), repeats)
+                _timed(worker, shards, tables, usual.on_cores(count), repeats)
                 for count in powers(cores())
             ]
         finally:

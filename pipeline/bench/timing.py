@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from hyperdiag.hyperdual import numerics
+from hyperdiag.run.cluster.device import is_out_of_memory
 
 from .benchmark_network import BenchmarkNetwork, Function
 from .contestants import Batched, Contestant, jvp_of_jvp
@@ -209,7 +210,7 @@ def _compile_and_check(
         try:
             compiling, seconds, arrays = _first_and_next(call, batch)
         except Exception as error:
-            if not _lacks_memory(error):
+            if not is_out_of_memory(error):
                 raise
             batch, slow = probe, True
     rows = min(len(batch), CHECK_ROWS)
@@ -227,11 +228,6 @@ def _compile_and_check(
             for name, array in zip(contestant.gives, arrays, strict=True)
         },
     )
-
-
-def _lacks_memory(error: Exception) -> bool:
-    """Tell whether an error is for want of memory, of ours or of XLA, which has no type for it."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _first_and_next(call: Batched, points: jax.Array) -> tuple[float, float, Any]:

@@ -179,7 +179,11 @@ def test_reference_is_computed_on_the_cpu_or_on_what_there_is(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError("1.0 GB of memory"), RuntimeError("RESOURCE_EXHAUSTED: Out of memory")]
+    "error",
+    [
+        MemoryError("1.0 GB of memory"),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory"),
+    ],
 )
 def test_timing_of_a_contestant_that_lacks_memory_takes_the_rows_that_fit(error):
     def build(fn, n):

@@ -189,8 +189,7 @@ class Worker:
             self._check_stopping()
             computed = self.kernel(points)
         with clock("write"):
-            quantities = self.plan.kernel.quantities
-            ends = extremes(dict(zip(quantities, computed, strict=True)))
+            ends = extremes(self._named(computed))
             if not all(np.isfinite(each).all() for each in ends.values()):
                 self._check_finite(computed, faults)
             if faults.bad.any():
@@ -200,11 +199,14 @@ class Worker:
                 mask = pa.array(good)
                 table, index = table.filter(mask), index.filter(mask)
                 computed = tuple(array[good] for array in computed)
-                ends = extremes(dict(zip(quantities, computed, strict=True)))
+                ends = extremes(self._named(computed))
             sample.take(before + np.flatnonzero(~faults.bad), table, computed)
             tally.derived += table.num_rows
-            tally.add_ranges(dict(zip(quantities, computed, strict=True)), ends)
+            tally.add_ranges(self._named(computed), ends)
             sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+
+    def _named(self, computed: Arrays) -> dict[str, np.ndarray]:
+        return dict(zip(self.plan.kernel.quantities, computed, strict=True))
 
     def _check_stopping(self) -> None:
         if self.stopping.is_set():
@@ -219,7 +221,7 @@ class Worker:
 
     def _check_finite(self, computed: Arrays, faults: Faults) -> None:
         """Record rows whose value or derivatives are not finite, naming the first such entry."""
-        for quantity, array in zip(self.plan.kernel.quantities, computed, strict=True):
+        for quantity, array in self._named(computed).items():
             flat = array.reshape(array.shape[0], -1)
             finite = np.isfinite(flat)
             bad = np.any(~finite, axis=1)
