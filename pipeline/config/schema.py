@@ -176,6 +176,15 @@ class LimitsConfig(_Section):
     out_of_range: Literal["count", "quarantine"] = "count"
 
 
+class SummaryConfig(_Section):
+    """The statistics of rows that are kept."""
+
+    enabled: bool | None = None
+    only: bool = False
+    bins: Annotated[int, Field(ge=0, le=1000)] = 20
+    extreme_rows: Annotated[int, Field(ge=0, le=1000)] = 10
+
+
 class NotifyConfig(_Section):
     """Who hears how a run ended."""
 
@@ -211,6 +220,7 @@ class Config(_Section):
     limits: LimitsConfig
     run: RunConfig
     notify: NotifyConfig = NotifyConfig()
+    summary: SummaryConfig = SummaryConfig()
 
 
 def load_config(composed: DictConfig) -> Config:
@@ -286,5 +296,6 @@ def _section(name: str, values: Any) -> list[str]:
         "limits": LimitsConfig,
         "run": RunConfig,
         "notify": NotifyConfig,
+        "summary": SummaryConfig,
     }.get(name, Config)
     return list(model.model_fields)

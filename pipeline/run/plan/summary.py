@@ -1,0 +1,98 @@
+"""The part of a plan that says which statistics of rows are kept."""
+
+import math
+
+from hyperdiag.config.schema import Config
+from hyperdiag.data.shard import InputFile
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.networks import Network
+
+from .sampled_points import sampled_points
+from .spec import DatasetSpec, DesignSpec, Ends, KernelSpec, ParquetSpec, Settings, SummarySpec
+
+# Of all curves of a shard: 16 MB. Beyond, there are none.
+_MOST_CURVE_NUMBERS = 1 << 21
+# Numbers of a row with a histogram: each takes some 25 kB where rows are added up.
+_MOST_HISTOGRAMS = 4096
+# Of the points of extreme rows of a shard: 16 MB.
+_MOST_EXTREME_NUMBERS = 1 << 21
+
+
+def plan_summary(
+    config: Config,
+    network: Network,
+    kernel: KernelSpec,
+    dataset: DatasetSpec,
+    files: tuple[InputFile, ...],
+    location: str,
+    previous: Settings | None,
+) -> SummarySpec | None:
+    """Return the plan's section on statistics; None if none are kept.
+
+    Args:
+        config: of the run.
+        network: that is derived.
+        kernel: the plan's section on what is computed.
+        dataset: the plan's section on the dataset.
+        files, location: of the dataset.
+        previous: settings that this run goes on from, whose ranges are kept.
+
+    Raises:
+        UsageError: if nothing at all would be written.
+    """
+    configured = config.summary
+    enabled = configured.enabled
+    if enabled is None:
+        enabled = previous.summary is not None if previous else True
+    if not enabled:
+        if configured.only:
+            raise UsageError("summary.only=true and summary.enabled=false leave nothing to write")
+        return None
+    if previous and previous.summary and [*previous.summary.ranges] == [*kernel.directions]:
+        ranges = previous.summary.ranges
+    else:
+        ranges = _ranges(network, kernel, dataset, files, location)
+    m, k = network.n_outputs, len(kernel.directions)
+    curves = 3 * m * k * configured.bins
+    extremes = 4 * m * configured.extreme_rows * network.n_inputs
+    fits = _MOST_EXTREME_NUMBERS // (4 * m * network.n_inputs)
+    return SummarySpec(
+        ranges=ranges,
+        bins=configured.bins if curves <= _MOST_CURVE_NUMBERS else 0,
+        quantiles=network.n_inputs + m * (1 + 2 * k) <= _MOST_HISTOGRAMS,
+        extreme_rows=configured.extreme_rows if extremes <= _MOST_EXTREME_NUMBERS else max(fits, 1),
+        only=configured.only,
+    )
+
+
+def _ranges(
+    network: Network,
+    kernel: KernelSpec,
+    dataset: DatasetSpec,
+    files: tuple[InputFile, ...],
+    location: str,
+) -> dict[str, Ends]:
+    """Return for each direction the range that it is trained in, or that its values lie in."""
+    ranges: dict[str, Ends] = {name: (low, high) for name, (low, high) in network.ranges.items()}
+    if isinstance(dataset, DesignSpec):
+        ranges |= dataset.ranges
+    elif any(name not in ranges for name in kernel.directions):
+        ranges = _ends_of_values(network, dataset, files, location) | ranges
+    return {name: ranges.get(name, (0.0, 1.0)) for name in kernel.directions}
+
+
+def _ends_of_values(
+    network: Network, dataset: ParquetSpec, files: tuple[InputFile, ...], location: str
+) -> dict[str, Ends]:
+    """Return the ends of each input's values in rows here and there."""
+    values = sampled_points(network.inputs, dataset, files, location)
+    if not values.shape[0]:
+        return {}
+    ends = zip(values.min(axis=0).tolist(), values.max(axis=0).tolist(), strict=True)
+    return dict(zip(network.inputs, (_with_width(*each) for each in ends), strict=True))
+
+
+def _with_width(low: float, high: float) -> Ends:
+    if low == high:
+        return low - max(abs(low), 1.0) / 2, high + max(abs(high), 1.0) / 2
+    return (low, high) if math.isfinite(high - low) else (low / 2, high / 2)
