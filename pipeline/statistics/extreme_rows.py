@@ -28,7 +28,7 @@ class ExtremeRows(NamedTuple):
         value: float64 (lists, rows), the number itself.
         direction: int64 (lists, rows), of the derivative with that score; -1 for a value.
         file: int64 (lists, rows), the position of the row's file in `files`.
-        index: int64 (lists, rows), the row in its file.
+        row: int64 (lists, rows), the row in its file.
         point: float64 (lists, rows, n), its inputs.
         files: names of files, ascending.
     """
@@ -37,29 +37,30 @@ class ExtremeRows(NamedTuple):
     value: np.ndarray
     direction: np.ndarray
     file: np.ndarray
-    index: np.ndarray
+    row: np.ndarray
     point: np.ndarray
     files: tuple[str, ...]
 
     def merged(self, other: "ExtremeRows") -> "ExtremeRows":
         """Return the most extreme rows of both, as many as of one."""
         files = tuple(sorted({*self.files, *other.files}))
-        place = {name: at for at, name in enumerate(files)}
-        parts = [each._renumbered(place) for each in (self, other)]
-        joined = [np.concatenate(pair, axis=1) for pair in zip(*parts, strict=True)]
-        score, _, _, file, index, _ = joined
-        keep = self.score.shape[1]
-        order = np.lexsort((index, file, -score), axis=1)[:, :keep]
-        chosen = [
-            np.take_along_axis(array, order[..., None] if array.ndim == 3 else order, axis=1)
-            for array in joined
-        ]
-        return _without_others(ExtremeRows(*chosen, files))
+        parts = [each._by_files(files) for each in (self, other)]
+        joined = {name: np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]}
+        order = np.lexsort((joined["row"], joined["file"], -joined["score"]), axis=1)
+        order = order[:, : self.score.shape[1]]
+        chosen = {
+            name: np.take_along_axis(array, order[..., None] if array.ndim == 3 else order, axis=1)
+            for name, array in joined.items()
+        }
+        return _without_others(ExtremeRows(**chosen, files=files))
 
-    def _renumbered(self, place: Mapping[str, int]) -> list[np.ndarray]:
-        numbers = np.array([place[name] for name in self.files], np.int64)
-        file = numbers[self.file] if numbers.size else self.file
-        return [self.score, self.value, self.direction, file, self.index, self.point]
+    def _by_files(self, files: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the arrays, the files being positions in another list that has all of them."""
+        arrays = self._asdict()
+        del arrays["files"]
+        if self.files:
+            arrays["file"] = np.array([files.index(name) for name in self.files])[self.file]
+        return arrays
 
 
 def _without_others(rows: ExtremeRows) -> ExtremeRows:
@@ -74,14 +75,14 @@ def _without_others(rows: ExtremeRows) -> ExtremeRows:
 def no_rows(numbers: RowNumbers, keep: int) -> ExtremeRows:
     """Return lists without rows, for `keep` of them each."""
     shape = sum(q in numbers.slices for q, _ in LISTS) * len(numbers.outputs), keep
-    whole = [np.zeros(shape, np.int64) for _ in range(3)]
     return ExtremeRows(
-        np.full(shape, -np.inf),
-        np.zeros(shape),
-        whole[0] - 1,
-        *whole[1:],
-        np.zeros((*shape, len(numbers.inputs))),
-        (),
+        score=np.full(shape, -np.inf),
+        value=np.zeros(shape),
+        direction=np.full(shape, -1),
+        file=np.zeros(shape, np.int64),
+        row=np.zeros(shape, np.int64),
+        point=np.zeros((*shape, len(numbers.inputs))),
+        files=(),
     )
 
 
@@ -98,7 +99,8 @@ def lists_of(numbers: RowNumbers) -> list[tuple[str, str, str]]:
 def extreme_rows(
     numbers: RowNumbers,
     blocks: Mapping[str, np.ndarray],
-    widths: Sequence[float],
+    largest: Mapping[str, np.ndarray],
+    widths: np.ndarray,
     file: str,
     index: np.ndarray,
     floor: np.ndarray,
@@ -108,6 +110,7 @@ def extreme_rows(
     Args:
         numbers: of a row.
         blocks: the inputs and quantities (numbers, rows), by name.
+        largest: of each quantity, the largest sizes (m, k) that it has in these rows.
         widths: of the range of each direction.
         file: that the rows come from.
         index: int64 (rows,), their place in it.
@@ -115,35 +118,49 @@ def extreme_rows(
             last of a list need not be looked at.
     """
     extreme = no_rows(numbers, floor.shape[1])
-    scales = {"jacobian": np.asarray(widths), "hessian_diag": np.square(widths)}
+    scales = {"jacobian": widths, "hessian_diag": np.square(widths)}
     for at, (quantity, end, output) in enumerate(lists_of(numbers)):
+        position, least = numbers.outputs.index(output), floor[at, -1]
         block = blocks[quantity].reshape(len(numbers.outputs), -1, index.size)
-        values = block[numbers.outputs.index(output)]
+        values, scale = block[position], np.ones(1)
         if quantity == "value":
+            top = largest[quantity][position]
+            if top[0] < least:
+                continue
             scores = values[0] if end == "largest" else -values[0]
         else:
             scale = scales[quantity].astype(values.dtype)
-            scores = np.abs(values[0]) * scale[0]
-            for value, width in zip(values[1:], scale[1:], strict=True):
-                np.maximum(scores, np.abs(value) * width, out=scores)
-        rows = _top(scores, floor.shape[1], floor[at, -1])
-        direction = np.zeros(rows.size, np.int64)
-        if quantity != "value":
-            direction = np.argmax(np.abs(values[:, rows]) * scale[:, None], axis=0)
-            extreme.direction[at, : rows.size] = direction
+            directions = np.flatnonzero(largest[quantity][position] * scale >= least)
+            if not directions.size:
+                continue
+            scores = _scores(values, scale, directions)
+        rows = _top(scores, floor.shape[1], least)
+        direction = np.argmax(np.abs(values[:, rows]) * scale[:, None], axis=0)
+        extreme.direction[at, : rows.size] = -1 if quantity == "value" else direction
         extreme.score[at, : rows.size] = scores[rows]
         extreme.value[at, : rows.size] = values[direction, rows]
-        extreme.index[at, : rows.size] = index[rows]
+        extreme.row[at, : rows.size] = index[rows]
         extreme.point[at, : rows.size] = blocks[INPUT][:, rows].T
     return extreme._replace(files=(file,))
+
+
+def _scores(values: np.ndarray, scale: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Return for each row the largest size, by its scale, of derivatives in some directions."""
+    scores = np.full(values.shape[1], -np.inf, values.dtype)
+    size = np.empty_like(scores)
+    for direction in directions:
+        np.abs(values[direction], out=size)
+        size *= scale[direction]
+        np.maximum(scores, size, out=scores)
+    return scores
 
 
 def _top(scores: np.ndarray, keep: int, floor: float) -> np.ndarray:
     """Return the rows of the highest scores, the highest first, those before others at a tie."""
     bound = floor
-    if scores.size >= _BLOCKS >= keep:
+    if bound == -np.inf and scores.size >= _BLOCKS >= keep:
         whole = scores[: scores.size - scores.size % _BLOCKS].reshape(_BLOCKS, -1)
         # So many blocks have a score that high, each.
         bound = max(bound, np.partition(whole.max(axis=1), -keep)[-keep])
-    candidates = np.flatnonzero(scores >= bound)
+    candidates = np.flatnonzero((scores >= bound) & (scores > -np.inf))
     return candidates[np.argsort(-scores[candidates], kind="stable")[:keep]]

@@ -1,35 +1,41 @@
 """How often numbers of each magnitude came: counts that add up exactly, and their quantiles.
 
-A bin holds the numbers that agree, as float32, in sign, exponent and the first six digits after the
-leading one: its ends differ by at most 1/64, so that its middle is within 0.8% of each number in it.
-The sketch is known as a log-linear, or HDR, histogram.
+A bin holds the numbers that agree, as float32, in sign, exponent and the first six digits after
+the leading one: its ends differ by at most 1/64, so that its middle is within 0.8% of each of them.
+Such a sketch is known as a log-linear, or HDR, histogram.
 """
 
 import numpy as np
 
 _DROPPED = 17  # of the 23 binary digits of a float32 that follow the leading one
-_BINS = 1 << (32 - _DROPPED)  # of a number
-_SIGN = _BINS >> 1  # of a bin of negative numbers
-_BLOCK = 64  # bins of an octave, kept together
+BINS = 1 << (32 - _DROPPED)  # of a number
+AROUND_ZERO = 2  # of these bins: of either sign
+_BLOCK = 64  # bins that are kept together: half an octave
 _LARGEST = np.finfo(np.float32).max
 
 
 def bins_of(numbers: np.ndarray) -> np.ndarray:
-    """Return the bins, uint16, of finite numbers, float32 or float64.
+    """Return the bins, uint32, of finite numbers (..., rows), float32 or float64.
 
-    Beyond the largest float32 counts as that; what is below the smallest counts as zero.
+    Bins are numbered by size, the negative one of a size after the positive one. Beyond the largest
+    float32 counts as that; what is below the smallest counts as zero.
     """
     if numbers.dtype != np.float32:
         numbers = np.clip(numbers, -_LARGEST, _LARGEST).astype(np.float32)
-    return (np.ascontiguousarray(numbers).view(np.uint32) >> _DROPPED).astype(np.uint16)
+    bits = numbers.view(np.uint32)
+    bins = bits >> np.uint32(_DROPPED - 1)
+    bins &= np.uint32(BINS - 2)
+    bins |= bits >> np.uint32(31)
+    return bins
 
 
 def middles(bins: np.ndarray) -> np.ndarray:
     """Return the middle of each bin, float64; zero of those around zero."""
-    bits = (bins.astype(np.uint32) << _DROPPED).view(np.float32).astype(np.float64)
-    above = ((bins.astype(np.uint32) + 1) << _DROPPED).view(np.float32).astype(np.float64)
-    middle = np.where(np.isfinite(above), (bits + above) / 2, bits)
-    return np.where(bins % _SIGN == 0, 0.0, middle)
+    size = (bins >> 1).astype(np.uint32)
+    low = (size << _DROPPED).view(np.float32).astype(np.float64)
+    high = ((size + 1) << _DROPPED).view(np.float32).astype(np.float64)
+    middle = np.where(np.isfinite(high), (low + high) / 2, low)
+    return np.where(bins < AROUND_ZERO, 0.0, np.where(bins % 2 == 1, -middle, middle))
 
 
 class Histograms:
@@ -40,7 +46,7 @@ class Histograms:
     """
 
     def __init__(self, count: int):
-        self._block = np.full(count * (_BINS // _BLOCK), -1, np.int32)
+        self._block = np.full(count * (BINS // _BLOCK), -1, np.int32)
         self._counts = np.zeros((0, _BLOCK), np.int64)
         self._used = 0
 
@@ -57,9 +63,7 @@ class Histograms:
             end = self._used + new.size
             if end > len(self._counts):
                 more = max(end, 2 * len(self._counts)) - len(self._counts)
-                self._counts = np.concatenate(
-                    [self._counts, np.zeros((more, _BLOCK), np.int64)]
-                )
+                self._counts = np.concatenate([self._counts, np.zeros((more, _BLOCK), np.int64)])
             self._block[new] = np.arange(self._used, end)
             self._used = end
         self._counts[self._block[octaves], codes % _BLOCK] += counts
@@ -73,24 +77,13 @@ class Histograms:
 
     def of(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the middles, ascending, and the counts of the bins of a number of the row."""
-        blocks = _BINS // _BLOCK
+        blocks = BINS // _BLOCK
         octaves = np.flatnonzero(self._block[position * blocks : (position + 1) * blocks] >= 0)
         counts = self._counts[self._block[position * blocks + octaves]]
         at, place = np.nonzero(counts)
         values, counts = middles(octaves[at] * _BLOCK + place), counts[at, place]
         order = np.argsort(values, kind="stable")
         return values[order], counts[order]
-
-
-def count_bins(bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes and counts of the bins (numbers, rows) of rows, for `Histograms.add`."""
-    codes, counts = [], []
-    for position, row in enumerate(bins):
-        count = np.bincount(row)
-        occupied = np.flatnonzero(count != 0)
-        codes.append(occupied + position * _BINS)
-        counts.append(count[occupied])
-    return np.concatenate(codes), np.concatenate(counts)
 
 
 def quantile(values: np.ndarray, counts: np.ndarray, level: float) -> float:

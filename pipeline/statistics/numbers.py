@@ -44,6 +44,15 @@ class RowNumbers:
         """How many numbers a row has."""
         return max(each.stop for each in self.slices.values())
 
+    def position(self, quantity: str, output: str) -> int | None:
+        """Return the position of an output's first number of a quantity; None if there is none."""
+        if quantity not in self.slices:
+            return None
+        where = self.slices[quantity]
+        return where.start + self.outputs.index(output) * (
+            (where.stop - where.start) // len(self.outputs)
+        )
+
     def names(self) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield quantity, output and input of each number, None where it has none."""
         for name in self.inputs:

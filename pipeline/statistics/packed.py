@@ -23,7 +23,7 @@ def pack(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
         parts.append(np.ascontiguousarray(array).tobytes())
     head = json.dumps({"values": values, "arrays": kinds}, sort_keys=True).encode()
     whole = b"".join([len(head).to_bytes(8, "little"), head, *parts])
-    packed = pa.Codec(_CODEC, compression_level=3).compress(whole, asbytes=True)
+    packed = pa.Codec(_CODEC, compression_level=1).compress(whole, asbytes=True)
     return len(whole).to_bytes(8, "little") + packed
 
 

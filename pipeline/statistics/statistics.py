@@ -1,6 +1,6 @@
 """Statistics of rows, and how those of two sets of rows become those of both, in any order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ class Shape:
         numbers: of a row.
         ranges: (low, high) of each direction, of its curves.
         bins: of each curve, between the ends of its input's range; 0: there are no curves.
+        curve_step: curves are of the rows whose index in their file is a multiple of it.
         histograms: whether there are any: they take memory for each number.
         extreme_rows: how many are kept of each list.
     """
@@ -27,6 +28,7 @@ class Shape:
     numbers: RowNumbers
     ranges: Sequence[tuple[float, float]]
     bins: int
+    curve_step: int
     histograms: bool
     extreme_rows: int
 
@@ -71,16 +73,12 @@ class Statistics:
         self.extreme: ExtremeRows = no_rows(shape.numbers, shape.extreme_rows)
 
     def add(self, content: bytes) -> None:
-        """Take in the statistics of other rows, as `to_bytes` writes them.
+        """Take in the statistics of other rows, as `packed` returns them.
 
         Raises:
             ValueError: if that is not what they are.
         """
         values, arrays = unpack(content)
-        self.add_parts(values, arrays)
-
-    def add_parts(self, values: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
-        """Do the same with the values and arrays that are in there."""
         self.rows += values["rows"]
         self.sums.add(arrays["sums"])
         self.squares.add(arrays["squares"])
@@ -91,28 +89,46 @@ class Statistics:
         self.histograms.add(np.cumsum(arrays["codes"].astype(np.int64)), arrays["counts"])
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
-        names = ("score", "value", "direction", "file", "index", "point")
-        extreme = (arrays[name] for name in names)
-        self.extreme = self.extreme.merged(ExtremeRows(*extreme, tuple(values["files"])))
+        extreme = {name: arrays[name] for name in ExtremeRows._fields if name != "files"}
+        self.extreme = self.extreme.merged(ExtremeRows(**extreme, files=tuple(values["files"])))
 
     def to_bytes(self) -> bytes:
         """Return the same as bytes; the same statistics are the same bytes."""
-        codes, counts = self.histograms.nonzero()
-        extreme = self.extreme._asdict()
-        files = extreme.pop("files")
-        return pack(
-            {"rows": self.rows, "files": list(files)},
-            {
-                "sums": self.sums.terms(),
-                "squares": self.squares.terms(),
-                "low": self.low,
-                "high": self.high,
-                "positive": self.positive,
-                "negative": self.negative,
-                "codes": np.diff(codes, prepend=0),
-                "counts": counts,
-                "bin_rows": self.bin_rows,
-                "curves": self.curves.terms(),
-                **extreme,
-            },
+        return packed(
+            self.rows,
+            self.histograms.nonzero(),
+            self.extreme,
+            sums=self.sums.terms(),
+            squares=self.squares.terms(),
+            low=self.low,
+            high=self.high,
+            positive=self.positive,
+            negative=self.negative,
+            bin_rows=self.bin_rows,
+            curves=self.curves.terms(),
         )
+
+
+def packed(
+    rows: int,
+    counted: tuple[np.ndarray, np.ndarray],
+    extreme: ExtremeRows,
+    **arrays: np.ndarray,
+) -> bytes:
+    """Return statistics as bytes, for `Statistics.add`.
+
+    Args:
+        rows: how many rows.
+        counted: codes, ascending, and counts of the bins that hold numbers.
+        extreme: the most extreme rows.
+        arrays: `sums`, `squares` and `curves`, as terms (terms, ...) of which each is the exact
+            sum; `low`, `high`, `positive`, `negative` and `bin_rows`, as in `Statistics`.
+    """
+    codes, counts = counted
+    fields = extreme._asdict()
+    files = fields.pop("files")
+    differences = np.diff(codes, prepend=0)  # smaller than the codes
+    return pack(
+        {"rows": rows, "files": list(files)},
+        {**arrays, **fields, "codes": differences, "counts": counts},
+    )

@@ -62,11 +62,10 @@ def _rows(statistics: Statistics) -> Iterator[tuple]:
                 # The middle of the lowest bin may lie beyond the lowest number.
                 value = min(max(quantile(values, counts, level), low), high)
                 yield quantity, output, name, "quantile", level, value
-        if quantity == "jacobian":
-            assert output is not None and name is not None
-            of_input = numbers.inputs.index(name)
-            of_output = numbers.slices.get("value", slice(0, 0)).start + numbers.outputs.index(output)
-            if "value" in numbers.slices and variances[of_output] > 0:
+        if quantity == "jacobian" and output is not None and name is not None:
+            of_output = numbers.position("value", output)
+            if of_output is not None and variances[of_output] > 0:
+                of_input = numbers.inputs.index(name)
                 part = mean_squares[at] / variances[of_output]
                 width = statistics.high[of_input] - statistics.low[of_input]
                 uniform = part * width**2 / math.pi**2
@@ -141,7 +140,7 @@ def extremes_table(statistics: Statistics) -> pa.Table:
                     "rank": rank + 1,
                     "value": float(extreme.value[at, rank]),
                     "source_file": extreme.files[extreme.file[at, rank]],
-                    "row_index": int(extreme.index[at, rank]),
+                    "row_index": int(extreme.row[at, rank]),
                     "point": extreme.point[at, rank].tolist(),
                 }
             )

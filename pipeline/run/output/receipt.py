@@ -47,8 +47,8 @@ class Tally:
         """Take in the quantities (rows, m, ...) of good rows, and their `extremes`, by name."""
         if "hessian_diag" in arrays:
             self._add_flat(_flat_rows(arrays["hessian_diag"]).tolist())
-        for quantity, lows_and_highs in ends.items():
-            self._widen(quantity, lows_and_highs.tolist())
+        for quantity, (low, high) in ends.items():
+            self._widen(quantity, [low.min(axis=1).tolist(), high.max(axis=1).tolist()])
 
     def _add_flat(self, counts: Sequence[int]) -> None:
         before = self.flat or [0] * len(counts)
@@ -113,17 +113,14 @@ class Tally:
 
 
 def extremes(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the lows and highs (2, m) of quantities (rows, m, ...), by name; of no rows, nothing.
+    """Return the lows and highs of quantities (rows, m, ...), by name; of no rows, nothing.
+
+    Their shape is (2, m, k), where each output has k numbers.
 
     An end is NaN or infinite where, and only where, a number is.
     """
     return {
-        quantity: np.stack(
-            [
-                over_rows(np.minimum, array).min(axis=1),
-                over_rows(np.maximum, array).max(axis=1),
-            ]
-        )
+        quantity: np.stack([over_rows(np.minimum, array), over_rows(np.maximum, array)])
         for quantity, array in arrays.items()
         if array.shape[0]
     }

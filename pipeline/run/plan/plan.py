@@ -128,6 +128,7 @@ class Plan(Settings):
             numbers,
             tuple(self.summary.ranges[name] for name in self.kernel.directions),
             self.summary.bins,
+            self.summary.curve_step,
             self.summary.quantiles,
             self.summary.extreme_rows,
         )

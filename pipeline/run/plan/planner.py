@@ -138,7 +138,7 @@ def make_plan(config: Config) -> Planned:
         files=files,
         location=location,
         network_options=options,
-        summary=plan_summary(config, network, kernel, dataset, files, location, previous),
+        summary=plan_summary(config, network, kernel, dataset, files, location, rows, previous),
     )
     _ = plan.layout.schema  # refuses two columns of one name
     plan = with_previous_ids(plan, config)

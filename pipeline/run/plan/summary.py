@@ -12,6 +12,9 @@ from .spec import DatasetSpec, DesignSpec, Ends, KernelSpec, ParquetSpec, Settin
 
 # Of all curves of a shard: 16 MB. Beyond, there are none.
 _MOST_CURVE_NUMBERS = 1 << 21
+# Of datasets with so many rows, one in so many is enough for the mean of a bin, and gathering takes
+# a third less.
+_MANY_ROWS, _CURVE_STEP = 1_000_000, 8
 # Numbers of a row with a histogram: each takes some 25 kB where rows are added up.
 _MOST_HISTOGRAMS = 4096
 # Of the points of extreme rows of a shard: 16 MB.
@@ -25,6 +28,7 @@ def plan_summary(
     dataset: DatasetSpec,
     files: tuple[InputFile, ...],
     location: str,
+    rows: int,
     previous: Settings | None,
 ) -> SummarySpec | None:
     """Return the plan's section on statistics; None if none are kept.
@@ -34,7 +38,7 @@ def plan_summary(
         network: that is derived.
         kernel: the plan's section on what is computed.
         dataset: the plan's section on the dataset.
-        files, location: of the dataset.
+        files, location, rows: of the dataset.
         previous: settings that this run goes on from, whose ranges are kept.
 
     Raises:
@@ -48,10 +52,12 @@ def plan_summary(
         if configured.only:
             raise UsageError("summary.only=true and summary.enabled=false leave nothing to write")
         return None
-    if previous and previous.summary and [*previous.summary.ranges] == [*kernel.directions]:
-        ranges = previous.summary.ranges
+    kept = previous.summary if previous else None
+    if kept and {*kept.ranges} == {*kernel.directions}:
+        ranges, step = kept.ranges, kept.curve_step
     else:
         ranges = _ranges(network, kernel, dataset, files, location)
+        step = 1 if rows < _MANY_ROWS else _CURVE_STEP
     m, k = network.n_outputs, len(kernel.directions)
     curves = 3 * m * k * configured.bins
     extremes = 4 * m * configured.extreme_rows * network.n_inputs
@@ -59,6 +65,7 @@ def plan_summary(
     return SummarySpec(
         ranges=ranges,
         bins=configured.bins if curves <= _MOST_CURVE_NUMBERS else 0,
+        curve_step=step,
         quantiles=network.n_inputs + m * (1 + 2 * k) <= _MOST_HISTOGRAMS,
         extreme_rows=configured.extreme_rows if extremes <= _MOST_EXTREME_NUMBERS else max(fits, 1),
         only=configured.only,

@@ -140,7 +140,7 @@ class Worker:
         tally = Tally()
         sample = Sample(shard.rows, self.plan.kernel.verify_rows, self.plan.points.columns)
         shape = self.plan.statistics
-        statistics = ShardStatistics(shape, shard.rows) if shape else None
+        statistics = ShardStatistics(shape) if shape else None
         self._under_way[shard.id] = 0
         layout = self.plan.layout
         row_group_rows = self.plan.output.row_group_rows
@@ -214,7 +214,8 @@ class Worker:
                 sink.write(self.plan.layout.assemble(table, source_file, index, computed))
         if statistics:
             with clock("summarise"):
-                statistics.add(points, self._named(computed), source_file, index.to_numpy())
+                named, places = self._named(computed), index.to_numpy()
+                statistics.add(points, named, ends, source_file, places)
 
     def _named(self, computed: Arrays) -> dict[str, np.ndarray]:
         return dict(zip(self.plan.kernel.quantities, computed, strict=True))
