@@ -20,8 +20,8 @@ _BLOCKS = 64  # of scores, whose largest give a first bound
 class ExtremeRows(NamedTuple):
     """The most extreme rows of each list, the first the most extreme; fewer where there are fewer.
 
-    A derivative's score is its size times the width of its input's range, squared for a second
-    derivative: about what the output would change by along the whole range.
+    A derivative's score is its size times the width of its input's range, beside the widest of all
+    (squared for a second derivative): in proportion to what the output would change by along it.
 
     Attributes:
         score: float64 (lists, rows), by which they are ordered; -inf where there is no row.
@@ -118,7 +118,9 @@ def extreme_rows(
             last of a list need not be looked at.
     """
     extreme = no_rows(numbers, floor.shape[1])
-    scales = {"jacobian": widths, "hessian_diag": np.square(widths)}
+    # Relative to the widest: whatever the units, their squares are numbers.
+    relative = widths / widths.max()
+    scales = {"jacobian": relative, "hessian_diag": np.square(relative)}
     for at, (quantity, end, output) in enumerate(lists_of(numbers)):
         position, least = numbers.outputs.index(output), floor[at, -1]
         block = blocks[quantity].reshape(len(numbers.outputs), -1, index.size)

@@ -8,14 +8,12 @@ from .counting import Counting
 from .curves import Curves
 from .extreme_rows import extreme_rows, no_rows
 from .numbers import INPUT
+from .origin import about_zero, origin_near
 from .statistics import Shape, packed
 
 # Rows and numbers that are looked at together: of float64, they stay in a core's cache. And of more
 # rows, a BLAS of several threads would add up in another order.
 _ROWS, _NUMBERS = 8192, 16
-# Of a float32, what is left of an origin: with so few digits its square has no rounding.
-_ORIGIN_BITS = np.uint32(0xFFFFF000)
-_SPLIT = float((1 << 27) + 1)  # of a float64, in two halves
 
 
 class ShardStatistics:
@@ -69,8 +67,7 @@ class ShardStatistics:
         }
         if self._origin is None:
             firsts = np.concatenate([blocks[name][:, 0] for name in numbers.slices])
-            bits = np.clip(firsts, *_FLOAT32).astype(np.float32).view(np.uint32) & _ORIGIN_BITS
-            self._origin = bits.view(np.float32).astype(np.float64)
+            self._origin = origin_near(firsts)
         self._rows += index.size
         inputs = np.stack([blocks[INPUT].min(axis=1), blocks[INPUT].max(axis=1)])
         for name, where in numbers.slices.items():
@@ -99,9 +96,11 @@ class ShardStatistics:
             for first in range(0, count, _NUMBERS):
                 part = block[first : first + _NUMBERS, first_row : first_row + _ROWS]
                 at = slice(start + first, start + first + len(part))
-                differences = part - self._origin[at, None]
-                self._sums[at] += differences.sum(axis=1)
-                self._squares[at] += np.vecdot(differences, differences)
+                differences = part - self._origin[0, at, None]
+                differences -= self._origin[1, at, None]
+                with np.errstate(over="ignore"):  # then they are infinite
+                    self._sums[at] += differences.sum(axis=1)
+                    self._squares[at] += np.vecdot(differences, differences)
                 if self._counting is not None:
                     self._counting.add(start + first, part)
 
@@ -113,7 +112,7 @@ class ShardStatistics:
         if self._counting is not None:
             counted = self._counting.nonzero()
             positive, negative = self._counting.signs()
-        origin = np.zeros_like(self._sums) if self._origin is None else self._origin
+        origin = np.zeros((2, self._sums.size)) if self._origin is None else self._origin
         sums, squares = about_zero(self._rows, origin, self._sums, self._squares)
         return packed(
             self._rows,
@@ -128,30 +127,3 @@ class ShardStatistics:
             bin_rows=self._curves.bin_rows,
             curves=self._curves.sums.reshape(1, -1),
         )
-
-
-_FLOAT32 = np.finfo(np.float32).min, np.finfo(np.float32).max
-
-
-def about_zero(
-    rows: int, origin: np.ndarray, sums: np.ndarray, squares: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return sums and sums of squares of numbers, from those of their differences from an origin.
-
-    sum x = sum d + n o, and sum x^2 = sum d^2 + 2 o sum d + n o^2 where x = o + d. No product here
-    has any rounding: an origin has 12 binary digits, and one factor is halved (Dekker 1971).
-
-    Args:
-        rows: n.
-        origin, sums, squares: o, sum d and sum d^2, (numbers,) each.
-
-    Returns:
-        Terms (terms, numbers) of each, whose exact sums they are.
-    """
-    big = _SPLIT * sums
-    upper = big - (big - sums)
-    lower = sums - upper
-    return (
-        np.stack([sums, rows * origin]),
-        np.stack([squares, 2 * origin * upper, 2 * origin * lower, rows * origin * origin]),
-    )

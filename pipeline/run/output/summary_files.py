@@ -19,12 +19,17 @@ def summary_files(statistics: Statistics | None, manifest: Manifest) -> dict[str
         statistics: of all rows; None where none are kept.
         manifest: of the run.
     """
-    files = {}
-    if statistics is not None:
-        files[SUMMARY] = _parquet(summary_table(statistics))
-        files[EXTREMES] = _parquet(extremes_table(statistics))
+    files = statistics_files(statistics) if statistics is not None else {}
     files[MANIFEST] = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False).encode()
     return files
+
+
+def statistics_files(statistics: Statistics) -> dict[str, bytes]:
+    """Return the content of the files that hold statistics, by their names in an output."""
+    return {
+        SUMMARY: _parquet(summary_table(statistics)),
+        EXTREMES: _parquet(extremes_table(statistics)),
+    }
 
 
 def _parquet(table: pa.Table) -> bytes:

@@ -113,6 +113,11 @@ class Plan(Settings):
             separator=self.output.separator,
         )
 
+    @property
+    def writes_no_rows(self) -> bool:
+        """Whether rows are left out of the data files, and there are statistics of them alone."""
+        return self.summary is not None and self.summary.only
+
     @cached_property
     def statistics(self) -> Shape | None:
         """What statistics are kept of; None: of nothing."""

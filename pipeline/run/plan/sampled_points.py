@@ -19,22 +19,27 @@ _ROWS = 1000  # that are looked at, of each of three shards
 
 
 def sampled_points(
-    inputs: Sequence[str], dataset: ParquetSpec, files: Sequence[InputFile], location: str
+    inputs: Sequence[str],
+    dataset: ParquetSpec,
+    files: Sequence[InputFile],
+    location: str,
+    dtype: str = "float64",
 ) -> np.ndarray:
-    """Return float64 points (rows, n): those that are one, of three shards, before any filter.
+    """Return points (rows, n): those that are one, of three shards, before any filter.
 
     Args:
         inputs: names of the network's inputs.
         dataset: the plan's section on the dataset.
         files: of the dataset.
         location: where it is, with any credentials.
+        dtype: "float32" or "float64".
     """
     points = PointColumns(inputs, dataset.points.columns, dataset.points.vector)
     source = replace(dataset.source(files, location), row_filter=None)
     source = replace(source, columns=list(dict.fromkeys(points.columns)))
-    read = (points.read(table, "float64") for table in _some(source))
+    read = (points.read(table, dtype) for table in _some(source))
     good = [array[~faults.bad] for array, faults in read]
-    return np.concatenate([*good, np.empty((0, len(inputs)))])
+    return np.concatenate([*good, np.empty((0, len(inputs)), dtype)])
 
 
 def _some(source: ParquetSource) -> Iterator[pa.Table]:

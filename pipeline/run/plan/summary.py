@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from hyperdiag.config.schema import Config
 from hyperdiag.data.shard import InputFile
 from hyperdiag.messages.errors import UsageError
@@ -84,17 +86,22 @@ def _ranges(
     if isinstance(dataset, DesignSpec):
         ranges |= dataset.ranges
     elif any(name not in ranges for name in kernel.directions):
-        ranges = _ends_of_values(network, dataset, files, location) | ranges
+        ranges = _ends_of_values(network, dataset, files, location, kernel.dtype) | ranges
     return {name: ranges.get(name, (0.0, 1.0)) for name in kernel.directions}
 
 
 def _ends_of_values(
-    network: Network, dataset: ParquetSpec, files: tuple[InputFile, ...], location: str
+    network: Network,
+    dataset: ParquetSpec,
+    files: tuple[InputFile, ...],
+    location: str,
+    dtype: str,
 ) -> dict[str, Ends]:
     """Return the ends of each input's values in rows here and there."""
-    values = sampled_points(network.inputs, dataset, files, location)
+    values = sampled_points(network.inputs, dataset, files, location, dtype)
     if not values.shape[0]:
         return {}
+    values = values.astype(np.float64)
     ends = zip(values.min(axis=0).tolist(), values.max(axis=0).tolist(), strict=True)
     return dict(zip(network.inputs, (_with_width(*each) for each in ends), strict=True))
 

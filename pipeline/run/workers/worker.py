@@ -79,7 +79,6 @@ class Worker:
             # JAX may keep constants in the precision of a first trace.
             self.kernel.trace()
             self._verifier = Verifier(plan, built)
-        self._writes_rows = not (plan.summary and plan.summary.only)
         self._batch = kernel.batch
         self._dtype = kernel.dtype
         self._under_way: dict[int, int] = {}
@@ -210,7 +209,7 @@ class Worker:
             sample.take(before + np.flatnonzero(~faults.bad), table, computed)
             tally.derived += table.num_rows
             tally.add_ranges(self._named(computed), ends)
-            if self._writes_rows:
+            if not self.plan.writes_no_rows:
                 sink.write(self.plan.layout.assemble(table, source_file, index, computed))
         if statistics:
             with clock("summarise"):
