@@ -181,6 +181,7 @@ class SummaryConfig(_Section):
 
     enabled: bool | None = None
     only: bool = False
+    by: str | None = None
     bins: Annotated[int, Field(ge=0, le=1000)] = 20
     extreme_rows: Annotated[int, Field(ge=0, le=1000)] = 10
 

@@ -18,7 +18,7 @@ def strongest_inputs(summary: pa.Table, most: int) -> dict[str, list[str]]:
         summary: of `summary_table`.
         most: how many inputs.
     """
-    whole = summary.filter(pc.field("by").is_null())
+    whole = summary.filter(pc.field("grouped_by").is_null())
     deviations, mean_squares = (
         whole.filter((pc.field("quantity") == quantity) & (pc.field("statistic") == statistic))
         for quantity, statistic in ((INPUT, "deviation"), ("jacobian", "mean_square"))

@@ -25,14 +25,14 @@ def _few_digits(numbers: np.ndarray) -> np.ndarray:
 
 
 def about_zero(
-    rows: int, origin: np.ndarray, sums: np.ndarray, squares: np.ndarray
+    rows: int | np.ndarray, origin: np.ndarray, sums: np.ndarray, squares: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return sums and sums of squares of numbers x = o + d, from those of d.
 
     sum x = sum d + n o, and sum x^2 = sum d^2 + 2 o sum d + n o^2.
 
     Args:
-        rows: n, at most 2^28.
+        rows: n, at most 2^28, for all numbers or for each.
         origin: o, of `origin_near`.
         sums, squares: sum d and sum d^2, (numbers,) each.
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
 
 from .counting import Counting
 from .curves import Curves
 from .extreme_rows import extreme_rows, no_rows
+from .groups import GroupsOfShard
 from .numbers import INPUT
 from .origin import about_zero, origin_near
 from .statistics import Shape, packed
@@ -37,6 +39,7 @@ class ShardStatistics:
         self._positive, self._negative = np.zeros((2, numbers.count), np.int64)
         self._curves = Curves(shape)
         self._extreme = no_rows(numbers, shape.extreme_rows)
+        self._groups = GroupsOfShard(shape.by, numbers) if shape.by else None
         self._counting = Counting(numbers.count) if shape.histograms else None
 
     def add(
@@ -46,6 +49,7 @@ class ShardStatistics:
         ends: Mapping[str, np.ndarray],
         file: str,
         index: np.ndarray,
+        groups: pa.ChunkedArray | None = None,
     ) -> None:
         """Take in rows.
 
@@ -55,6 +59,10 @@ class ShardStatistics:
             ends: the lows and highs (2, m, ...) of these, likewise.
             file: that the rows come from.
             index: int64 (rows,), their place in it.
+            groups: the values of the column that tells the group, where one does.
+
+        Raises:
+            HyperdiagError: if there are too many groups.
         """
         if not index.size:
             return
@@ -74,6 +82,8 @@ class ShardStatistics:
             low, high = (inputs if name == INPUT else ends[name]).reshape(2, -1)
             self._add_numbers(where.start, blocks[name], low, high)
         self._curves.add(blocks, index)
+        if self._groups and groups is not None:
+            self._groups.add(blocks, self._origin, groups)
         if self._shape.extreme_rows:
             largest = {name: np.abs(each).max(axis=0) for name, each in ends.items()}
             score = self._extreme.score
@@ -118,6 +128,7 @@ class ShardStatistics:
             self._rows,
             counted,
             self._extreme,
+            self._groups.packed(origin) if self._groups else None,
             sums=sums,
             squares=squares,
             low=self._low,

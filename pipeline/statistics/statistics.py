@@ -7,7 +7,9 @@ import numpy as np
 
 from .exact_sum import ExactSums
 from .extreme_rows import ExtremeRows, no_rows
+from .groups import Groups
 from .histogram import Histograms
+from .moments import Moments
 from .numbers import RowNumbers
 from .packed import pack, unpack
 
@@ -23,6 +25,7 @@ class Shape:
         curve_step: curves are of the rows whose index in their file is a multiple of it.
         histograms: whether there are any: they take memory for each number.
         extreme_rows: how many are kept of each list.
+        by: the column that tells the group of a row; None: there are no groups.
     """
 
     numbers: RowNumbers
@@ -31,6 +34,7 @@ class Shape:
     curve_step: int
     histograms: bool
     extreme_rows: int
+    by: str | None = None
 
     @property
     def curves(self) -> tuple[int, int, int, int]:
@@ -50,60 +54,49 @@ class Statistics:
         shape: what there are statistics of.
 
     Attributes:
-        rows: how many rows.
-        sums, squares: of each number, and of its square.
-        low, high: float64 (numbers,), its ends.
-        positive, negative: int64 (numbers,), rows in which it is so.
+        moments: counts, sums and ends of each number.
         histograms: of each number.
         bin_rows: int64 (k, bins), rows whose input lies in each bin of its curves.
         curves: sums over these rows, (quantities, m, k, bins) as one level.
         extreme: the most extreme rows.
+        groups: the statistics of each group; None where there are none.
     """
 
     def __init__(self, shape: Shape):
         self.shape = shape
         count = shape.numbers.count
-        self.rows = 0
-        self.sums, self.squares = ExactSums(count), ExactSums(count)
-        self.low, self.high = np.full(count, np.inf), np.full(count, -np.inf)
-        self.positive, self.negative = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.moments = Moments(count)
         self.histograms = Histograms(count)
         self.bin_rows = np.zeros((len(shape.numbers.directions), shape.bins), np.int64)
         self.curves = ExactSums(int(np.prod(shape.curves)))
         self.extreme: ExtremeRows = no_rows(shape.numbers, shape.extreme_rows)
+        self.groups = None if shape.by is None else Groups(shape.by, count)
 
     def add(self, content: bytes) -> None:
         """Take in the statistics of other rows, as `packed` returns them.
 
         Raises:
             ValueError: if that is not what they are.
+            HyperdiagError: if there are too many groups.
         """
         values, arrays = unpack(content)
-        self.rows += values["rows"]
-        self.sums.add(arrays["sums"])
-        self.squares.add(arrays["squares"])
-        np.minimum(self.low, arrays["low"], out=self.low)
-        np.maximum(self.high, arrays["high"], out=self.high)
-        self.positive += arrays["positive"]
-        self.negative += arrays["negative"]
+        self.moments.add(values["rows"], arrays)
         self.histograms.add(np.cumsum(arrays["codes"].astype(np.int64)), arrays["counts"])
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
         extreme = {name: arrays[name] for name in ExtremeRows._fields if name != "files"}
         self.extreme = self.extreme.merged(ExtremeRows(**extreme, files=tuple(values["files"])))
+        if self.groups is not None:
+            self.groups.add(values["groups"], arrays)
 
     def to_bytes(self) -> bytes:
         """Return the same as bytes; the same statistics are the same bytes."""
         return packed(
-            self.rows,
+            self.moments.rows,
             self.histograms.nonzero(),
             self.extreme,
-            sums=self.sums.terms(),
-            squares=self.squares.terms(),
-            low=self.low,
-            high=self.high,
-            positive=self.positive,
-            negative=self.negative,
+            self.groups.packed() if self.groups else None,
+            **self.moments.arrays(),
             bin_rows=self.bin_rows,
             curves=self.curves.terms(),
         )
@@ -113,6 +106,7 @@ def packed(
     rows: int,
     counted: tuple[np.ndarray, np.ndarray],
     extreme: ExtremeRows,
+    groups: tuple[list[str | None], dict[str, np.ndarray]] | None,
     **arrays: np.ndarray,
 ) -> bytes:
     """Return statistics as bytes, for `Statistics.add`.
@@ -121,14 +115,16 @@ def packed(
         rows: how many rows.
         counted: codes, ascending, and counts of the bins that hold numbers.
         extreme: the most extreme rows.
-        arrays: `sums`, `squares` and `curves`, as terms (terms, ...) of which each is the exact
-            sum; `low`, `high`, `positive`, `negative` and `bin_rows`, as in `Statistics`.
+        groups: names and arrays of groups; None where there are none.
+        arrays: those of `Moments.add`; `curves`, terms (terms, ...) of which each is the exact sum;
+            and `bin_rows`.
     """
     codes, counts = counted
     fields = extreme._asdict()
     files = fields.pop("files")
     differences = np.diff(codes, prepend=0)  # smaller than the codes
+    names, of_groups = groups or ([], {})
     return pack(
-        {"rows": rows, "files": list(files)},
-        {**arrays, **fields, "codes": differences, "counts": counts},
+        {"rows": rows, "files": list(files), "groups": names},
+        {**arrays, **fields, **of_groups, "codes": differences, "counts": counts},
     )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +15,8 @@ LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 SUMMARY_SCHEMA = pa.schema(
     [
-        pa.field("by", pa.string()),
-        pa.field("group", pa.string()),
+        pa.field("grouped_by", pa.string()),
+        pa.field("group_name", pa.string()),
         pa.field("quantity", pa.string(), nullable=False),
         pa.field("output", pa.string()),
         pa.field("input", pa.string()),
@@ -27,7 +26,9 @@ SUMMARY_SCHEMA = pa.schema(
     ]
 )
 
-Row = tuple[str | None, str | None, str, float | None, float]
+# Without `grouped_by` and `group_name`.
+Whole = tuple[str, str | None, str | None, str, float | None, float]
+Row = tuple[str | None, str | None, str, str | None, str | None, str, float | None, float]
 
 
 def summary_table(statistics: Statistics) -> pa.Table:
@@ -37,72 +38,65 @@ def summary_table(statistics: Statistics) -> pa.Table:
         statistics: of all rows.
 
     Returns:
-        A table of `SUMMARY_SCHEMA`. `by` and `group` are null in statistics of all rows; `at` is
+        A table of `SUMMARY_SCHEMA`. `grouped_by` and `group_name` are null in statistics of all rows; `at` is
         the level of a quantile, or the middle of a curve's bin.
     """
     columns: list[list] = [[] for _ in SUMMARY_SCHEMA]
-    if statistics.rows:
-        for row in _rows(statistics):
-            for column, value in zip(columns, (None, None, *row), strict=True):
-                column.append(value)
+    for row in _rows(statistics):
+        for column, value in zip(columns, row, strict=True):
+            column.append(value)
     return pa.table(columns, schema=SUMMARY_SCHEMA)
 
 
-def _rows(statistics: Statistics) -> Iterator[tuple]:
-    numbers = statistics.shape.numbers
-    mean_squares = statistics.squares.rounded() / statistics.rows
-    variances = [_variance(statistics, at) for at in range(numbers.count)]
-    for at, (quantity, output, name) in enumerate(numbers.names()):
-        for statistic, value in _of_number(statistics, at, variances[at], mean_squares[at]):
-            yield quantity, output, name, statistic, None, value
+def _rows(statistics: Statistics) -> Iterator[Row]:
+    if statistics.moments.rows:
+        for row in (*_of_numbers(statistics), *_bounds(statistics), *_curves(statistics)):
+            yield None, None, *row
+    if statistics.groups is None:
+        return
+    for name, moments in statistics.groups:
+        for at, number in enumerate(statistics.shape.numbers.names()):
+            for statistic, value in moments.statistics(at).items():
+                yield statistics.groups.by, name, *number, statistic, None, value
+
+
+def _of_numbers(statistics: Statistics) -> Iterator[Whole]:
+    """Yield moments and quantiles."""
+    moments = statistics.moments
+    for at, number in enumerate(statistics.shape.numbers.names()):
+        for statistic, value in moments.statistics(at).items():
+            yield *number, statistic, None, value
         if statistics.shape.histograms:
             values, counts = statistics.histograms.of(at)
-            low, high = statistics.low[at], statistics.high[at]
             for level in LEVELS:
                 # The middle of the lowest bin may lie beyond the lowest number.
-                value = min(max(quantile(values, counts, level), low), high)
-                yield quantity, output, name, "quantile", level, value
-        if quantity == "jacobian" and output is not None and name is not None:
-            of_output = numbers.position("value", output)
-            if of_output is not None and variances[of_output] > 0:
-                of_input = numbers.inputs.index(name)
-                part = mean_squares[at] / variances[of_output]
-                width = statistics.high[of_input] - statistics.low[of_input]
-                uniform = part * width**2 / math.pi**2
-                yield quantity, output, name, "total_index_bound_uniform", None, uniform
-                normal = part * variances[of_input]
-                yield quantity, output, name, "total_index_bound_normal", None, normal
-    if statistics.shape.bins:
-        yield from _curves(statistics)
+                value = min(max(quantile(values, counts, level), moments.low(at)), moments.high(at))
+                yield *number, "quantile", level, value
 
 
-def _of_number(
-    statistics: Statistics, at: int, variance: float, mean_square: float
-) -> Iterator[tuple[str, float]]:
-    rows = statistics.rows
-    total = statistics.sums.fraction(at)
-    yield "count", rows
-    yield "mean", math.inf if total is None else float(total / rows)
-    yield "deviation", math.sqrt(variance)
-    yield "mean_square", mean_square
-    yield "minimum", statistics.low[at]
-    yield "maximum", statistics.high[at]
-    yield "positive", statistics.positive[at] / rows
-    yield "negative", statistics.negative[at] / rows
+def _bounds(statistics: Statistics) -> Iterator[Whole]:
+    """Yield bounds of total Sobol indices, from mean squares of derivatives (DGSM).
+
+    nu (b - a)^2 / (pi^2 V) for inputs that are uniform from a to b, and nu s^2 / V for normal ones
+    of deviation s; nu is the mean of (dy/dx)^2, V the variance of y (Sobol' and Kucherenko, 2009).
+    """
+    numbers, moments = statistics.shape.numbers, statistics.moments
+    for at, (quantity, output, name) in enumerate(numbers.names()):
+        if quantity != "jacobian" or output is None or name is None:
+            continue
+        of_input, of_output = numbers.inputs.index(name), numbers.position("value", output)
+        variance = 0.0 if of_output is None else moments.variance(of_output)
+        if 0 < variance < math.inf:
+            part = moments.mean_square(at) / variance
+            width = moments.high(of_input) - moments.low(of_input)
+            for kind, square in (
+                ("uniform", width**2 / math.pi**2),
+                ("normal", moments.variance(of_input)),
+            ):
+                yield quantity, output, name, f"total_index_bound_{kind}", None, part * square
 
 
-def _variance(statistics: Statistics, at: int) -> float:
-    """Return the variance of all rows as a population: mean square less squared mean."""
-    total, squares = statistics.sums.fraction(at), statistics.squares.fraction(at)
-    if total is None or squares is None:
-        return math.inf
-    if statistics.low[at] == statistics.high[at]:
-        return 0.0
-    mean = total / statistics.rows
-    return float(max(squares / statistics.rows - mean * mean, Fraction(0)))
-
-
-def _curves(statistics: Statistics) -> Iterator[tuple]:
+def _curves(statistics: Statistics) -> Iterator[Whole]:
     numbers, bins = statistics.shape.numbers, statistics.shape.bins
     sums = statistics.curves.rounded().reshape(statistics.shape.curves)
     for direction, name in enumerate(numbers.directions):
@@ -123,7 +117,7 @@ def extremes_table(statistics: Statistics) -> pa.Table:
     """Return the most extreme rows.
 
     Returns:
-        Columns `quantity`, `output`, `input` (null for a value), `end` ("largest" or "smallest"),
+        Columns `quantity`, `output`, `input` (null for a value), `extreme` ("largest" or "smallest"),
         `rank` (from 1), `value`, `source_file`, `row_index` and `point`, a list of the n inputs.
     """
     numbers, extreme = statistics.shape.numbers, statistics.extreme
@@ -136,7 +130,7 @@ def extremes_table(statistics: Statistics) -> pa.Table:
                     "quantity": quantity,
                     "output": output,
                     "input": None if direction < 0 else numbers.directions[direction],
-                    "end": end,
+                    "extreme": end,
                     "rank": rank + 1,
                     "value": float(extreme.value[at, rank]),
                     "source_file": extreme.files[extreme.file[at, rank]],
@@ -152,7 +146,7 @@ _EXTREMES_SCHEMA = pa.schema(
         pa.field("quantity", pa.string(), nullable=False),
         pa.field("output", pa.string(), nullable=False),
         pa.field("input", pa.string()),
-        pa.field("end", pa.string(), nullable=False),
+        pa.field("extreme", pa.string(), nullable=False),
         pa.field("rank", pa.int64(), nullable=False),
         pa.field("value", pa.float64(), nullable=False),
         pa.field("source_file", pa.string(), nullable=False),

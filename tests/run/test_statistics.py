@@ -107,14 +107,14 @@ def test_most_extreme_rows_are_those_that_duckdb_sorts_first(rows, configure):
             right
             == duckdb.sql(f"""
             SELECT value::FLOAT, source_file, row_index FROM '{rows}/out/run/extremes.parquet'
-            WHERE quantity = 'value' AND output = 'v' AND "end" = '{end}' ORDER BY rank
+            WHERE quantity = 'value' AND output = 'v' AND extreme = '{end}' ORDER BY rank
         """).fetchall()
         )
     ((point, inputs),) = duckdb.sql(f"""
         SELECT point, [a, b, c] FROM '{rows}/out/run/extremes.parquet'
         JOIN '{rows}/out/data/*.parquet'
         ON source_file = {SOURCE_FILE} AND row_index = {ROW_INDEX}
-        WHERE quantity = 'value' AND output = 'w' AND "end" = 'largest' AND rank = 1
+        WHERE quantity = 'value' AND output = 'w' AND extreme = 'largest' AND rank = 1
     """).fetchall()
     assert point == pytest.approx(inputs, rel=1e-7)
 
@@ -241,3 +241,82 @@ def test_layout_and_dtype_of_the_output_do_not_matter(rows, configure, layout, d
         x = pa.concat_tables([pq.read_table(p) for p in files])["d_v__d_c"].to_numpy().astype(float)
     for statistic, right in (("mean", x.mean()), ("deviation", x.std()), ("maximum", x.max())):
         assert found["jacobian", "v", "c", statistic, None] == pytest.approx(right, rel=1e-12)
+
+
+def _with_desks(folder):
+    rng = np.random.default_rng(8)
+    for path in sorted((folder / "in").iterdir()):
+        table = pq.read_table(path)
+        desks = rng.choice(["rates", "fx", "", None, "null"], table.num_rows).tolist()
+        table = table.append_column("desk", pa.array(desks, pa.string()))
+        days = rng.choice([20260101, 20260102], table.num_rows)
+        pq.write_table(table.append_column("day", pa.array(days)), path, row_group_size=500)
+
+
+@pytest.mark.parametrize("by", ["desk", "day"])
+def test_statistics_of_groups_are_what_duckdb_makes_of_each(rows, configure, by):
+    _with_desks(rows)
+    # The column need not pass through.
+    derive(*configure(*_overrides(rows, f"summary.by={by}", "output.columns=none")))
+    derive(*configure(*_overrides(rows, out="joined")))
+    summary = f"'{rows}/out/run/summary.parquet'"
+    for number, where in (
+        ("a::FLOAT", "quantity = 'input' AND input = 'a'"),
+        ("w", "quantity = 'value' AND output = 'w'"),
+        ("d2_u__d2_c", "quantity = 'hessian_diag' AND output = 'u' AND input = 'c'"),
+    ):
+        found = duckdb.sql(f"""
+            PIVOT (FROM {summary} WHERE grouped_by = '{by}' AND {where})
+            ON statistic IN (count, mean, deviation, mean_square, minimum, maximum,
+                             positive, negative)
+            USING first(value) GROUP BY group_name
+        """).fetchall()
+        right = duckdb.sql(f"""
+            SELECT {by}::VARCHAR, count(*), avg(x), stddev_pop(x), avg(x * x), min(x), max(x),
+                   avg((x > 0)::INT), avg((x < 0)::INT)
+            FROM (SELECT *, ({number})::DOUBLE AS x FROM '{rows}/joined/data/*.parquet') GROUP BY 1
+        """).fetchall()
+        found, right = ({row[0]: row[1:] for row in rows} for rows in (found, right))
+        assert len(right) == (5 if by == "desk" else 2)
+        assert found.keys() == right.keys()
+        for name, values in right.items():
+            assert found[name] == pytest.approx(values, rel=1e-9), name
+    whole = duckdb.sql(f"SELECT value FROM {summary} WHERE grouped_by IS NULL AND statistic = 'count'")
+    assert set(whole.fetchall()) == {(2.0 * ROWS - 14,)}
+    assert audit(str(rows / "out"), None, 10, 1).findings == []
+
+
+def test_groups_are_the_same_for_any_number_of_workers_and_after_kills(rows, configure):
+    _with_desks(rows)
+    derive(*configure(*_overrides(rows, "summary.by=desk")))
+    local = ("cluster=local", "cluster.workers=2")
+    derive(*configure(*_overrides(rows, "summary.by=desk", *local, out="two")))
+    overrides = _overrides(rows, "summary.by=desk", out="killed")
+    command = [sys.executable, "-c", KILLED, "work:3", *overrides]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -9
+    derive(*configure(*overrides))
+    assert _bytes(rows) == _bytes(rows, "two") == _bytes(rows, "killed")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("summary.by=dsek", "summary.by: the dataset has no column 'dsek' (closest: 'desk')"),
+        ("summary.by=b", "summary.by: column 'b' is double; groups are told by text"),
+    ],
+)
+def test_column_that_tells_no_groups_is_refused_before_any_work(rows, configure, option, said):
+    _with_desks(rows)
+    with pytest.raises(UsageError) as caught:
+        derive(*configure(*_overrides(rows, option)))
+    assert said in str(caught.value)
+    assert not (rows / "out").exists()
+
+
+def test_too_many_groups_are_said_with_what_to_do(rows, configure, monkeypatch):
+    from hyperdiag.statistics import groups
+
+    _with_desks(rows)
+    monkeypatch.setattr(groups, "MOST_GROUPS", 4)
+    with pytest.raises(RunIncomplete, match=r"summary\.by=desk: there are more than 4 groups"):
+        derive(*configure(*_overrides(rows, "summary.by=desk", "limits.max_attempts=1")))

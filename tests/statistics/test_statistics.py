@@ -124,7 +124,7 @@ def test_curves_of_many_rows_are_of_every_so_manieth_row_of_the_file():
     total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
     inside = (points[::8, 2] >= -1) & (points[::8, 2] < 1)
     assert total.bin_rows[0].sum() == inside.sum()
-    assert total.rows == ROWS
+    assert total.moments.rows == ROWS
 
 
 def test_bounds_of_total_indices_are_those_of_the_literature():
@@ -164,7 +164,7 @@ def test_extreme_rows_are_the_first_of_all_rows_in_order():
             rows = [
                 row
                 for row in table
-                if (row["quantity"], row["end"], row["output"]) == (quantity, end, output)
+                if (row["quantity"], row["extreme"], row["output"]) == (quantity, end, output)
             ]
             right = np.lexsort((np.arange(ROWS), -scores))[:4]
             assert [row["row_index"] for row in rows] == right.tolist()

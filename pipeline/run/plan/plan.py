@@ -136,6 +136,7 @@ class Plan(Settings):
             self.summary.curve_step,
             self.summary.quantiles,
             self.summary.extreme_rows,
+            self.summary.by,
         )
 
     @cached_property

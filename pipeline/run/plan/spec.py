@@ -204,6 +204,7 @@ class SummarySpec(_Section):
         quantiles: whether there are any.
         extreme_rows: how many are kept for each output and end.
         only: whether rows themselves are left out of the data files.
+        by: the dataset's column that tells the group of a row; None: there are no groups.
     """
 
     ranges: Mapping[str, Ends]
@@ -212,6 +213,7 @@ class SummarySpec(_Section):
     quantiles: bool
     extreme_rows: int
     only: bool
+    by: str | None
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,22 @@
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.shard import InputFile
-from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.errors import Problems, UsageError, closest_or_all
 from hyperdiag.networks import Network
 
 from .sampled_points import sampled_points
 from .spec import DatasetSpec, DesignSpec, Ends, KernelSpec, ParquetSpec, Settings, SummarySpec
 
+# The types of columns that tell the group of a row.
+_NAMES = (
+    *(pt.is_string, pt.is_large_string, pt.is_string_view, pt.is_integer, pt.is_boolean),
+    *(pt.is_temporal, pt.is_decimal),
+)
 # Of all curves of a shard: 16 MB. Beyond, there are none.
 _MOST_CURVE_NUMBERS = 1 << 21
 # Of datasets with so many rows, one in so many is enough for the mean of a bin, and gathering takes
@@ -21,6 +28,31 @@ _MANY_ROWS, _CURVE_STEP = 1_000_000, 8
 _MOST_HISTOGRAMS = 4096
 # Of the points of extreme rows of a shard: 16 MB.
 _MOST_EXTREME_NUMBERS = 1 << 21
+
+
+def check_groups_column(by: str | None, schema: pa.Schema, problems: Problems) -> None:
+    """Check that a column can tell the group of a row: that its values are names of a kind.
+
+    Args:
+        by: the column; None: there are no groups.
+        schema: of the dataset.
+        problems: to which it is added if not.
+    """
+    if by is None:
+        return
+    if by not in schema.names:
+        problems.add(
+            f"summary.by: the dataset has no column '{by}'{closest_or_all(by, schema.names)}"
+        )
+        return
+    kind = schema.field(by).type
+    if pt.is_dictionary(kind):
+        kind = kind.value_type
+    if not any(is_one(kind) for is_one in _NAMES):
+        problems.add(
+            f"summary.by: column '{by}' is {kind}; groups are told by text, whole numbers, "
+            "booleans, dates or times"
+        )
 
 
 def plan_summary(
@@ -71,6 +103,7 @@ def plan_summary(
         quantiles=network.n_inputs + m * (1 + 2 * k) <= _MOST_HISTOGRAMS,
         extreme_rows=configured.extreme_rows if extremes <= _MOST_EXTREME_NUMBERS else max(fits, 1),
         only=configured.only,
+        by=configured.by,
     )
 
 

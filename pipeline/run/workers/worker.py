@@ -214,7 +214,9 @@ class Worker:
         if statistics:
             with clock("summarise"):
                 named, places = self._named(computed), index.to_numpy()
-                statistics.add(points, named, ends, source_file, places)
+                by = shape.by if (shape := self.plan.statistics) else None
+                groups = table[by] if by else None
+                statistics.add(points, named, ends, source_file, places, groups)
 
     def _named(self, computed: Arrays) -> dict[str, np.ndarray]:
         return dict(zip(self.plan.kernel.quantities, computed, strict=True))
