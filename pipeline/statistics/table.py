@@ -38,8 +38,8 @@ def summary_table(statistics: Statistics) -> pa.Table:
         statistics: of all rows.
 
     Returns:
-        A table of `SUMMARY_SCHEMA`. `grouped_by` and `group_name` are null in statistics of all rows; `at` is
-        the level of a quantile, or the middle of a curve's bin.
+        A table of `SUMMARY_SCHEMA`. `grouped_by` and `group_name` are null in statistics of all
+        rows; `at` is the level of a quantile, or the middle of a curve's bin.
     """
     columns: list[list] = [[] for _ in SUMMARY_SCHEMA]
     for row in _rows(statistics):
@@ -97,7 +97,10 @@ def _bounds(statistics: Statistics) -> Iterator[Whole]:
 
 
 def _curves(statistics: Statistics) -> Iterator[Whole]:
+    """Yield the means of value, Jacobian and Hessian diagonal over bins of each input."""
     numbers, bins = statistics.shape.numbers, statistics.shape.bins
+    if not bins:
+        return
     sums = statistics.curves.rounded().reshape(statistics.shape.curves)
     for direction, name in enumerate(numbers.directions):
         low, high = statistics.shape.ranges[direction]
@@ -117,8 +120,9 @@ def extremes_table(statistics: Statistics) -> pa.Table:
     """Return the most extreme rows.
 
     Returns:
-        Columns `quantity`, `output`, `input` (null for a value), `extreme` ("largest" or "smallest"),
-        `rank` (from 1), `value`, `source_file`, `row_index` and `point`, a list of the n inputs.
+        Columns `quantity`, `output`, `input` (null for a value), `extreme` ("largest" or
+        "smallest"), `rank` (from 1), `value`, `source_file`, `row_index` and `point`, a list of
+        the n inputs.
     """
     numbers, extreme = statistics.shape.numbers, statistics.extreme
     rows = []

@@ -281,7 +281,9 @@ def test_statistics_of_groups_are_what_duckdb_makes_of_each(rows, configure, by)
         assert found.keys() == right.keys()
         for name, values in right.items():
             assert found[name] == pytest.approx(values, rel=1e-9), name
-    whole = duckdb.sql(f"SELECT value FROM {summary} WHERE grouped_by IS NULL AND statistic = 'count'")
+    whole = duckdb.sql(f"""
+        SELECT value FROM {summary} WHERE grouped_by IS NULL AND statistic = 'count'
+    """)
     assert set(whole.fetchall()) == {(2.0 * ROWS - 14,)}
     assert audit(str(rows / "out"), None, 10, 1).findings == []
 
