@@ -11,7 +11,7 @@ UNIT = 1 << _UNIT
 _PRECISION = 53  # binary digits of a float64
 _BASE = 32  # binary digits of a digit of a sum; of 63, the others take up 2^30 carries
 _MASK = (1 << _BASE) - 1
-_DIGITS = (_UNIT + 1024) // _BASE + 2
+_CARRIES = 2  # digits beyond the highest: one of the number, one of what is carried
 
 
 class ExactSums:
@@ -22,7 +22,9 @@ class ExactSums:
     """
 
     def __init__(self, size: int):
-        self._digits = np.zeros((size, _DIGITS), np.int64)
+        # Of all 66 digits, those from the lowest to the highest that some number has.
+        self._digits = np.zeros((size, _CARRIES + 1), np.int64)
+        self._lowest = _UNIT // _BASE  # that of 1
         self._infinite = np.zeros(size)
         self._at = np.arange(size)
 
@@ -41,22 +43,38 @@ class ExactSums:
         shift = exponent.astype(np.int64) + (_UNIT - _PRECISION)
         number >>= np.clip(-shift, 0, _PRECISION)  # zeros, of subnormal numbers
         place, rest = np.divmod(np.maximum(shift, 0), _BASE)
+        lowest, highest = place.min(initial=self._lowest), place.max(initial=self._lowest)
+        self._make_room(int(lowest), int(highest))
+        place -= self._lowest
         low, high = (number & _MASK) << rest, (number >> _BASE) << rest
         self._digits[self._at, place] += low & _MASK
         self._digits[self._at, place + 1] += (low >> _BASE) + (high & _MASK)
         self._digits[self._at, place + 2] += high >> _BASE
 
-    def _units(self) -> list[int]:
-        """Return the sums as whole numbers, of 1 / `UNIT`, without those that are infinite."""
+    def _make_room(self, lowest: int, highest: int) -> None:
+        """Have digits for numbers that begin between two places."""
+        before = max(self._lowest - lowest, 0)
+        after = max(highest + _CARRIES + 1 - self._lowest - self._digits.shape[1], 0)
+        if before or after:
+            self._digits = np.pad(self._digits, ((0, 0), (before, after)))
+            self._lowest -= before
+
+    def _carry(self) -> None:
+        """Let all digits but the highest, which has the sign, be from 0 to 2^32 - 1."""
         digits = self._digits
-        for place in range(_DIGITS - 1):
+        for place in range(digits.shape[1] - 1):
             digits[:, place + 1] += digits[:, place] >> _BASE
             digits[:, place] &= _MASK
-        lower = digits[:, :-1].astype("<u4").tobytes()
-        width = 4 * (_DIGITS - 1)
+
+    def _units(self) -> list[int]:
+        """Return the sums as whole numbers, of 1 / `UNIT`, without those that are infinite."""
+        self._carry()
+        width = 4 * (self._digits.shape[1] - 1)
+        lower = self._digits[:, :-1].astype("<u4").tobytes()
         return [
-            int.from_bytes(lower[at * width : (at + 1) * width], "little") + (top << 8 * width)
-            for at, top in enumerate(digits[:, -1].tolist())
+            (int.from_bytes(lower[at * width : (at + 1) * width], "little") + (top << 8 * width))
+            << _BASE * self._lowest
+            for at, top in enumerate(self._digits[:, -1].tolist())
         ]
 
     def terms(self) -> np.ndarray:
@@ -65,13 +83,15 @@ class ExactSums:
         The same sums have the same terms.
         """
         terms: list[np.ndarray] = []
-        rest = ExactSums(self._at.size)
-        rest._digits[:] = self._digits
-        while not terms or rest._digits.any():
-            terms.append(rest.rounded())
-            rest.add(-np.where(np.isfinite(terms[-1]), terms[-1], 0.0)[None])
-            rest._digits[~np.isfinite(terms[-1])] = 0
-            rest._units()  # which carries: no digits are left where a sum is zero
+        rest = self._units()
+        while not terms or any(rest):
+            term = np.array([quotient(units, UNIT) for units in rest], np.float64)
+            # Of a sum that no float64 is near, nothing is left but that it is infinite.
+            parts = ExactSums(len(rest))
+            parts.add(np.where(np.isfinite(term), term, 0.0)[None])
+            pairs = zip(rest, parts._units(), np.isfinite(term), strict=True)
+            rest = [units - part if finite else 0 for units, part, finite in pairs]
+            terms.append(term)
         terms[0] = terms[0] + self._infinite
         return np.stack(terms)
 
