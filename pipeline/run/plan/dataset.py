@@ -128,6 +128,7 @@ def used_columns(config: Config, dataset: ParquetConfig, network: Network | None
         names |= {SOURCE_FILE, ROW_INDEX, *dataset.left_out}
     if isinstance(config.output.columns, list):
         names |= {*config.output.columns}
+    names |= config.derived.columns
     return UsedColumns(names, every=config.output.columns == "all")
 
 

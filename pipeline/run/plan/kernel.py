@@ -33,8 +33,9 @@ def check_kernel(config: Config, network: Network) -> None:
         UsageError: naming the network and what stops the method, or an option that does not fit.
     """
     configured = config.derivatives
-    directions = network.wrt(_directions(config, network))
+    directions = network.wrt(directions_of(config, network))
     planned_precision(configured, _device(config))
+    quantities = config.derived.computed(configured.outputs)
     for name, count in Counter(configured.outputs).items():
         if count > 1:
             raise UsageError(f"derivatives.outputs names '{name}' twice")
@@ -48,7 +49,7 @@ def check_kernel(config: Config, network: Network) -> None:
             directions,
             configured.dtype,
             configured.tile or 1,
-            ["value", *(name for name in configured.outputs if name != "value")],
+            ["value", *(name for name in quantities if name != "value")],
         )
         shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
     except (MethodError, RuleError) as error:
@@ -75,7 +76,7 @@ def _check_reference(config: Config, network: Network, directions: list[int] | N
             network.function,
             network.n_inputs,
             directions,
-            configured.outputs,
+            config.derived.computed(configured.outputs),
             configured.dtype,
             float64_function(config.network.model_dump()) if single else None,
         )
@@ -101,17 +102,16 @@ def plan_kernel(
         UsageError: if an option does not fit the network, or that cannot be timed.
     """
     configured = config.derivatives
-    directions = _directions(config, network)
+    directions = directions_of(config, network)
     device = _device(config)
+    quantities = config.derived.computed(configured.outputs)
     tolerance = configured.tolerance or _TOLERANCE[configured.dtype]
     frozen = chosen_method(
         config, network, directions, device, rows, most_rows, tolerance, previous
     )
     batch = configured.batch or (previous.kernel.batch if previous else None)
     if batch is None:
-        bytes_of_row = row_bytes(
-            configured.outputs, network.n_outputs, len(directions), configured.dtype
-        )
+        bytes_of_row = row_bytes(quantities, network.n_outputs, len(directions), configured.dtype)
         bytes_of_row += network.n_inputs * np.dtype(configured.dtype).itemsize
         batch = _batch(bytes_of_row, most_rows, frozen.tile or 1, device)
     return KernelSpec(
@@ -119,7 +119,7 @@ def plan_kernel(
         tile=frozen.tile,
         dtype=configured.dtype,
         directions=directions,
-        quantities=tuple(configured.outputs),
+        quantities=quantities,
         device=device,
         verify_rows=min(configured.verify_rows, _verifiable_rows(config, network, directions)),
         tolerance=tolerance,
@@ -139,14 +139,17 @@ def _batch(bytes_of_row: int, most_rows: int, tile: int, device: str) -> int:
 
 def _verifiable_rows(config: Config, network: Network, directions: tuple[str, ...]) -> int:
     """Return how many rows of a shard can be verified: all of them are held at once, in float64."""
-    bytes_of_row = row_bytes(
-        config.derivatives.outputs, network.n_outputs, len(directions), "float64"
-    )
+    quantities = config.derived.computed(config.derivatives.outputs)
+    bytes_of_row = row_bytes(quantities, network.n_outputs, len(directions), "float64")
     return max(_VERIFIED_BYTES // bytes_of_row, 1)
 
 
-def _directions(config: Config, network: Network) -> tuple[str, ...]:
-    """Return the names of the inputs to differentiate with respect to."""
+def directions_of(config: Config, network: Network) -> tuple[str, ...]:
+    """Return the names of the inputs to differentiate with respect to.
+
+    Raises:
+        UsageError: naming every one that is none, or that is named twice.
+    """
     if config.derivatives.wrt is None:
         return tuple(
             name for name in network.inputs if name not in network.not_differentiated

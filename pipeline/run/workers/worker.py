@@ -16,6 +16,7 @@ from hyperdiag.data.points import count_outside, fill_bad_rows, refuse_outside
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.shard import Rows, Shard
 from hyperdiag.data.sink import ShardSink
+from hyperdiag.derived.derived import Deriver
 from hyperdiag.hyperdual import Hanging, within
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.networks import build_network
@@ -73,6 +74,7 @@ class Worker:
                 f"worker builds {built.digest}: give the workers the same code and weights"
             )
         self.kernel = DeviceKernel(plan, built)
+        self._deriver = Deriver(plan.derived, plan.names, kernel.dtype) if plan.derived else None
         self._verifier = None
         if kernel.verify_rows:
             # JAX may keep constants in the precision of a first trace.
@@ -184,14 +186,21 @@ class Worker:
             tally.out_of_range += count_outside(points, *self.plan.bounds, faults.bad)
             if self.plan.limits.out_of_range == "quarantine":
                 refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
+            columns = self._deriver.read(table, faults) if self._deriver else {}
             fill_bad_rows(points, faults.bad)
         with self.kernel.turns, clock("compute"):  # waiting for the others' turns is no computing
             self._check_stopping()
             computed = self.kernel(points)
+        derived: list[np.ndarray] = []
+        if self._deriver:
+            with clock("compute"):  # beside the next batch, which has the device's turn by now
+                derived = self._deriver.compute(points, self._named(computed), columns)
         with clock("write"):
             ends = extremes(self._named(computed))
             if not all(np.isfinite(each).all() for each in ends.values()):
                 self._check_finite(computed, faults)
+            if self._deriver:
+                self._deriver.check_finite(derived, faults)
             if faults.bad.any():
                 sink.quarantine(table, source_file, index, faults)
                 tally.quarantined += Counter(faults.codes())
@@ -199,11 +208,13 @@ class Worker:
                 mask = pa.array(good)
                 table, index = table.filter(mask), index.filter(mask)
                 computed = tuple(array[good] for array in computed)
+                derived = [array[good] for array in derived]
                 ends = extremes(self._named(computed))
             sample.take(before + np.flatnonzero(~faults.bad), table, computed)
             tally.derived += table.num_rows
             tally.add_ranges(self._named(computed), ends)
-            sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+            written = [self._named(computed)[name] for name in self.plan.written]
+            sink.write(self.plan.layout.assemble(table, source_file, index, written, derived))
 
     def _named(self, computed: Arrays) -> dict[str, np.ndarray]:
         return dict(zip(self.plan.kernel.quantities, computed, strict=True))
