@@ -197,6 +197,15 @@ class Layout:
         columns += self.derived_columns(derived)
         return pa.table(columns, schema=self.schema)
 
+    @property
+    def derived_names(self) -> dict[str, tuple[str, ...]]:
+        """The names of the columns of each kind of derived quantity."""
+        names: dict[str, tuple[str, ...]] = {}
+        for block in self.derived:
+            own = [block.name] if self.kind == "tensor" else block.columns
+            names[block.kind] = (*names.get(block.kind, ()), *own)
+        return names
+
     def derived_columns(self, arrays: Sequence[np.ndarray]) -> list[pa.Array]:
         """Return the columns of derived arrays, one array (rows, *shape) for each block."""
         return [

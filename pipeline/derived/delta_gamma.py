@@ -106,9 +106,10 @@ class DeltaGamma(Kind):
                 terms[0].append(term)
                 terms[1].append(term + bends[name] * (0.5 * shocks[name] * shocks[name]))
         blocks = self.blocks(rows.names)
-        shape = (len(rows.points), len(changes[0][0].T))
         return [
-            stacked(parts).reshape(*shape, *block.shape[1:])
+            stacked(parts).reshape(*parts[0].shape, *block.shape[1:])
+            if block.shape[1:]
+            else parts[0]
             for block, parts in zip(blocks, [*changes, *terms][: len(blocks)], strict=True)
         ]
 

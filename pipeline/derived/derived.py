@@ -124,13 +124,15 @@ class Deriver:
 
     def _arrays(self, rows: Rows) -> Iterator[np.ndarray]:
         for kind in self._kinds:
-            outputs = kind.outputs and tuple(map(self._names.outputs.index, kind.outputs))
+            outputs = None
+            if kind.outputs is not None:
+                outputs = tuple(self._names.outputs.index(name) for name in kind.outputs)
             yield from kind.arrays(replace(rows, outputs=outputs))
 
     def check_finite(self, arrays: list[np.ndarray], faults: Faults) -> None:
         """Note rows in the faults of which a derived number is not finite, naming its column."""
         for block, array in zip(self._blocks, arrays, strict=True):
-            if np.isfinite(array).all():
+            if block.labels or np.isfinite(array).all():
                 continue
             flat = array.reshape(array.shape[0], -1)
             finite = np.isfinite(flat)

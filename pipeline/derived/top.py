@@ -9,8 +9,8 @@ largest first; of equal ones the first in the order of the network's inputs:
 Source: the measure is that of `standardised`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -37,38 +37,40 @@ class Top(Kind):
         """Columns of the dataset that hold standard deviations."""
         return columns_in(self.deviations)
 
+    def _inputs(self, names: Names) -> tuple[str, ...]:
+        return tuple(name for name in names.directions if name in self.deviations)
+
     def blocks(self, names: Names) -> list[Block]:
         """Return names, then effects."""
         ranks = Axis("ranks", "rank", tuple(str(rank + 1) for rank in range(self.count)))
         axes = self.output_axis(names), ranks
         return [
-            Block("top", "top", "name of an input", axes, labels=names.directions),
+            Block("top", "top", "name of an input", axes, labels=self._inputs(names)),
             Block("top_effect", "top", "of the output", axes),
         ]
 
     def arrays(self, rows: Rows) -> list[np.ndarray]:
-        """Return positions of directions, and effects, (rows, m, count) each."""
-        ranked: list[tuple[np.ndarray, ...]] = []  # sizes, effects, positions; the largest first
-        for position, name in enumerate(rows.names.directions):
-            if name not in self.deviations:
-                continue
-            effect = rows.jacobian(name) * rows.amount(self.deviations[name])
-            new: tuple[np.ndarray, ...] = (
-                *(np.abs(effect), effect),
-                np.full(effect.shape, position, np.int32),
-            )
-            # It goes before the first that is smaller, row by row, and these move down.
-            for rank, kept in enumerate(ranked):
-                larger = new[0] > kept[0]
-                ranked[rank] = _chosen(larger, new, kept)
-                new = _chosen(larger, kept, new)
-            if len(ranked) < self.count:
-                ranked.append(new)
-        _, effects, positions = zip(*ranked, strict=True)
-        return [stacked(positions), stacked(effects)]
+        """Return positions among the inputs with deviations, and effects, (rows, m, count) each.
 
-
-def _chosen(
-    where: np.ndarray, these: Sequence[np.ndarray], others: Sequence[np.ndarray]
-) -> tuple[np.ndarray, ...]:
-    return tuple(np.where(where, a, b) for a, b in zip(these, others, strict=True))
+        By passes of plain comparisons, in a fraction of the time of sorting each row.
+        """
+        parts = [
+            rows.jacobian(name) * rows.amount(self.deviations[name])
+            for name in self._inputs(rows.names)
+        ]
+        shape = parts[0].T.shape
+        effects = np.stack([part.T.reshape(-1) for part in parts])  # (inputs, m * rows)
+        sizes = np.abs(effects)
+        last = len(parts)
+        everywhere = np.arange(sizes.shape[1])
+        ranked: list[tuple[np.ndarray, np.ndarray]] = []
+        for _ in range(self.count):
+            largest = reduce(np.maximum, sizes)
+            # Of equal ones the first, whose number from the end is the highest.
+            numbers = ((size == largest) * np.int16(last - at) for at, size in enumerate(sizes))
+            position = last - np.maximum(reduce(np.maximum, numbers), np.int16(1))
+            place = position * np.int64(sizes.shape[1]) + everywhere
+            ranked.append((position.reshape(shape).T, effects.take(place).reshape(shape).T))
+            sizes.reshape(-1)[place] = -1.0
+        positions, of_rank = zip(*ranked, strict=True)
+        return [stacked(positions), stacked(of_rank)]

@@ -46,12 +46,15 @@ class Facts:
         dtype: "float32" or "float64".
         precision: of matrix products; manifests have the key where it is not "highest".
         directions: names of the inputs that were differentiated with respect to.
-        quantities: that were computed, in this order.
+        quantities: that are in the data files, in this order; `rows.ranges` has all that were
+            computed.
         layout: "wide" or "tensor".
         shards: how many there are.
         rows: counts and ranges over all rows.
         tolerance: how much verified rows may differ from the reference.
         versions: of the packages that decide the bits.
+        derived: {kind of derived quantity: its columns}; manifests have the key where there are
+            any.
     """
 
     plan: str
@@ -66,6 +69,7 @@ class Facts:
     rows: Tally
     tolerance: float
     versions: Mapping[str, str]
+    derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -133,7 +137,7 @@ class Manifest(Facts):
 
 _FACTS, _MANIFEST = TypeAdapter(Facts), TypeAdapter(Manifest)
 # Left out where they are as in 0.1.0, as that release wrote it.
-_DEFAULTS = {"precision": HIGHEST, "separator": FORMER_SEPARATOR}
+_DEFAULTS = {"precision": HIGHEST, "separator": FORMER_SEPARATOR, "derived": {}}
 
 
 def _without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,12 +215,13 @@ def facts_of(plan: Plan, shards: int, tally: Tally) -> Facts:
         dtype=kernel.dtype,
         precision=kernel.precision,
         directions=kernel.directions,
-        quantities=kernel.quantities,
+        quantities=plan.written,
         layout=plan.output.layout,
         shards=shards,
         rows=tally,
         tolerance=kernel.tolerance,
         versions=plan.versions,
+        derived=plan.layout.derived_names,
     )
 
 

@@ -1,7 +1,7 @@
 """The part of a plan that says what is derived of a row's derivatives, checked against the rest."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -13,7 +13,7 @@ from hyperdiag.config.derived import (
 )
 from hyperdiag.config.schema import Config
 from hyperdiag.data.points import unusable
-from hyperdiag.derived.correlation import Correlations, factor, matrix_of
+from hyperdiag.derived.correlation import Correlations
 from hyperdiag.derived.delta_gamma import DeltaGamma, Scenario
 from hyperdiag.derived.derived import Derived
 from hyperdiag.derived.elasticity import Elasticity
@@ -28,6 +28,7 @@ from hyperdiag.derived.top import Top
 from hyperdiag.messages.errors import Problems, closest_or_all, listed
 from hyperdiag.networks import Network
 
+from .correlations import check_correlations, of_covariance
 from .kernel import directions_of
 from .scenarios import read_scenarios
 
@@ -102,80 +103,28 @@ class _Planner:
 
     def propagation(self, asked: PropagationConfig) -> Propagation:
         """Return what is asked for, a covariance as deviations and correlations."""
-        key = "derived.propagation"
+        key, problems = "derived.propagation", self._problems
         deviations: Amounts = asked.deviations or {}
         correlations: Correlations = asked.correlations or {}
         if asked.covariance is not None and (deviations or correlations):
-            self._problems.add(
+            problems.add(
                 f"{key}: covariance stands for deviations and correlations: give it or them"
             )
         elif asked.covariance is not None:
-            deviations, correlations = self._of_covariance(asked.covariance)
+            deviations, correlations = of_covariance(key, asked.covariance, problems)
         elif not deviations:
-            self._problems.add(
+            problems.add(
                 f"{key}.deviations is required: {key}.deviations={{input: number or column}}"
             )
         deviations = self._amounts(f"{key}.deviations", deviations, 0.0)
-        self._check_correlations(f"{key}.correlations", correlations, deviations)
+        uncertain = [name for name in self.names.directions if name in deviations]
+        check_correlations(f"{key}.correlations", correlations, uncertain, problems)
         return Propagation(
             self.outputs("propagation", asked.outputs),
             deviations,
             {a: dict(others) for a, others in correlations.items()},
             asked.full,
         )
-
-    def _of_covariance(
-        self, covariance: Mapping[str, Mapping[str, float]]
-    ) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        """Return deviations and correlations of a covariance."""
-        key = "derived.propagation.covariance"
-        deviations: dict[str, float] = {}
-        for name, others in covariance.items():
-            variance = others.get(name, -1.0)
-            if not 0 < variance < math.inf:
-                self._problems.add(f"{key}.{name} needs a variance above zero: {{{name}: number}}")
-            deviations[name] = math.sqrt(variance) if 0 < variance < math.inf else 1.0
-        correlations: dict[str, dict[str, float]] = {}
-        for name, others in covariance.items():
-            for other, number in others.items():
-                if other not in covariance:
-                    self._problems.add(f"{key}.{other} needs a variance: {{{other}: number}}")
-                elif other != name:
-                    part = number / (deviations[name] * deviations[other])
-                    correlations.setdefault(name, {})[other] = part
-        return deviations, correlations
-
-    def _check_correlations(self, key: str, correlations: Correlations, amounts: Amounts) -> None:
-        """Check that correlations are those of inputs with deviations, and can be."""
-        names = [name for name in self.names.directions if name in amounts]
-        pairs: dict[frozenset[str], float] = {}
-        good = True
-        for first, others in correlations.items():
-            for second, number in others.items():
-                pair = frozenset((first, second))
-                for name in sorted(pair - set(names)):
-                    self._problems.add(
-                        f"{key}: '{name}' has no deviation{closest_or_all(name, names)}"
-                    )
-                    good = False
-                if len(pair) < 2 or not abs(number) <= 1 + 1e-12:
-                    self._problems.add(
-                        f"{key}: that of '{first}' and '{second}' is {number}; it must be of two "
-                        "inputs, and from -1 to 1"
-                    )
-                    good = False
-                elif pairs.setdefault(pair, number) != number:
-                    self._problems.add(
-                        f"{key}: that of '{first}' and '{second}' is said twice, and differs"
-                    )
-        if good:
-            try:
-                factor(matrix_of(names, correlations))
-            except ValueError:
-                self._problems.add(
-                    f"{key}: no inputs can have all of these together (the matrix is not positive "
-                    "semidefinite)"
-                )
 
     def delta_gamma(self, asked: DeltaGammaConfig) -> DeltaGamma | None:
         """Return what is asked for, with all shocks."""

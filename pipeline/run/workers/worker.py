@@ -46,6 +46,7 @@ class Worker:
         plan: the frozen run.
         output: the output folder.
         kernel: on this process's device.
+        deriver: of what is derived from the kernel's quantities, nothing perhaps.
         stopping: once set, shards that are under way end at their next batch, with nothing written.
 
     Raises:
@@ -74,7 +75,7 @@ class Worker:
                 f"worker builds {built.digest}: give the workers the same code and weights"
             )
         self.kernel = DeviceKernel(plan, built)
-        self._deriver = Deriver(plan.derived, plan.names, kernel.dtype) if plan.derived else None
+        self.deriver = Deriver(plan.derived, plan.names, kernel.dtype)
         self._verifier = None
         if kernel.verify_rows:
             # JAX may keep constants in the precision of a first trace.
@@ -186,21 +187,18 @@ class Worker:
             tally.out_of_range += count_outside(points, *self.plan.bounds, faults.bad)
             if self.plan.limits.out_of_range == "quarantine":
                 refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
-            columns = self._deriver.read(table, faults) if self._deriver else {}
+            columns = self.deriver.read(table, faults)
             fill_bad_rows(points, faults.bad)
         with self.kernel.turns, clock("compute"):  # waiting for the others' turns is no computing
             self._check_stopping()
             computed = self.kernel(points)
-        derived: list[np.ndarray] = []
-        if self._deriver:
-            with clock("compute"):  # beside the next batch, which has the device's turn by now
-                derived = self._deriver.compute(points, self._named(computed), columns)
+        with clock("compute"):  # while another batch has its turn
+            derived = self.deriver.compute(points, self._named(computed), columns)
         with clock("write"):
             ends = extremes(self._named(computed))
             if not all(np.isfinite(each).all() for each in ends.values()):
                 self._check_finite(computed, faults)
-            if self._deriver:
-                self._deriver.check_finite(derived, faults)
+            self.deriver.check_finite(derived, faults)
             if faults.bad.any():
                 sink.quarantine(table, source_file, index, faults)
                 tally.quarantined += Counter(faults.codes())
