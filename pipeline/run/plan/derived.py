@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -35,19 +36,23 @@ from .scenarios import read_scenarios
 _TRIAL_ROWS = 3
 
 
-def plan_derived(config: Config, network: Network, schema: pa.Schema | None) -> Derived:
+def plan_derived(
+    config: Config, network: Network, schema: pa.Schema | None, with_files: bool = True
+) -> Derived:
     """Return the plan's section on derived quantities.
 
     Args:
         config: of the run.
         network: whose inputs and outputs are named.
-        schema: the dataset's columns; None where nobody looked at files, nor at scenarios.
+        schema: the dataset's columns; None where nobody looked at its files.
+        with_files: whether scenarios must be there to be read; without, what is returned may lack
+            them, and is no part of a plan.
 
     Raises:
         UsageError: with every problem that was found.
     """
     problems = Problems()
-    planner = _Planner(network, directions_of(config, network), schema, problems)
+    planner = _Planner(network, directions_of(config, network), schema, with_files, problems)
     asked = config.derived
     elastic, relative, standardised = asked.elasticity, asked.relative, asked.standardised
     mine = asked.mine and problems.attempt(
@@ -80,9 +85,11 @@ class _Planner:
         network: Network,
         directions: tuple[str, ...],
         schema: pa.Schema | None,
+        with_files: bool,
         problems: Problems,
     ):
         self._network, self._schema, self._problems = network, schema, problems
+        self._with_files = with_files
         self.names = Names(tuple(network.inputs), directions, tuple(network.outputs))
 
     def outputs(self, kind: str, names: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -139,7 +146,7 @@ class _Planner:
         if asked.shocks is not None:
             shocks = self._amounts(f"{key}.shocks", asked.shocks, -math.inf)
             scenarios = (Scenario("", shocks),)
-        elif self._schema is not None:
+        elif asked.scenarios is not None and (self._with_files or Path(asked.scenarios).is_file()):
             scenarios = (
                 self._problems.attempt(read_scenarios, asked.scenarios, self.names.directions) or ()
             )

@@ -113,7 +113,7 @@ def check(config: Config, with_files: bool = True) -> Checked:
         schema = listing.schema if listing else None
         if isinstance(config.dataset, DesignConfig):
             schema = pa.schema([(name, pa.float64()) for name in network.inputs])
-        derived = problems.attempt(plan_derived, config, network, schema)
+        derived = problems.attempt(plan_derived, config, network, schema, with_files)
     problems.check()
     assert network is not None
     assert derived is not None
