@@ -7,6 +7,8 @@ import numpy as np
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.quantities import row_bytes
+from hyperdiag.derived.derived import Derived
+from hyperdiag.derived.rows import Names
 from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, derivatives, reference
 from hyperdiag.messages.errors import Problems, UsageError, closest, first_line, listed
 from hyperdiag.networks import Network, float64_function
@@ -20,6 +22,7 @@ from .tuning import chosen_method
 # its own cores busy, and is copied from fast only if much is copied at a time.
 _BATCH_BYTES = {"cpu": 16 << 20, "gpu": 128 << 20}
 _BATCH_ROWS = {"cpu": 8192, "gpu": 1 << 18}
+_DERIVED_BYTES = np.dtype(np.float64).itemsize  # of a derived number while it is computed
 # Of a shard's verified rows.
 _VERIFIED_BYTES = 256 << 20
 # Of verified rows: far above rounding, far below a wrong derivative.
@@ -87,7 +90,12 @@ def _check_reference(config: Config, network: Network, directions: list[int] | N
 
 
 def plan_kernel(
-    config: Config, network: Network, rows: int, most_rows: int, previous: Settings | None
+    config: Config,
+    network: Network,
+    rows: int,
+    most_rows: int,
+    previous: Settings | None,
+    derived: Derived,
 ) -> KernelSpec:
     """Return the plan's section on the kernel; its method may have to be timed for that.
 
@@ -97,6 +105,7 @@ def plan_kernel(
         rows: of the dataset.
         most_rows: of a shard.
         previous: settings that this run goes on from.
+        derived: what is derived of the kernel's quantities.
 
     Raises:
         UsageError: if an option does not fit the network, or that cannot be timed.
@@ -113,6 +122,8 @@ def plan_kernel(
     if batch is None:
         bytes_of_row = row_bytes(quantities, network.n_outputs, len(directions), configured.dtype)
         bytes_of_row += network.n_inputs * np.dtype(configured.dtype).itemsize
+        names = Names(tuple(network.inputs), directions, tuple(network.outputs))
+        bytes_of_row += sum(block.size for block in derived.blocks(names)) * _DERIVED_BYTES
         batch = _batch(bytes_of_row, most_rows, frozen.tile or 1, device)
     return KernelSpec(
         method=frozen.method,

@@ -139,7 +139,7 @@ def make_plan(config: Config) -> Planned:
     if rows == 0:
         raise UsageError(f"the dataset has no rows: {_dataset_name(config)}")
     began = time.perf_counter()
-    kernel = plan_kernel(config, network, rows, most_rows, previous)
+    kernel = plan_kernel(config, network, rows, most_rows, previous, derived)
     tuning_seconds = time.perf_counter() - began
     options = config.network.model_dump()
     plan = Plan(

@@ -178,6 +178,26 @@ def test_layout_of_many_derived_columns_is_that_of_tensors(planned, tmp_path):
         assert plan.output.layout == layout
 
 
+def test_batches_have_fewer_rows_where_each_has_many_derived_numbers(planned, tmp_path):
+    shocks = pa.table({"scenario": [f"s{at}" for at in range(1000)], "a": [1.0] * 1000})
+    pq.write_table(shocks, tmp_path / "shocks.parquet")
+    table = pa.table({name: np.arange(20_000.0) for name in "abc"})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    plan = planned(
+        "derived=[delta_gamma]", f"derived.delta_gamma.scenarios={tmp_path}/shocks.parquet"
+    )
+    assert plan.kernel.batch == 512  # 4,000 numbers of 8 bytes in 16 MiB
+    assert planned().kernel.batch == 8192
+
+
+def test_plan_with_a_key_of_a_later_release_is_refused_by_name(planned):
+    plan = planned("derived=[elasticity]")
+    values = json.loads(json.dumps(plan.to_json()))
+    values["derived"] |= {"skew": {}, "elasticity": {"outputs": None, "colour": 1}}
+    with pytest.raises(ValueError, match=r"derived\.elasticity\.colour is no.*derived\.skew is no"):
+        Settings.from_json(values)
+
+
 def test_check_without_files_asks_for_no_scenarios(configure):
     config, _ = configure(
         *(*PLAIN, "dataset=parquet", "dataset.path=s3://bucket/rows"),
