@@ -59,7 +59,12 @@ def bench_pipeline(composed: DictConfig, repeats: int) -> None:
         output = config.output.model_copy(update={"path": f"{scratch}/job"})
         # What is remembered belongs to other rows, and would not pass as theirs.
         derivatives = config.derivatives.model_copy(update={"verify_rows": 0})
-        config = config.model_copy(update={"output": output, "derivatives": derivatives})
+        summary = config.summary
+        if summary.enabled is None:  # as beside the GPU that the kernel stands for
+            summary = summary.model_copy(update={"enabled": False})
+        config = config.model_copy(
+            update={"output": output, "derivatives": derivatives, "summary": summary}
+        )
         config = reading_parquet(config, Path(scratch, "rows"))
         report = measure(config, redacted_yaml(composed), repeats)
     path = folder / "pipeline.json"

@@ -177,6 +177,16 @@ class LimitsConfig(_Section):
     out_of_range: Literal["count", "quarantine"] = "count"
 
 
+class SummaryConfig(_Section):
+    """The statistics of rows that are kept."""
+
+    enabled: bool | None = None
+    only: bool = False
+    by: str | None = None
+    bins: Annotated[int, Field(ge=0, le=1000)] = 20
+    extreme_rows: Annotated[int, Field(ge=0, le=1000)] = 10
+
+
 class NotifyConfig(_Section):
     """Who hears how a run ended."""
 
@@ -213,6 +223,7 @@ class Config(_Section):
     run: RunConfig
     notify: NotifyConfig = NotifyConfig()
     derived: DerivedConfig = DerivedConfig()
+    summary: SummaryConfig = SummaryConfig()
 
 
 def load_config(composed: DictConfig) -> Config:
@@ -289,5 +300,6 @@ def _section(name: str, values: Any) -> list[str]:
         "run": RunConfig,
         "notify": NotifyConfig,
         "derived": DerivedConfig,
+        "summary": SummaryConfig,
     }.get(name, Config)
     return list(model.model_fields)

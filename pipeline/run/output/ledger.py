@@ -19,6 +19,7 @@ from hyperdiag.data.output_folder import (
     QUARANTINE,
     SCRATCH,
     STAGED,
+    STATISTICS,
     SUCCESS,
     prepare_folders,
     shard_of,
@@ -39,6 +40,7 @@ from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable
 from .publication import delete_folder, empty, fold, publish, withdraw
 from .receipt import Receipt
+from .summary_files import summary_files
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -82,7 +84,8 @@ class Ledger:
         self._lock = Lock(self.output, masked(self.path))
         self._staging = False
         self._config_yaml = ""
-        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH, self.check)
+        folders = self.output / JOURNAL, self.output / SCRATCH
+        self._journal = Journal(*folders, self.check, plan.statistics)
 
     @property
     def work_path(self) -> str:
@@ -174,7 +177,7 @@ class Ledger:
         stale = self.inventory.take(self._journal)
         for receipt in self.inventory.from_footers():
             self._count(receipt)
-        self._journal.flush()
+        self._take_statistics(self._journal.flush())
         for name in stale:
             self._journal.remove(name)
 
@@ -189,7 +192,13 @@ class Ledger:
 
     def _count(self, receipt: Receipt) -> None:
         if self.inventory.add(receipt):
-            self._journal.add(receipt, self.inventory.key(receipt.shard))
+            key = self.inventory.key(receipt.shard)
+            self._take_statistics(self._journal.add(receipt, key))
+
+    def _take_statistics(self, content: bytes | None) -> None:
+        """Add up the statistics of a segment: those of many shards at a time take less time."""
+        if content is not None and self.inventory.statistics is not None:
+            self.inventory.statistics.add(content)
 
     def holds_a_plan(self) -> bool:
         """Return whether there is a plan in the folder, this one or another."""
@@ -285,7 +294,9 @@ class Ledger:
             self._freeze(self.output)
         elif self._staging:  # again: a run that died while it tidied up may have removed it
             self._freeze(self.output / STAGED)
-        publish(self.output, self._lock.lease, self.inventory.listing(), self.plan, manifest)
+        self._take_statistics(self._journal.flush())
+        files = summary_files(self.inventory.statistics, manifest)
+        publish(self.output, self._lock.lease, self.inventory.listing(), self.plan, files)
         if nothing_staged:
             self._remove_staged()
 
@@ -302,7 +313,7 @@ class Ledger:
 
     def _clear(self) -> None:
         withdraw(self.output, self._lock.lease)
-        for name in (DATA, QUARANTINE, JOURNAL):
+        for name in (DATA, QUARANTINE, JOURNAL, STATISTICS):
             self._empty(name)
         self._remove_staged()
 

@@ -12,6 +12,8 @@ from hyperdiag.data.layout import Layout
 from hyperdiag.data.points import PointColumns
 from hyperdiag.data.shard import InputFile, Shard, Source
 from hyperdiag.derived.rows import Names
+from hyperdiag.statistics.numbers import RowNumbers
+from hyperdiag.statistics.statistics import Shape
 
 from .spec import (
     DatasetSpec,
@@ -117,6 +119,32 @@ class Plan(Settings):
     def names(self) -> Names:
         """What inputs, directions and outputs are called."""
         return Names(self.network.inputs, self.kernel.directions, self.network.outputs)
+
+    @property
+    def writes_no_rows(self) -> bool:
+        """Whether rows are left out of the data files, and there are statistics of them alone."""
+        return self.summary is not None and self.summary.only
+
+    @cached_property
+    def statistics(self) -> Shape | None:
+        """What statistics are kept of; None: of nothing."""
+        if self.summary is None:
+            return None
+        numbers = RowNumbers(
+            self.network.inputs,
+            self.network.outputs,
+            self.kernel.directions,
+            self.kernel.quantities,
+        )
+        return Shape(
+            numbers,
+            tuple(self.summary.ranges[name] for name in self.kernel.directions),
+            self.summary.bins,
+            self.summary.curve_step,
+            self.summary.quantiles,
+            self.summary.extreme_rows,
+            self.summary.by,
+        )
 
     @cached_property
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:

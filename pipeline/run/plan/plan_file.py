@@ -102,6 +102,7 @@ def load_plan(output: Place) -> Plan | None:
         settings.dataset.path if isinstance(settings.dataset, ParquetSpec) else "",
         settings.network.settings,
         derived=settings.derived,
+        summary=settings.summary,
     )
     if plan.digest != content["digest"]:
         raise ValueError("it is not as it was written: its digest is another")

@@ -197,6 +197,30 @@ class LimitsSpec(_Section):
 
 
 @dataclass(frozen=True)
+class SummarySpec(_Section):
+    """The statistics of rows that are kept.
+
+    Attributes:
+        ranges: (low, high) of the inputs that were differentiated with respect to: what their
+            curves reach over, and what makes their derivatives comparable.
+        bins: of each curve; 0: there are no curves.
+        curve_step: curves are of the rows whose index in their file is a multiple of it.
+        quantiles: whether there are any.
+        extreme_rows: how many are kept for each output and end.
+        only: whether rows themselves are left out of the data files.
+        by: the dataset's column that tells the group of a row; None: there are no groups.
+    """
+
+    ranges: Mapping[str, Ends]
+    bins: int
+    curve_step: int
+    quantiles: bool
+    extreme_rows: int
+    only: bool
+    by: str | None
+
+
+@dataclass(frozen=True)
 class Settings(_Section):
     """What is done to a row, whichever row it is; where the output goes and who computes is not.
 
@@ -208,6 +232,7 @@ class Settings(_Section):
         limits: which rows are refused.
         versions: of the packages that decide the bits.
         derived: what is derived of the kernel's quantities; plans without have no such key.
+        summary: which statistics are kept; None: none, as in release 0.1.0.
     """
 
     network: NetworkSpec
@@ -216,6 +241,7 @@ class Settings(_Section):
     output: OutputSpec
     limits: LimitsSpec
     versions: Mapping[str, str]
+    summary: SummarySpec | None = field(default=None, kw_only=True)
     derived: Derived = field(default=Derived(), kw_only=True)
 
     @property
@@ -237,7 +263,11 @@ class Settings(_Section):
             del values["output"]["quantities"]
         # A kind that there was not yet is none that was not asked for.
         derived = {name: kind for name, kind in values.pop("derived").items() if kind is not None}
-        return {**values, "derived": derived} if derived else values
+        if derived:
+            values["derived"] = derived
+        if self.summary is None:
+            del values["summary"]
+        return values
 
     @staticmethod
     def from_json(values: Any) -> "Settings":

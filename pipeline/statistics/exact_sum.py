@@ -1,0 +1,96 @@
+"""Sums of floating-point numbers without any rounding, so that their order does not matter.
+
+A finite float64 is a whole multiple of 2^-1074. Of such multiples, sums are kept as digits to the
+base 2^32, each with room for carries: a superaccumulator (Kulisch, 1971).
+"""
+
+import numpy as np
+
+_UNIT = 1074  # the smallest positive float64 is 2^-1074
+UNIT = 1 << _UNIT
+_PRECISION = 53  # binary digits of a float64
+_BASE = 32  # binary digits of a digit of a sum; of 63, the others take up 2^30 carries
+_MASK = (1 << _BASE) - 1
+_DIGITS = (_UNIT + 1024) // _BASE + 2
+
+
+class ExactSums:
+    """Exact sums of float64 numbers, one for each of some positions.
+
+    Args:
+        size: how many positions there are.
+    """
+
+    def __init__(self, size: int):
+        self._digits = np.zeros((size, _DIGITS), np.int64)
+        self._infinite = np.zeros(size)
+        self._at = np.arange(size)
+
+    def add(self, terms: np.ndarray) -> None:
+        """Add the terms (terms, size) of each position; what is not finite makes a sum infinite."""
+        for term in terms:
+            finite = np.isfinite(term)
+            if not finite.all():
+                self._infinite[~finite] = np.inf
+                term = np.where(finite, term, 0.0)
+            self._add(term)
+
+    def _add(self, term: np.ndarray) -> None:
+        fraction, exponent = np.frexp(term)
+        number = np.ldexp(fraction, _PRECISION).astype(np.int64)
+        shift = exponent.astype(np.int64) + (_UNIT - _PRECISION)
+        number >>= np.clip(-shift, 0, _PRECISION)  # zeros, of subnormal numbers
+        place, rest = np.divmod(np.maximum(shift, 0), _BASE)
+        low, high = (number & _MASK) << rest, (number >> _BASE) << rest
+        self._digits[self._at, place] += low & _MASK
+        self._digits[self._at, place + 1] += (low >> _BASE) + (high & _MASK)
+        self._digits[self._at, place + 2] += high >> _BASE
+
+    def _units(self) -> list[int]:
+        """Return the sums as whole numbers, of 1 / `UNIT`, without those that are infinite."""
+        digits = self._digits
+        for place in range(_DIGITS - 1):
+            digits[:, place + 1] += digits[:, place] >> _BASE
+            digits[:, place] &= _MASK
+        lower = digits[:, :-1].astype("<u4").tobytes()
+        width = 4 * (_DIGITS - 1)
+        return [
+            int.from_bytes(lower[at * width : (at + 1) * width], "little") + (top << 8 * width)
+            for at, top in enumerate(digits[:, -1].tolist())
+        ]
+
+    def terms(self) -> np.ndarray:
+        """Return float64 numbers (terms, size) whose exact sums are these, the largest first.
+
+        The same sums have the same terms.
+        """
+        terms: list[np.ndarray] = []
+        rest = ExactSums(self._at.size)
+        rest._digits[:] = self._digits
+        while not terms or rest._digits.any():
+            terms.append(rest.rounded())
+            rest.add(-np.where(np.isfinite(terms[-1]), terms[-1], 0.0)[None])
+            rest._digits[~np.isfinite(terms[-1])] = 0
+            rest._units()  # which carries: no digits are left where a sum is zero
+        terms[0] = terms[0] + self._infinite
+        return np.stack(terms)
+
+    def rounded(self) -> np.ndarray:
+        """Return the sums as the nearest float64 numbers, (size,)."""
+        numbers = np.array([quotient(units, UNIT) for units in self._units()], np.float64)
+        return numbers + self._infinite
+
+    def units(self) -> list[int | None]:
+        """Return the sums as whole numbers, of 1 / `UNIT`; None where one is infinite."""
+        return [
+            None if infinite else units
+            for units, infinite in zip(self._units(), self._infinite, strict=True)
+        ]
+
+
+def quotient(numerator: int, denominator: int) -> float:
+    """Return a quotient of whole numbers as the nearest float64; infinite where none is near."""
+    try:
+        return numerator / denominator
+    except OverflowError:
+        return float("inf") if numerator > 0 else float("-inf")
