@@ -130,9 +130,13 @@ def _tables(worker: Worker, shard: Shard) -> Iterator[pa.Table]:
     """Return the tables that are written of a shard."""
     plan = worker.plan
     for rows in plan.source.read(shard, plan.kernel.batch):
-        points, _ = plan.points.read(rows.table, plan.kernel.dtype)
+        points, faults = plan.points.read(rows.table, plan.kernel.dtype)
+        columns = worker.deriver.read(rows.table, faults)
+        computed = dict(zip(plan.kernel.quantities, worker.kernel(points), strict=True))
+        derived = worker.deriver.compute(points, computed, columns)
+        written = [computed[name] for name in plan.written]
         name = plan.source.file_name(shard)
-        yield plan.layout.assemble(rows.table, name, rows.index, worker.kernel(points))
+        yield plan.layout.assemble(rows.table, name, rows.index, written, derived)
 
 
 def _timed(

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from hyperdiag.config.derived import DerivedConfig
 from hyperdiag.config.interpolation import check_interpolations
 from hyperdiag.config.logical_date import fill_date
 from hyperdiag.config.site_limits import check_site_limits
@@ -221,6 +222,7 @@ class Config(_Section):
     limits: LimitsConfig
     run: RunConfig
     notify: NotifyConfig = NotifyConfig()
+    derived: DerivedConfig = DerivedConfig()
     summary: SummaryConfig = SummaryConfig()
 
 
@@ -297,6 +299,7 @@ def _section(name: str, values: Any) -> list[str]:
         "limits": LimitsConfig,
         "run": RunConfig,
         "notify": NotifyConfig,
+        "derived": DerivedConfig,
         "summary": SummaryConfig,
     }.get(name, Config)
     return list(model.model_fields)
