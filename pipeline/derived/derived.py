@@ -1,6 +1,6 @@
 """All derived quantities of a run: as a plan freezes them, and as a worker computes them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -128,6 +128,11 @@ class Deriver:
             if kind.outputs is not None:
                 outputs = tuple(self._names.outputs.index(name) for name in kind.outputs)
             yield from kind.arrays(replace(rows, outputs=outputs))
+
+    def numbers(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return those of some arrays, of a block each, that hold numbers and no positions."""
+        pairs = zip(self._blocks, arrays, strict=True)
+        return [array for block, array in pairs if not block.labels]
 
     def check_finite(self, arrays: list[np.ndarray], faults: Faults) -> None:
         """Note rows in the faults of which a derived number is not finite, naming its column."""

@@ -7,7 +7,8 @@ from math import prod
 
 from hyperdiag.data.quantities import QUANTITIES
 
-INPUT = "input"  # stands for a quantity, where a number is one of the row's own inputs
+# Stand for a quantity, where a number is one of the row's own inputs, or is in a derived column.
+INPUT, DERIVED = "input", "derived"
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,18 @@ class RowNumbers:
         directions: names of the k inputs that were differentiated with respect to.
         quantities: what was computed, names of `QUANTITIES`; of those with more than one axis of
             directions, the full Hessian, there are no statistics.
+        derived: columns of numbers that are derived from the quantities.
     """
 
     inputs: Sequence[str]
     outputs: Sequence[str]
     directions: Sequence[str]
     quantities: Sequence[str]
+    derived: Sequence[str] = ()
 
     @cached_property
     def slices(self) -> dict[str, slice]:
-        """The positions of the inputs, and of the entries (m,) or (m, k) of each quantity."""
+        """The positions of inputs, of the entries (m,) or (m, k) of each quantity, and of others."""
         slices = {INPUT: slice(0, len(self.inputs))}
         end = len(self.inputs)
         for name in self.quantities:
@@ -37,6 +40,8 @@ class RowNumbers:
                 width = prod(QUANTITIES[name].shape(len(self.outputs), len(self.directions)))
                 slices[name] = slice(end, end + width)
                 end += width
+        if self.derived:
+            slices[DERIVED] = slice(end, end + len(self.derived))
         return slices
 
     @cached_property
@@ -54,11 +59,13 @@ class RowNumbers:
         )
 
     def names(self) -> Iterator[tuple[str, str | None, str | None]]:
-        """Yield quantity, output and input of each number, None where it has none."""
+        """Yield quantity, output (or derived column) and input of each number, None without one."""
         for name in self.inputs:
             yield INPUT, None, name
         for quantity in self.slices:
-            if quantity != INPUT:
+            if quantity == DERIVED:
+                yield from ((quantity, column, None) for column in self.derived)
+            elif quantity != INPUT:
                 by = self.directions if QUANTITIES[quantity].axes else (None,)
                 yield from ((quantity, output, name) for output in self.outputs for name in by)
 

@@ -1,6 +1,6 @@
 """The statistics of a shard's rows, gathered batch by batch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from .counting import Counting
 from .curves import Curves
 from .extreme_rows import extreme_rows, no_rows
 from .groups import GroupsOfShard
-from .numbers import INPUT
+from .numbers import DERIVED, INPUT
 from .origin import about_zero, origin_near
 from .statistics import Shape, packed
 
@@ -50,6 +50,7 @@ class ShardStatistics:
         file: str,
         index: np.ndarray,
         groups: pa.ChunkedArray | None = None,
+        derived: Sequence[np.ndarray] = (),
     ) -> None:
         """Take in rows.
 
@@ -60,6 +61,7 @@ class ShardStatistics:
             file: that the rows come from.
             index: int64 (rows,), their place in it.
             groups: the values of the column that tells the group, where one does.
+            derived: arrays (rows, ...) whose entries are the derived columns, in their order.
 
         Raises:
             HyperdiagError: if there are too many groups.
@@ -73,14 +75,20 @@ class ShardStatistics:
             for name, array in [(INPUT, points), *computed.items()]
             if name in numbers.slices
         }
+        if numbers.derived:
+            columns = [array.reshape(index.size, -1).T for array in derived]
+            blocks[DERIVED] = np.concatenate(columns)
         if self._origin is None:
             firsts = np.concatenate([blocks[name][:, 0] for name in numbers.slices])
             self._origin = origin_near(firsts)
         self._rows += index.size
-        inputs = np.stack([blocks[INPUT].min(axis=1), blocks[INPUT].max(axis=1)])
         for name, where in numbers.slices.items():
-            low, high = (inputs if name == INPUT else ends[name]).reshape(2, -1)
-            self._add_numbers(where.start, blocks[name], low, high)
+            block = blocks[name]
+            if name in ends:
+                low, high = ends[name].reshape(2, -1)
+            else:
+                low, high = block.min(axis=1), block.max(axis=1)
+            self._add_numbers(where.start, block, low, high)
         self._curves.add(blocks, index)
         if self._groups and groups is not None:
             self._groups.add(blocks, self._origin, groups)

@@ -322,3 +322,34 @@ def test_too_many_groups_are_said_with_what_to_do(rows, configure, monkeypatch):
     monkeypatch.setattr(groups, "MOST_GROUPS", 4)
     with pytest.raises(RunIncomplete, match=r"summary\.by=desk: there are more than 4 groups"):
         derive(*configure(*_overrides(rows, "summary.by=desk", "limits.max_attempts=1")))
+
+
+def test_derived_columns_have_statistics_also_of_groups(rows, configure):
+    _with_desks(rows)
+    options = (
+        *("derived=[delta_gamma,top]", "derived.delta_gamma.shocks={a: 0.1, b: -0.2}"),
+        *("derived.top.count=2", "derived.top.deviations={a: 1, b: 1, c: 1}"),
+        *("derivatives.outputs=[value]", "summary.by=desk"),
+    )
+    derive(*configure(*_overrides(rows, *options)))
+    found = duckdb.sql(f"""
+        SELECT output, group_name, value FROM '{rows}/out/run/summary.parquet'
+        WHERE quantity = 'derived' AND statistic = 'mean' AND grouped_by = 'desk'
+    """).fetchall()
+    names = {name for name, _, _ in found}
+    assert {"change1_u", "change2_w", "top_effect_v__rank_2"} <= names
+    assert not any(name.startswith("top_u") for name in names)  # which are names of inputs
+    for column in sorted(names):
+        right = duckdb.sql(f"""
+            SELECT desk, avg({column}::DOUBLE) FROM '{rows}/out/data/*.parquet' GROUP BY desk
+        """).fetchall()
+        groups = {group: value for name, group, value in found if name == column}
+        assert groups == pytest.approx(dict(right), rel=1e-9), column
+    quantiles = duckdb.sql(f"""
+        SELECT value FROM '{rows}/out/run/summary.parquet'
+        WHERE quantity = 'derived' AND output = 'change2_u' AND statistic = 'quantile' ORDER BY at
+    """).fetchall()
+    right = duckdb.sql(f"""
+        SELECT quantile_disc(change2_u, {list(LEVELS)}) FROM '{rows}/out/data/*.parquet'
+    """).fetchall()[0][0]
+    assert [value for (value,) in quantiles] == pytest.approx(right, rel=0.008)

@@ -135,6 +135,7 @@ class Plan(Settings):
             self.network.outputs,
             self.kernel.directions,
             self.kernel.quantities,
+            [name for block in self.layout.derived if not block.labels for name in block.columns],
         )
         return Shape(
             numbers,

@@ -222,10 +222,16 @@ class Worker:
                 sink.write(self.plan.layout.assemble(table, source_file, index, written, derived))
         if statistics:
             with clock("summarise"):
-                named, places = self._named(computed), index.to_numpy()
-                by = shape.by if (shape := self.plan.statistics) else None
-                groups = table[by] if by else None
-                statistics.add(points, named, ends, source_file, places, groups)
+                by = self.plan.summary.by if self.plan.summary else None
+                statistics.add(
+                    points,
+                    self._named(computed),
+                    ends,
+                    source_file,
+                    index.to_numpy(),
+                    groups=table[by] if by else None,
+                    derived=self.deriver.numbers(derived),
+                )
 
     def _named(self, computed: Arrays) -> dict[str, np.ndarray]:
         return dict(zip(self.plan.kernel.quantities, computed, strict=True))
