@@ -194,6 +194,12 @@ class NotifyConfig(_Section):
         return url
 
 
+class ReportConfig(_Section):
+    """Whether a report for a browser is made when a run is published."""
+
+    enabled: bool = False
+
+
 class RunConfig(_Section):
     """Which run it is: the day or moment that its data are of, an ISO date or time."""
 
@@ -211,6 +217,7 @@ class Config(_Section):
     limits: LimitsConfig
     run: RunConfig
     notify: NotifyConfig = NotifyConfig()
+    report: ReportConfig = ReportConfig()
 
 
 def load_config(composed: DictConfig) -> Config:
@@ -286,5 +293,6 @@ def _section(name: str, values: Any) -> list[str]:
         "limits": LimitsConfig,
         "run": RunConfig,
         "notify": NotifyConfig,
+        "report": ReportConfig,
     }.get(name, Config)
     return list(model.model_fields)

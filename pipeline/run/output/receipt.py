@@ -147,6 +147,7 @@ class Receipt:
             data file, since a shard done twice must write the same bytes.
         stamp: size in bytes and modification time in nanoseconds of the data file.
         batch: rows that were computed at once; 0 when read back.
+        worker: the process that derived it, as "host:process id"; "" when read back.
     """
 
     shard: int
@@ -154,6 +155,7 @@ class Receipt:
     seconds: Mapping[str, float] = field(default_factory=dict)
     stamp: tuple[int, int] = (0, 0)
     batch: int = 0
+    worker: str = ""
 
     def to_footer(self, key: str) -> dict[str, Any]:
         """Return what the data file's footer holds; `key` is the plan's, for this shard."""
