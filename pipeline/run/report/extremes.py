@@ -55,7 +55,8 @@ def add_extremes(
     inputs = {name: at for at, name in enumerate(plan.network.inputs)}
     wanted = [at for at, row in enumerate(rows) if row["output"] in positions]
     places = [(rows[at]["source_file"], rows[at]["row_index"]) for at in wanted]
-    names = list(plan.output.columns[:_MOST_COLUMNS])
+    passed = [name for name in plan.output.columns if name not in plan.points.columns]
+    names = passed[:_MOST_COLUMNS]
     columns, complaint = passed_columns(plan, places, names)
     for record in shown:
         record["extremes"] = []
@@ -78,7 +79,7 @@ def add_extremes(
         )
     for record in shown:
         record["extremes"].sort(key=_rank)
-    left_out = len(plan.output.columns) - len(names)
+    left_out = len(passed) - len(names)
     if left_out > 0 and complaint is None:
         complaint = f"{left_out} of the columns that are passed through are not shown."
     return names, complaint

@@ -152,8 +152,9 @@ def _layout(x: Template, y: Template, **more: Any) -> Template:
         "plot_bgcolor": "$paper",
         "margin": {"l": 60, "r": 20, "t": 10, "b": 50},
         "height": 380,
+        "autosize": True,
         "hoverlabel": {"font": {"family": "system-ui, sans-serif"}},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
         "dragmode": False,
         "xaxis": {**common, "automargin": True, **x},
         "yaxis": {**common, "automargin": True, **y},
@@ -172,6 +173,11 @@ _BY_INPUT: Template = {
     "autorange": "reversed",
     "showgrid": False,
 }
+
+
+def _pattern(shape: str) -> Template:
+    """Return what tells bars apart for whoever does not see their colours."""
+    return {"shape": shape, "fgcolor": "$paper", "fillmode": "overlay", "solidity": 0.2}
 
 
 def _scaled(path: str, power: int) -> str:
@@ -266,7 +272,7 @@ def _second_order() -> Template:
             "text": "@labels",
             "textposition": "none",
             "hovertemplate": f"%{{text}}: {name} %{{x:.4g}}<extra></extra>",
-            "marker": {"color": colour, "pattern": {"shape": pattern, "fgcolor": "$paper"}},
+            "marker": {"color": colour, "pattern": _pattern(pattern)},
         }
 
     return {
@@ -289,7 +295,7 @@ def _convexity() -> Template:
             "text": "@labels",
             "textposition": "none",
             "hovertemplate": f"%{{text}}: {name} on %{{x:.1%}} of rows<extra></extra>",
-            "marker": {"color": colour, "pattern": {"shape": pattern, "fgcolor": "$paper"}},
+            "marker": {"color": colour, "pattern": _pattern(pattern)},
         }
 
     zero = "@1 - hessian_diag.positive - hessian_diag.negative"
@@ -364,7 +370,7 @@ def _over_time(series: str, names: str, count: int, title: str) -> Template:
             "hovertemplate": "%{y:.4g}",
             "marker": {
                 "color": _COLOURS[at % 4],
-                "pattern": {"shape": ("", "/", ".", "x")[at // 4 % 4], "fgcolor": "$paper"},
+                "pattern": _pattern(("", "/", ".", "x")[at // 4 % 4]),
             },
         }
 

@@ -125,6 +125,7 @@ def one_output(names: Sequence[str], groups: Sequence[str], listed: Mapping[str,
         for name, title in (
             ("jacobian-numbers", "First derivatives J in numbers"),
             ("hessian_diag-numbers", "Second derivatives D in numbers"),
+            ("input-numbers", "Inputs, and bounds on their total Sobol indices"),
             ("extremes", "The most extreme of all rows"),
         )
     )

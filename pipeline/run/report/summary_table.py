@@ -83,7 +83,7 @@ class SummaryTable:
         wanted = np.zeros((len(self._outputs), len(self._inputs)), bool)
         for pair in pairs:
             wanted[pair] = True
-        any_output: np.ndarray = wanted.any(axis=0)
+        any_output = np.any(wanted, axis=0)
         parts = []
         for batch in self._batches():
             rows = batch.all_rows & (batch.input >= 0)

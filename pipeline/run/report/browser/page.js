@@ -24,10 +24,9 @@ function draw(scope) {
   for (const place of document.querySelectorAll(`.plot[data-scope="${scope}"]`)) {
     const figure = filled(DATA.figures[place.dataset.figure], record, palette);
     const absent = place.nextElementSibling;
-    absent.hidden = figure.data.length > 0;
-    if (figure.data.length === 0) {
-      Plotly.purge(place);
-      place.replaceChildren();
+    place.hidden = figure.data.length === 0;  // first: what is hidden has no width to draw in
+    absent.hidden = !place.hidden;
+    if (place.hidden) {
       absent.textContent = record.group === undefined
         ? "The run computed or kept nothing that this could show."
         : "This is kept of all rows together, not by group.";
@@ -78,17 +77,22 @@ function showNumbers(record, quantity) {
     ...kept.map(([key, title]) => [title, true, (at) => shortNumber(numbers[key][at])]),
   ];
   if (numbers) {
-    columns.push(["standard error of the mean", true, (at) =>
-      shortNumber(numbers.count[at] ? numbers.deviation[at] / Math.sqrt(numbers.count[at]) : null)]);
-  }
-  if (quantity === "jacobian") {
-    columns.push(["deviation of the input", true, (at) => shortNumber(record.deviation[at])]);
-    for (const kind of ["uniform", "normal"]) {
-      const bounds = record[`total_index_bound_${kind}`];
-      if (bounds) columns.push([`total Sobol index at most (${kind} input)`, true, (at) => shortNumber(bounds[at])]);
-    }
+    const error = (at) => (numbers.count[at] ? numbers.deviation[at] / Math.sqrt(numbers.count[at]) : null);
+    columns.splice(4, 0, ["± standard error", true, (at) => shortNumber(error(at))]);
   }
   showTable(`${quantity}-numbers`, columns, numbers ? record.positions : []);
+}
+
+function showInputs(record) {
+  const columns = [
+    ["input", false, (at) => DATA.inputs[record.inputs[at]]],
+    ["deviation s", true, (at) => shortNumber(record.deviation[at])],
+  ];
+  for (const kind of ["uniform", "normal"]) {
+    const bounds = record[`total_index_bound_${kind}`];
+    if (bounds) columns.push([`bound for a ${kind} input`, true, (at) => shortNumber(bounds[at])]);
+  }
+  showTable("input-numbers", columns, record.positions);
 }
 
 const QUANTITY_NAMES = { value: "value", jacobian: "J", hessian_diag: "D", laplacian: "Laplacian" };
@@ -138,12 +142,9 @@ function showOutput() {
   describe(record);
   showNumbers(record, "jacobian");
   showNumbers(record, "hessian_diag");
-  showExtremes(chosenWhole());
-}
-
-// Extreme rows are kept of all rows together.
-function chosenWhole() {
-  return DATA.records[chosen("output")];
+  const whole = DATA.records[chosen("output")]; // what is kept of all rows together
+  showInputs(whole);
+  showExtremes(whole);
 }
 
 function drawAll() {
