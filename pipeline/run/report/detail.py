@@ -8,8 +8,8 @@ from .summary_table import Pair, SummaryTable
 
 # What a report holds, plotting library included; and what is left for the numbers.
 MOST_BYTES = 10_000_000
-DATA_BYTES = 4_400_000
-_BYTES_OF_A_NUMBER = 9
+DATA_BYTES = 4_900_000
+_BYTES_OF_A_NUMBER = 12
 _MOST_OUTPUTS = 300
 _MOST_GROUPS = 60
 _NUMBERS_OF_A_PAIR = 41  # statistics of J and D, as `records` writes them

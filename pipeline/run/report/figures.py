@@ -145,6 +145,7 @@ def of_throughput(workers: int) -> dict[str, Figure]:
 
 
 def _layout(x: Template, y: Template, **more: Any) -> Template:
+    """Return a layout of two axes; `more` adds to the common settings, or replaces them."""
     common = {"gridcolor": "$grid", "zerolinecolor": "$quiet", "linecolor": "$grid"}
     return {
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "$text"},
@@ -154,7 +155,13 @@ def _layout(x: Template, y: Template, **more: Any) -> Template:
         "height": 380,
         "autosize": True,
         "hoverlabel": {"font": {"family": "system-ui, sans-serif"}},
-        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"},
+        "legend": {
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "traceorder": "normal",
+        },
         "dragmode": False,
         "xaxis": {**common, "automargin": True, **x},
         "yaxis": {**common, "automargin": True, **y},
@@ -172,6 +179,7 @@ _BY_INPUT: Template = {
     "ticktext": "@labels",
     "autorange": "reversed",
     "showgrid": False,
+    "zeroline": False,
 }
 
 
@@ -347,7 +355,9 @@ def _heat_map(quantity: str, title: str) -> Template:
 
     def axis(positions: str, labels: str) -> Template:
         labelled = {"tickvals": f"@maps.{positions}", "ticktext": f"@maps.{labels}"}
-        return {"tickmode": "array", "showgrid": False, "zeroline": False, **labelled}
+        # Room for a hundred labels is not found out by trying: that takes most of a page's time.
+        fixed = {"automargin": False, "showgrid": False, "zeroline": False}
+        return {"tickmode": "array", **fixed, **labelled}
 
     return {
         "data": [cells],
@@ -355,6 +365,7 @@ def _heat_map(quantity: str, title: str) -> Template:
             {**axis("columns", "inputs"), "tickangle": -45},
             {**axis("rows", "outputs"), "autorange": "reversed"},
             height="@maps.height",
+            margin={"l": "@maps.left", "r": 20, "t": 10, "b": "@maps.below"},
         ),
     }
 

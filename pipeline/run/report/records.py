@@ -1,6 +1,7 @@
 """What a page says of one output: numbers to six digits, in lists that are aligned by input."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ Record = dict[str, Any]
 LEVELS = (0.0, *QUANTILES, 1.0)
 _DIGITS = 6
 # Of figures with a bar, or a row of cells, for each input or output: pixels.
-_HEIGHT, _MAP_HEIGHT, _BAR_HEIGHT = 120, 200, 22
+_HEIGHT, _BAR_HEIGHT, _LETTER_WIDTH = 120, 22, 7.5
 
 
 def numbers(values: Iterable[float]) -> list[float | None]:
@@ -188,7 +189,9 @@ def heat_maps(
         "rows": list(range(len(rows))),
         "columns": list(range(len(places))),
         "input_places": places,
-        "height": _MAP_HEIGHT + _BAR_HEIGHT * len(rows),
+        "height": 60 + _BAR_HEIGHT * len(rows) + _room(inputs, 0.75),
+        "left": _room(outputs, 1.0),
+        "below": _room(inputs, 0.75),
     }
     for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
         mean_square = table.of(quantity, "mean_square")
@@ -196,3 +199,8 @@ def heat_maps(
             standardised = np.sqrt(mean_square) * scale**power / unit[:, None]
             maps[quantity] = [numbers(standardised[row, places]) for row in rows]
     return maps
+
+
+def _room(labels: Sequence[str], share: float) -> int:
+    """Return the pixels that labels need, if they reach over a share of their length."""
+    return round(20 + share * _LETTER_WIDTH * max(len(unescape(label)) for label in labels))

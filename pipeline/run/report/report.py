@@ -243,6 +243,10 @@ def _left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | 
 
 
 def _label(name: str) -> str:
-    """Return a name as Plotly shows it, which takes some HTML for markup."""
-    short = name if len(name) <= _LABEL_LETTERS else f"{name[: _LABEL_LETTERS - 1]}…"
+    """Return a name as Plotly shows it, which takes some HTML for markup.
+
+    Of a long one the middle is left out: what tells names apart stands at either end.
+    """
+    half = _LABEL_LETTERS // 2
+    short = name if len(name) <= _LABEL_LETTERS else f"{name[:half]}…{name[-half:]}"
     return escape(printable_name(short), quote=False)

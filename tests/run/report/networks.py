@@ -24,3 +24,16 @@ def hostile(dtype="float32"):
         ranges={"spot": (0.5, 1.5), "vol<b>": (0.1, 0.4)},
         digest=digest_of("hostile", {"scale": np.array([3.0, 5.0])}),
     )
+
+
+def wide(n=1000, m=300):
+    """Many inputs with long names, and many outputs."""
+    weights = np.random.default_rng(0).standard_normal((m, n)) / n**0.5
+    return Network(
+        name="wide",
+        function=lambda x: jnp.tanh(jnp.asarray(weights, x.dtype) @ x),
+        inputs=tuple(f"input {at:04d} of many, with a long name" for at in range(n)),
+        outputs=tuple(f"output {at:03d}" for at in range(m)),
+        ranges={f"input {at:04d} of many, with a long name": (0.0, 1.0) for at in range(n)},
+        digest=digest_of("wide", {"weights": weights}),
+    )

@@ -18,23 +18,35 @@ function chosenRecord() {
   return group ? DATA.groups[group - 1].records[output] : DATA.records[output];
 }
 
-function draw(scope) {
+function draw(place) {
   const palette = DATA.palettes[DARK.matches && !onPaper ? "dark" : "light"];
-  const record = { ...DATA.shared, ...(scope === "output" ? chosenRecord() : {}) };
-  for (const place of document.querySelectorAll(`.plot[data-scope="${scope}"]`)) {
-    const figure = filled(DATA.figures[place.dataset.figure], record, palette);
-    const absent = place.nextElementSibling;
-    place.hidden = figure.data.length === 0;  // first: what is hidden has no width to draw in
-    absent.hidden = !place.hidden;
-    if (place.hidden) {
-      absent.textContent = record.group === undefined
-        ? "The run computed or kept nothing that this could show."
-        : "This is kept of all rows together, not by group.";
-      continue;
-    }
-    if (onPaper) figure.layout.width = PAPER_WIDTH;
-    Plotly.react(place, figure.data, figure.layout, PLOT_OPTIONS);
+  const record = { ...DATA.shared, ...(place.dataset.scope === "output" ? chosenRecord() : {}) };
+  const figure = filled(DATA.figures[place.dataset.figure], record, palette);
+  const absent = place.nextElementSibling;
+  place.hidden = figure.data.length === 0; // first: what is hidden has no width to draw in
+  absent.hidden = !place.hidden;
+  if (place.hidden) {
+    absent.textContent = record.group === undefined
+      ? "The run computed or kept nothing that this could show."
+      : "This is kept of all rows together, not by group.";
+    return;
   }
+  if (onPaper) figure.layout.width = PAPER_WIDTH;
+  Plotly.react(place, figure.data, figure.layout, PLOT_OPTIONS);
+}
+
+function drawAll() {
+  document.querySelectorAll(".plot").forEach(draw);
+}
+
+// Figure by figure, so that the page can be read and used before the last of them stands there.
+function drawSoon(places) {
+  if (places.length === 0) {
+    document.documentElement.dataset.drawn = "yes";
+    return;
+  }
+  draw(places[0]);
+  setTimeout(() => drawSoon(places.slice(1)));
 }
 
 function shortNumber(value) {
@@ -132,8 +144,8 @@ function describe(record) {
     `from ${shortNumber(value.minimum)} to ${shortNumber(value.maximum)}.` : "");
 }
 
-function showOutput() {
-  draw("output");
+// The tables and texts of the chosen output.
+function tell() {
   const record = chosenRecord();
   const group = document.getElementById("group");
   const picker = document.getElementById("output");
@@ -147,15 +159,14 @@ function showOutput() {
   showExtremes(whole);
 }
 
-function drawAll() {
-  draw("all");
-  if (document.getElementById("output")) draw("output");
+function choose() {
+  tell();
+  document.querySelectorAll('.plot[data-scope="output"]').forEach(draw);
 }
 
-for (const id of ["output", "group"]) document.getElementById(id)?.addEventListener("change", showOutput);
+for (const id of ["output", "group"]) document.getElementById(id)?.addEventListener("change", choose);
 DARK.addEventListener("change", drawAll);
 window.addEventListener("beforeprint", () => { onPaper = true; drawAll(); });
 window.addEventListener("afterprint", () => { onPaper = false; drawAll(); });
-draw("all");
-if (document.getElementById("output")) showOutput();
-document.documentElement.dataset.drawn = "yes";
+if (DATA.records.length) tell();
+setTimeout(() => drawSoon([...document.querySelectorAll(".plot")]));
