@@ -145,19 +145,20 @@ def records_of_groups(
     """
     pairs = [(output, place) for output, record in enumerate(shown) for place in record["inputs"]]
     first = np.cumsum([0, *(len(record["inputs"]) for record in shown)])
-    by_group: dict[str, list[Record]] = {}
-    for group, quantities in table.of_groups(groups, pairs).items():
-        by_group[group] = []
-        for output, whole in enumerate(shown):
-            record = _frame(table, whole["inputs"], labels) | {"group": group}
-            mine = slice(first[output], first[output + 1])
-            for quantity, columns in quantities.items():
+    by_quantity = table.of_groups(groups, pairs)
+    by_group = {}
+    for number, group in enumerate(groups):
+        by_group[group] = [
+            _frame(table, whole["inputs"], labels) | {"group": group} for whole in shown
+        ]
+        for quantity, statistics in by_quantity.items():
+            for output, record in enumerate(by_group[group]):
                 if quantity in ("value", "laplacian"):
-                    named = _statistics(columns[:, [output]])
+                    named = _statistics(statistics[number][:, [output]])
                     record[quantity] = {name: each[0] for name, each in named.items()}
-                elif quantity != "input":
-                    record[quantity] = _statistics(columns[:, mine])
-            by_group[group].append(record)
+                else:
+                    mine = slice(first[output], first[output + 1])
+                    record[quantity] = _statistics(statistics[number][:, mine])
     return by_group
 
 

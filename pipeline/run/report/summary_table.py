@@ -104,39 +104,39 @@ class SummaryTable:
             curves[key] = Curve(part[3], part[4])
         return curves
 
-    def of_groups(
-        self, groups: Sequence[str], pairs: Sequence[Pair]
-    ) -> dict[str, dict[str, np.ndarray]]:
+    def of_groups(self, groups: Sequence[str], pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
         """Return the statistics of groups.
 
+        Args:
+            groups: their names.
+            pairs: of output and input.
+
         Returns:
-            {group: {quantity: float64 (8, pairs)}} in the order of OF_GROUPS, NaN where the table
-            says nothing; of "value" and "laplacian", (8, m).
+            {quantity: float64 (groups, 8, pairs)}, in the order of OF_GROUPS, NaN where the table
+            says nothing; of "value" and "laplacian", (groups, 8, m).
         """
         m, n = len(self._outputs), len(self._inputs)
         places = np.full((m, n), -1)
         for at, pair in enumerate(pairs):
             places[pair] = at
-        by_group: dict[str, dict[str, np.ndarray]] = {group: {} for group in groups}
+        positions = {group: at for at, group in enumerate(groups)}
+        by_quantity: dict[str, np.ndarray] = {}
         for batch in self._batches():
-            for group in groups:
-                rows = batch.is_group(group) & (batch.output >= 0)
-                if not rows.any():
-                    continue
-                for code in np.unique(batch.quantity[rows]):
-                    quantity = QUANTITIES[code]
-                    mine = rows & (batch.quantity == code)
-                    mine &= (batch.statistic >= 0) & (batch.statistic < len(OF_GROUPS))
-                    place = batch.output
-                    if quantity in _BY_INPUT:
-                        mine &= batch.input >= 0
-                        place = places[batch.output, batch.input]
-                        mine &= place >= 0
-                    size = len(pairs) if quantity in _BY_INPUT else m
-                    empty = np.full((len(OF_GROUPS), size), np.nan)
-                    numbers = by_group[group].setdefault(quantity, empty)
-                    numbers[batch.statistic[mine], place[mine]] = batch.value[mine]
-        return by_group
+            group = batch.groups(positions)
+            rows = (group >= 0) & (batch.output >= 0) & (batch.quantity >= 0)
+            rows &= (batch.statistic >= 0) & (batch.statistic < len(OF_GROUPS))
+            for code in np.unique(batch.quantity[rows]):
+                quantity = QUANTITIES[code]
+                mine, place, size = rows & (batch.quantity == code), batch.output, m
+                if quantity in _BY_INPUT:
+                    mine &= batch.input >= 0
+                    place, size = places[batch.output, batch.input], len(pairs)
+                    mine &= place >= 0
+                if quantity not in by_quantity:
+                    by_quantity[quantity] = np.full((len(groups), len(OF_GROUPS), size), np.nan)
+                where = group[mine], batch.statistic[mine], place[mine]
+                by_quantity[quantity][where] = batch.value[mine]
+        return by_quantity
 
     def _take(self, batch: "_Batch") -> None:
         """Take in the statistics of all rows, and how many rows each group has."""
@@ -198,11 +198,12 @@ class _Batch:
 
     def is_statistic(self, name: str) -> np.ndarray:
         """Return which rows, (rows,) bool, are of a statistic as the table calls it."""
-        return self._is("statistic", name)
+        names = self._texts["statistic"].dictionary.to_pylist()
+        return self._codes("statistic") == (names.index(name) if name in names else -2)
 
-    def is_group(self, name: str) -> np.ndarray:
-        """Return which rows, (rows,) bool, are of a group."""
-        return self._is("group", name)
+    def groups(self, positions: Mapping[str, int]) -> np.ndarray:
+        """Return the position of each row's group, (rows,) int64; -1 where it has none."""
+        return self._positions("group", positions)
 
     def largest_by_group(self, rows: np.ndarray) -> dict[str, int]:
         """Return the largest value of some rows, (rows,) bool, of each group."""
@@ -218,10 +219,6 @@ class _Batch:
         names = self._texts[column].dictionary.to_pylist()
         positions = np.array([*(known.get(name, -1) for name in names), -1], np.int64)
         return positions[self._codes(column)]
-
-    def _is(self, column: str, name: str) -> np.ndarray:
-        names = self._texts[column].dictionary.to_pylist()
-        return self._codes(column) == (names.index(name) if name in names else -2)
 
 
 def _dictionary(column: pa.Array) -> pa.DictionaryArray:

@@ -1,5 +1,7 @@
 """A run whose names would run scripts, if a page took them for its own."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,6 +9,7 @@ import pytest
 
 from hyperdiag.run.derive import derive
 
+from .browser import CHROMIUM, Browser
 from .networks import INPUTS, OUTPUTS, SCRIPT
 from .tables import Data, write_tables
 
@@ -69,10 +72,27 @@ def published(tmp_path_factory, compose_run):
 @pytest.fixture(scope="session")
 def data(published, tmp_path_factory):
     """The data of an output that has summaries."""
-    import shutil
-
     folder = tmp_path_factory.mktemp("summarised") / "out"
     shutil.copytree(published, folder)
     data = Data(folder, OUTPUTS, INPUTS)
     write_tables(data, by="desk")
     return data
+
+
+@pytest.fixture(scope="session")
+def started_browser(tmp_path_factory):
+    """A browser for all tests of a session: it takes its time to start."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(started_browser):
+    """The browser, with a window of usual size, in the light, and no complaints of others."""
+    started_browser.resize(1300, 900)
+    started_browser.emulate()
+    started_browser.complaints.clear()
+    started_browser.requests.clear()
+    return started_browser

@@ -28,6 +28,7 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
     rng = np.random.default_rng(1)
     statistics = [(name, None) for name in STATISTICS] + [("quantile", at) for at in QUANTILES]
     bins = [("curve_mean", (at + 0.5) / BINS) for at in range(BINS)]
+    held = []  # row groups as large as those of a run
     with pq.ParquetWriter(folder / "run/summary.parquet", _SCHEMA) as writer:
 
         def write(group, quantity, output, names, listed):
@@ -41,7 +42,13 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
                 "at": pa.array([at for _, at in listed] * len(names), pa.float64()),
                 "value": pa.array(_values(rng, len(names), listed)),
             }
-            writer.write_table(pa.table(columns, _SCHEMA))
+            held.append(pa.table(columns, _SCHEMA))
+            if sum(table.num_rows for table in held) > 1 << 19:
+                flush()
+
+        def flush():
+            writer.write_table(pa.concat_tables(held))
+            held.clear()
 
         write(None, "input", None, inputs, statistics)
         write(None, "input", None, inputs, [("bin_count", at) for _, at in bins])
@@ -53,6 +60,7 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
                 write(None, quantity, output, inputs[:curves], bins)
                 for group in range(groups):
                     write(f"group {group}", quantity, output, inputs, statistics[:8])
+        flush()
     kinds = [(q, e) for q in ("value", "jacobian", "hessian_diag") for e in ("largest", "smallest")]
     places = [(q, o, e, rank) for o in outputs for q, e in kinds for rank in range(1, 11)]
     quantities, names, ends, ranks = zip(*places, strict=True)

@@ -4,10 +4,7 @@ import pytest
 
 from hyperdiag.run.report import write_report
 
-from .browser import CHROMIUM, Browser
 from .networks import OUTPUTS
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 # Figures that are drawn, by name, with the number of their bars, markers, boxes and pictures.
 DRAWN = """
@@ -20,20 +17,10 @@ Object.fromEntries([...document.querySelectorAll('.plot')].map(place => [
 """
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        browser.resize(1300, 900)
-        yield browser
-
-
 @pytest.fixture
 def page(browser, data):
     """The report of the run with names that would run scripts, opened anew."""
     place = write_report(str(data.folder))
-    browser.emulate()
-    browser.complaints.clear()
-    browser.requests.clear()
     browser.open(data.folder / "run/report.html")
     assert place.path == str(data.folder / "run/report.html")
     return browser
@@ -172,11 +159,9 @@ def test_page_fits_a_narrow_window(page):
     assert page.run("document.documentElement.scrollWidth") <= 480
     widths = page.run("[...document.querySelectorAll('.plot .main-svg')].map(s => s.clientWidth)")
     assert max(widths) <= 480
-    page.resize(1300, 900)
 
 
 def test_page_without_summaries_complains_of_nothing(browser, published, tmp_path):
-    browser.complaints.clear()
     write_report(str(published), str(tmp_path / "plain.html"))
     browser.open(tmp_path / "plain.html")
     assert set(browser.run(DRAWN)) == {"throughput_by_worker", "throughput_by_stage"}
