@@ -6,7 +6,6 @@ report = read_report("outputs/qlknn-design")
 report.figure("sensitivity", output="efiITG")    an object of Plotly
 """
 
-from .report import Report, read_report
-from .write import write_report
+from .report import Report, read_report, write_report
 
 __all__ = ["Report", "read_report", "write_report"]

@@ -9,7 +9,7 @@ from hyperdiag.messages.errors import first_line
 from hyperdiag.messages.masking import masked, masked_text
 
 from .library import check_plotly
-from .write import write_report
+from .report import write_report
 
 log = logging.getLogger("hyperdiag")
 

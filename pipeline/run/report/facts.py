@@ -22,6 +22,8 @@ from hyperdiag.run.output.warnings import excused_rows
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
 
+from .records import Record
+
 _EXAMPLES = 3  # rows of each cause
 _MOST_FILES = 32  # of the quarantine, that are read for them
 _MOST_VALUES = 8  # of a quarantined row's own columns
@@ -69,14 +71,14 @@ class Facts:
         description: pairs of a name and what there is to say.
         checks: what bears on trust.
         examples: of quarantined rows.
-        throughput: `run/throughput.json`, if it is of this plan.
+        throughput: rows and seconds over time, if they were kept of this plan.
     """
 
     manifest: Manifest
     description: Sequence[tuple[str, str]]
     checks: Sequence[Check]
     examples: Sequence[Example]
-    throughput: dict[str, Any] | None
+    throughput: Record | None
 
 
 def read_facts(output: Place, plan: Plan, manifest: Manifest) -> Facts:
@@ -222,11 +224,30 @@ def _text(value: Any) -> str:
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
 
 
-def _throughput(output: Place, plan: str) -> dict[str, Any] | None:
-    """Return `run/throughput.json`; None where it is not of this plan, or cannot be read."""
+def _throughput(output: Place, plan: str) -> Record | None:
+    """Return what `run/throughput.json` says, as figures take it: lists that are aligned.
+
+    None where it is not of this plan, or cannot be read.
+    """
     place = output / THROUGHPUT
     try:
-        values = json.loads(place.read_bytes()) if place.exists() else {}
+        throughput = json.loads(place.read_bytes()) if place.exists() else {}
     except (UsageError, ValueError):
         return None
-    return values if isinstance(values, dict) and values.get("plan") == plan else None
+    if not isinstance(throughput, dict) or throughput.get("plan") != plan:
+        return None
+    rows, stages = throughput["rows"], throughput["stages"]
+    names, series = list(rows), list(rows.values())
+    if throughput["other_workers"]:
+        names.append(f"{throughput['other_workers']:,} others")
+        series.append(throughput["other_rows"])
+    seconds = throughput["interval_seconds"]
+    intervals = len(throughput["other_rows"])
+    return {
+        "interval_seconds": seconds,
+        "middles": [(at + 0.5) * seconds for at in range(intervals)],
+        "worker_names": names,
+        "worker_rows": series,
+        "stage_names": list(stages),
+        "stage_seconds": list(stages.values()),
+    }

@@ -6,8 +6,8 @@ from html import escape
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from hyperdiag.data.filesystem import Place, resolve
-from hyperdiag.data.output_folder import EXTREMES, SUMMARY
+from hyperdiag.data.filesystem import Place, resolve, write_whole
+from hyperdiag.data.output_folder import EXTREMES, REPORT, SUMMARY, write_file
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.printable import printable_name
@@ -20,12 +20,11 @@ from . import figures, sections
 from .detail import DATA_BYTES, Detail, first_detail, strengths
 from .extremes import add_extremes
 from .facts import Facts, read_facts
-from .library import plotly_figure, plotly_script
+from .library import check_plotly, plotly_figure, plotly_script
 from .page import json_in_html, make_page
 from .records import LEVELS, Record, heat_maps, records, records_of_groups
 from .summary_table import SummaryTable
 from .templates import filled
-from .throughput_record import throughput_record
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -179,11 +178,33 @@ def read_report(path: str) -> Report:
     facts = read_facts(output, plan, manifest)
     shared: Record = {"levels": list(LEVELS)}
     if facts.throughput:
-        shared["throughput"] = throughput_record(facts.throughput)
+        shared["throughput"] = facts.throughput
     if not (output / SUMMARY).exists():
         network = plan.network
         return Report(facts, network.outputs, network.inputs, shared, [], {}, [], [])
     return _summarised(output, plan, facts, shared)
+
+
+def write_report(path: str, file: str | None = None) -> Place:
+    """Make the report of a published run; return where it is.
+
+    Args:
+        path: the output folder, a local path or a URI.
+        file: where the report goes, likewise; None: `run/report.html` in the output.
+
+    Raises:
+        UsageError: if nothing is published there, or Plotly is not installed.
+        OutputError: if the report cannot be written.
+    """
+    check_plotly("a report")
+    page = read_report(path).html()
+    if file is None:
+        output = resolve(path)
+        write_file(output, REPORT, page)
+        return output / REPORT
+    place = resolve(file)
+    write_whole(place, page, place._replace(path=f"{place.path}.part"))
+    return place
 
 
 def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Report:

@@ -88,13 +88,39 @@ def test_what_a_person_should_judge_is_marked(run):
     assert checks_of(run(rows=Tally(read=1, derived=1)))["Verification"][0] == LOOK
 
 
-def test_times_of_another_plan_are_not_shown(run, published):
+@pytest.fixture
+def times(published):
+    """The file with times, which is put back."""
     file = published / "run/throughput.json"
     kept = file.read_text()
-    assert run().throughput["plan"] == run().manifest.plan
-    try:
-        for other in (json.dumps({**json.loads(kept), "plan": "0" * 16}), "{", "[]"):
-            file.write_text(other)
-            assert run().throughput is None
-    finally:
-        file.write_text(kept)
+    yield file
+    file.write_text(kept)
+
+
+def test_times_are_those_of_the_file(run, times):
+    told = json.loads(times.read_text())
+    (worker,) = told["rows"]
+    assert sum(told["rows"][worker]) == 6000
+    told |= {
+        "interval_seconds": 2.0,
+        "rows": {"a:1": [4, 0, 6], "b:2": [1, 1, 1]},
+        "other_workers": 1200,
+        "other_rows": [0, 9, 0],
+        "stages": {"read": [0.5, 0.25, 1.0]},
+    }
+    times.write_text(json.dumps(told))
+    assert run().throughput == {
+        "interval_seconds": 2.0,
+        "middles": [1.0, 3.0, 5.0],
+        "worker_names": ["a:1", "b:2", "1,200 others"],
+        "worker_rows": [[4, 0, 6], [1, 1, 1], [0, 9, 0]],
+        "stage_names": ["read"],
+        "stage_seconds": [[0.5, 0.25, 1.0]],
+    }
+
+
+def test_times_of_another_plan_are_not_shown(run, times):
+    told = json.loads(times.read_text())
+    for other in (json.dumps({**told, "plan": "0" * 16}), "{", "[]"):
+        times.write_text(other)
+        assert run().throughput is None
