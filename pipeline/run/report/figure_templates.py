@@ -237,26 +237,29 @@ def heat_map(quantity: str, title: str) -> Template:
     """
     cells = {
         "type": "heatmap",
+        "x": "@maps.inputs",
+        "y": "@maps.outputs",
         "z": f"@maps.{quantity}",
         "zmin": 0,
         "colorscale": "$scale",
         "colorbar": {**_title(title), "thickness": 14},
-        "hovertemplate": "%{z:.4g}<extra></extra>",
+        "hovertemplate": "%{y} by %{x}: %{z:.4g}<extra></extra>",
         "xgap": 1,
         "ygap": 1,
     }
-
-    def axis(positions: str, labels: str) -> Template:
-        labelled = {"tickvals": f"@maps.{positions}", "ticktext": f"@maps.{labels}"}
+    axis: Template = {
+        "type": "category",
+        "dtick": 1,  # all labels
+        "showgrid": False,
+        "zeroline": False,
         # Room for a hundred labels is not found out by trying: that takes most of a page's time.
-        fixed = {"automargin": False, "showgrid": False, "zeroline": False}
-        return {"tickmode": "array", **fixed, **labelled}
-
+        "automargin": False,
+    }
     return {
         "data": [cells],
         "layout": _layout(
-            {**axis("columns", "inputs"), "tickangle": -45},
-            {**axis("rows", "outputs"), "autorange": "reversed"},
+            {**axis, "tickangle": -45},
+            {**axis, "autorange": "reversed"},
             height="@maps.height",
             margin={"l": "@maps.left", "r": 20, "t": 10, "b": "@maps.below"},
         ),

@@ -187,8 +187,6 @@ def heat_maps(
     maps: Record = {
         "outputs": [outputs[row] for row in rows],
         "inputs": [inputs[place] for place in places],
-        "rows": list(range(len(rows))),
-        "columns": list(range(len(places))),
         "input_places": places,
         "height": 60 + _BAR_HEIGHT * len(rows) + _room(inputs, 0.75),
         "left": _room(outputs, 1.0),

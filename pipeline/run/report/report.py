@@ -6,6 +6,8 @@ from html import escape
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hyperdiag.data.filesystem import Place, resolve, write_whole
 from hyperdiag.data.output_folder import EXTREMES, REPORT, SUMMARY, write_file
 from hyperdiag.messages.errors import UsageError, listed
@@ -82,7 +84,8 @@ class Report:
         described = self.figures[name]
         scope = {**self.shared, **record}
         made = plotly_figure(filled(described.template, scope, figures.PALETTES["light"]))
-        of = f" – {_label(output or self.outputs[0])}" if name in figures.of_output() else ""
+        (label,) = _labels([output or self.outputs[0]])
+        of = f" – {label}" if name in figures.of_output() else ""
         made.update_layout(title={"text": f"{described.title}{of}"}, margin={"t": 90})
         return made
 
@@ -213,7 +216,8 @@ def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Repo
     table = SummaryTable(output, network.outputs, network.inputs)
     detail = first_detail(len(network.outputs), len(network.inputs), len(table.groups), _BINS)
     while True:
-        report = _detailed(output, plan, facts, dict(shared), table, detail)
+        with np.errstate(all="ignore"):  # what is not finite is shown as a dash
+            report = _detailed(output, plan, facts, dict(shared), table, detail)
         if detail.inputs == 1 or len(json_in_html(report.data())) <= DATA_BYTES:
             return report
         detail = detail.smaller()
@@ -223,7 +227,7 @@ def _detailed(
     output: Place, plan: Plan, facts: Facts, shared: Record, table: SummaryTable, detail: Detail
 ) -> Report:
     outputs, inputs = plan.network.outputs, plan.network.inputs
-    output_labels, input_labels = (list(map(_label, names)) for names in (outputs, inputs))
+    output_labels, input_labels = _labels(outputs), _labels(inputs)
     strength = strengths(table)
     shown = records(table, strength, input_labels, detail)
     shared["maps"] = heat_maps(table, strength, output_labels, input_labels, detail)
@@ -263,11 +267,15 @@ def _left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | 
     return sentences
 
 
-def _label(name: str) -> str:
-    """Return a name as Plotly shows it, which takes some HTML for markup.
+def _labels(names: Sequence[str]) -> list[str]:
+    """Return names as Plotly shows them, which takes some HTML for markup; no two are the same.
 
-    Of a long one the middle is left out: what tells names apart stands at either end.
+    Of long ones the middle is left out: what tells names apart stands at either end.
     """
     half = _LABEL_LETTERS // 2
-    short = name if len(name) <= _LABEL_LETTERS else f"{name[:half]}…{name[-half:]}"
-    return escape(printable_name(short), quote=False)
+    labels: dict[str, None] = {}
+    for at, name in enumerate(names):
+        label = name if len(name) <= _LABEL_LETTERS else f"{name[:half]}…{name[-half:]}"
+        label = escape(printable_name(label), quote=False)
+        labels[f"{label} [{at}]" if label in labels else label] = None
+    return list(labels)

@@ -1,10 +1,15 @@
 """The page in a real browser: it draws, complains of nothing, obeys keys, light, dark and paper."""
 
+import shutil
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.run.report import write_report
 
-from .networks import OUTPUTS
+from .networks import OUTPUTS, SCRIPT
 
 # Figures that are drawn, by name, with the number of their bars, markers, boxes and pictures.
 DRAWN = """
@@ -166,4 +171,51 @@ def test_page_without_summaries_complains_of_nothing(browser, published, tmp_pat
     browser.open(tmp_path / "plain.html")
     assert set(browser.run(DRAWN)) == {"throughput_by_worker", "throughput_by_stage"}
     assert "kept no summaries" in text(browser, "#one")
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("kept", "absent"),
+    [
+        (("value",), {"sensitivity", "spread", "second_spread", "second_order", "convexity"}),
+        (("jacobian",), {"distribution", "second_spread", "convexity", "value_curves"}),
+        (("value", "hessian_diag"), {"sensitivity", "spread", "jacobian_map"}),
+    ],
+)
+def test_page_of_a_run_that_computed_less_shows_what_there_is(
+    kept, absent, data, browser, tmp_path
+):
+    folder = tmp_path / "out"
+    shutil.copytree(data.folder, folder)
+    path = folder / "run/summary.parquet"
+    table = pq.read_table(path)
+    # As such a run keeps it: of all rows, without curves and extreme rows.
+    keep = pc.is_in(table["quantity"], pa.array([*kept, "input"]))
+    keep = pc.and_(keep, pc.is_null(table["group"]))
+    keep = pc.and_(keep, pc.invert(pc.match_substring(table["statistic"], "bin_count")))
+    pq.write_table(table.filter(keep), path)
+    (folder / "run/extremes.parquet").unlink()
+    write_report(str(folder))
+    browser.open(folder / "run/report.html")
+    drawn = browser.run(DRAWN)
+    assert {name for name, count in drawn.items() if count is None} >= absent
+    assert ("distribution" in absent) == (drawn["distribution"] is None)
+    assert browser.run("document.getElementById('group')") is None
+    assert "nothing that this could show" in text(browser, f"#{min(absent)} .absent")
+    assert browser.complaints == []
+
+
+def test_page_of_constants_and_of_what_is_not_finite_shows_dashes(data, browser, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(data.folder, folder)
+    path = folder / "run/summary.parquet"
+    table = pq.read_table(path).to_pandas()
+    numbers = table.statistic != "count"
+    table.loc[numbers & (table.output == "price"), "value"] = float("nan")
+    table.loc[numbers & (table.quantity == "input"), "value"] = 0.0
+    table.loc[numbers & (table.output == SCRIPT), "value"] = float("inf")
+    pq.write_table(pa.Table.from_pandas(table, preserve_index=False), path)
+    write_report(str(folder))
+    browser.open(folder / "run/report.html")
+    assert text(browser, "#jacobian-numbers tbody tr").count("–") >= 8
     assert browser.complaints == []

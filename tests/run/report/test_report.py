@@ -7,6 +7,7 @@ import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.report import read_report
+from hyperdiag.run.report.report import _labels
 
 from .networks import INPUTS, OUTPUTS, SCRIPT
 from .tables import QUANTILES, bounds, column, extreme_rows, is_group
@@ -189,3 +190,17 @@ def test_output_that_is_not_published_has_no_report(published, tmp_path):
     (tmp_path / "out/_SUCCESS").unlink()
     with pytest.raises(UsageError, match=r"nothing is published in .*hyperdiag status"):
         read_report(str(tmp_path / "out"))
+
+
+def test_labels_tell_names_apart_and_are_no_markup():
+    long = "a name of so many letters that no figure has room for it, "
+    names = [f"{long}1", f"{long}2", f"{long}b{long[-20:]}2", "a<b>", "a<b>", "c\n"]
+    labels = _labels(names)
+    assert labels == [
+        "a name of so man…s room for it, 1",
+        "a name of so man…s room for it, 2",
+        "a name of so man…s room for it, 2 [2]",
+        "a&lt;b&gt;",
+        "a&lt;b&gt; [4]",
+        "c\\n",
+    ]
