@@ -6,7 +6,8 @@ A template is a figure as Plotly takes it, but for texts that begin with a sign:
 "@a - b * 2 / c"        arithmetic, entry by entry, from left to right; null where an operand is
 "$name"                 a colour of the palette
 
-A trace that refers to what a record does not have is left out, and so is a key elsewhere.
+A trace that refers to what a record does not have, or to a list of nothing but null, is left out,
+and so is a key elsewhere.
 `browser/templates.js` does the same in the page.
 """
 
@@ -50,10 +51,16 @@ def _filled(part: Any, record: Mapping[str, Any], palette: Mapping[str, Any], wh
         items = [_filled(each, record, palette, whole) for each in part]
         return _MISSING if any(each is _MISSING for each in items) else items
     if isinstance(part, str) and part.startswith("@"):
-        return _evaluated(part[1:].split(" "), record)
+        value = _evaluated(part[1:].split(" "), record)
+        return _MISSING if _is_empty(value) else value
     if isinstance(part, str) and part.startswith("$"):
         return palette[part[1:]]
     return part
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether a list says nothing."""
+    return isinstance(value, list) and all(each is None for each in value)
 
 
 def _evaluated(words: list[str], record: Mapping[str, Any]) -> Any:

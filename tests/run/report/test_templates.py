@@ -7,7 +7,13 @@ import pytest
 from hyperdiag.run.report import figures, read_report
 from hyperdiag.run.report.templates import filled
 
-RECORD = {"a": [1.0, None, 3.0], "b": {"c": [2.0, 2.0, 0.0]}, "list": [{"name": "x"}], "ten": 10}
+RECORD = {
+    "a": [1.0, None, 3.0],
+    "b": {"c": [2.0, 2.0, 0.0]},
+    "list": [{"name": "x"}],
+    "ten": 10,
+    "nulls": [None] * 3,
+}
 PALETTE = {"text": "#123456"}
 
 
@@ -34,7 +40,9 @@ def test_text_that_begins_with_a_sign_is_filled_in(text, value):
     assert value_of(text) == value
 
 
-@pytest.mark.parametrize("text", ["@c", "@a.3", "@b.c.name", "@list.1.name", "@a * c", "@ten.0"])
+@pytest.mark.parametrize(
+    "text", ["@c", "@nulls", "@nulls * a", "@a.3", "@b.c.name", "@list.1.name", "@a * c", "@ten.0"]
+)
 def test_what_a_record_does_not_have_leaves_its_trace_out_and_its_key_elsewhere(text):
     template = {
         "data": [{"x": "@a", "marker": {"color": text}}, {"x": "@a"}],

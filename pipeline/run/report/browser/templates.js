@@ -28,7 +28,10 @@ function fill(part, record, palette, whole) {
     if (whole && entries.some(([, each]) => each === MISSING)) return MISSING;
     return Object.fromEntries(entries.filter(([, each]) => each !== MISSING));
   }
-  if (typeof part === "string" && part.startsWith("@")) return evaluated(part.slice(1).split(" "), record);
+  if (typeof part === "string" && part.startsWith("@")) {
+    const value = evaluated(part.slice(1).split(" "), record);
+    return Array.isArray(value) && value.every((each) => each === null) ? MISSING : value;
+  }
   if (typeof part === "string" && part.startsWith("$")) return palette[part.slice(1)];
   return part;
 }
