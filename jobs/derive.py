@@ -12,7 +12,7 @@ from hyperdiag.run.summary import print_summary
 def task(composed: DictConfig) -> None:
     """Derive a dataset and say where the result is."""
     config = load_config(composed)
-    print_summary(derive(config, redacted_yaml(composed)))
+    print_summary(derive(config, redacted_yaml(composed)), config.output.path)
 
 
 def main() -> None:

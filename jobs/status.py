@@ -33,7 +33,7 @@ def task(composed: DictConfig) -> None:
     if options.format == "json":
         print(json_text(report.to_json(), indent=1))
     else:
-        print_status(report)
+        print_status(report, options.output.path)
 
 
 def main() -> None:

@@ -176,6 +176,16 @@ class LimitsConfig(_Section):
     out_of_range: Literal["count", "quarantine"] = "count"
 
 
+class SummaryConfig(_Section):
+    """The statistics of rows that are kept."""
+
+    enabled: bool | None = None
+    only: bool = False
+    by: str | None = None
+    bins: Annotated[int, Field(ge=0, le=1000)] = 20
+    extreme_rows: Annotated[int, Field(ge=0, le=1000)] = 10
+
+
 class NotifyConfig(_Section):
     """Who hears how a run ended."""
 
@@ -217,6 +227,7 @@ class Config(_Section):
     limits: LimitsConfig
     run: RunConfig
     notify: NotifyConfig = NotifyConfig()
+    summary: SummaryConfig = SummaryConfig()
     report: ReportConfig = ReportConfig()
 
 
@@ -293,6 +304,7 @@ def _section(name: str, values: Any) -> list[str]:
         "limits": LimitsConfig,
         "run": RunConfig,
         "notify": NotifyConfig,
+        "summary": SummaryConfig,
         "report": ReportConfig,
     }.get(name, Config)
     return list(model.model_fields)

@@ -11,6 +11,8 @@ run/config.yaml                   the configuration, for people, beside the plan
 run/axes.parquet                  the names of outputs and inputs, by their positions in a tensor
 run/progress.json                 the heartbeat, every few seconds while a run is at work
 run/journal/                      receipts of finished shards, gathered, now and then
+run/statistics/part-0000000.statistics   those of a shard's rows; written before its data
+run/summary.parquet, extremes.parquet    statistics of all rows, and the most extreme ones
 run/scratch/                      files under way
 run/staged/                       an output of its own: what an update will publish
 run/manifest.json                 the summary of a whole run, when it is published
@@ -31,10 +33,11 @@ from .object_store.tries import is_passing
 
 DATA, QUARANTINE, RUN, SUCCESS = "data", "quarantine", "run", "_SUCCESS"
 SCRATCH, STAGED, JOURNAL = f"{RUN}/scratch", f"{RUN}/staged", f"{RUN}/journal"
+STATISTICS = f"{RUN}/statistics"
+SUMMARY, EXTREMES = f"{RUN}/summary.parquet", f"{RUN}/extremes.parquet"
 PLAN, MANIFEST, CONFIG = f"{RUN}/plan.json", f"{RUN}/manifest.json", f"{RUN}/config.yaml"
 AXES = f"{RUN}/axes.parquet"
 THROUGHPUT, REPORT = f"{RUN}/throughput.json", f"{RUN}/report.html"
-SUMMARY, EXTREMES = f"{RUN}/summary.parquet", f"{RUN}/extremes.parquet"
 PROGRESS, LOCK, CURRENT = f"{RUN}/progress.json", f"{RUN}/lock", f"{RUN}/current.json"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -43,7 +46,7 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _NO_ACCESS = re.compile("AWS Error (ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH)")
 # Arrow, too, would make a bucket, if it were allowed to.
 _NO_BUCKET = re.compile("NO_SUCH_BUCKET|allow_bucket_creation", re.I)
-_DATA_FILE = re.compile(r"part-(\d{7,})\.parquet")
+_SHARD_FILE = re.compile(r"part-(\d{7,})\.(parquet|statistics)")
 _INPUT_FILES = re.compile(r"files-[0-9a-f]{16}\.parquet")
 _LISTING = re.compile(r"listing-[0-9a-f]{16}(-folding)?\.parquet")
 
@@ -63,11 +66,21 @@ def quarantine_file(shard: int) -> str:
     return f"{QUARANTINE}/{file_name(shard)}"
 
 
+def statistics_file(shard: int) -> str:
+    """Return where in an output the statistics of a shard's rows are, by the shard's id."""
+    return f"{STATISTICS}/{statistics_name(file_name(shard))}"
+
+
+def statistics_name(name: str) -> str:
+    """Return the name of the file of a shard's statistics, by that of its data file."""
+    return f"{name.removesuffix('.parquet')}.statistics"
+
+
 def shard_of(name: str) -> int:
     """Return the id of the shard that a file of this name belongs to; -1 if it is not ours."""
-    match = _DATA_FILE.fullmatch(name)
+    match = _SHARD_FILE.fullmatch(name)
     shard = int(match[1]) if match else -1
-    return shard if match and file_name(shard) == name else -1
+    return shard if name in (file_name(shard), statistics_name(file_name(shard))) else -1
 
 
 def input_files(digest: str) -> str:
@@ -152,5 +165,5 @@ def prepare_folders(output: Place) -> None:
         OutputError: naming the path and the cause.
     """
     with writing(output):
-        for name in (DATA, QUARANTINE, RUN, *(() if output.is_store else (SCRATCH,))):
+        for name in (DATA, QUARANTINE, RUN, STATISTICS, *(() if output.is_store else (SCRATCH,))):
             output.filesystem.create_dir((output / name).path, recursive=True)

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from hyperdiag.messages.errors import OutputError
 
 from .faults import Faults
-from .filesystem import Guard, Place, publish
+from .filesystem import Guard, Place, publish, write_whole
 from .layout import ROW_INDEX, SOURCE_FILE, leaves
 from .object_store.conditional import put_guarded
 from .object_store.tries import is_passing
 from .object_store.upload import upload
-from .output_folder import DATA, QUARANTINE, SCRATCH, writing
+from .output_folder import DATA, QUARANTINE, SCRATCH, STATISTICS, statistics_name, writing
 
 _HELD_BYTES = 64 << 20
 # A conditional request is one request, with all of the file; stores take no more than 5 GB in one.
@@ -116,8 +116,14 @@ class ShardSink:
             self._quarantine = _Scratch(self._output, f"quarantine-{self._file_name}", rows.schema)
         self._quarantine.write(rows)
 
-    def commit(self, receipt: Mapping[str, Any]) -> tuple[int, int]:
+    def commit(
+        self, receipt: Mapping[str, Any], statistics: bytes | None = None
+    ) -> tuple[int, int]:
         """Close the files and give them their names; the receipt goes into the data file's footer.
+
+        Args:
+            receipt: plain values, which tell what the statistics are, if any.
+            statistics: of the shard's rows, for a file of their own.
 
         Returns:
             Size in bytes and modification time in nanoseconds of the data file.
@@ -131,6 +137,12 @@ class ShardSink:
         if self._quarantine:
             self._quarantine.close({})
             self._quarantine.publish(self._output / QUARANTINE / self._file_name, self._guard)
+        if statistics is not None:
+            if self._guard:
+                self._guard()
+            name = statistics_name(self._file_name)
+            scratch = self._output / SCRATCH / f"{uuid.uuid4().hex}-{name}"
+            write_whole(self._output / STATISTICS / name, statistics, scratch)
         place = self._output / DATA / self._file_name
         self._data.publish(place, self._guard)
         with writing(place):

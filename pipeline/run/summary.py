@@ -1,28 +1,49 @@
 """The last words of a run: what was derived, where it is, how to read it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from rich.table import Table
 
-from hyperdiag.data.filesystem import below, is_uri
+from hyperdiag.data.filesystem import below, is_uri, resolve
 from hyperdiag.data.object_store.tries import without_tries
-from hyperdiag.data.output_folder import AXES, CONFIG, DATA, MANIFEST, PLAN, QUARANTINE, RUN
+from hyperdiag.data.output_folder import (
+    AXES,
+    CONFIG,
+    DATA,
+    EXTREMES,
+    MANIFEST,
+    PLAN,
+    QUARANTINE,
+    RUN,
+    SUMMARY,
+)
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.console import escape, plain_console
+from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.printable import printable_name
 from hyperdiag.messages.wording import by_code, counted, duration
+from hyperdiag.statistics.importance import strongest_inputs
 
 from .output.manifest import Manifest
 from .output.receipt import Tally
 
+_STRONGEST = 3  # inputs that are named for each output
 _MOST_OUTPUTS = 24  # whose ranges are shown: all of them are in the manifest
 
 
-def print_summary(manifest: Manifest) -> None:
-    """Print a finished run's manifest, in words, on standard output."""
+def print_summary(manifest: Manifest, path: str) -> None:
+    """Print a finished run's manifest, in words, on standard output.
+
+    Args:
+        manifest: of the run.
+        path: of its output folder, with any credentials.
+    """
+    summary = _summary_table(path)
     console = plain_console()
     network, rows = manifest.network, manifest.rows
     products = "" if manifest.precision == HIGHEST else f" with {manifest.precision} products"
@@ -35,7 +56,7 @@ def print_summary(manifest: Manifest) -> None:
         soft_wrap=True,
     )
     console.print(_rows_line(rows))
-    console.print(_ranges(manifest))
+    console.print(_ranges(manifest, strongest_inputs(summary, _STRONGEST) if summary else {}))
     if rows.verified:
         console.print(
             f"{counted(rows.verified, 'row')} compared with a float64 reference: largest error "
@@ -55,8 +76,12 @@ def print_summary(manifest: Manifest) -> None:
         console.print(
             f"{_folder(QUARANTINE)}{counted(rows.bad, 'row')} with {ERROR_CODE} and {ERROR_DETAIL}"
         )
-    names = ", ".join(name.removeprefix(f"{RUN}/") for name in (PLAN, CONFIG, MANIFEST))
+    files = [PLAN, CONFIG, MANIFEST, *((SUMMARY, EXTREMES) if summary else ())]
+    names = ", ".join(name.removeprefix(f"{RUN}/") for name in files)
     console.print(f"{_folder(RUN)}{names}")
+    if manifest.writes_no_rows:
+        console.print(f"{_folder(DATA)}no rows, as summary.only asks for")
+        return
     console.print(
         f"{_folder(DATA)}{counted(manifest.shards, 'file')}, "
         f"{printable_name(_columns_line(manifest))}",
@@ -64,6 +89,14 @@ def print_summary(manifest: Manifest) -> None:
     )
     for line in _how_to_read(manifest.output):
         console.print(f"    {printable_name(line)}", soft_wrap=True, markup=False)
+
+
+def _summary_table(path: str) -> pa.Table | None:
+    """Return the statistics of a run; None if there are none, or they cannot be read for now."""
+    try:
+        return pq.read_table(pa.BufferReader((resolve(path) / SUMMARY).read_bytes()))
+    except (UsageError, pa.ArrowException):
+        return None
 
 
 def _folder(name: str) -> str:
@@ -88,8 +121,9 @@ def _listed(quantities: Sequence[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-def _ranges(manifest: Manifest) -> Table:
-    titles = (QUANTITIES[quantity].title for quantity in manifest.quantities)
+def _ranges(manifest: Manifest, strongest: Mapping[str, Sequence[str]]) -> Table:
+    titles = [QUANTITIES[quantity].title for quantity in manifest.quantities]
+    titles += ["strongest inputs"] if strongest else []
     table = Table("output", *titles, box=None, pad_edge=False)
     ranges = manifest.rows.ranges
     outputs = manifest.network.outputs
@@ -101,6 +135,7 @@ def _ranges(manifest: Manifest) -> Table:
                 cells.append(f"{low: .4g} .. {high:.4g}")
             else:
                 cells.append("no rows")
+        cells += [escape(", ".join(strongest[output]))] if strongest else []
         table.add_row(escape(output), *cells)
     if len(outputs) > _MOST_OUTPUTS:
         table.add_row(f"{len(outputs) - _MOST_OUTPUTS:,} more", f"in {MANIFEST}")

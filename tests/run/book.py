@@ -97,6 +97,7 @@ class Book:
             *("dataset=parquet", f"dataset.path={self.folder}", f"dataset.shard_rows={SHARD_ROWS}"),
             *("derivatives.method=hyperdual", "derivatives.tile=1", "derivatives.batch=2"),
             *("derivatives.verify_rows=0", "limits.max_bad_fraction=1.0"),
+            "network.ranges={a: [0, 1000], b: [0, 2]}",  # and not what is in the first files
             *(f"output.path={self.out}", *overrides),
         )
 
@@ -244,6 +245,9 @@ def check_against_fresh(book, tmp_path, configure):
     fresh.out = tmp_path / "fresh"
     fresh.derive("output.mode=overwrite")
     assert book.content() == fresh.content()
+    for name in ("summary", "extremes"):
+        path = f"run/{name}.parquet"
+        assert (book.out / path).read_bytes() == (fresh.out / path).read_bytes()
 
 
 def die_after(monkeypatch, shards):

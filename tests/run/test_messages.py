@@ -33,7 +33,7 @@ def test_one_of_everything_is_said_in_the_singular(single, tmp_path, capsys, cap
     monkeypatch.setattr(logging.getLogger("hyperdiag"), "propagate", True)
     caplog.set_level(logging.INFO, "hyperdiag")
     print_forecast(forecast(single[0], Price(None, ""), 0.0))
-    print_summary(derive(*single))
+    print_summary(derive(*single), str(tmp_path / "out"))
     text = capsys.readouterr().out + caplog.text
     for words in (
         *("1 row of 1 column", "1 row in 1 shard,", "with 1 worker:", "1 worker ready"),
@@ -46,9 +46,9 @@ def test_one_of_everything_is_said_in_the_singular(single, tmp_path, capsys, cap
 
 def test_lines_have_no_blanks_at_their_ends(single, tmp_path, capsys):
     print_forecast(forecast(single[0], Price(None, ""), 0.0))
-    print_summary(derive(*single))
+    print_summary(derive(*single), str(tmp_path / "out"))
     (tmp_path / "out/_SUCCESS").unlink()
-    print_status(status(str(tmp_path / "out")))
+    print_status(status(str(tmp_path / "out")), str(tmp_path / "out"))
     text = capsys.readouterr().out
     assert "network" in text
     assert [line for line in text.splitlines() if line != line.rstrip()] == []

@@ -131,7 +131,7 @@ def test_parquet_from_a_store_gives_the_rows_of_a_local_run(run, three_files, tm
 def test_lines_that_say_how_to_read_an_output_in_a_store_read_it(run, store, capsys):
     """Behind a question mark in its URI stands what these readers do not all understand."""
     manifest = run(*DESIGN, _to(store.uri("out")))
-    print_summary(manifest)
+    print_summary(manifest, store.uri("out"))
     said = capsys.readouterr().out
     lines = dict(re.findall(r"^    (pandas|polars|DuckDB) +(.+)$", said, re.M))
     names = {"pandas": pandas, "polars": polars, "duckdb": duckdb, "pyarrow": pa}

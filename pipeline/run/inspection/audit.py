@@ -35,6 +35,7 @@ from hyperdiag.run.plan.plan_file import plan_at
 from hyperdiag.run.workers.verification import Verifier
 
 from .comparison import Comparison, tables, verifier_of
+from .statistics_audit import StatisticsAudit
 
 log = logging.getLogger("hyperdiag")
 
@@ -97,6 +98,7 @@ class _Auditor:
     def __init__(self, output: Place, plan: Plan, signals: StopSignals):
         self._output, self._plan, self._signals = output, plan, signals
         self._inventory = Inventory(output, plan)
+        self._statistics = StatisticsAudit(output, plan)
         self._findings: list[str] = []
         self._notes: list[str] = []
 
@@ -109,6 +111,9 @@ class _Auditor:
         self._check_manifest(total)
         verifier = self._verifier(rows)
         comparison = Comparison(self._plan, self._output, verifier, rows)
+        if self._plan.writes_no_rows:
+            self._notes.append("no rows were written (summary.only): there are none to compare")
+            good = []
         compared = sum(self._compare(comparison, shard, receipt) for shard, receipt in good)
         self._check_listing()
         self._notes += excused_rows(comparison.again, self._plan.kernel.dtype)
@@ -179,6 +184,7 @@ class _Auditor:
                     f"{MANIFEST}: {key} is {published.get(key)!s:.60}; plan and data files make it "
                     f"{right!s:.60}"
                 )
+        self._findings += self._statistics.findings()
 
     def _read_all(self, sample: set[int]) -> tuple[Tally, list[tuple[Shard, Receipt]]]:
         """Read every file from its first page to its last.
@@ -201,6 +207,7 @@ class _Auditor:
                     self._findings += findings
                     if receipt is not None:
                         total.add(receipt.tally)
+                        self._statistics.add(receipt.statistics)
                         if shard.id in sample and not findings:
                             good.append((shard, receipt))
         finally:
@@ -217,14 +224,15 @@ class _Auditor:
             return None, [
                 f"{name} holds shard {footer['shard']} of a plan; here belongs {shard.id}"
             ]
-        receipt = Receipt.from_footer(footer, (0, 0))
+        statistics, findings = self._statistics.read(shard.id, footer)
+        receipt = Receipt.from_footer(footer, (0, 0), statistics)
         tally = receipt.tally
-        findings = []
         if not tally.derived + tally.bad + tally.filtered == tally.read == shard.rows:
             findings.append(
                 f"{name}: its counts do not add up to the {counted(shard.rows, 'row')} of its input"
             )
-        findings += self._pages(name, tally.derived, self._plan.layout.schema)
+        written = 0 if self._plan.writes_no_rows else tally.derived
+        findings += self._pages(name, written, self._plan.layout.schema)
         name = quarantine_file(shard.id)
         has_quarantine = self._inventory.files.quarantine[shard.id]
         if tally.bad and not has_quarantine:

@@ -25,11 +25,16 @@ _PUBLISHED_UPDATE = (
 )
 
 
-def print_status(status: Status) -> None:
-    """Print a status on standard output; of a run that is published and whole, its summary."""
+def print_status(status: Status, path: str) -> None:
+    """Print a status on standard output; of a run that is published and whole, its summary.
+
+    Args:
+        status: of the output.
+        path: of its folder, with any credentials.
+    """
     shards = status.counts.shards
     if status.manifest is not None and status.state == PUBLISHED and shards.done == shards.planned:
-        print_summary(status.manifest)
+        print_summary(status.manifest, path)
         return
     console = plain_console()
     table = Table("", "", box=None, pad_edge=False, show_header=False)

@@ -16,11 +16,15 @@ from hyperdiag.data.output_folder import (
     STAGED,
     file_name,
     shard_of,
+    statistics_file,
 )
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
 from hyperdiag.data.threads import each
+from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.run.plan.plan import Plan
+from hyperdiag.statistics.packed import digest
+from hyperdiag.statistics.statistics import Statistics
 
 from .journal import Journal, Segment
 from .listing import Listing
@@ -83,6 +87,7 @@ class Inventory:
         done: bool by shard id.
         bad: likewise, which of them have a quarantine file.
         tally: of all that are done.
+        statistics: likewise, of their rows; None where none are kept.
         files: what is in the output.
     """
 
@@ -98,6 +103,7 @@ class Inventory:
         self.done = np.zeros(self._keys.size, bool)
         self.bad = np.zeros(self._keys.size, bool)
         self.tally = Tally()
+        self.statistics = Statistics(plan.statistics) if plan.statistics else None
         self.files = Files(output, self._known, update)
 
     def key(self, shard: int) -> str:
@@ -117,6 +123,8 @@ class Inventory:
         self.files.size[receipt.shard], self.files.modified_ns[receipt.shard] = receipt.stamp
         self.count += 1
         self.tally.add(receipt.tally)
+        if self.statistics and receipt.statistics is not None:
+            self.statistics.add(receipt.statistics)
         return True
 
     def take(self, journal: Journal) -> list[str]:
@@ -127,11 +135,15 @@ class Inventory:
         """Count the shards of a segment if all of them are as it says."""
         if segment is None or not self._holds(segment.entries):
             return False
+        if (segment.statistics is None) != (self.statistics is None):
+            return False
         shards = segment.entries["shard"]
         self.done[shards] = True
         self.bad[shards] = segment.entries["bad"]
         self.count += shards.size
         self.tally.add(segment.tally)
+        if self.statistics and segment.statistics is not None:
+            self.statistics.add(segment.statistics)
         return True
 
     def _holds(self, entries: np.ndarray) -> bool:
@@ -182,17 +194,33 @@ class Inventory:
 
     def place(self, shard: int, folder: str = DATA) -> Place:
         """Return where a shard's file is (or would be, published)."""
-        root = self._output / STAGED if self.files.staged[shard] else self._output
-        return root / folder / file_name(shard)
+        return self._root(shard) / folder / file_name(shard)
+
+    def _root(self, shard: int) -> Place:
+        return self._output / STAGED if self.files.staged[shard] else self._output
 
     def receipt(self, shard: int) -> Receipt | None:
         """Return the receipt in a data file's footer; None if it is none of the plan's shard."""
         footer = read_receipt(self.place(shard))
         if not footer or (footer.get("shard"), footer.get("key")) != (shard, self.key(shard)):
             return None
+        statistics = None
+        if self.statistics:
+            statistics = self._statistics_of(shard)
+            if statistics is None or digest(statistics) != footer.get("statistics"):
+                return None
         stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
-        receipt = Receipt.from_footer(footer, stamp)
+        receipt = Receipt.from_footer(footer, stamp, statistics)
         return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt
+
+    def _statistics_of(self, shard: int) -> bytes | None:
+        """Return what the file of a shard's statistics holds; None if there is none."""
+        try:
+            return (self._root(shard) / statistics_file(shard)).read_bytes()
+        except UsageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise OutputError(str(error)) from error
 
 
 class Missing:
@@ -221,7 +249,7 @@ def scan_output(output: Place, plan: Plan, update: bool = False) -> Inventory:
         output, plan, update: as of `Inventory`.
     """
     inventory = Inventory(output, plan, update)
-    inventory.take(Journal(output / JOURNAL, output / SCRATCH))
+    inventory.take(Journal(output / JOURNAL, output / SCRATCH, shape=plan.statistics))
     for receipt in inventory.from_footers():
         inventory.add(receipt)
     return inventory

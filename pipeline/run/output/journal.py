@@ -4,6 +4,7 @@ The footers are the truth. A segment of the journal stands for some hundred of t
 files are as they were; where one is not, the footers of that segment's shards are read again.
 """
 
+import base64
 import json
 import re
 import time
@@ -16,6 +17,7 @@ from pyarrow import fs
 from hyperdiag.data.filesystem import Guard, Place, write_whole
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import UsageError
+from hyperdiag.statistics.statistics import Shape, Statistics
 
 from .receipt import Receipt, Tally
 
@@ -34,10 +36,12 @@ class Segment(NamedTuple):
         entries: of each: its id, the plan's key for it, size in bytes of its data file, when that
             was written, whether it has a quarantine file.
         tally: of all their rows.
+        statistics: of all their rows; None where none are kept.
     """
 
     entries: np.ndarray
     tally: Tally
+    statistics: bytes | None = None
 
 
 class Journal:
@@ -47,16 +51,25 @@ class Journal:
         folder: for the segments, and nothing else.
         scratch: where files grow.
         guard: called before a segment is written or removed: raises if the output is another run's.
+        shape: what statistics are kept of; None: of nothing.
     """
 
-    def __init__(self, folder: Place, scratch: Place, guard: Guard = lambda: None):
+    def __init__(
+        self,
+        folder: Place,
+        scratch: Place,
+        guard: Guard = lambda: None,
+        shape: Shape | None = None,
+    ):
         self._folder, self._scratch, self._guard = folder, scratch, guard
+        self._shape = shape
         self._begin()
         self._next = 0
 
     def _begin(self) -> None:
         self._entries: list[tuple[int, int, int, int, bool]] = []
         self._tally = Tally()
+        self._statistics = Statistics(self._shape) if self._shape else None
         self._since = time.monotonic()
 
     def segments(self) -> Iterator[tuple[str, Segment | None]]:
@@ -71,7 +84,9 @@ class Journal:
         try:
             content = json.loads((self._folder / name).read_bytes())
             entries = np.array([tuple(values) for values in content["entries"]], _ENTRY)
-            return Segment(entries, Tally.from_dict(content["rows"]))
+            packed = content.get("statistics")
+            statistics = None if packed is None else base64.b64decode(packed, validate=True)
+            return Segment(entries, Tally.from_dict(content["rows"]), statistics)
         except (UsageError, ValueError, TypeError, KeyError, OverflowError):
             return None
 
@@ -89,6 +104,8 @@ class Journal:
         entry = (receipt.shard, int(key, 16), *receipt.stamp, bool(receipt.tally.bad))
         self._entries.append(entry)
         self._tally.add(receipt.tally)
+        if self._statistics and receipt.statistics is not None:
+            self._statistics.add(receipt.statistics)
         waited = time.monotonic() - self._since
         if len(self._entries) >= _SEGMENT_SHARDS or waited >= _SEGMENT_SECONDS:
             self.flush()
@@ -103,6 +120,8 @@ class Journal:
             name = f"{self._next:08x}.json"
             self._next += 1
             content = {"entries": self._entries, "rows": self._tally.to_dict()}
+            if self._statistics:
+                content["statistics"] = base64.b64encode(self._statistics.to_bytes()).decode()
             text = json.dumps(content, separators=(",", ":"))
             self._guard()
             write_whole(self._folder / name, text.encode(), self._scratch / name)

@@ -19,6 +19,7 @@ from hyperdiag.data.output_folder import (
     QUARANTINE,
     SCRATCH,
     STAGED,
+    STATISTICS,
     SUCCESS,
     prepare_folders,
     shard_of,
@@ -39,6 +40,7 @@ from .manifest import Manifest, published_manifest
 from .preconditions import check_same_plan, check_unknown_files, check_writable
 from .publication import delete_folder, empty, fold, publish, withdraw
 from .receipt import Receipt
+from .summary_files import summary_files
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -82,7 +84,8 @@ class Ledger:
         self._lock = Lock(self.output, masked(self.path))
         self._staging = False
         self._config_yaml = ""
-        self._journal = Journal(self.output / JOURNAL, self.output / SCRATCH, self.check)
+        folders = self.output / JOURNAL, self.output / SCRATCH
+        self._journal = Journal(*folders, self.check, plan.statistics)
 
     @property
     def work_path(self) -> str:
@@ -285,7 +288,8 @@ class Ledger:
             self._freeze(self.output)
         elif self._staging:  # again: a run that died while it tidied up may have removed it
             self._freeze(self.output / STAGED)
-        publish(self.output, self._lock.lease, self.inventory.listing(), self.plan, manifest)
+        files = summary_files(self.inventory.statistics, manifest)
+        publish(self.output, self._lock.lease, self.inventory.listing(), self.plan, files)
         if nothing_staged:
             self._remove_staged()
 
@@ -302,7 +306,7 @@ class Ledger:
 
     def _clear(self) -> None:
         withdraw(self.output, self._lock.lease)
-        for name in (DATA, QUARANTINE, JOURNAL):
+        for name in (DATA, QUARANTINE, JOURNAL, STATISTICS):
             self._empty(name)
         self._remove_staged()
 

@@ -45,6 +45,8 @@ class Facts:
         method: that derived it.
         dtype: "float32" or "float64".
         precision: of matrix products; manifests have the key where it is not "highest".
+        writes_no_rows: whether rows were left out of the data files; manifests have the key where
+            they were.
         directions: names of the inputs that were differentiated with respect to.
         quantities: that were computed, in this order.
         layout: "wide" or "tensor".
@@ -59,6 +61,7 @@ class Facts:
     method: str
     dtype: str
     precision: str = field(default=HIGHEST, kw_only=True)
+    writes_no_rows: bool = field(default=False, kw_only=True)
     directions: tuple[str, ...]
     quantities: Annotated[tuple[str, ...], Field(alias="outputs")]
     layout: str
@@ -133,7 +136,7 @@ class Manifest(Facts):
 
 _FACTS, _MANIFEST = TypeAdapter(Facts), TypeAdapter(Manifest)
 # Left out where they are as in 0.1.0, as that release wrote it.
-_DEFAULTS = {"precision": HIGHEST, "separator": FORMER_SEPARATOR}
+_DEFAULTS = {"precision": HIGHEST, "separator": FORMER_SEPARATOR, "writes_no_rows": False}
 
 
 def _without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,6 +213,7 @@ def facts_of(plan: Plan, shards: int, tally: Tally) -> Facts:
         method=kernel.method,
         dtype=kernel.dtype,
         precision=kernel.precision,
+        writes_no_rows=plan.writes_no_rows,
         directions=kernel.directions,
         quantities=kernel.quantities,
         layout=plan.output.layout,

@@ -6,10 +6,9 @@ and it says that. A run that dies in between has published: the next one does th
 """
 
 import contextlib
-import json
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +19,20 @@ from hyperdiag.data.output_folder import (
     AXES,
     CONFIG,
     DATA,
+    EXTREMES,
     MANIFEST,
     QUARANTINE,
     RUN,
     SCRATCH,
     STAGED,
+    STATISTICS,
     SUCCESS,
-    file_name,
+    SUMMARY,
+    data_file,
     lists_published_files,
+    quarantine_file,
     shard_of,
+    statistics_file,
     write_file,
 )
 from hyperdiag.data.threads import each
@@ -39,17 +43,19 @@ from hyperdiag.run.plan.plan_file import load_plan, save_plan
 from .current import Published
 from .lease import Lease
 from .listing import Listing, read_listing, write_listing
-from .manifest import Manifest
 
 
 def withdraw(output: Place, lease: Lease) -> None:
     """Say that nothing is published in an output (any longer)."""
     _delete_if_there(output / SUCCESS, lease)
     lease.publish(None)
-    _delete_if_there(output / MANIFEST, lease)
+    for name in (MANIFEST, SUMMARY, EXTREMES):
+        _delete_if_there(output / name, lease)
 
 
-def publish(output: Place, lease: Lease, listing: Listing, plan: Plan, manifest: Manifest) -> None:
+def publish(
+    output: Place, lease: Lease, listing: Listing, plan: Plan, whole: Mapping[str, bytes]
+) -> None:
     """Show files that are in an output, some of them staged perhaps, and nothing else.
 
     Args:
@@ -57,19 +63,18 @@ def publish(output: Place, lease: Lease, listing: Listing, plan: Plan, manifest:
         lease: that holds it.
         listing: of the files.
         plan: theirs.
-        manifest: of the run that is whole with them.
+        whole: what is said of the run that is whole with them: the content of its manifest, and of
+            its summary, if it has one, by their names.
 
     Raises:
         OutputError: if it cannot be written.
         Busy: if another run has taken the output.
     """
     folding = bool(listing.staged.any())
-    text = json.dumps(manifest.to_json(), indent=1, ensure_ascii=False).encode()
-    if folding:
-        _write(output / STAGED, MANIFEST, text, lease)
-    else:
+    if not folding:
         _delete_if_there(output / SUCCESS, lease)
-        _write(output, MANIFEST, text, lease)
+    for name, content in whole.items():
+        _write(output / STAGED if folding else output, name, content, lease)
     lease.check()
     name = write_listing(output, plan.digest, listing)
     lease.publish(Published(plan.digest, name, folding))  # the one step
@@ -110,22 +115,23 @@ def _fold(output: Place, lease: Lease, listing: Listing, plan: Plan) -> None:
 
     def put_in_place(at: int) -> None:
         lease.check()
-        # As when it was written: the data file vouches for its quarantine file.
-        for folder in (QUARANTINE, DATA):
-            if folder == DATA or listing.bad[at]:
-                name = f"{folder}/{file_name(int(listing.shard[at]))}"
-                _copy(staged / name, output / name, output / SCRATCH)
+        # As when it was written: the data file vouches for the others of its shard.
+        shard = int(listing.shard[at])
+        names = [quarantine_file(shard)] if listing.bad[at] else []
+        names += [statistics_file(shard)] if plan.summary else []
+        for name in (*names, data_file(shard)):
+            _copy(staged / name, output / name, output / SCRATCH)
 
     _do(put_in_place, np.flatnonzero(listing.staged), output)
     _delete_others(output, listing, lease)
     save_plan(plan, output, lease.check)
-    for name in (AXES, CONFIG, MANIFEST):
+    for name in (AXES, CONFIG, *((SUMMARY, EXTREMES) if plan.summary else ()), MANIFEST):
         _write(output, name, (staged / name).read_bytes(), lease)
     lease.check()
     name = write_listing(output, plan.digest, listing.in_place())
     lease.publish(Published(plan.digest, name))
     _write(output, SUCCESS, f"{plan.digest}\n".encode(), lease)
-    for folder in (DATA, QUARANTINE):  # the plan last: without it they would be nobody's
+    for folder in (DATA, QUARANTINE, STATISTICS):  # the plan last: without it they are nobody's
         empty(staged / folder, lease)
     delete_folder(staged, lease)
     _delete_listings(output, lease, keep=name)
@@ -149,7 +155,11 @@ def _delete_others(output: Place, listing: Listing, lease: Lease) -> None:
     """Delete the files of shards that a listing does not have."""
 
     known = np.zeros(int(listing.shard.max(initial=-1)) + 1, bool)
-    for folder, shards in ((DATA, listing.shard), (QUARANTINE, listing.shard[listing.bad])):
+    for folder, shards in (
+        (DATA, listing.shard),
+        (QUARANTINE, listing.shard[listing.bad]),
+        (STATISTICS, listing.shard),
+    ):
         known[:] = False
         known[shards] = True
         others = []

@@ -9,6 +9,7 @@ import numpy as np
 
 from hyperdiag.data.reductions import over_rows
 from hyperdiag.data.shard import Shard
+from hyperdiag.statistics.packed import digest
 
 
 @dataclass
@@ -46,8 +47,8 @@ class Tally:
         """Take in the quantities (rows, m, ...) of good rows, and their `extremes`, by name."""
         if "hessian_diag" in arrays:
             self._add_flat(_flat_rows(arrays["hessian_diag"]).tolist())
-        for quantity, lows_and_highs in ends.items():
-            self._widen(quantity, lows_and_highs.tolist())
+        for quantity, (low, high) in ends.items():
+            self._widen(quantity, [low.min(axis=1).tolist(), high.max(axis=1).tolist()])
 
     def _add_flat(self, counts: Sequence[int]) -> None:
         before = self.flat or [0] * len(counts)
@@ -112,17 +113,14 @@ class Tally:
 
 
 def extremes(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the lows and highs (2, m) of quantities (rows, m, ...), by name; of no rows, nothing.
+    """Return the lows and highs of quantities (rows, m, ...), by name; of no rows, nothing.
+
+    Their shape is (2, m, k), where each output has k numbers.
 
     An end is NaN or infinite where, and only where, a number is.
     """
     return {
-        quantity: np.stack(
-            [
-                over_rows(np.minimum, array).min(axis=1),
-                over_rows(np.maximum, array).max(axis=1),
-            ]
-        )
+        quantity: np.stack([over_rows(np.minimum, array), over_rows(np.maximum, array)])
         for quantity, array in arrays.items()
         if array.shape[0]
     }
@@ -147,6 +145,7 @@ class Receipt:
             data file, since a shard done twice must write the same bytes.
         stamp: size in bytes and modification time in nanoseconds of the data file.
         batch: rows that were computed at once; 0 when read back.
+        statistics: of its rows, as `Statistics.to_bytes` writes them; None: there are none.
         worker: the process that derived it, as "host:process id"; "" when read back.
     """
 
@@ -155,16 +154,23 @@ class Receipt:
     seconds: Mapping[str, float] = field(default_factory=dict)
     stamp: tuple[int, int] = (0, 0)
     batch: int = 0
+    statistics: bytes | None = None
     worker: str = ""
 
     def to_footer(self, key: str) -> dict[str, Any]:
         """Return what the data file's footer holds; `key` is the plan's, for this shard."""
-        return {"shard": self.shard, "key": key, "rows": self.tally.to_dict()}
+        footer = {"shard": self.shard, "key": key, "rows": self.tally.to_dict()}
+        if self.statistics is not None:
+            footer["statistics"] = digest(self.statistics)
+        return footer
 
     @staticmethod
-    def from_footer(footer: Mapping[str, Any], stamp: tuple[int, int]) -> "Receipt":
-        """Read a receipt back from a data file's footer."""
-        return Receipt(footer["shard"], Tally.from_dict(footer["rows"]), stamp=stamp)
+    def from_footer(
+        footer: Mapping[str, Any], stamp: tuple[int, int], statistics: bytes | None = None
+    ) -> "Receipt":
+        """Read a receipt back from a data file's footer, and the statistics beside it."""
+        tally = Tally.from_dict(footer["rows"])
+        return Receipt(footer["shard"], tally, stamp=stamp, statistics=statistics)
 
 
 @dataclass(frozen=True)
@@ -182,4 +188,4 @@ class Failed:
     cause: str
 
 
-STAGES = ("read", "compute", "verify", "write")
+STAGES = ("read", "compute", "verify", "summarise", "write")

@@ -21,6 +21,7 @@ from hyperdiag.networks import Network
 
 from .plan_file import no_run
 from .spec import DatasetSpec, DesignSpec, Ends, ParquetSpec, PointsSpec, encoded_schema
+from .summary import check_groups_column
 
 # A dataset makes about 64 shards, as long as they are worth a file and can be done again cheaply.
 # Not by the number of workers: the same shards, and so the same bits, whoever does the work.
@@ -36,6 +37,8 @@ def plan_design(design: DesignConfig, config: Config, network: Network) -> Desig
         UsageError: with every problem that was found.
     """
     problems = Problems()
+    if config.summary.by is not None:
+        problems.add("summary.by: a design has no columns but the inputs, which tell no groups")
     ranges: dict[str, Ends] = {name: (low, high) for name, (low, high) in network.ranges.items()}
     configured = design.ranges or {}
     for name, ends in configured.items():
@@ -128,6 +131,8 @@ def used_columns(config: Config, dataset: ParquetConfig, network: Network | None
         names |= {SOURCE_FILE, ROW_INDEX, *dataset.left_out}
     if isinstance(config.output.columns, list):
         names |= {*config.output.columns}
+    if config.summary.by is not None:
+        names.add(config.summary.by)
     return UsedColumns(names, every=config.output.columns == "all")
 
 
@@ -155,6 +160,7 @@ def check_listing(config: Config, listing: Listing) -> None:
                     f"output.columns: the dataset has no column '{name}'"
                     f"{closest_or_all(name, listing.schema.names)}"
                 )
+    check_groups_column(config.summary.by, listing.schema, problems)
     if dataset.limit and config.output.mode == "update":
         problems.add(
             "dataset.limit and output.mode=update exclude each other: which rows are the first "

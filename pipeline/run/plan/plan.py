@@ -11,6 +11,8 @@ import numpy as np
 from hyperdiag.data.layout import Layout
 from hyperdiag.data.points import PointColumns
 from hyperdiag.data.shard import InputFile, Shard, Source
+from hyperdiag.statistics.numbers import RowNumbers
+from hyperdiag.statistics.statistics import Shape
 
 from .spec import (
     DatasetSpec,
@@ -109,6 +111,32 @@ class Plan(Settings):
             provenance=self.output.provenance,
             quantities=self.kernel.quantities,
             separator=self.output.separator,
+        )
+
+    @property
+    def writes_no_rows(self) -> bool:
+        """Whether rows are left out of the data files, and there are statistics of them alone."""
+        return self.summary is not None and self.summary.only
+
+    @cached_property
+    def statistics(self) -> Shape | None:
+        """What statistics are kept of; None: of nothing."""
+        if self.summary is None:
+            return None
+        numbers = RowNumbers(
+            self.network.inputs,
+            self.network.outputs,
+            self.kernel.directions,
+            self.kernel.quantities,
+        )
+        return Shape(
+            numbers,
+            tuple(self.summary.ranges[name] for name in self.kernel.directions),
+            self.summary.bins,
+            self.summary.curve_step,
+            self.summary.quantiles,
+            self.summary.extreme_rows,
+            self.summary.by,
         )
 
     @cached_property

@@ -28,6 +28,7 @@ from .previous_plan import (
 )
 from .rounded_inputs import rounded_inputs
 from .spec import DatasetSpec, KernelSpec, LimitsSpec, NetworkSpec, OutputSpec, Settings
+from .summary import plan_summary
 from .versions import versions
 
 # Of a row group's derivatives before encoding: what readers like, and what a worker holds.
@@ -137,6 +138,7 @@ def make_plan(config: Config) -> Planned:
         files=files,
         location=location,
         network_options=options,
+        summary=plan_summary(config, network, kernel, dataset, files, location, rows, previous),
     )
     _ = plan.layout.schema  # refuses two columns of one name
     plan = with_previous_ids(plan, config)

@@ -1,22 +1,15 @@
 """Inputs whose values float32 cannot tell apart: seconds since 1970, say, within an hour."""
 
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
-from itertools import islice
-
 import numpy as np
 
-from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import PointColumns
-from hyperdiag.messages.errors import InputError
 from hyperdiag.messages.wording import counted
 from hyperdiag.networks import Network
 
+from .sampled_points import sampled_points
 from .spec import DatasetSpec, ParquetSpec
 
-_ROWS = 1000  # that are looked at, of each of three shards
 # Of the spread of a column: what rounding may move its values by without a word.
 _PART = 1e-3
 
@@ -40,11 +33,7 @@ def rounded_inputs(
     points = PointColumns(network.inputs, dataset.points.columns, dataset.points.vector)
     if not points.finer_than_float32(listing.schema):
         return ()
-    source = replace(dataset.source(listing.files, location), row_filter=None)
-    source = replace(source, columns=list(dict.fromkeys(points.columns)))
-    rows = [points.read(table, "float64") for table in _some(source)]
-    some = [array[~faults.bad] for array, faults in rows]
-    values = np.concatenate([*some, np.empty((0, len(network.inputs)))])
+    values = sampled_points(network.inputs, dataset, listing.files, location)
     if values.shape[0] == 0:
         return ()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -58,13 +47,3 @@ def rounded_inputs(
         for name, by, width in zip(network.inputs, lost, spread, strict=True)
         if np.isfinite(by) and by > _PART * width > 0
     )
-
-
-def _some(source: ParquetSource) -> Iterator:
-    """Yield the first rows of the first, a middle and the last shard."""
-    count = sum(1 for _ in source.shards())
-    wanted = {0, count // 2, count - 1}
-    for place, shard in enumerate(source.shards()):
-        if place in wanted:
-            with suppress(InputError):  # is said where it is derived
-                yield from (rows.table for rows in islice(source.read(shard, _ROWS), 1))

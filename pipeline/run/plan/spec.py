@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -193,6 +193,30 @@ class LimitsSpec(_Section):
 
 
 @dataclass(frozen=True)
+class SummarySpec(_Section):
+    """The statistics of rows that are kept.
+
+    Attributes:
+        ranges: (low, high) of the inputs that were differentiated with respect to: what their
+            curves reach over, and what makes their derivatives comparable.
+        bins: of each curve; 0: there are no curves.
+        curve_step: curves are of the rows whose index in their file is a multiple of it.
+        quantiles: whether there are any.
+        extreme_rows: how many are kept for each output and end.
+        only: whether rows themselves are left out of the data files.
+        by: the dataset's column that tells the group of a row; None: there are no groups.
+    """
+
+    ranges: Mapping[str, Ends]
+    bins: int
+    curve_step: int
+    quantiles: bool
+    extreme_rows: int
+    only: bool
+    by: str | None
+
+
+@dataclass(frozen=True)
 class Settings(_Section):
     """What is done to a row, whichever row it is; where the output goes and who computes is not.
 
@@ -203,6 +227,7 @@ class Settings(_Section):
         output: the data files.
         limits: which rows are refused.
         versions: of the packages that decide the bits.
+        summary: which statistics are kept; None: none, as in release 0.1.0.
     """
 
     network: NetworkSpec
@@ -211,6 +236,7 @@ class Settings(_Section):
     output: OutputSpec
     limits: LimitsSpec
     versions: Mapping[str, str]
+    summary: SummarySpec | None = field(default=None, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain values; a tuple stands for a list."""
@@ -222,6 +248,8 @@ class Settings(_Section):
             del values["output"]["separator"]
         if self.kernel.precision == HIGHEST:
             del values["derivatives"]["precision"]
+        if self.summary is None:
+            del values["summary"]
         return values
 
     @staticmethod

@@ -78,22 +78,24 @@ def _numbers(detail: Detail, inputs: int, groups: int, bins: int) -> int:
 
 def strengths(table: SummaryTable) -> np.ndarray:
     """Return how strong each input is for each output, (m, n): the root mean square of J times the
-    input's deviation; where there is no Jacobian, of D times its square; without both, zero.
+    input's deviation; where there is no Jacobian, of D times its square; without both, zero. It is
+    -1 of inputs that were not differentiated with respect to.
     """
     deviation = table.of("input", "deviation")
     for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
         mean_square = table.of(quantity, "mean_square")
         if mean_square is not None:
             scale = 1.0 if deviation is None else np.nan_to_num(deviation) ** power
-            return np.nan_to_num(np.sqrt(mean_square)) * scale
+            return np.where(np.isnan(mean_square), -1.0, np.sqrt(mean_square) * scale)
     m = next((len(array[0]) for name, array in table.numbers.items() if name != "input"), 0)
     n = 0 if deviation is None else deviation.shape[1]
     return np.zeros((m, n))
 
 
 def strongest(strength: np.ndarray, most: int) -> list[int]:
-    """Return the positions of the largest entries of a vector, the largest first."""
-    return [int(at) for at in np.argsort(-strength, kind="stable")[:most]]
+    """Return the positions of the largest entries, (n,), but negative ones, the largest first."""
+    order = np.argsort(-strength, kind="stable")[:most]
+    return [int(at) for at in order if strength[at] >= 0]
 
 
 def shown_pairs(strength: np.ndarray, detail: Detail) -> list[list[Pair]]:

@@ -67,7 +67,7 @@ def add_extremes(
         record["extremes"].append(
             {
                 "quantity": row["quantity"],
-                "end": row["end"],
+                "extreme": row["extreme"],
                 "rank": row["rank"],
                 "value": numbers([row["value"]])[0],
                 "input": inputs.get(row["input"]) if row["input"] is not None else None,
@@ -88,7 +88,7 @@ def add_extremes(
 def _rank(extreme: Record) -> tuple[int, str, int]:
     quantity = extreme["quantity"]
     place = _ORDER.index(quantity) if quantity in _ORDER else len(_ORDER)
-    return place, extreme["end"], extreme["rank"]
+    return place, extreme["extreme"], extreme["rank"]
 
 
 def passed_columns(

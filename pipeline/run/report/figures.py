@@ -95,8 +95,10 @@ def of_output() -> dict[str, Figure]:
         ),
         "value_curves": Figure(
             "How the value depends on an input",
-            "Mean value over the rows whose input lies in a bin; inputs in deviations from their "
-            "mean. Other inputs vary as they do in the data.",
+            "Mean value over the rows whose input lies in a bin of its trained range (where none "
+            "is known, of the range of its values; of more than a million rows, over one in "
+            "eight). Inputs are in deviations from their mean; the others vary as they do in the "
+            "data.",
             curves("value", 0, "mean value"),
         ),
         "jacobian_curves": Figure(

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from .detail import Detail, shown_pairs, strongest
-from .summary_table import OF_GROUPS, QUANTILES, STATISTICS, Curve, Pair, SummaryTable
+from .summary_table import OF_GROUPS, QUANTILES, STATISTICS, Curve, SummaryTable
 
 Record = dict[str, Any]
 
+# What people see as the name of the group of rows whose column is null.
+WITHOUT_VALUE = "(null)"
 # The shares of rows below the numbers of `points`.
 LEVELS = (0.0, *QUANTILES, 1.0)
 _DIGITS = 6
@@ -37,17 +39,20 @@ def records(
     shown = shown_pairs(strength, detail)
     with_curves = [pair for pairs in shown for pair in pairs[: detail.curves]]
     curves = table.curves(with_curves)
-    return [_record(table, pairs, labels, curves, detail) for pairs in shown]
+    return [
+        _record(table, output, [place for _, place in pairs], labels, curves, detail)
+        for output, pairs in enumerate(shown)
+    ]
 
 
 def _record(
     table: SummaryTable,
-    pairs: Sequence[Pair],
+    output: int,
+    places: Sequence[int],
     labels: Sequence[str],
     curves: Mapping[tuple[str, int, int], Curve],
     detail: Detail,
 ) -> Record:
-    output, places = pairs[0][0] if pairs else 0, [place for _, place in pairs]
     record = _frame(table, places, labels)
     for quantity in ("value", "laplacian"):
         if quantity in table.numbers:
@@ -133,21 +138,28 @@ def _curve(
 
 
 def records_of_groups(
-    table: SummaryTable, shown: Sequence[Record], groups: Sequence[str], labels: Sequence[str]
+    table: SummaryTable,
+    shown: Sequence[Record],
+    groups: Sequence[str | None],
+    labels: Sequence[str],
 ) -> dict[str, list[Record]]:
     """Return what is said of each output that is shown, over the rows of each group.
 
     Args:
         table: the statistics of all rows.
         shown: what is said over all rows: the same inputs are shown of a group.
-        groups: their names.
+        groups: their names; None is the group of rows without a value.
         labels: of the inputs, as figures write them.
+
+    Returns:
+        {group: records}, by the names that people see.
     """
     pairs = [(output, place) for output, record in enumerate(shown) for place in record["inputs"]]
     first = np.cumsum([0, *(len(record["inputs"]) for record in shown)])
     by_quantity = table.of_groups(groups, pairs)
     by_group = {}
-    for number, group in enumerate(groups):
+    for number, name in enumerate(groups):
+        group = WITHOUT_VALUE if name is None else name
         by_group[group] = [
             _frame(table, whole["inputs"], labels) | {"group": group} for whole in shown
         ]
@@ -181,7 +193,7 @@ def heat_maps(
     spread = table.of("value", "deviation")
     unit = np.ones(len(outputs)) if spread is None else np.where(spread > 0, spread, np.nan)[:, 0]
     relative = np.nan_to_num(strength / unit[:, None])[rows]
-    places = strongest(relative.max(axis=0, initial=0.0), detail.map_inputs)
+    places = strongest(relative.max(axis=0, initial=-1.0), detail.map_inputs)
     deviation = table.of("input", "deviation")
     scale = np.ones(len(inputs)) if deviation is None else deviation[0]
     maps: Record = {

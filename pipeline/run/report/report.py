@@ -44,6 +44,7 @@ class Report:
         outputs, inputs: names of the network's outputs and inputs.
         shared: what figures refer to, whichever the output.
         records: what is said of each output that is shown; none without summaries.
+        grouped_by: the column that tells a row's group; empty without groups.
         groups: the same of each group that is shown, by its name.
         columns: of the dataset, that extreme rows are shown with.
         left_out: a sentence on each thing that is not shown.
@@ -54,6 +55,7 @@ class Report:
     inputs: Sequence[str]
     shared: Record
     records: Sequence[Record]
+    grouped_by: str
     groups: Mapping[str, Sequence[Record]]
     columns: Sequence[str]
     left_out: Sequence[str]
@@ -150,7 +152,8 @@ class Report:
 
     def _one(self) -> str:
         names = self.outputs[: len(self.records)]
-        return sections.one_output(names, list(self.groups), figures.of_output())
+        groups = list(self.groups)
+        return sections.one_output(names, self.grouped_by, groups, figures.of_output())
 
 
 _WITHOUT_SUMMARIES = (
@@ -184,7 +187,7 @@ def read_report(path: str) -> Report:
         shared["throughput"] = facts.throughput
     if not (output / SUMMARY).exists():
         network = plan.network
-        return Report(facts, network.outputs, network.inputs, shared, [], {}, [], [])
+        return Report(facts, network.outputs, network.inputs, shared, [], "", {}, [], [])
     return _summarised(output, plan, facts, shared)
 
 
@@ -239,6 +242,7 @@ def _detailed(
         inputs,
         shared,
         shown,
+        table.grouped_by or "",
         records_of_groups(table, shown, groups, input_labels) if groups else {},
         columns,
         list(_left_out(plan, table, detail, complaint)),

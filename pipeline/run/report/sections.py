@@ -106,19 +106,21 @@ def options(names: Iterable[str]) -> str:
     return "".join(f'<option value="{at}">{text(name)}</option>' for at, name in enumerate(names))
 
 
-def one_output(names: Sequence[str], groups: Sequence[str], listed: Mapping[str, Figure]) -> str:
+def one_output(
+    names: Sequence[str], by: str, groups: Sequence[str], listed: Mapping[str, Figure]
+) -> str:
     """Return the section of the output that is chosen.
 
     Args:
         names: of the outputs.
+        by: the column that groups are told by.
         groups: names of the groups; none: there is no picker of them.
         listed: the figures of an output, by name.
     """
     picker = f'<label>Output <select id="output">{options(names)}</select></label>'
     if groups:
-        picker += (
-            f'<label>Rows <select id="group">{options(["all rows", *groups])}</select></label>'
-        )
+        listed_groups = options(["all rows", *groups])
+        picker += f'<label>{text(by)} <select id="group">{listed_groups}</select></label>'
     tables = "".join(
         f'<h3>{text(title)}</h3><div class="scroll" role="region" tabindex="0" '
         f'aria-label="{text(title)}" id="{name}"></div>'

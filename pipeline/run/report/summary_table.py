@@ -28,7 +28,7 @@ STATISTICS = (
 QUANTITIES = ("input", "value", "jacobian", "hessian_diag", "laplacian")
 _BY_INPUT = ("input", "jacobian", "hessian_diag")
 _BATCH_ROWS = 1 << 20
-_TEXTS = ("group", "quantity", "output", "input", "statistic")
+_TEXTS = ("grouped_by", "group_name", "quantity", "output", "input", "statistic")
 
 Pair = tuple[int, int]
 
@@ -57,7 +57,8 @@ class SummaryTable:
         numbers: {quantity: float64 (statistics, m, n)}, by the positions in STATISTICS; m is 1 for
             "input", n is 1 for "value" and "laplacian"; NaN where the table says nothing. Only
             quantities that it has.
-        groups: {group: rows}, the most rows first.
+        grouped_by: the column of the dataset that tells a row's group; None: there are no groups.
+        groups: {group: rows}, the most rows first; None is the group of rows without a value.
     """
 
     def __init__(self, output: Place, outputs: Sequence[str], inputs: Sequence[str]):
@@ -65,10 +66,11 @@ class SummaryTable:
         self._outputs = {name: at for at, name in enumerate(outputs)}
         self._inputs = {name: at for at, name in enumerate(inputs)}
         self.numbers: dict[str, np.ndarray] = {}
-        self.groups: dict[str, int] = {}
+        self.grouped_by: str | None = None
+        self.groups: dict[str | None, int] = {}
         for batch in self._batches():
             self._take(batch)
-        self.groups = dict(sorted(self.groups.items(), key=lambda item: (-item[1], item[0])))
+        self.groups = dict(sorted(self.groups.items(), key=lambda item: (-item[1], item[0] or "")))
 
     def of(self, quantity: str, statistic: str) -> np.ndarray | None:
         """Return a statistic, (m, n) float64; None where the table has none of the quantity."""
@@ -104,7 +106,9 @@ class SummaryTable:
             curves[key] = Curve(part[3], part[4])
         return curves
 
-    def of_groups(self, groups: Sequence[str], pairs: Sequence[Pair]) -> dict[str, np.ndarray]:
+    def of_groups(
+        self, groups: Sequence[str | None], pairs: Sequence[Pair]
+    ) -> dict[str, np.ndarray]:
         """Return the statistics of groups.
 
         Args:
@@ -161,6 +165,7 @@ class SummaryTable:
         counts = ~batch.all_rows & (batch.statistic == STATISTICS.index("count"))
         for group, rows in batch.largest_by_group(counts).items():
             self.groups[group] = max(self.groups.get(group, 0), rows)
+        self.grouped_by = self.grouped_by or batch.grouped_by
 
     def _batches(self) -> Iterator["_Batch"]:
         with self._place.filesystem.open_input_file(self._place.path) as source:
@@ -194,22 +199,32 @@ class _Batch:
         first = statistics[f"quantile {QUANTILES[0]:g}"]
         for place, at in enumerate(QUANTILES):
             self.statistic[quantiles & np.isclose(self.at, at, rtol=0, atol=1e-9)] = first + place
-        self.all_rows: np.ndarray = self._codes("group") < 0
+        self.all_rows: np.ndarray = self._codes("grouped_by") < 0
 
     def is_statistic(self, name: str) -> np.ndarray:
         """Return which rows, (rows,) bool, are of a statistic as the table calls it."""
         names = self._texts["statistic"].dictionary.to_pylist()
         return self._codes("statistic") == (names.index(name) if name in names else -2)
 
-    def groups(self, positions: Mapping[str, int]) -> np.ndarray:
-        """Return the position of each row's group, (rows,) int64; -1 where it has none."""
-        return self._positions("group", positions)
+    @property
+    def grouped_by(self) -> str | None:
+        """The column that tells a row's group; None where all are statistics of all rows."""
+        names: list[str] = self._texts["grouped_by"].dictionary.to_pylist()
+        return names[0] if names else None
 
-    def largest_by_group(self, rows: np.ndarray) -> dict[str, int]:
+    def groups(self, positions: Mapping[str | None, int]) -> np.ndarray:
+        """Return the position of each row's group, (rows,) int64; -1 where it has none."""
+        named = {name: at for name, at in positions.items() if name is not None}
+        groups = self._positions("group_name", named)
+        groups[self._codes("group_name") < 0] = positions.get(None, -1)
+        groups[self.all_rows] = -1
+        return groups
+
+    def largest_by_group(self, rows: np.ndarray) -> dict[str | None, int]:
         """Return the largest value of some rows, (rows,) bool, of each group."""
-        names = self._texts["group"].dictionary.to_pylist()
+        names = [*self._texts["group_name"].dictionary.to_pylist(), None]
         largest = np.full(len(names), -1.0)
-        np.maximum.at(largest, self._codes("group")[rows], self.value[rows])
+        np.maximum.at(largest, self._codes("group_name")[rows], self.value[rows])  # -1: the last
         return {name: int(most) for name, most in zip(names, largest, strict=True) if most >= 0}
 
     def _codes(self, column: str) -> np.ndarray:

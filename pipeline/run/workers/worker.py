@@ -26,6 +26,7 @@ from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally, extremes
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.versions import differences
+from hyperdiag.statistics.shard_statistics import ShardStatistics
 
 from .device_kernel import DeviceKernel
 from .sample import Arrays, Sample
@@ -140,6 +141,8 @@ class Worker:
         clock = _Clock()
         tally = Tally()
         sample = Sample(shard.rows, self.plan.kernel.verify_rows, self.plan.points.columns)
+        shape = self.plan.statistics
+        statistics = ShardStatistics(shape) if shape else None
         self._under_way[shard.id] = 0
         layout = self.plan.layout
         row_group_rows = self.plan.output.row_group_rows
@@ -153,7 +156,7 @@ class Worker:
                     if rows is None:
                         break
                     source_file = self.plan.source.file_name(shard)
-                    self._derive_rows(rows, source_file, sink, tally, sample, clock)
+                    self._derive_rows(rows, source_file, sink, tally, sample, statistics, clock)
                     self._under_way[shard.id] = tally.read
                 if tally.read != shard.rows:
                     name = self.plan.source.file_name(shard)
@@ -161,9 +164,11 @@ class Worker:
                 with self.kernel.turns, clock("verify"):
                     self._check_stopping()
                     self._verify(sample, tally)
-                receipt = Receipt(shard.id, tally, clock.seconds)
+                with clock("summarise"):
+                    content = statistics.to_bytes() if statistics else None
+                receipt = Receipt(shard.id, tally, clock.seconds, statistics=content)
                 with clock("write"):
-                    stamp = sink.commit(receipt.to_footer(self.plan.key(shard)))
+                    stamp = sink.commit(receipt.to_footer(self.plan.key(shard)), content)
         finally:
             del self._under_way[shard.id]
         return replace(receipt, stamp=stamp, batch=self.kernel.at_once, worker=self._name)
@@ -175,6 +180,7 @@ class Worker:
         sink: ShardSink,
         tally: Tally,
         sample: Sample,
+        statistics: ShardStatistics | None,
         clock: "_Clock",
     ) -> None:
         table, index, before = rows.table, rows.index, tally.read
@@ -200,13 +206,20 @@ class Worker:
                 tally.quarantined += Counter(faults.codes())
                 good = ~faults.bad
                 mask = pa.array(good)
-                table, index = table.filter(mask), index.filter(mask)
+                table, index, points = table.filter(mask), index.filter(mask), points[good]
                 computed = tuple(array[good] for array in computed)
                 ends = extremes(self._named(computed))
             sample.take(before + np.flatnonzero(~faults.bad), table, computed)
             tally.derived += table.num_rows
             tally.add_ranges(self._named(computed), ends)
-            sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+            if not self.plan.writes_no_rows:
+                sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+        if statistics:
+            with clock("summarise"):
+                named, places = self._named(computed), index.to_numpy()
+                by = shape.by if (shape := self.plan.statistics) else None
+                groups = table[by] if by else None
+                statistics.add(points, named, ends, source_file, places, groups)
 
     def _named(self, computed: Arrays) -> dict[str, np.ndarray]:
         return dict(zip(self.plan.kernel.quantities, computed, strict=True))

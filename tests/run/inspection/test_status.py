@@ -106,7 +106,7 @@ def _state(folder):
 
 
 def _printed(report, capsys):
-    print_status(report)
+    print_status(report, report.output)
     return capsys.readouterr().out
 
 

@@ -114,5 +114,5 @@ def test_made_manifest_has_the_keys_of_the_release_before_in_their_order(release
     assert found["warnings"] == ["left out: a: is damaged"]
     assert found["seconds"] == {
         **{"start": 1.5, "work": 2.0, "rows": 24},
-        "stages": {"read": 0.123, "compute": 1.0, "verify": 0, "write": 0},
+        "stages": {"read": 0.123, "compute": 1.0, "verify": 0, "summarise": 0, "write": 0},
     }

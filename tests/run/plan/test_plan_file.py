@@ -43,7 +43,7 @@ def test_plan_saved_and_loaded_is_the_same(dataset, planned, tmp_path):
     assert again == plan
     assert load_digest(output) == again.digest == plan.digest
     sections = (plan.network, plan.dataset, plan.kernel, plan.output, plan.limits, plan.versions)
-    assert load_settings(output) == Settings(*sections)
+    assert load_settings(output) == Settings(*sections, summary=plan.summary)
     assert list(again.shards()) == list(plan.shards())
     assert again.layout.schema.equals(plan.layout.schema, check_metadata=True)
 

@@ -101,7 +101,7 @@ def test_run_at_a_lower_precision_says_so_and_goes_on_with_it_alone(
     assert manifest.precision == "bf16_x3"
     assert json.loads((tmp_path / "out/run/manifest.json").read_text())["precision"] == "bf16_x3"
     assert 1e-6 < manifest.rows.largest_error < 1e-3  # not float32's, and no more than its own
-    print_summary(manifest)
+    print_summary(manifest, str(tmp_path / "out"))
     assert "in float32 with bf16_x3 products" in capsys.readouterr().out
     assert derive(*planned("derivatives.precision=auto")).plan == manifest.plan
     said = r'derivatives\.precision was "bf16_x3", now is "highest"'

@@ -1,7 +1,5 @@
 """A run whose names would run scripts, if a page took them for its own."""
 
-import shutil
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,13 +9,13 @@ from hyperdiag.run.derive import derive
 
 from .browser import CHROMIUM, Browser
 from .networks import INPUTS, OUTPUTS, SCRIPT
-from .tables import Data, write_tables
+from .tables import Data
 
 NOTE = "<img src=x onerror=\"document.title='broken'\">"
 
 
 def write_rows(folder, rows=3000):
-    """Write two files: rows of three desks, some of them bad, some out of range."""
+    """Write two files: rows of three desks and of none, some of them bad, some out of range."""
     rng = np.random.default_rng(5)
     (folder / "in").mkdir()
     for number, name in enumerate(("monday", "tues<day>")):
@@ -25,7 +23,7 @@ def write_rows(folder, rows=3000):
         spot[3], vol[[8, 9]] = np.nan, np.inf
         columns = {
             "trade": np.arange(rows) + number * rows,
-            "desk": np.array(["rates", "fx", SCRIPT])[rng.integers(0, 3, rows)],
+            "desk": np.array(["rates", "fx", SCRIPT, None])[rng.integers(0, 4, rows)],
             "note": [NOTE] * rows,
             "spot": spot,
             "vol<b>": vol,
@@ -65,18 +63,17 @@ def published(tmp_path_factory, compose_run):
     """An output without summaries."""
     folder = tmp_path_factory.mktemp("published")
     write_rows(folder)
-    derive(*compose_run(*overrides(folder)))
+    derive(*compose_run(*overrides(folder, "summary.enabled=false")))
     return folder / "out"
 
 
 @pytest.fixture(scope="session")
-def data(published, tmp_path_factory):
-    """The data of an output that has summaries."""
-    folder = tmp_path_factory.mktemp("summarised") / "out"
-    shutil.copytree(published, folder)
-    data = Data(folder, OUTPUTS, INPUTS)
-    write_tables(data, by="desk")
-    return data
+def data(tmp_path_factory, compose_run):
+    """The data of an output that has summaries, of all rows and of desks."""
+    folder = tmp_path_factory.mktemp("summarised")
+    write_rows(folder)
+    derive(*compose_run(*overrides(folder, "summary.by=desk", "summary.extreme_rows=5")))
+    return Data(folder / "out", OUTPUTS, INPUTS)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ STATISTICS = (
 )
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 BINS = 32
-_NAMES = ("group", "quantity", "output", "input", "statistic")
+_NAMES = ("grouped_by", "group_name", "quantity", "output", "input", "statistic")
 _SCHEMA = pa.schema(
     [*((n, pa.string()) for n in _NAMES), ("at", pa.float64()), ("value", pa.float64())]
 )
@@ -34,7 +34,8 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
         def write(group, quantity, output, names, listed):
             size = len(names) * len(listed)
             columns = {
-                "group": _repeated(group, size),
+                "grouped_by": _repeated(group and "desk", size),
+                "group_name": _repeated(group, size),
                 "quantity": _repeated(quantity, size),
                 "output": _repeated(output, size),
                 "input": _each(names, len(listed)),
@@ -70,7 +71,7 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
         "quantity": quantities,
         "output": names,
         "input": [inputs[0]] * len(places),
-        "end": ends,
+        "extreme": ends,
         "rank": ranks,
         "value": rng.standard_normal(len(places)),
         "source_file": ["/data/a/rather/long/path/part-0000017.parquet"] * len(places),

@@ -1,19 +1,11 @@
-"""Summaries and extreme rows of an output, computed from all of its data with DuckDB."""
+"""What DuckDB makes of all the rows of an output."""
 
 import math
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-BINS = 12
-_SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("group", "quantity", "output", "input", "statistic")),
-        *((name, pa.float64()) for name in ("at", "value")),
-    ]
-)
+BINS = 20
 
 
 def column(quantity, output, name=None):
@@ -28,7 +20,9 @@ def column(quantity, output, name=None):
 
 
 def is_group(by, group):
-    """The condition that a row is of a group."""
+    """The condition that a row is of a group, as a report names it."""
+    if group == "(null)":
+        return f'"{by}" IS NULL'
     text = group.replace("'", "''")
     return f"\"{by}\" = '{text}'"
 
@@ -51,7 +45,7 @@ class Data:
 
     def numbers(self, column, where="true", quantiles=True):
         """Return the statistics of a column, {(statistic, at): value}."""
-        x = f"{column}::DOUBLE"
+        x = f"{column}::FLOAT::DOUBLE"  # as the network takes it, and gives it
         parts = {
             "count": f"count({x})::DOUBLE",
             "mean": f"avg({x})",
@@ -62,71 +56,22 @@ class Data:
             "positive": f"avg(({x} > 0)::DOUBLE)",
             "negative": f"avg(({x} < 0)::DOUBLE)",
         }
-        many = f", quantile_cont({x}, {list(QUANTILES)})" if quantiles else ""
+        many = f", quantile_disc({x}, {list(QUANTILES)})" if quantiles else ""
         (row,) = self.query(", ".join(parts.values()) + many, where)
         named = {(name, None): value for name, value in zip(parts, row, strict=False)}
         if quantiles:
             named |= {("quantile", at): x for at, x in zip(QUANTILES, row[-1], strict=True)}
         return named
 
-    def curve(self, column, name):
-        """Return the centres of bins of an input, and the means of a column and counts in them."""
-        x = column_of_input = f'"{name}"::DOUBLE'
-        ((low, high),) = self.query(f"min({column_of_input}), max({column_of_input})")
-        width = (high - low) / BINS
-        bin_of = f"least(floor(({x} - {low!r}) / {width!r}), {BINS - 1})"
+    def curve(self, column, name, low, high):
+        """Return the centres of bins of an input's range, and the means of a column and counts."""
+        x, width = f'"{name}"::FLOAT::DOUBLE', (high - low) / BINS
         rows = self.query(
-            f"{low!r} + {width!r} * ({bin_of} + 0.5), avg({column}::DOUBLE), count(*)",
-            "true GROUP BY 1 ORDER BY 1",
+            f"{low!r} + {width!r} * (least(floor(({x} - {low!r}) / {width!r}), {BINS - 1}) + 0.5), "
+            f"avg({column}::DOUBLE), count(*)",
+            f"{x} BETWEEN {low!r} AND {high!r} GROUP BY 1 ORDER BY 1",
         )
         return [list(each) for each in zip(*rows, strict=True)]
-
-    def pairs(self):
-        """Yield quantity, output and input of each column of numbers."""
-        for output in self.outputs:
-            yield "value", output, None
-        for quantity in ("jacobian", "hessian_diag"):
-            for output in self.outputs:
-                for name in self.inputs:
-                    yield quantity, output, name
-
-
-def write_tables(data, by=None, extremes=5):
-    """Write `run/summary.parquet` and `run/extremes.parquet` of an output.
-
-    Args:
-        data: the output's.
-        by: the column that rows are grouped by.
-        extremes: rows of each kind.
-    """
-    rows = []
-
-    def add(group, quantity, output, name, numbers):
-        for (statistic, at), value in numbers.items():
-            rows.append((group, quantity, output, name, statistic, at, value))
-
-    groups = [g for (g,) in data.query(f'DISTINCT "{by}"', "true ORDER BY 1")] if by else []
-    for name in data.inputs:
-        add(None, "input", None, name, data.numbers(column("input", None, name)))
-        at, _, counts = data.curve(column("input", None, name), name)
-        for x, count in zip(at, counts, strict=True):
-            rows.append((None, "input", None, name, "bin_count", x, float(count)))
-    for quantity, output, name in data.pairs():
-        this = column(quantity, output, name)
-        add(None, quantity, output, name, data.numbers(this))
-        for group in groups:
-            where = is_group(by, group)
-            add(group, quantity, output, name, data.numbers(this, where, quantiles=False))
-        for of in [name] if name else data.inputs:
-            at, means, _ = data.curve(this, of)
-            for x, mean in zip(at, means, strict=True):
-                rows.append((None, quantity, output, of, "curve_mean", x, mean))
-        if quantity == "jacobian":
-            add(None, quantity, output, name, bounds(data, output, name))
-    columns = zip(*rows, strict=True)
-    arrays = [pa.array(c, f.type) for c, f in zip(columns, _SCHEMA, strict=True)]
-    pq.write_table(pa.table(arrays, _SCHEMA), data.folder / "run/summary.parquet")
-    write_extremes(data, extremes)
 
 
 def bounds(data, output, name):
@@ -139,33 +84,3 @@ def bounds(data, output, name):
         ("total_index_bound_uniform", None): square * width**2 / (math.pi**2 * variance),
         ("total_index_bound_normal", None): square * x["deviation", None] ** 2 / variance,
     }
-
-
-def extreme_rows(data, output, quantity, end, most):
-    """Return value, input, source file, row index and point of the most extreme rows."""
-    names = [None] if quantity == "value" else data.inputs
-    point = ", ".join(f'"{name}"::DOUBLE' for name in data.inputs)
-    found = []
-    for name in names:
-        this = column(quantity, output, name)
-        what = f"{this}::DOUBLE, _source_file, _row_index, [{point}]"
-        found += [(row[0], name, *row[1:]) for row in data.query(what)]
-    found.sort(key=lambda row: abs(row[0]) if quantity != "value" else row[0])
-    return found[:most] if end == "smallest" else found[::-1][:most]
-
-
-def write_extremes(data, most):
-    rows = [
-        (quantity, output, name, end, rank, value, file, index, point)
-        for output in data.outputs
-        for quantity, end in (
-            *(("value", "largest"), ("value", "smallest")),
-            *(("jacobian", "largest"), ("hessian_diag", "largest")),
-        )
-        for rank, (value, name, file, index, point) in enumerate(
-            extreme_rows(data, output, quantity, end, most), 1
-        )
-    ]
-    names = ["quantity", "output", "input", "end", "rank", "value", "source_file", "row_index"]
-    columns = dict(zip([*names, "point"], map(list, zip(*rows, strict=True)), strict=True))
-    pq.write_table(pa.table(columns), data.folder / "run/extremes.parquet")

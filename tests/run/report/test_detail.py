@@ -37,7 +37,11 @@ def written(tmp_path, compose_run):
             *compose_run(
                 *("network=python", f"network.target={target}", *sizes, "cluster=inline"),
                 *("derivatives.method=hyperdual", "derivatives.tile=8"),
-                *("derivatives.verify_rows=0", f"output.path={tmp_path}/out"),
+                *(
+                    "derivatives.verify_rows=0",
+                    "summary.enabled=false",
+                    f"output.path={tmp_path}/out",
+                ),
             )
         )
         network = wide(n, m)
@@ -61,7 +65,7 @@ def test_what_is_left_out_is_said_and_the_strongest_are_shown(written, tmp_path)
     summary = f"'{tmp_path}/out/run/summary.parquet'"
     names = duckdb.sql(
         f"SELECT j.input FROM {summary} j JOIN {summary} x ON j.input = x.input "
-        "WHERE j.group IS NULL AND j.quantity = 'jacobian' AND j.statistic = 'mean_square' "
+        "WHERE j.group_name IS NULL AND j.quantity = 'jacobian' AND j.statistic = 'mean_square' "
         "AND j.output = 'output 033' AND x.quantity = 'input' AND x.statistic = 'deviation' "
         f"ORDER BY sqrt(j.value) * x.value DESC LIMIT {shown}"
     ).fetchall()

@@ -191,7 +191,7 @@ def test_page_of_a_run_that_computed_less_shows_what_there_is(
     table = pq.read_table(path)
     # As such a run keeps it: of all rows, without curves and extreme rows.
     keep = pc.is_in(table["quantity"], pa.array([*kept, "input"]))
-    keep = pc.and_(keep, pc.is_null(table["group"]))
+    keep = pc.and_(keep, pc.is_null(table["grouped_by"]))
     keep = pc.and_(keep, pc.invert(pc.match_substring(table["statistic"], "bin_count")))
     pq.write_table(table.filter(keep), path)
     (folder / "run/extremes.parquet").unlink()
@@ -210,7 +210,7 @@ def test_page_of_constants_and_of_what_is_not_finite_shows_dashes(data, browser,
     shutil.copytree(data.folder, folder)
     path = folder / "run/summary.parquet"
     table = pq.read_table(path).to_pandas()
-    numbers = table.statistic != "count"
+    numbers = ~table.statistic.isin(["count", "mean_square"])
     table.loc[numbers & (table.output == "price"), "value"] = float("nan")
     table.loc[numbers & (table.quantity == "input"), "value"] = 0.0
     table.loc[numbers & (table.output == SCRIPT), "value"] = float("inf")

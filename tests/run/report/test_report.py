@@ -1,21 +1,24 @@
 """Every number of a report, against DuckDB on all rows of the output."""
 
+import json
 import math
 import shutil
 
 import pytest
 
 from hyperdiag.messages.errors import UsageError
+from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report
 from hyperdiag.run.report.report import _labels
 
+from .conftest import NOTE, overrides, write_rows
 from .networks import INPUTS, OUTPUTS, SCRIPT
-from .tables import QUANTILES, bounds, column, extreme_rows, is_group
+from .tables import QUANTILES, bounds, column, is_group
 
 # A report has six digits.
 DIGITS = 1e-5
-# What a summary promises of quantiles: of a value, and near zero of the larger end.
-QUANTILE = 0.011
+# What a summary promises of quantiles.
+QUANTILE = 0.01
 NAMES = ("count", "mean", "deviation", "minimum", "maximum", "positive", "negative")
 
 
@@ -58,21 +61,19 @@ def test_numbers_of_an_output_are_those_of_its_rows(report, data, place):
     value = data.numbers(column("value", output))
     check_statistics(record["value"], value)
     ends = [value["minimum", None], *(value["quantile", q] for q in QUANTILES)]
-    width = value["maximum", None] - value["minimum", None]
     for shown, expected in zip(
         record["value"]["points"], [*ends, value["maximum", None]], strict=True
     ):
-        assert close(shown, expected, QUANTILE, scale=width)
+        assert close(shown, expected, QUANTILE)
     for at, name in enumerate(names):
         deviation = data.numbers(column("input", None, name))["deviation", None]
         assert close(record["deviation"][at], deviation)
         for quantity in ("jacobian", "hessian_diag"):
             numbers = data.numbers(column(quantity, output, name))
             check_statistics(record[quantity], numbers, at)
-            width = numbers["maximum", None] - numbers["minimum", None]
             for q in QUANTILES:
                 shown = record[quantity][f"q{round(100 * q):02d}"][at]
-                assert close(shown, numbers["quantile", q], QUANTILE, scale=width)
+                assert close(shown, numbers["quantile", q], QUANTILE)
         for (kind, _), bound in bounds(data, output, name).items():
             assert close(record[kind][at], bound)
 
@@ -81,13 +82,16 @@ def test_numbers_of_an_output_are_those_of_its_rows(report, data, place):
 def test_curves_of_an_output_are_means_over_bins_of_its_rows(report, data, place):
     output, record = OUTPUTS[place], report.records[place]
     assert [curve["input"] for curve in record["curves"]] == record["inputs"]
+    settings = json.loads((data.folder / "run/plan.json").read_text())["settings"]
     for curve in record["curves"]:
         name = INPUTS[curve["input"]]
         numbers = data.numbers(column("input", None, name))
         assert close(curve["mean"], numbers["mean", None])
         assert close(curve["deviation"], numbers["deviation", None])
         for quantity in ("value", "jacobian", "hessian_diag"):
-            at, means, counts = data.curve(column(quantity, output, name), name)
+            at, means, counts = data.curve(
+                column(quantity, output, name), name, *settings["summary"]["ranges"][name]
+            )
             scale = max(map(abs, means))
             for number, expected in zip(curve[quantity], means, strict=True):
                 assert close(number, expected, scale=scale)
@@ -96,7 +100,11 @@ def test_curves_of_an_output_are_means_over_bins_of_its_rows(report, data, place
 
 
 def test_numbers_of_a_group_are_those_of_its_rows(report, data):
-    assert set(report.groups) == {"rates", "fx", SCRIPT}
+    assert report.grouped_by == "desk"
+    assert set(report.groups) == {"rates", "fx", SCRIPT, "(null)"}
+    rows = [records[0]["value"]["count"] for records in report.groups.values()]
+    assert rows == sorted(rows, reverse=True)
+    assert sum(rows) == report.facts.manifest.rows.derived
     for group, records in report.groups.items():
         where = is_group("desk", group)
         for output, whole, record in zip(OUTPUTS, report.records, records, strict=True):
@@ -126,27 +134,36 @@ def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
 @pytest.mark.parametrize("place", [0, 1])
 def test_extreme_rows_are_those_of_the_data_with_their_columns(report, data, place):
     output, record = OUTPUTS[place], report.records[place]
-    for quantity, end in (
-        *(("value", "largest"), ("value", "smallest")),
-        *(("jacobian", "largest"), ("hessian_diag", "largest")),
-    ):
-        shown = [
-            row for row in record["extremes"] if (row["quantity"], row["end"]) == (quantity, end)
-        ]
-        expected = extreme_rows(data, output, quantity, end, len(shown))
-        assert [row["rank"] for row in shown] == [1, 2, 3, 4, 5]
-        assert all(
-            close(row["value"], value) for row, (value, *_) in zip(shown, expected, strict=True)
-        )
-        for row in shown:
-            where = f"_source_file = '{row['file']}' AND _row_index = {row['row']}"
-            name = None if row["input"] is None else INPUTS[row["input"]]
-            what = f'{column(quantity, output, name)}, trade, desk, note, spot, "vol<b>", rate'
-            ((value, trade, desk, note, *point),) = data.query(what, where)
-            assert close(row["value"], value)
-            assert row["columns"] == [str(trade), desk, note]
-            assert all(map(close, row["point"], (point[at] for at in record["inputs"])))
+    lists = {}
+    for row in record["extremes"]:
+        lists.setdefault((row["quantity"], row["extreme"]), []).append(row)
+        where = f"_source_file = '{row['file']}' AND _row_index = {row['row']}"
+        name = None if row["input"] is None else INPUTS[row["input"]]
+        what = f'{column(row["quantity"], output, name)}, trade, desk, note, spot, "vol<b>", rate'
+        ((value, trade, desk, note, *point),) = data.query(what, where)
+        assert close(row["value"], value)
+        assert row["columns"] == [str(trade), desk or "", note]
+        assert all(map(close, row["point"], (point[at] for at in record["inputs"])))
+    kinds = [("value", "largest"), ("value", "smallest")]
+    assert list(lists) == [*kinds, ("jacobian", "largest"), ("hessian_diag", "largest")]
+    assert all([row["rank"] for row in rows] == [1, 2, 3, 4, 5] for rows in lists.values())
+    this = column("value", output)
+    for kind, order in zip(kinds, ("DESC", "ASC"), strict=True):
+        right = data.query(this, f"true ORDER BY 1 {order} LIMIT 5")
+        assert all(close(row["value"], x) for row, (x,) in zip(lists[kind], right, strict=True))
     assert report.columns == ["trade", "desk", "note"]
+
+
+def test_report_of_some_inputs_and_of_no_rows_shows_what_was_derived(tmp_path, compose_run):
+    write_rows(tmp_path, rows=300)
+    less = ("derivatives.wrt=[rate,spot]", "summary.only=true", "summary.extreme_rows=2")
+    derive(*compose_run(*overrides(tmp_path, *less)))
+    report = read_report(str(tmp_path / "out"))
+    for record in report.records:
+        assert sorted(INPUTS[at] for at in record["inputs"]) == ["rate", "spot"]
+        assert [row["columns"][2] for row in record["extremes"]] == [NOTE] * 8
+    assert [report.inputs[at] for at in report.shared["maps"]["input_places"]] == ["spot", "rate"]
+    assert report.groups == {}
 
 
 def test_report_without_summaries_says_so_and_shows_the_rest(published):

@@ -31,7 +31,7 @@ def opened(configure, tmp_path):
             *("cluster=inline", f"cluster.shards_in_flight={in_flight}"),
         )
         plan = make_plan(config).plan
-        for folder in ("data", "quarantine", "run/scratch"):
+        for folder in ("data", "quarantine", "run/scratch", "run/statistics"):
             (tmp_path / name / folder).mkdir(parents=True)
         pool = InlinePool(config.cluster, config.limits, plan, config.output.path)
         pool.start()

@@ -27,7 +27,7 @@ def worker(configure, tmp_path):
             *(f"output.path={tmp_path}/out", "derivatives.dtype=float64", *overrides),
         )
         plan = make_plan(config).plan
-        for name in ("data", "quarantine", "run/scratch"):
+        for name in ("data", "quarantine", "run/scratch", "run/statistics"):
             (tmp_path / "out" / name).mkdir(parents=True)
         return Worker(plan, config.output.path)
 

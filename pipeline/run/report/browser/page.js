@@ -114,7 +114,7 @@ function showExtremes(record) {
   if (!place) return;
   const points = record.inputs.slice(0, 8);
   const columns = [
-    ["what", false, (row) => `${row.end} ${QUANTITY_NAMES[row.quantity] ?? row.quantity}`],
+    ["what", false, (row) => `${row.extreme} ${QUANTITY_NAMES[row.quantity] ?? row.quantity}`],
     ["by input", false, (row) => (row.input === null ? "" : DATA.inputs[row.input])],
     ["is", true, (row) => shortNumber(row.value)],
     ["row", true, (row) => String(row.row)],

@@ -1,0 +1,145 @@
+"""The part of a plan that says which statistics of rows are kept."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+
+from hyperdiag.config.schema import Config
+from hyperdiag.data.shard import InputFile
+from hyperdiag.messages.errors import Problems, UsageError, closest_or_all
+from hyperdiag.networks import Network
+
+from .sampled_points import sampled_points
+from .spec import DatasetSpec, DesignSpec, Ends, KernelSpec, ParquetSpec, Settings, SummarySpec
+
+# The types of columns that tell the group of a row.
+_NAMES = (
+    *(pt.is_string, pt.is_large_string, pt.is_string_view, pt.is_integer, pt.is_boolean),
+    *(pt.is_temporal, pt.is_decimal),
+)
+# Of all curves of a shard: 16 MB. Beyond, there are none.
+_MOST_CURVE_NUMBERS = 1 << 21
+# Of datasets with so many rows, one in so many is enough for the mean of a bin, and gathering takes
+# a third less.
+_MANY_ROWS, _CURVE_STEP = 1_000_000, 8
+# Numbers of a row with a histogram: each takes some 25 kB where rows are added up.
+_MOST_HISTOGRAMS = 4096
+# Of the points of extreme rows of a shard: 16 MB.
+_MOST_EXTREME_NUMBERS = 1 << 21
+
+
+def check_groups_column(by: str | None, schema: pa.Schema, problems: Problems) -> None:
+    """Check that a column can tell the group of a row: that its values are names of a kind.
+
+    Args:
+        by: the column; None: there are no groups.
+        schema: of the dataset.
+        problems: to which it is added if not.
+    """
+    if by is None:
+        return
+    if by not in schema.names:
+        problems.add(
+            f"summary.by: the dataset has no column '{by}'{closest_or_all(by, schema.names)}"
+        )
+        return
+    kind = schema.field(by).type
+    if pt.is_dictionary(kind):
+        kind = kind.value_type
+    if not any(is_one(kind) for is_one in _NAMES):
+        problems.add(
+            f"summary.by: column '{by}' is {kind}; groups are told by text, whole numbers, "
+            "booleans, dates or times"
+        )
+
+
+def plan_summary(
+    config: Config,
+    network: Network,
+    kernel: KernelSpec,
+    dataset: DatasetSpec,
+    files: tuple[InputFile, ...],
+    location: str,
+    rows: int,
+    previous: Settings | None,
+) -> SummarySpec | None:
+    """Return the plan's section on statistics; None if none are kept.
+
+    Args:
+        config: of the run.
+        network: that is derived.
+        kernel: the plan's section on what is computed.
+        dataset: the plan's section on the dataset.
+        files, location, rows: of the dataset.
+        previous: settings that this run goes on from, whose ranges are kept.
+
+    Raises:
+        UsageError: if nothing at all would be written.
+    """
+    configured = config.summary
+    enabled = configured.enabled
+    if enabled is None:
+        enabled = previous.summary is not None if previous else True
+    if not enabled:
+        if configured.only:
+            raise UsageError("summary.only=true and summary.enabled=false leave nothing to write")
+        return None
+    kept = previous.summary if previous else None
+    if kept and {*kept.ranges} == {*kernel.directions}:
+        ranges, step = kept.ranges, kept.curve_step
+    else:
+        ranges = _ranges(network, kernel, dataset, files, location)
+        step = 1 if rows < _MANY_ROWS else _CURVE_STEP
+    m, k = network.n_outputs, len(kernel.directions)
+    curves = 3 * m * k * configured.bins
+    extremes = 4 * m * configured.extreme_rows * network.n_inputs
+    fits = _MOST_EXTREME_NUMBERS // (4 * m * network.n_inputs)
+    return SummarySpec(
+        ranges=ranges,
+        bins=configured.bins if curves <= _MOST_CURVE_NUMBERS else 0,
+        curve_step=step,
+        quantiles=network.n_inputs + m * (1 + 2 * k) <= _MOST_HISTOGRAMS,
+        extreme_rows=configured.extreme_rows if extremes <= _MOST_EXTREME_NUMBERS else max(fits, 1),
+        only=configured.only,
+        by=configured.by,
+    )
+
+
+def _ranges(
+    network: Network,
+    kernel: KernelSpec,
+    dataset: DatasetSpec,
+    files: tuple[InputFile, ...],
+    location: str,
+) -> dict[str, Ends]:
+    """Return for each direction the range that it is trained in, or that its values lie in."""
+    ranges: dict[str, Ends] = {name: (low, high) for name, (low, high) in network.ranges.items()}
+    if isinstance(dataset, DesignSpec):
+        ranges |= dataset.ranges
+    elif any(name not in ranges for name in kernel.directions):
+        ranges = _ends_of_values(network, dataset, files, location, kernel.dtype) | ranges
+    return {name: ranges.get(name, (0.0, 1.0)) for name in kernel.directions}
+
+
+def _ends_of_values(
+    network: Network,
+    dataset: ParquetSpec,
+    files: tuple[InputFile, ...],
+    location: str,
+    dtype: str,
+) -> dict[str, Ends]:
+    """Return the ends of each input's values in rows here and there."""
+    values = sampled_points(network.inputs, dataset, files, location, dtype)
+    if not values.shape[0]:
+        return {}
+    values = values.astype(np.float64)
+    ends = zip(values.min(axis=0).tolist(), values.max(axis=0).tolist(), strict=True)
+    return dict(zip(network.inputs, (_with_width(*each) for each in ends), strict=True))
+
+
+def _with_width(low: float, high: float) -> Ends:
+    if low == high:
+        return low - max(abs(low), 1.0) / 2, high + max(abs(high), 1.0) / 2
+    return (low, high) if math.isfinite(high - low) else (low / 2, high / 2)

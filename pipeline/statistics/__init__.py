@@ -1,0 +1,1 @@
+"""Statistics of rows that were derived: gathered by shard, added up in any order to the same."""

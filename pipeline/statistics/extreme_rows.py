@@ -1,0 +1,168 @@
+"""The most extreme rows: where an output, its slopes or its curvatures are the largest."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .numbers import INPUT, RowNumbers
+
+# Kinds of lists, one of each for every output: a quantity, and the end that is looked for.
+LISTS = (
+    ("value", "largest"),
+    ("value", "smallest"),
+    ("jacobian", "largest"),
+    ("hessian_diag", "largest"),
+)
+_BLOCKS = 64  # of scores, whose largest give a first bound
+
+
+class ExtremeRows(NamedTuple):
+    """The most extreme rows of each list, the first the most extreme; fewer where there are fewer.
+
+    A derivative's score is its size times the width of its input's range, beside the widest of all
+    (squared for a second derivative): in proportion to what the output would change by along it.
+
+    Attributes:
+        score: float64 (lists, rows), by which they are ordered; -inf where there is no row.
+        value: float64 (lists, rows), the number itself.
+        direction: int64 (lists, rows), of the derivative with that score; -1 for a value.
+        file: int64 (lists, rows), the position of the row's file in `files`.
+        row: int64 (lists, rows), the row in its file.
+        point: float64 (lists, rows, n), its inputs.
+        files: names of files, ascending.
+    """
+
+    score: np.ndarray
+    value: np.ndarray
+    direction: np.ndarray
+    file: np.ndarray
+    row: np.ndarray
+    point: np.ndarray
+    files: tuple[str, ...]
+
+    def merged(self, other: "ExtremeRows") -> "ExtremeRows":
+        """Return the most extreme rows of both, as many as of one."""
+        files = tuple(sorted({*self.files, *other.files}))
+        parts = [each._by_files(files) for each in (self, other)]
+        joined = {name: np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]}
+        order = np.lexsort((joined["row"], joined["file"], -joined["score"]), axis=1)
+        order = order[:, : self.score.shape[1]]
+        chosen = {
+            name: np.take_along_axis(array, order[..., None] if array.ndim == 3 else order, axis=1)
+            for name, array in joined.items()
+        }
+        return _without_others(ExtremeRows(**chosen, files=files))
+
+    def _by_files(self, files: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return the arrays, the files being positions in another list that has all of them."""
+        arrays = self._asdict()
+        del arrays["files"]
+        if self.files:
+            arrays["file"] = np.array([files.index(name) for name in self.files])[self.file]
+        return arrays
+
+
+def _without_others(rows: ExtremeRows) -> ExtremeRows:
+    """Return the same without the names of files that no row is of any longer."""
+    used = np.unique(rows.file[np.isfinite(rows.score)])
+    place = np.zeros(len(rows.files), np.int64)
+    place[used] = np.arange(used.size)
+    file = np.where(np.isfinite(rows.score), place[rows.file], 0) if len(place) else rows.file
+    return rows._replace(file=file, files=tuple(rows.files[at] for at in used))
+
+
+def no_rows(numbers: RowNumbers, keep: int) -> ExtremeRows:
+    """Return lists without rows, for `keep` of them each."""
+    shape = sum(q in numbers.slices for q, _ in LISTS) * len(numbers.outputs), keep
+    return ExtremeRows(
+        score=np.full(shape, -np.inf),
+        value=np.zeros(shape),
+        direction=np.full(shape, -1),
+        file=np.zeros(shape, np.int64),
+        row=np.zeros(shape, np.int64),
+        point=np.zeros((*shape, len(numbers.inputs))),
+        files=(),
+    )
+
+
+def lists_of(numbers: RowNumbers) -> list[tuple[str, str, str]]:
+    """Return quantity, end and output of each list."""
+    return [
+        (quantity, end, output)
+        for quantity, end in LISTS
+        if quantity in numbers.slices
+        for output in numbers.outputs
+    ]
+
+
+def extreme_rows(
+    numbers: RowNumbers,
+    blocks: Mapping[str, np.ndarray],
+    largest: Mapping[str, np.ndarray],
+    widths: np.ndarray,
+    file: str,
+    index: np.ndarray,
+    floor: np.ndarray,
+) -> ExtremeRows:
+    """Return the most extreme of some rows.
+
+    Args:
+        numbers: of a row.
+        blocks: the inputs and quantities (numbers, rows), by name.
+        largest: of each quantity, the largest sizes (m, k) that it has in these rows.
+        widths: of the range of each direction.
+        file: that the rows come from.
+        index: int64 (rows,), their place in it.
+        floor: float64 (lists, keep), scores of rows that are known already: who is not above the
+            last of a list need not be looked at.
+    """
+    extreme = no_rows(numbers, floor.shape[1])
+    # Relative to the widest: whatever the units, their squares are numbers.
+    relative = widths / widths.max()
+    scales = {"jacobian": relative, "hessian_diag": np.square(relative)}
+    for at, (quantity, end, output) in enumerate(lists_of(numbers)):
+        position, least = numbers.outputs.index(output), floor[at, -1]
+        block = blocks[quantity].reshape(len(numbers.outputs), -1, index.size)
+        values, scale = block[position], np.ones(1)
+        if quantity == "value":
+            top = largest[quantity][position]
+            if top[0] < least:
+                continue
+            scores = values[0] if end == "largest" else -values[0]
+        else:
+            scale = scales[quantity].astype(values.dtype)
+            directions = np.flatnonzero(largest[quantity][position] * scale >= least)
+            if not directions.size:
+                continue
+            scores = _scores(values, scale, directions)
+        rows = _top(scores, floor.shape[1], least)
+        direction = np.argmax(np.abs(values[:, rows]) * scale[:, None], axis=0)
+        extreme.direction[at, : rows.size] = -1 if quantity == "value" else direction
+        extreme.score[at, : rows.size] = scores[rows]
+        extreme.value[at, : rows.size] = values[direction, rows]
+        extreme.row[at, : rows.size] = index[rows]
+        extreme.point[at, : rows.size] = blocks[INPUT][:, rows].T
+    return extreme._replace(files=(file,))
+
+
+def _scores(values: np.ndarray, scale: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """Return for each row the largest size, by its scale, of derivatives in some directions."""
+    scores = np.full(values.shape[1], -np.inf, values.dtype)
+    size = np.empty_like(scores)
+    for direction in directions:
+        np.abs(values[direction], out=size)
+        size *= scale[direction]
+        np.maximum(scores, size, out=scores)
+    return scores
+
+
+def _top(scores: np.ndarray, keep: int, floor: float) -> np.ndarray:
+    """Return the rows of the highest scores, the highest first, those before others at a tie."""
+    bound = floor
+    if bound == -np.inf and scores.size >= _BLOCKS >= keep:
+        whole = scores[: scores.size - scores.size % _BLOCKS].reshape(_BLOCKS, -1)
+        # So many blocks have a score that high, each.
+        bound = max(bound, np.partition(whole.max(axis=1), -keep)[-keep])
+    candidates = np.flatnonzero((scores >= bound) & (scores > -np.inf))
+    return candidates[np.argsort(-scores[candidates], kind="stable")[:keep]]

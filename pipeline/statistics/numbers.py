@@ -1,0 +1,68 @@
+"""Which numbers of a row there are statistics of, and in which order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from hyperdiag.data.quantities import QUANTITIES
+
+INPUT = "input"  # stands for a quantity, where a number is one of the row's own inputs
+
+
+@dataclass(frozen=True)
+class RowNumbers:
+    """The numbers of a row: its inputs, and the quantities that were derived from them.
+
+    Attributes:
+        inputs: names of the n inputs.
+        outputs: names of the m outputs.
+        directions: names of the k inputs that were differentiated with respect to.
+        quantities: what was computed, names of `QUANTITIES`; of those with more than one axis of
+            directions, the full Hessian, there are no statistics.
+    """
+
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    directions: Sequence[str]
+    quantities: Sequence[str]
+
+    @cached_property
+    def slices(self) -> dict[str, slice]:
+        """The positions of the inputs, and of the entries (m,) or (m, k) of each quantity."""
+        slices = {INPUT: slice(0, len(self.inputs))}
+        end = len(self.inputs)
+        for name in self.quantities:
+            if QUANTITIES[name].axes < 2:
+                width = prod(QUANTITIES[name].shape(len(self.outputs), len(self.directions)))
+                slices[name] = slice(end, end + width)
+                end += width
+        return slices
+
+    @cached_property
+    def count(self) -> int:
+        """How many numbers a row has."""
+        return max(each.stop for each in self.slices.values())
+
+    def position(self, quantity: str, output: str) -> int | None:
+        """Return the position of an output's first number of a quantity; None if there is none."""
+        if quantity not in self.slices:
+            return None
+        where = self.slices[quantity]
+        return where.start + self.outputs.index(output) * (
+            (where.stop - where.start) // len(self.outputs)
+        )
+
+    def names(self) -> Iterator[tuple[str, str | None, str | None]]:
+        """Yield quantity, output and input of each number, None where it has none."""
+        for name in self.inputs:
+            yield INPUT, None, name
+        for quantity in self.slices:
+            if quantity != INPUT:
+                by = self.directions if QUANTITIES[quantity].axes else (None,)
+                yield from ((quantity, output, name) for output in self.outputs for name in by)
+
+    @cached_property
+    def curves(self) -> tuple[str, ...]:
+        """The quantities that there are curves of, against each input."""
+        return tuple(q for q in self.slices if q in ("value", "jacobian", "hessian_diag"))

@@ -1,0 +1,49 @@
+"""Sums about an origin near the numbers, and from these, without any rounding, those about zero.
+
+Of numbers that are close together beside their size, plain sums of squares would leave nothing of
+the deviation.
+"""
+
+import numpy as np
+
+# Of a float32, what is left of a part of an origin: products of two such, and a count of rows, have
+# no rounding in float64.
+_DIGITS = np.uint32(0xFFFFF000)
+_FLOAT32 = np.finfo(np.float32).min, np.finfo(np.float32).max
+_SPLIT = float((1 << 27) + 1)  # of a float64, in two halves (Dekker 1971)
+
+
+def origin_near(numbers: np.ndarray) -> np.ndarray:
+    """Return an origin (2, numbers), the sum of two parts of 12 binary digits, near each number."""
+    first = _few_digits(numbers)
+    return np.stack([first, _few_digits(numbers - first)])
+
+
+def _few_digits(numbers: np.ndarray) -> np.ndarray:
+    bits = np.clip(numbers, *_FLOAT32).astype(np.float32).view(np.uint32) & _DIGITS
+    return bits.view(np.float32).astype(np.float64)
+
+
+def about_zero(
+    rows: int | np.ndarray, origin: np.ndarray, sums: np.ndarray, squares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sums and sums of squares of numbers x = o + d, from those of d.
+
+    sum x = sum d + n o, and sum x^2 = sum d^2 + 2 o sum d + n o^2.
+
+    Args:
+        rows: n, at most 2^28, for all numbers or for each.
+        origin: o, of `origin_near`.
+        sums, squares: sum d and sum d^2, (numbers,) each.
+
+    Returns:
+        Terms (terms, numbers) of each, whose exact sums they are.
+    """
+    first, second = origin
+    with np.errstate(over="ignore", invalid="ignore"):  # then they are infinite
+        big = _SPLIT * sums
+        upper = big - (big - sums)
+        halves = upper, sums - upper
+        products = [2 * part * half for part in origin for half in halves]
+        products += [rows * (first * first), 2 * rows * (first * second), rows * (second * second)]
+    return np.stack([sums, rows * first, rows * second]), np.stack([squares, *products])

@@ -1,0 +1,140 @@
+"""The statistics of a shard's rows, gathered batch by batch."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from .counting import Counting
+from .curves import Curves
+from .extreme_rows import extreme_rows, no_rows
+from .groups import GroupsOfShard
+from .numbers import INPUT
+from .origin import about_zero, origin_near
+from .statistics import Shape, packed
+
+# Rows and numbers that are looked at together: of float64, they stay in a core's cache. And of more
+# rows, a BLAS of several threads would add up in another order.
+_ROWS, _NUMBERS = 8192, 16
+
+
+class ShardStatistics:
+    """Gathers the statistics of a shard.
+
+    Args:
+        shape: what there are statistics of.
+    """
+
+    def __init__(self, shape: Shape):
+        self._shape = shape
+        numbers = shape.numbers
+        low, high = np.array(shape.ranges, np.float64).reshape(-1, 2).T
+        self._widths = high - low
+        self._rows = 0
+        # Sums are of differences from about the first row: of numbers that are close together
+        # beside their size, squares would leave nothing.
+        self._origin: np.ndarray | None = None
+        self._sums, self._squares = np.zeros((2, numbers.count))
+        self._low, self._high = np.full((2, numbers.count), [[np.inf], [-np.inf]])
+        self._positive, self._negative = np.zeros((2, numbers.count), np.int64)
+        self._curves = Curves(shape)
+        self._extreme = no_rows(numbers, shape.extreme_rows)
+        self._groups = GroupsOfShard(shape.by, numbers) if shape.by else None
+        self._counting = Counting(numbers.count) if shape.histograms else None
+
+    def add(
+        self,
+        points: np.ndarray,
+        computed: Mapping[str, np.ndarray],
+        ends: Mapping[str, np.ndarray],
+        file: str,
+        index: np.ndarray,
+        groups: pa.ChunkedArray | None = None,
+    ) -> None:
+        """Take in rows.
+
+        Args:
+            points: (rows, n), as they went into the network.
+            computed: the quantities (rows, m, ...) that were derived, by name.
+            ends: the lows and highs (2, m, ...) of these, likewise.
+            file: that the rows come from.
+            index: int64 (rows,), their place in it.
+            groups: the values of the column that tells the group, where one does.
+
+        Raises:
+            HyperdiagError: if there are too many groups.
+        """
+        if not index.size:
+            return
+        numbers = self._shape.numbers
+        # The rows of each number side by side: no copy where they are so already.
+        blocks = {
+            name: np.ascontiguousarray(array.reshape(index.size, -1).T)
+            for name, array in [(INPUT, points), *computed.items()]
+            if name in numbers.slices
+        }
+        if self._origin is None:
+            firsts = np.concatenate([blocks[name][:, 0] for name in numbers.slices])
+            self._origin = origin_near(firsts)
+        self._rows += index.size
+        inputs = np.stack([blocks[INPUT].min(axis=1), blocks[INPUT].max(axis=1)])
+        for name, where in numbers.slices.items():
+            low, high = (inputs if name == INPUT else ends[name]).reshape(2, -1)
+            self._add_numbers(where.start, blocks[name], low, high)
+        self._curves.add(blocks, index)
+        if self._groups and groups is not None:
+            self._groups.add(blocks, self._origin, groups)
+        if self._shape.extreme_rows:
+            largest = {name: np.abs(each).max(axis=0) for name, each in ends.items()}
+            score = self._extreme.score
+            more = extreme_rows(numbers, blocks, largest, self._widths, file, index, score)
+            self._extreme = self._extreme.merged(more)
+
+    def _add_numbers(
+        self, start: int, block: np.ndarray, low: np.ndarray, high: np.ndarray
+    ) -> None:
+        """Take in the numbers (numbers, rows) from a position on, with their lows and highs."""
+        count, rows = block.shape
+        where = slice(start, start + count)
+        np.minimum(self._low[where], low, out=self._low[where])
+        np.maximum(self._high[where], high, out=self._high[where])
+        if self._counting is None:
+            self._positive[where] += np.count_nonzero(block > 0, axis=1)
+            self._negative[where] += np.count_nonzero(block < 0, axis=1)
+        assert self._origin is not None
+        for first_row in range(0, rows, _ROWS):
+            for first in range(0, count, _NUMBERS):
+                part = block[first : first + _NUMBERS, first_row : first_row + _ROWS]
+                at = slice(start + first, start + first + len(part))
+                differences = part - self._origin[0, at, None]
+                differences -= self._origin[1, at, None]
+                with np.errstate(over="ignore"):  # then they are infinite
+                    self._sums[at] += differences.sum(axis=1)
+                    self._squares[at] += np.vecdot(differences, differences)
+                if self._counting is not None:
+                    self._counting.add(start + first, part)
+
+    def to_bytes(self) -> bytes:
+        """Return the statistics of all rows that were taken in, for `Statistics.add`."""
+        self._curves.finish()
+        counted = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        positive, negative = self._positive, self._negative
+        if self._counting is not None:
+            counted = self._counting.nonzero()
+            positive, negative = self._counting.signs()
+        origin = np.zeros((2, self._sums.size)) if self._origin is None else self._origin
+        sums, squares = about_zero(self._rows, origin, self._sums, self._squares)
+        return packed(
+            self._rows,
+            counted,
+            self._extreme,
+            self._groups.packed(origin) if self._groups else None,
+            sums=sums,
+            squares=squares,
+            low=self._low,
+            high=self._high,
+            positive=positive,
+            negative=negative,
+            bin_rows=self._curves.bin_rows,
+            curves=self._curves.sums.reshape(1, -1),
+        )

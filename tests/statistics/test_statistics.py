@@ -1,0 +1,230 @@
+"""Statistics of rows, gathered in shards and added up, against NumPy on all rows at once."""
+
+from itertools import pairwise, permutations
+
+import numpy as np
+import pytest
+
+from hyperdiag.statistics.numbers import RowNumbers
+from hyperdiag.statistics.shard_statistics import ShardStatistics
+from hyperdiag.statistics.statistics import Shape, Statistics
+from hyperdiag.statistics.table import LEVELS, extremes_table, summary_table
+
+ROWS, N, M = 700, 3, 2
+NUMBERS = RowNumbers(["a", "b", "c"], ["u", "v"], ["c", "a"], ["value", "jacobian", "hessian_diag"])
+RANGES = ((-1.0, 1.0), (0.0, 2.0))  # of c and a; some rows lie outside
+
+
+def _shape(**changes):
+    options = {"bins": 5, "curve_step": 1, "histograms": True, "extreme_rows": 4}
+    return Shape(NUMBERS, RANGES, **(options | changes))
+
+
+def _rows(dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    points = rng.normal(size=(ROWS, N))
+    arrays = {
+        "value": rng.normal(size=(ROWS, M)) * [1.0, 1e-9] + [1e6, 0.0],
+        "jacobian": rng.normal(size=(ROWS, M, 2)) ** 3,
+        "hessian_diag": np.maximum(rng.normal(size=(ROWS, M, 2)), 0.0),
+    }
+    return points.astype(dtype), {name: array.astype(dtype) for name, array in arrays.items()}
+
+
+def _ends(arrays):
+    shaped = {name: array.reshape(len(array), M, -1) for name, array in arrays.items()}
+    return {name: np.stack([a.min(axis=0), a.max(axis=0)]) for name, a in shaped.items()}
+
+
+def _shard(shape, points, arrays, rows, batch=97):
+    """Return the statistics of some rows as a shard's, some batches laid out rows last."""
+    shard = ShardStatistics(shape)
+    for number, first in enumerate(range(rows.start, rows.stop, batch)):
+        part = slice(first, min(first + batch, rows.stop))
+        computed = {name: array[part] for name, array in arrays.items()}
+        if number % 2:
+            computed = {
+                name: np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 0, -1)), -1, 0)
+                for name, array in computed.items()
+            }
+        index = np.arange(part.start, part.stop)
+        shard.add(points[part], computed, _ends(computed), "f.parquet", index)
+    return shard.to_bytes()
+
+
+def _total(shape, parts):
+    total = Statistics(shape)
+    for part in parts:
+        total.add(part)
+    return total
+
+
+SHARDS = [slice(0, 300), slice(300, 301), slice(301, 700)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_statistic_is_numpys(dtype):
+    points, arrays = _rows(dtype)
+    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    columns = {("input", None, name): points[:, i] for i, name in enumerate("abc")}
+    for quantity, array in arrays.items():
+        for j, output in enumerate("uv"):
+            if quantity == "value":
+                columns[quantity, output, None] = array[:, j]
+            else:
+                for i, name in enumerate("ca"):
+                    columns[quantity, output, name] = array[:, j, i]
+    seen = 0
+    for row in summary_table(total).to_pylist():
+        column = columns.get((row["quantity"], row["output"], row["input"]))
+        if row["statistic"] in ("curve_mean", "bin_count") or "bound" in row["statistic"]:
+            continue
+        x = column.astype(np.float64)
+        right, tolerance = {
+            "count": (x.size, 0),
+            "mean": (x.mean(), 1e-13),
+            "deviation": (x.std(), 1e-9),
+            "mean_square": (np.mean(x**2), 1e-13),
+            "minimum": (x.min(), 0),
+            "maximum": (x.max(), 0),
+            "positive": (np.mean(x > 0), 1e-15),
+            "negative": (np.mean(x < 0), 1e-15),
+            "quantile": (np.quantile(x, row["at"] or 0, method="inverted_cdf"), 0.008),
+        }[row["statistic"]]
+        assert row["value"] == pytest.approx(right, rel=tolerance, abs=0), row
+        seen += 1
+    assert seen == len(columns) * (8 + len(LEVELS))
+
+
+def test_curves_are_means_over_the_rows_of_each_bin():
+    points, arrays = _rows("float64")
+    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    found = {
+        (row["quantity"], row["output"], row["input"], round(row["at"], 9)): row["value"]
+        for row in summary_table(total).to_pylist()
+        if row["statistic"] in ("curve_mean", "bin_count")
+    }
+    right = {}
+    for i, (name, (low, high)) in enumerate(zip("ca", RANGES, strict=True)):
+        x = points[:, "abc".index(name)]
+        edges = np.linspace(low, high, 6)
+        for left, end in pairwise(edges):
+            rows, at = (x >= left) & (x < end), round((left + end) / 2, 9)
+            right["input", None, name, at] = rows.sum()
+            for j, output in enumerate("uv"):
+                right["value", output, name, at] = arrays["value"][rows, j].mean()
+                for quantity in ("jacobian", "hessian_diag"):
+                    right[quantity, output, name, at] = arrays[quantity][rows, j, i].mean()
+    assert found == pytest.approx(right, rel=1e-12)
+
+
+def test_curves_of_many_rows_are_of_every_so_manieth_row_of_the_file():
+    points, arrays = _rows("float64")
+    shape = _shape(curve_step=8)
+    total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
+    inside = (points[::8, 2] >= -1) & (points[::8, 2] < 1)
+    assert total.bin_rows[0].sum() == inside.sum()
+    assert total.moments.rows == ROWS
+
+
+def test_bounds_of_total_indices_are_those_of_the_literature():
+    """Sobol' and Kucherenko 2009: nu (b - a)^2 / (pi^2 V), and nu s^2 / V for normal inputs."""
+    points, arrays = _rows("float64")
+    total = _total(_shape(), [_shard(_shape(), points, arrays, slice(0, ROWS))])
+    found = {
+        (row["output"], row["input"], row["statistic"]): row["value"]
+        for row in summary_table(total).to_pylist()
+        if "bound" in row["statistic"]
+    }
+    for j, output in enumerate("uv"):
+        for i, name in enumerate("ca"):
+            x = points[:, "abc".index(name)]
+            part = np.mean(arrays["jacobian"][:, j, i] ** 2) / arrays["value"][:, j].var()
+            uniform = part * np.ptp(x) ** 2 / np.pi**2
+            assert found[output, name, "total_index_bound_uniform"] == pytest.approx(uniform)
+            normal = part * x.var()
+            assert found[output, name, "total_index_bound_normal"] == pytest.approx(normal)
+
+
+def test_extreme_rows_are_the_first_of_all_rows_in_order():
+    points, arrays = _rows("float32")
+    arrays["value"][[50, 400, 690], 0] = arrays["value"][:, 0].max() + 1  # the same, three times
+    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    table = extremes_table(total).to_pylist()
+    widths = np.array([2.0, 2.0])
+    for j, output in enumerate("uv"):
+        jacobian = np.abs(arrays["jacobian"][:, j] * widths.astype("f4")).max(axis=1)
+        second = np.abs(arrays["hessian_diag"][:, j] * np.square(widths).astype("f4")).max(axis=1)
+        for quantity, end, scores in (
+            ("value", "largest", arrays["value"][:, j]),
+            ("value", "smallest", -arrays["value"][:, j]),
+            ("jacobian", "largest", jacobian),
+            ("hessian_diag", "largest", second),
+        ):
+            rows = [
+                row
+                for row in table
+                if (row["quantity"], row["extreme"], row["output"]) == (quantity, end, output)
+            ]
+            right = np.lexsort((np.arange(ROWS), -scores))[:4]
+            assert [row["row_index"] for row in rows] == right.tolist()
+            assert [row["rank"] for row in rows] == [1, 2, 3, 4]
+            for row, at in zip(rows, right, strict=True):
+                assert row["point"] == points[at].tolist()
+                if quantity == "value":
+                    assert (row["input"], row["value"]) == (None, arrays["value"][at, j])
+                else:
+                    i = ["c", "a"].index(row["input"])
+                    assert row["value"] == arrays[quantity][at, j, i]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_order_of_shards_and_what_was_added_up_before_are_not_seen(dtype):
+    points, arrays = _rows(dtype)
+    parts = [_shard(_shape(), points, arrays, rows) for rows in SHARDS]
+    found = {_total(_shape(), order).to_bytes() for order in permutations(parts)}
+    first, *rest = parts
+    found.add(_total(_shape(), [first, _total(_shape(), rest).to_bytes()]).to_bytes())
+    found.add(_total(_shape(), [_total(_shape(), parts[:2]).to_bytes(), parts[2]]).to_bytes())
+    assert len(found) == 1
+
+
+def test_numbers_close_together_beside_their_size_keep_their_deviation():
+    """As seconds since 1970 are, within an hour."""
+    points, arrays = _rows("float64")
+    points[:, 0] = 1.7e9 + points[:, 0]
+    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    (found,) = (
+        row["value"]
+        for row in summary_table(total).to_pylist()
+        if (row["quantity"], row["input"], row["statistic"]) == ("input", "a", "deviation")
+    )
+    assert found == pytest.approx((points[:, 0] - 1.7e9).std(), rel=1e-6)
+
+
+def test_constant_numbers_have_no_deviation():
+    points, arrays = _rows("float32")
+    arrays["value"][:, 1] = 0.1
+    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    (found,) = (
+        row["value"]
+        for row in summary_table(total).to_pylist()
+        if (row["quantity"], row["output"], row["statistic"]) == ("value", "v", "deviation")
+    )
+    assert found == 0
+
+
+def test_without_histograms_curves_and_extreme_rows_the_rest_is_the_same():
+    points, arrays = _rows("float32")
+    shape = _shape(bins=0, histograms=False, extreme_rows=0)
+    total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
+    whole = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    left_out = ("quantile", "curve_mean", "bin_count")
+    kept = [r for r in summary_table(whole).to_pylist() if r["statistic"] not in left_out]
+    assert summary_table(total).to_pylist() == kept
+    assert extremes_table(total).num_rows == 0
+
+
+def test_no_rows_have_no_statistics():
+    total = _total(_shape(), [ShardStatistics(_shape()).to_bytes()])
+    assert (summary_table(total).num_rows, extremes_table(total).num_rows) == (0, 0)
