@@ -81,7 +81,7 @@ def plan_summary(
     configured = config.summary
     enabled = configured.enabled
     if enabled is None:
-        enabled = previous.summary is not None if previous else True
+        enabled = previous.summary is not None if previous else kernel.device == "cpu"
     if not enabled:
         if configured.only:
             raise UsageError("summary.only=true and summary.enabled=false leave nothing to write")
