@@ -145,27 +145,27 @@ def spread(quantity: str, power: int, colour: str, title: str) -> Template:
 
 
 def second_order() -> Template:
-    """Return the figure: first and second derivatives side by side, by input."""
+    """Return the figure: sizes of first and second order by input, which may differ by decades."""
 
-    def bars(quantity: str, power: int, name: str, colour: str, pattern: str) -> Template:
+    def sizes(quantity: str, power: int, name: str, colour: str, symbol: str) -> Template:
         return {
-            "type": "bar",
-            "orientation": "h",
+            "type": "scatter",
+            "mode": "markers",
             "name": name,
             "x": _scaled(f"{quantity}.root_mean_square", power),
             "y": "@positions",
             "text": "@labels",
-            "textposition": "none",
             "hovertemplate": f"%{{text}}: {name} %{{x:.4g}}<extra></extra>",
-            "marker": {"color": colour, "pattern": _pattern(pattern)},
+            "marker": {"color": colour, "symbol": symbol, "size": 11},
         }
 
+    x = {**_title("root mean square"), "type": "log", "exponentformat": "power"}
     return {
         "data": [
-            bars("jacobian", 1, "J s", "$first", ""),
-            bars("hessian_diag", 2, "D s²", "$second", "/"),
+            sizes("jacobian", 1, "J s", "$first", "circle"),
+            sizes("hessian_diag", 2, "D s²", "$second", "diamond"),
         ],
-        "layout": _layout(_title("root mean square"), _BY_INPUT, height="@height * 1.3"),
+        "layout": _layout(x, {**_BY_INPUT, "showgrid": True}, height="@height"),
     }
 
 

@@ -83,8 +83,9 @@ def of_output() -> dict[str, Figure]:
         ),
         "second_order": Figure(
             "Where the second order matters",
-            "Root mean squares of J s and of D s². For a step of one deviation s, half of the "
-            "second stands beside the first in the Taylor series.",
+            "Root mean squares of J s and of D s², on a logarithmic scale (what is zero is not "
+            "drawn). For a step of one deviation s, half of the second stands beside the first in "
+            "the Taylor series.",
             second_order(),
         ),
         "convexity": Figure(
@@ -131,11 +132,12 @@ def of_all_outputs() -> dict[str, Figure]:
     }
 
 
-def of_throughput(workers: int) -> dict[str, Figure]:
+def of_throughput(workers: int, stages: int) -> dict[str, Figure]:
     """Return the figures of rows and seconds over time, by name.
 
     Args:
         workers: how many have rows of their own, those that are added up included.
+        stages: how many there are.
     """
     return {
         "throughput_by_worker": Figure(
@@ -147,6 +149,6 @@ def of_throughput(workers: int) -> dict[str, Figure]:
             "Seconds of work, by stage",
             "Seconds of all workers on shards that were done in an interval, over its length: 1 is "
             "a worker that does nothing else.",
-            over_time("stage_seconds", "stage_names", 4, "workers"),
+            over_time("stage_seconds", "stage_names", stages, "workers"),
         ),
     }

@@ -65,8 +65,9 @@ class Report:
         """The figures that `figure` draws, by name."""
         listed = figures.of_output() | figures.of_all_outputs() if self.records else {}
         if "throughput" in self.shared:
-            workers = len(self.shared["throughput"]["worker_names"])
-            listed |= figures.of_throughput(workers)
+            throughput = self.shared["throughput"]
+            counts = (len(throughput[f"{each}_names"]) for each in ("worker", "stage"))
+            listed |= figures.of_throughput(*counts)
         return listed
 
     def figure(self, name: str, output: str | None = None, group: str | None = None) -> "go.Figure":
@@ -141,7 +142,7 @@ class Report:
             shown = sections.outputs(self.outputs, self.inputs, self.records)
             maps = sections.figures("all", figures.of_all_outputs())
             parts = {"all": f"{shown}{maps}", "one": self._one()}
-        throughput = figures.of_throughput(0) if "throughput" in self.shared else {}
+        throughput = figures.of_throughput(0, 0) if "throughput" in self.shared else {}
         parts["time"] = (
             "<p>Of the last command that worked on the run.</p>"
             f'<div class="figures">{sections.figures("all", throughput)}</div>'

@@ -21,7 +21,7 @@ def test_columns_are_those_of_the_rows_asked_for(plan):
         columns, complaint = passed_columns(plan, places, ["desk", "trade"])
         assert complaint is None
         assert columns == {
-            place: [table["desk"][place[1]].as_py(), str(place[1] + 3000 * number)]
+            place: [table["desk"][place[1]].as_py() or "", str(place[1] + 3000 * number)]
             for place in places
         }
 

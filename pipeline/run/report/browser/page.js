@@ -18,7 +18,7 @@ function chosenRecord() {
   return group ? DATA.groups[group - 1].records[output] : DATA.records[output];
 }
 
-function draw(place) {
+function draw(place, redrawn = false) {
   const palette = DATA.palettes[DARK.matches && !onPaper ? "dark" : "light"];
   const record = { ...DATA.shared, ...(place.dataset.scope === "output" ? chosenRecord() : {}) };
   const figure = filled(DATA.figures[place.dataset.figure], record, palette);
@@ -32,11 +32,13 @@ function draw(place) {
     return;
   }
   if (onPaper) figure.layout.width = PAPER_WIDTH;
-  Plotly.react(place, figure.data, figure.layout, PLOT_OPTIONS);
+  // Anew where the width changes by much: margins are else those for the former one.
+  const plot = redrawn ? Plotly.newPlot : Plotly.react;
+  plot(place, figure.data, figure.layout, PLOT_OPTIONS);
 }
 
 function drawAll() {
-  document.querySelectorAll(".plot").forEach(draw);
+  for (const place of document.querySelectorAll(".plot")) draw(place, true);
 }
 
 // Figure by figure, so that the page can be read and used before the last of them stands there.
@@ -161,7 +163,7 @@ function tell() {
 
 function choose() {
   tell();
-  document.querySelectorAll('.plot[data-scope="output"]').forEach(draw);
+  for (const place of document.querySelectorAll('.plot[data-scope="output"]')) draw(place);
 }
 
 for (const id of ["output", "group"]) document.getElementById(id)?.addEventListener("change", choose);
