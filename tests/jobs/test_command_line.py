@@ -52,7 +52,7 @@ def test_cfg_job_prints_the_composed_configuration(invoke):
     assert shown["derivatives"]["wrt"] == ["x1"]
     assert set(shown) == {
         *("network", "dataset", "derivatives", "output", "cluster", "limits", "run"),
-        *("notify", "report", "log"),
+        *("summary", "notify", "report", "log"),
     }
 
 
