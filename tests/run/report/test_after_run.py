@@ -6,6 +6,7 @@ import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
+from hyperdiag.run.forecast.forecast import Price, forecast
 from hyperdiag.run.report import library, report
 from hyperdiag.run.report.after_run import check_report
 
@@ -39,6 +40,9 @@ def test_run_that_could_make_no_report_is_refused_with_all_else(folder, compose_
     )
     assert "spott" in second
     assert not (folder / "out").exists()
+    config, _ = compose_run(*overrides(folder, "report.enabled=true"))
+    with pytest.raises(UsageError, match=r"hyperdiag\[report\]"):  # a forecast foretells that
+        forecast(config, Price(None, "USD"), launch_seconds=0.0)
     check_report(compose_run(*overrides(folder))[0])  # who asks for none needs none
 
 
