@@ -13,7 +13,15 @@ from hyperdiag.config.override import in_grammar
 from hyperdiag.messages.errors import UsageError, first_line
 
 # Mappings whose keys are the user's, so Hydra knows none of them.
-FREE = ("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges")
+FREE = (
+    *("dataset.columns", "dataset.ranges", "dataset.levels", "network.kwargs", "network.ranges"),
+    *("derived.propagation.deviations", "derived.propagation.correlations"),
+    *("derived.propagation.covariance", "derived.delta_gamma.shocks"),
+    *("derived.standardised.deviations", "derived.top.deviations"),
+)
+
+# Groups of which several options may be chosen: a section of each stands under its name.
+LISTS = ("derived",)
 
 _FILE_FLAG = "--config"  # ours; Hydra's own are --config-path, --config-name and --config-dir
 
@@ -125,6 +133,9 @@ def _overrides(content: dict[str, Any], config_dir: Path) -> Iterator[str]:
             yield f"{group}={name}"
         elif isinstance(section, str) and (config_dir / group).is_dir():
             yield f"{group}={section}"
+        elif isinstance(section, dict) and group in LISTS:
+            options = [name for name in section if (config_dir / group / f"{name}.yaml").is_file()]
+            yield f"{group}=[{','.join(options)}]"
     for key, value in content.items():
         if isinstance(value, str) and (config_dir / key).is_dir():
             continue

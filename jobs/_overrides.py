@@ -61,7 +61,8 @@ def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
         if _is_group(loader, override):
             problems += _group_problem(loader, override)
             sweep = override.is_sweep_override()
-            groups.append(f"{override.get_key_element()}={_values(override)[0]}" if sweep else text)
+            first = next(override.sweep_string_iterator()) if sweep else None
+            groups.append(f"{override.get_key_element()}={first}" if sweep else text)
         else:
             values.append(override)
     if problems:
@@ -116,7 +117,10 @@ def _group_problem(loader: ConfigLoader, override: Override) -> list[str]:
 def _values(override: Override) -> list[str]:
     """Return what a group is to be, in Hydra's grammar: several options in a sweep or a list."""
     if override.is_sweep_override():
-        return [str(value) for value in override.sweep_string_iterator()]
+        # Each may be a list, too.
+        texts = [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
+        parsed = OverridesParser.create().parse_overrides(texts)
+        return [value for each in parsed for value in _values(each)]
     if override.is_delete():
         return []
     value = override.value()

@@ -31,6 +31,7 @@ BEHAVIOURS = {
     "jobs/test_wrong_input.py": "what a person gets wrong, and what is said",
     "networks/test_no_pickle.py": "weights that would run code",
     "networks/test_odd_networks.py": "networks that are valid and odd",
+    "run/test_derived_quantities.py": "whole runs with derived quantities",
     "run/test_faults.py": "disks, stores, signals that fail a whole run",
     "run/test_messages.py": "what a whole run says",
     "run/test_no_pickle.py": "plans and receipts that would run code",

@@ -59,7 +59,12 @@ def bench_pipeline(composed: DictConfig, repeats: int) -> None:
         output = config.output.model_copy(update={"path": f"{scratch}/job"})
         # What is remembered belongs to other rows, and would not pass as theirs.
         derivatives = config.derivatives.model_copy(update={"verify_rows": 0})
-        config = config.model_copy(update={"output": output, "derivatives": derivatives})
+        summary = config.summary
+        if summary.enabled is None:  # as beside the GPU that the kernel stands for
+            summary = summary.model_copy(update={"enabled": False})
+        config = config.model_copy(
+            update={"output": output, "derivatives": derivatives, "summary": summary}
+        )
         config = reading_parquet(config, Path(scratch, "rows"))
         report = measure(config, redacted_yaml(composed), repeats)
     path = folder / "pipeline.json"
@@ -125,9 +130,13 @@ def _tables(worker: Worker, shard: Shard) -> Iterator[pa.Table]:
     """Return the tables that are written of a shard."""
     plan = worker.plan
     for rows in plan.source.read(shard, plan.kernel.batch):
-        points, _ = plan.points.read(rows.table, plan.kernel.dtype)
+        points, faults = plan.points.read(rows.table, plan.kernel.dtype)
+        columns = worker.deriver.read(rows.table, faults)
+        computed = dict(zip(plan.kernel.quantities, worker.kernel(points), strict=True))
+        derived = worker.deriver.compute(points, computed, columns)
+        written = [computed[name] for name in plan.written]
         name = plan.source.file_name(shard)
-        yield plan.layout.assemble(rows.table, name, rows.index, worker.kernel(points))
+        yield plan.layout.assemble(rows.table, name, rows.index, written, derived)
 
 
 def _timed(

@@ -19,6 +19,7 @@ _COMMANDS = (
     *("status", "verify", "report", "networks", "bench"),
 )
 _HYDRAS = ("defaults", "hydra")  # sections that Hydra reads, and nobody overrides
+_PACKAGE = "# @package "
 _ENTRY = "schedule/example.yaml"  # a file for users to copy: its keys are no overrides
 
 
@@ -71,6 +72,9 @@ def read_config(path: Path) -> ConfigFile:
     head = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     description = lines[:head] if lines[head] in ("", "defaults:") else []
     prefix = "" if str(path) == _ENTRY or not path.parent.name else f"{path.parent.name}."
+    if lines[0].startswith(_PACKAGE):  # where Hydra puts what is in the file
+        prefix = f"{lines[0].removeprefix(_PACKAGE)}."
+        description = description[1:]
     defaults = yaml.safe_load(text).get("defaults", [])
     groups = [next(iter(entry)) for entry in defaults if isinstance(entry, dict)]
     return ConfigFile(

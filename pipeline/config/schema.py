@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from hyperdiag.config.derived import DerivedConfig
 from hyperdiag.config.interpolation import check_interpolations
 from hyperdiag.config.logical_date import fill_date
 from hyperdiag.config.site_limits import check_site_limits
@@ -227,6 +228,7 @@ class Config(_Section):
     limits: LimitsConfig
     run: RunConfig
     notify: NotifyConfig = NotifyConfig()
+    derived: DerivedConfig = DerivedConfig()
     summary: SummaryConfig = SummaryConfig()
     report: ReportConfig = ReportConfig()
 
@@ -304,6 +306,7 @@ def _section(name: str, values: Any) -> list[str]:
         "limits": LimitsConfig,
         "run": RunConfig,
         "notify": NotifyConfig,
+        "derived": DerivedConfig,
         "summary": SummaryConfig,
         "report": ReportConfig,
     }.get(name, Config)

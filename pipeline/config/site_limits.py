@@ -35,7 +35,7 @@ def check_site_limits(command: Sequence[str] | None, url: str | None, address: s
 
 
 def check_stores(composed: DictConfig) -> None:
-    """Check that the site allows the servers that paths of datasets and outputs name.
+    """Check that the site allows the servers that paths of datasets, outputs and scenarios name.
 
     The stores of the clouds by their own addresses are no servers that somebody names.
 
@@ -43,7 +43,7 @@ def check_stores(composed: DictConfig) -> None:
         UsageError: naming every one that it does not allow.
     """
     problems = Problems()
-    for key in ("dataset.path", "output.path"):
+    for key in ("dataset.path", "output.path", "derived.delta_gamma.scenarios"):
         path = OmegaConf.select(composed, key)
         for server in _servers(path) if isinstance(path, str) else []:
             problems.attempt(check_host, server, key)

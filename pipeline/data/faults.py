@@ -17,6 +17,8 @@ class Fault(StrEnum):
     NOT_A_NUMBER = "not_a_number"
     OUT_OF_RANGE = "out_of_range"
     NON_FINITE_RESULT = "non_finite_result"
+    NEGATIVE_DEVIATION = "negative_deviation"
+    NON_FINITE_DERIVED = "non_finite_derived"
 
 
 class Faults:

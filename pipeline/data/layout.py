@@ -14,6 +14,7 @@ import pyarrow.types as pt
 
 from hyperdiag.messages.errors import UsageError, listed
 
+from .blocks import Block
 from .quantities import DEFAULT, QUANTITIES, SEPARATOR
 
 WIDE_AT_MOST = 256  # derivative columns, beyond which `auto` takes the tensor layout
@@ -21,9 +22,13 @@ SOURCE_FILE, ROW_INDEX = "_source_file", "_row_index"
 
 
 def choose_layout(
-    layout: str, n_outputs: int, n_directions: int, quantities: Sequence[str] = DEFAULT
+    layout: str,
+    n_outputs: int,
+    n_directions: int,
+    quantities: Sequence[str] = DEFAULT,
+    derived: int = 0,
 ) -> str:
-    """Resolve `auto`: wide up to 256 derivative columns, else tensor."""
+    """Resolve `auto`: wide up to 256 columns of derivatives and of what is derived, else tensor."""
     if layout != "auto":
         return layout
     derivative_columns = sum(
@@ -31,7 +36,7 @@ def choose_layout(
         for name in quantities
         if QUANTITIES[name].derivative
     )
-    return "wide" if derivative_columns <= WIDE_AT_MOST else "tensor"
+    return "wide" if derivative_columns + derived <= WIDE_AT_MOST else "tensor"
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class Layout:
         provenance: whether `_source_file` and `_row_index` are written.
         quantities: what is written of each row, in this order: names of `QUANTITIES`.
         separator: between the parts of the name of a wide column, see `Quantity.column`.
+        derived: what is written after the quantities.
     """
 
     kind: str
@@ -61,12 +67,21 @@ class Layout:
     provenance: bool
     quantities: Sequence[str] = DEFAULT
     separator: str = SEPARATOR
+    derived: Sequence[Block] = ()
 
     @cached_property
     def computed(self) -> list[pa.Field]:
-        """The fields of the quantities."""
+        """The fields of the quantities, and of what is derived of them."""
         fields = self._tensors if self.kind == "tensor" else self._columns
-        return [field for name in self.quantities for field in fields(name)]
+        metadata = {"network": self.network, "digest": self.digest}
+        return [
+            *(field for name in self.quantities for field in fields(name)),
+            *(
+                field
+                for block in self.derived
+                for field in block.fields(self.kind == "tensor", self.dtype, metadata)
+            ),
+        ]
 
     def _tensors(self, name: str) -> list[pa.Field]:
         kind = pa.from_numpy_dtype(np.dtype(self.dtype))
@@ -151,6 +166,7 @@ class Layout:
         source_file: str,
         index: pa.Array,
         computed: Sequence[np.ndarray],
+        derived: Sequence[np.ndarray] = (),
     ) -> pa.Table:
         """Join rows with their derivatives.
 
@@ -159,6 +175,7 @@ class Layout:
             source_file: where the rows come from.
             index: int64 (rows,), their place there.
             computed: an array (rows, ...) for each of `quantities`, in whatever order in memory.
+            derived: an array (rows, *shape) for each block of `derived`, likewise.
 
         Returns:
             A table of this layout's schema.
@@ -177,7 +194,25 @@ class Layout:
                 # No copy where the rows of each number are side by side already.
                 numbers = pa.array(np.ascontiguousarray(array.reshape(rows, width).T).reshape(-1))
                 columns += [numbers.slice(at * rows, rows) for at in range(width)]
+        columns += self.derived_columns(derived)
         return pa.table(columns, schema=self.schema)
+
+    @property
+    def derived_names(self) -> dict[str, tuple[str, ...]]:
+        """The names of the columns of each kind of derived quantity."""
+        names: dict[str, tuple[str, ...]] = {}
+        for block in self.derived:
+            own = [block.name] if self.kind == "tensor" else block.columns
+            names[block.kind] = (*names.get(block.kind, ()), *own)
+        return names
+
+    def derived_columns(self, arrays: Sequence[np.ndarray]) -> list[pa.Array]:
+        """Return the columns of derived arrays, one array (rows, *shape) for each block."""
+        return [
+            column
+            for block, array in zip(self.derived, arrays, strict=True)
+            for column in block.arrow(array, self.kind == "tensor")
+        ]
 
     def arrays(self, table: pa.Table) -> tuple[np.ndarray, ...]:
         """Return the quantities (rows, ...) of rows of this layout: what `assemble` was given."""

@@ -11,12 +11,9 @@ import pyarrow.types as pt
 
 from hyperdiag.messages.errors import Problems, closest, closest_or_all, listed
 
-from .arrow_workarounds import unsliced_array
 from .faults import Fault, Faults
+from .numbers import is_text, mask, numbers_of, whole
 from .reductions import over_rows
-
-# Text is taken for a number only where it is one by itself: "1.5", " -2e3 ", not "1,5" or "nan".
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -47,11 +44,11 @@ class PointColumns:
         if self.vector:
             column = table[self.columns[0]]
             order = _logical_order(column.type)
-            return self._read_vector(_whole(column), order, dtype, faults), faults
+            return self._read_vector(whole(column), order, dtype, faults), faults
         points = np.empty((table.num_rows, len(self.inputs)), dtype)
         for position, (name, column) in enumerate(zip(self.inputs, self.columns, strict=True)):
             what = f"input '{name}'" + (f" (column '{column}')" if column != name else "")
-            points[:, position] = _numbers(_whole(table[column]), dtype, what, faults)
+            points[:, position] = numbers_of(whole(table[column]), dtype, what, faults)
         return points, faults
 
     def of_text(self, schema: pa.Schema) -> list["PointColumns"]:
@@ -61,7 +58,7 @@ class PointColumns:
         else:
             pairs = zip(self.inputs, self.columns, strict=True)
             parts = [PointColumns([name], [column], False) for name, column in pairs]
-        return [part for part in parts if _is_text(_element(schema.field(part.columns[0]).type))]
+        return [part for part in parts if is_text(_element(schema.field(part.columns[0]).type))]
 
     def of_any_width(self, schema: pa.Schema) -> bool:
         """Tell whether points are in lists of any length, which only reading them tells."""
@@ -80,7 +77,7 @@ class PointColumns:
     ) -> np.ndarray:
         (column,) = self.columns
         width = len(self.inputs)
-        null = _mask(array.is_null())
+        null = mask(array.is_null())
         faults.add(null, Fault.NULL, f"column '{column}' is null")
         if not pt.is_fixed_size_list(array.type):  # of fixed sizes, the product was checked before
             lengths = pc.fill_null(pc.list_value_length(array), width).to_numpy()
@@ -92,7 +89,7 @@ class PointColumns:
         while _is_list(flat.type):
             if flat.null_count:
                 broken = np.zeros(len(array), dtype=bool)
-                broken[usable[np.flatnonzero(_mask(flat.is_null())) * usable.size // len(flat)]] = 1
+                broken[usable[np.flatnonzero(mask(flat.is_null())) * usable.size // len(flat)]] = 1
                 faults.add(broken, Fault.NULL, f"column '{column}' has a null inside")
                 usable = np.flatnonzero(~faults.bad)
                 flat = array.take(pa.array(usable))
@@ -101,7 +98,7 @@ class PointColumns:
             starts = np.arange(0, len(flat), order.size)[:, None]
             flat = flat.take(pa.array((starts + order).reshape(-1)))
         inner = Faults(len(flat))
-        points[usable] = _numbers(flat, dtype, "it", inner).reshape(-1, width)
+        points[usable] = numbers_of(flat, dtype, "it", inner).reshape(-1, width)
         # Of a row the first alone, and each code once: every element of a batch may be bad.
         elements = np.flatnonzero(inner.bad)
         rows, first = np.unique(elements // width, return_index=True)
@@ -153,14 +150,21 @@ def point_columns(
             others = closest_or_all(column, schema.names)
             problems.add(f"{said} {wanted}; {where} has no such column{others}{mend}")
             continue
-        reason = _unusable(schema.field(column).type, vector is not None, len(inputs))
+        reason = unusable(schema.field(column).type, vector is not None, len(inputs))
         if reason:
             problems.add(f"column '{column}' of {where} {reason}")
     problems.check()
     return PointColumns(tuple(inputs), tuple(columns), vector is not None)
 
 
-def _unusable(tensor: pa.DataType, vector: bool, width: int) -> str | None:
+def unusable(tensor: pa.DataType, vector: bool, width: int) -> str | None:
+    """Return why a column of a type holds no points, or no numbers; None if it may hold them.
+
+    Args:
+        tensor: the column's type.
+        vector: whether whole points are wanted, and not a number.
+        width: how many numbers make a point.
+    """
     kind = _storage(tensor)
     if vector != _is_list(kind):
         return (
@@ -188,7 +192,7 @@ def _unusable(tensor: pa.DataType, vector: bool, width: int) -> str | None:
         or pt.is_boolean(kind)
         or pt.is_decimal(kind)
         or pt.is_null(kind)
-        or _is_text(kind)
+        or is_text(kind)
     )
     return None if number else f"is {kind}, which is no number; cast it to one"
 
@@ -246,55 +250,9 @@ def _is_list(kind: pa.DataType) -> bool:
     return pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
-
-
 def _within_float32(kind: pa.DataType) -> bool:
     narrow = pt.is_float16(kind) or pt.is_float32(kind)
     return narrow or (pt.is_integer(kind) and kind.bit_width <= 16)
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    array = unsliced_array(array)
-    return array.storage if isinstance(array, pa.ExtensionArray) else array
-
-
-def _mask(array: pa.Array) -> np.ndarray:
-    return array.to_numpy(zero_copy_only=False).astype(bool)
-
-
-def _numbers(array: pa.Array, dtype: str, what: str, faults: Faults) -> np.ndarray:
-    """Return an array's values (rows,) in `dtype`, and record those that are none in it."""
-    if pt.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if array.null_count:
-        faults.add(_mask(array.is_null()), Fault.NULL, f"{what} is null")
-    text = _is_text(array.type)
-    if text:
-        array = array.cast(pa.large_string())
-        number = pc.fill_null(pc.match_substring_regex(array, _NUMBER), False)
-        if pc.any(pc.invert(number)).as_py():
-            raw = array.cast(pa.large_binary()).to_pylist()  # a damaged file's may be no UTF-8
-            texts = [value and value.decode(errors="replace") for value in raw]
-            details = [f"{what} is the text {text!r:.60}" for text in texts]
-            faults.add(~_mask(number), Fault.NOT_A_NUMBER, details)
-        array = pc.utf8_trim_whitespace(pc.if_else(number, array, "0"))
-    if not pt.is_floating(array.type):
-        array = array.cast(pa.float64(), safe=False)
-    if array.null_count:
-        array = pc.fill_null(array.cast(pa.float64()), 0.0)
-    values = array.to_numpy(zero_copy_only=False)
-    with np.errstate(over="ignore"):
-        cast = values.astype(dtype)
-    finite = np.isfinite(cast)
-    if not finite.all():
-        faults.add(np.isnan(values), Fault.NAN, f"{what} is NaN")
-        if not text:  # no text for infinity counts as a number: it is one too large to hold
-            faults.add(np.isinf(values), Fault.INFINITE, f"{what} is infinite")
-        faults.add(~finite, Fault.OVERFLOW, f"{what} is too large for {dtype}")
-    return cast
 
 
 def fill_bad_rows(points: np.ndarray, bad: np.ndarray) -> None:

@@ -16,6 +16,11 @@ FORMER_SEPARATOR: Final = "_"
 _AMBIGUOUS = re.compile(r"^_|_$|(?<=_)_|_(?=_|x[0-9A-Fa-f]{4}(?:_|$))")
 
 
+def labelled(sign: str, name: str) -> str:
+    """Return a part of a column's name: a sign and an escaped name, see `Quantity.column`."""
+    return f"{sign}_{_AMBIGUOUS.sub('_x005F_', name)}"
+
+
 @dataclass(frozen=True)
 class Quantity:
     """How a quantity stands in the output.
@@ -60,10 +65,7 @@ class Quantity:
             if self.signs == ("d2", "d2"):
                 parts[1] = f"d_{inputs[0]}2"
             return "_".join(parts)
-        escaped = (_AMBIGUOUS.sub("_x005F_", name) for name in names)
-        return separator.join(
-            f"{sign}_{name}" for sign, name in zip(self.signs, escaped, strict=True)
-        )
+        return separator.join(map(labelled, self.signs, names))
 
     def shape(self, m: int, k: int) -> tuple[int, ...]:
         """Return its shape in each row, for m outputs and k directions."""

@@ -1,4 +1,4 @@
-"""Modules of the user's own in the current folder: found for `network.target`, and for no other.
+"""Modules of the user's own in the current folder: found for what an option names, and no other.
 
 The current folder is not in Python's path: a `ray.py` or `scipy.py` that lies there would be run in
 place of what this program imports by that name.

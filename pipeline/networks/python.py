@@ -1,11 +1,8 @@
 """A user's own function, from a module that Python can import."""
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import jax
@@ -13,14 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from hyperdiag.hyperdual import numerics
-from hyperdiag.messages.errors import UsageError, closest, first_line
+from hyperdiag.messages.errors import UsageError, first_line
 from hyperdiag.messages.masking import masked_values
 
-from .current_folder import import_target
 from .digest import digest_of_function
 from .network import Network, checked_ranges, named, output_size
 from .returned import Function, arrays_in, at_point, called, joined
-from .site_policy import check_builder, check_module, has_policy
+from .target import find_target
 
 
 def build(
@@ -52,7 +48,7 @@ def build(
     Raises:
         UsageError: if the target cannot be found, built or traced, with the reason.
     """
-    builder = _find(target)
+    builder = find_target(target, "network.target", "builder")
     with numerics(dtype):
         built = _call(builder, target, dict(kwargs or {}))
     if isinstance(built, Network):
@@ -124,77 +120,6 @@ def _digest(target: str, built: Any, again: Callable[[], Function], size: int, d
             "a seed?): every worker builds its own, so it must return the same one"
         )
     return digest
-
-
-def _find(target: str) -> Any:
-    module_name, colon, attribute = target.partition(":")
-    if not (colon and module_name and attribute):
-        module_name, _, attribute = target.replace(":", ".").strip(".").rpartition(".")
-        meant = f", for {module_name}:{attribute} perhaps" if module_name and attribute else ""
-        raise UsageError(f"network.target reads like package.module:builder; got '{target}'{meant}")
-    what = f"network.target={target}"
-    if not all(part.isidentifier() for part in (*module_name.split("."), attribute)):
-        raise UsageError(f"{what}: a name in it is none of a module or function in Python")
-    _check_not_pythons_own(module_name, what)
-    check_module(module_name, what)
-    module = _imported(module_name, target)
-    # A module may make objects up as they are asked for; a site allows what stands in it alone.
-    exists = attribute in vars(module) if has_policy() else hasattr(module, attribute)
-    if not exists:
-        raise UsageError(
-            f"network.target: module {module_name} has no '{attribute}'"
-            f"{closest(attribute, vars(module))}{_shadowed(module)}"
-        )
-    builder = getattr(module, attribute)
-    check_builder(builder, what)
-    return builder
-
-
-def _check_not_pythons_own(module_name: str, what: str) -> None:
-    """Check that a target is no function of Python's: a plan of somebody else's may name one.
-
-    Raises:
-        UsageError: if it is.
-    """
-    package = module_name.partition(".")[0]
-    if package in sys.stdlib_module_names or package in sys.builtin_module_names:
-        raise UsageError(f"{what}: {package} is Python's own, and builds no network")
-
-
-def _shadowed(module: ModuleType) -> str:
-    """Say that the current folder has a module of the same name, which stands back."""
-    package = module.__name__.partition(".")[0]
-    places = (Path(f"{package}.py"), Path(package, "__init__.py"))
-    beside = next((place for place in places if place.exists()), None)
-    file = getattr(module, "__file__", None)
-    if beside is None or file is None or Path(file).is_relative_to(Path.cwd()):
-        return ""
-    return (
-        f"; {beside} in the current folder is not looked at, since {file} is in Python's path: "
-        "give it another name"
-    )
-
-
-def _imported(module_name: str, target: str) -> ModuleType:
-    try:
-        return import_target(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None:  # raised by the module itself, with a sentence of its own
-            raise UsageError(f"network.target: importing {module_name} failed: {error}") from error
-        if f"{module_name}.".startswith(f"{error.name}."):
-            places = "Python's path"
-            if not has_policy():  # which leaves it out
-                places = f"the current folder and in {places}"
-            raise UsageError(
-                f"network.target: no module '{error.name}' (looked in {places}) for {target}"
-            ) from error
-        raise UsageError(
-            f"network.target: {module_name} imports {error.name}, which is not installed"
-        ) from error
-    except Exception as error:  # a user's module may raise anything while it is imported
-        raise UsageError(
-            f"network.target: importing {module_name} failed: {type(error).__name__}: {error}"
-        ) from error
 
 
 def _call(builder: Any, target: str, kwargs: dict[str, Any]) -> Any:

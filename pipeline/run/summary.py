@@ -48,8 +48,9 @@ def print_summary(manifest: Manifest, path: str) -> None:
     network, rows = manifest.network, manifest.rows
     products = "" if manifest.precision == HIGHEST else f" with {manifest.precision} products"
     console.print()
+    derived = f", and {', '.join(manifest.derived)}" if manifest.derived else ""
     console.print(
-        f"[bold]{escape(network.name)}[/]: {_listed(manifest.quantities)} of "
+        f"[bold]{escape(network.name)}[/]: {_listed(manifest.quantities)}{derived} of "
         f"{counted(len(network.outputs), 'output')} with respect to {len(manifest.directions)} of "
         f"{counted(len(network.inputs), 'input')}, in {manifest.dtype}{products}, "
         f"by {manifest.method}",
@@ -122,14 +123,17 @@ def _listed(quantities: Sequence[str]) -> str:
 
 
 def _ranges(manifest: Manifest, strongest: Mapping[str, Sequence[str]]) -> Table:
-    titles = [QUANTITIES[quantity].title for quantity in manifest.quantities]
+    ranges = manifest.rows.ranges
+    # Those that were computed for what is derived, too.
+    shown = [*manifest.quantities, *(q for q in QUANTITIES if q in ranges)]
+    shown = list(dict.fromkeys(shown))
+    titles = [QUANTITIES[quantity].title for quantity in shown]
     titles += ["strongest inputs"] if strongest else []
     table = Table("output", *titles, box=None, pad_edge=False)
-    ranges = manifest.rows.ranges
     outputs = manifest.network.outputs
     for position, output in enumerate(outputs[:_MOST_OUTPUTS]):
         cells = []
-        for quantity in manifest.quantities:
+        for quantity in shown:
             if quantity in ranges:
                 low, high = (ends[position] for ends in ranges[quantity])
                 cells.append(f"{low: .4g} .. {high:.4g}")
@@ -149,13 +153,16 @@ def _columns_line(manifest: Manifest) -> str:
         for quantity in manifest.quantities
     }
     if manifest.layout == "tensor":
-        columns = (name + "".join(f" [{s}]" for s in shape) for name, shape in shapes.items())
+        columns = [name + "".join(f" [{s}]" for s in shape) for name, shape in shapes.items()]
+        columns += [name for names in manifest.derived.values() for name in names]
         return f"columns {', '.join(columns)}; names of positions in {AXES}"
-    examples = (
+    examples = [
         QUANTITIES[quantity].columns(manifest.separator, outputs, directions)[0]
         for quantity in shapes
-    )
+    ]
+    examples += [names[0] for names in manifest.derived.values()]
     count = sum(math.prod(shape) for shape in shapes.values())
+    count += sum(len(names) for names in manifest.derived.values())
     return f"{counted(count, 'computed column')} such as {', '.join(examples)}"
 
 

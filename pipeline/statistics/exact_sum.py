@@ -1,14 +1,17 @@
 """Sums of floating-point numbers without any rounding, so that their order does not matter.
 
-A finite float64 is a whole multiple of 2^-1074, and whole numbers of Python have any length.
+A finite float64 is a whole multiple of 2^-1074. Of such multiples, sums are kept as digits to the
+base 2^32, each with room for carries: a superaccumulator (Kulisch, 1971).
 """
-
-from fractions import Fraction
 
 import numpy as np
 
 _UNIT = 1074  # the smallest positive float64 is 2^-1074
-_DIGITS = 53  # binary ones of a float64
+UNIT = 1 << _UNIT
+_PRECISION = 53  # binary digits of a float64
+_BASE = 32  # binary digits of a digit of a sum; of 63, the others take up 2^30 carries
+_MASK = (1 << _BASE) - 1
+_CARRIES = 2  # digits beyond the highest: one of the number, one of what is carried
 
 
 class ExactSums:
@@ -19,8 +22,11 @@ class ExactSums:
     """
 
     def __init__(self, size: int):
-        self._units = np.zeros(size, object)  # whole numbers, of 2^-1074
+        # Of all 66 digits, those from the lowest to the highest that some number has.
+        self._digits = np.zeros((size, _CARRIES + 1), np.int64)
+        self._lowest = _UNIT // _BASE  # that of 1
         self._infinite = np.zeros(size)
+        self._at = np.arange(size)
 
     def add(self, terms: np.ndarray) -> None:
         """Add the terms (terms, size) of each position; what is not finite makes a sum infinite."""
@@ -29,56 +35,82 @@ class ExactSums:
             if not finite.all():
                 self._infinite[~finite] = np.inf
                 term = np.where(finite, term, 0.0)
-            self._units += _units(term)
+            self._add(term)
+
+    def _add(self, term: np.ndarray) -> None:
+        fraction, exponent = np.frexp(term)
+        number = np.ldexp(fraction, _PRECISION).astype(np.int64)
+        shift = exponent.astype(np.int64) + (_UNIT - _PRECISION)
+        number >>= np.clip(-shift, 0, _PRECISION)  # zeros, of subnormal numbers
+        place, rest = np.divmod(np.maximum(shift, 0), _BASE)
+        lowest, highest = place.min(initial=self._lowest), place.max(initial=self._lowest)
+        self._make_room(int(lowest), int(highest))
+        place -= self._lowest
+        low, high = (number & _MASK) << rest, (number >> _BASE) << rest
+        self._digits[self._at, place] += low & _MASK
+        self._digits[self._at, place + 1] += (low >> _BASE) + (high & _MASK)
+        self._digits[self._at, place + 2] += high >> _BASE
+
+    def _make_room(self, lowest: int, highest: int) -> None:
+        """Have digits for numbers that begin between two places."""
+        before = max(self._lowest - lowest, 0)
+        after = max(highest + _CARRIES + 1 - self._lowest - self._digits.shape[1], 0)
+        if before or after:
+            self._digits = np.pad(self._digits, ((0, 0), (before, after)))
+            self._lowest -= before
+
+    def _carry(self) -> None:
+        """Let all digits but the highest, which has the sign, be from 0 to 2^32 - 1."""
+        digits = self._digits
+        for place in range(digits.shape[1] - 1):
+            digits[:, place + 1] += digits[:, place] >> _BASE
+            digits[:, place] &= _MASK
+
+    def _units(self) -> list[int]:
+        """Return the sums as whole numbers, of 1 / `UNIT`, without those that are infinite."""
+        self._carry()
+        width = 4 * (self._digits.shape[1] - 1)
+        lower = self._digits[:, :-1].astype("<u4").tobytes()
+        return [
+            (int.from_bytes(lower[at * width : (at + 1) * width], "little") + (top << 8 * width))
+            << _BASE * self._lowest
+            for at, top in enumerate(self._digits[:, -1].tolist())
+        ]
 
     def terms(self) -> np.ndarray:
         """Return float64 numbers (terms, size) whose exact sums are these, the largest first.
 
         The same sums have the same terms.
         """
-        first = self.rounded()
-        terms, rest = [first], self._units - _units(np.where(np.isfinite(first), first, 0.0))
-        rest[~np.isfinite(first)] = 0
-        while rest.any():
-            terms.append(np.array([_rounded(number) for number in rest.tolist()]))
-            rest = rest - _units(terms[-1])
+        terms: list[np.ndarray] = []
+        rest = self._units()
+        while not terms or any(rest):
+            term = np.array([quotient(units, UNIT) for units in rest], np.float64)
+            # Of a sum that no float64 is near, nothing is left but that it is infinite.
+            parts = ExactSums(len(rest))
+            parts.add(np.where(np.isfinite(term), term, 0.0)[None])
+            pairs = zip(rest, parts._units(), np.isfinite(term), strict=True)
+            rest = [units - part if finite else 0 for units, part, finite in pairs]
+            terms.append(term)
+        terms[0] = terms[0] + self._infinite
         return np.stack(terms)
 
     def rounded(self) -> np.ndarray:
         """Return the sums as the nearest float64 numbers, (size,)."""
-        numbers = np.array([_rounded(number) for number in self._units.tolist()], np.float64)
+        numbers = np.array([quotient(units, UNIT) for units in self._units()], np.float64)
         return numbers + self._infinite
 
-    def fraction(self, position: int) -> Fraction | None:
-        """Return a sum as a fraction; None where it is infinite."""
-        if self._infinite[position]:
-            return None
-        return Fraction(self._units[position], 1 << _UNIT)
+    def units(self) -> list[int | None]:
+        """Return the sums as whole numbers, of 1 / `UNIT`; None where one is infinite."""
+        return [
+            None if infinite else units
+            for units, infinite in zip(self._units(), self._infinite, strict=True)
+        ]
 
 
-def _units(values: np.ndarray) -> np.ndarray:
-    """Return finite float64 numbers as Python's whole numbers (object), in units of 2^-1074."""
-    fraction, exponent = np.frexp(values)
-    digits = np.ldexp(fraction, _DIGITS).astype(np.int64)
-    shift = exponent.astype(np.int64) + (_UNIT - _DIGITS)
-    # What a subnormal number has too few of are zeros.
-    digits >>= np.clip(-shift, 0, _DIGITS)
-    units: np.ndarray = digits.astype(object) << np.maximum(shift, 0).astype(object)
-    return units
-
-
-def _rounded(units: int) -> float:
-    """Return a whole number of 2^-1074 as the nearest float64; infinite where none is near."""
+def quotient(numerator: int, denominator: int) -> float:
+    """Return a quotient of whole numbers as the nearest float64; infinite where none is near."""
     try:
-        return units / (1 << _UNIT)
+        return numerator / denominator
     except OverflowError:
-        return float("inf") if units > 0 else float("-inf")
-
-
-def two_terms(exact: Fraction) -> tuple[float, float]:
-    """Return two float64 numbers whose sum is a fraction, to 106 binary digits."""
-    try:
-        first = float(exact)
-    except OverflowError:
-        return (float("inf") if exact > 0 else float("-inf")), 0.0
-    return first, float(exact - Fraction(first))
+        return float("inf") if numerator > 0 else float("-inf")

@@ -43,6 +43,8 @@ class ExtremeRows(NamedTuple):
 
     def merged(self, other: "ExtremeRows") -> "ExtremeRows":
         """Return the most extreme rows of both, as many as of one."""
+        if not (other.score[:, :1] >= self.score[:, -1:]).any():
+            return self  # as a rule, once there are many rows
         files = tuple(sorted({*self.files, *other.files}))
         parts = [each._by_files(files) for each in (self, other)]
         joined = {name: np.concatenate([p[name] for p in parts], axis=1) for name in parts[0]}

@@ -10,7 +10,8 @@ import numpy as np
 _DROPPED = 17  # of the 23 binary digits of a float32 that follow the leading one
 BINS = 1 << (32 - _DROPPED)  # of a number
 AROUND_ZERO = 2  # of these bins: of either sign
-_BLOCK = 64  # bins that are kept together: half an octave
+_BLOCK_BITS = 6
+_BLOCK = 1 << _BLOCK_BITS  # bins that are kept together: half an octave
 _LARGEST = np.finfo(np.float32).max
 
 
@@ -46,7 +47,7 @@ class Histograms:
     """
 
     def __init__(self, count: int):
-        self._block = np.full(count * (BINS // _BLOCK), -1, np.int32)
+        self._block = np.full(count * (BINS // _BLOCK), -1, np.int64)
         self._counts = np.zeros((0, _BLOCK), np.int64)
         self._used = 0
 
@@ -57,16 +58,21 @@ class Histograms:
             codes: int64, 32,768 times the number's position, plus the bin.
             counts: int64, of each.
         """
-        octaves = codes // _BLOCK
-        new = np.unique(octaves[self._block[octaves] < 0])
-        if new.size:
-            end = self._used + new.size
-            if end > len(self._counts):
-                more = max(end, 2 * len(self._counts)) - len(self._counts)
-                self._counts = np.concatenate([self._counts, np.zeros((more, _BLOCK), np.int64)])
-            self._block[new] = np.arange(self._used, end)
-            self._used = end
-        self._counts[self._block[octaves], codes % _BLOCK] += counts
+        blocks = codes >> _BLOCK_BITS
+        places = self._block[blocks]
+        if places.size and places.min() < 0:
+            self._make_room(np.unique(blocks[places < 0]))
+            places = self._block[blocks]
+        at = (places << _BLOCK_BITS) | (codes & (_BLOCK - 1))
+        self._counts.reshape(-1)[at] += counts
+
+    def _make_room(self, blocks: np.ndarray) -> None:
+        end = self._used + blocks.size
+        if end > len(self._counts):
+            more = max(end, 2 * len(self._counts)) - len(self._counts)
+            self._counts = np.concatenate([self._counts, np.zeros((more, _BLOCK), np.int64)])
+        self._block[blocks] = np.arange(self._used, end)
+        self._used = end
 
     def nonzero(self) -> tuple[np.ndarray, np.ndarray]:
         """Return codes, in ascending order, and counts of all bins that hold numbers."""

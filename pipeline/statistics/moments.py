@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from fractions import Fraction
 
 import numpy as np
 
-from .exact_sum import ExactSums
+from .exact_sum import UNIT, ExactSums, quotient
 
 
 class Moments:
@@ -61,29 +60,26 @@ class Moments:
         """Return the largest of the numbers at a position."""
         return float(self._high[at])
 
-    def mean_square(self, at: int) -> float:
-        """Return the mean of the squares of the numbers at a position."""
-        squares = self._squares.fraction(at)
-        return math.inf if squares is None else float(squares / self.rows)
+    def statistics(self) -> list[dict[str, float]]:
+        """Return the statistics of the numbers at each position, by their names in the summary."""
+        pairs = zip(self._sums.units(), self._squares.units(), strict=True)
+        return [self._statistics(at, *pair) for at, pair in enumerate(pairs)]
 
-    def variance(self, at: int) -> float:
-        """Return the variance, that of a population: mean square less squared mean."""
-        total, squares = self._sums.fraction(at), self._squares.fraction(at)
-        if total is None or squares is None:
-            return math.inf
-        if self._low[at] == self._high[at]:
-            return 0.0
-        mean = total / self.rows
-        return float(max(squares / self.rows - mean * mean, Fraction(0)))
-
-    def statistics(self, at: int) -> dict[str, float]:
-        """Return the statistics of the numbers at a position, by their names in the summary."""
-        total = self._sums.fraction(at)
+    def _statistics(self, at: int, total: int | None, squares: int | None) -> dict[str, float]:
+        whole = self.rows * UNIT
+        mean = math.inf if total is None else quotient(total, whole)
+        mean_square = variance = math.inf
+        if squares is not None:
+            mean_square = quotient(squares, whole)
+        if total is not None and squares is not None:
+            # That of a population. Of equal numbers, the squares are rounded all the same.
+            spread = squares * whole - total * total if self._low[at] < self._high[at] else 0
+            variance = quotient(spread, whole * whole)
         return {
             "count": self.rows,
-            "mean": math.inf if total is None else float(total / self.rows),
-            "deviation": math.sqrt(self.variance(at)),
-            "mean_square": self.mean_square(at),
+            "mean": mean,
+            "deviation": math.sqrt(max(variance, 0.0)),
+            "mean_square": mean_square,
             "minimum": self.low(at),
             "maximum": self.high(at),
             "positive": self._positive[at] / self.rows,

@@ -55,16 +55,18 @@ def _rows(statistics: Statistics) -> Iterator[Row]:
     if statistics.groups is None:
         return
     for name, moments in statistics.groups:
-        for at, number in enumerate(statistics.shape.numbers.names()):
-            for statistic, value in moments.statistics(at).items():
+        numbers = statistics.shape.numbers.names()
+        for number, each in zip(numbers, moments.statistics(), strict=True):
+            for statistic, value in each.items():
                 yield statistics.groups.by, name, *number, statistic, None, value
 
 
 def _of_numbers(statistics: Statistics) -> Iterator[Whole]:
     """Yield moments and quantiles."""
     moments = statistics.moments
-    for at, number in enumerate(statistics.shape.numbers.names()):
-        for statistic, value in moments.statistics(at).items():
+    pairs = zip(statistics.shape.numbers.names(), moments.statistics(), strict=True)
+    for at, (number, each) in enumerate(pairs):
+        for statistic, value in each.items():
             yield *number, statistic, None, value
         if statistics.shape.histograms:
             values, counts = statistics.histograms.of(at)
@@ -81,17 +83,18 @@ def _bounds(statistics: Statistics) -> Iterator[Whole]:
     of deviation s; nu is the mean of (dy/dx)^2, V the variance of y (Sobol' and Kucherenko, 2009).
     """
     numbers, moments = statistics.shape.numbers, statistics.moments
+    each = moments.statistics()
     for at, (quantity, output, name) in enumerate(numbers.names()):
         if quantity != "jacobian" or output is None or name is None:
             continue
         of_input, of_output = numbers.inputs.index(name), numbers.position("value", output)
-        variance = 0.0 if of_output is None else moments.variance(of_output)
+        variance = 0.0 if of_output is None else each[of_output]["deviation"] ** 2
         if 0 < variance < math.inf:
-            part = moments.mean_square(at) / variance
+            part = each[at]["mean_square"] / variance
             width = moments.high(of_input) - moments.low(of_input)
             for kind, square in (
                 ("uniform", width**2 / math.pi**2),
-                ("normal", moments.variance(of_input)),
+                ("normal", each[of_input]["deviation"] ** 2),
             ):
                 yield quantity, output, name, f"total_index_bound_{kind}", None, part * square
 

@@ -42,7 +42,11 @@ def payload_files(
     files: dict[str, Path] = {}
     for module in user_modules(config):
         files |= _below(Path(module))
-    for key, value in _strings("network", config.network.model_dump()):
+    shocks = config.derived.delta_gamma and config.derived.delta_gamma.scenarios
+    for key, value in (
+        *_strings("network", config.network.model_dump()),
+        *_strings("derived.delta_gamma.scenarios", shocks),
+    ):
         if value and not is_uri(value) and not Path(value).is_absolute() and _is_file(value):
             problems.attempt(_add, files, key, value)
     for value in options.files:

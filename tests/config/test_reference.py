@@ -26,8 +26,15 @@ def test_every_file_and_every_key_has_a_comment(file):
 
 
 def test_keys_are_those_that_hydra_composes(configure):
-    _, composed = configure("dataset=parquet", "dataset.path=rows")
-    for section, values in yaml.safe_load(composed).items():
+    kinds = [file.path.stem for file in FILES if file.path.parent.name == "derived"]
+    _, composed = configure("dataset=parquet", "dataset.path=rows", f"derived=[{','.join(kinds)}]")
+    sections = yaml.safe_load(composed)
+    derived = sections.pop("derived")
+    assert [*derived] == [*kinds, "mine"]
+    for kind in kinds:
+        (file,) = [f for f in FILES if str(f.path) == f"derived/{kind}.yaml"]
+        assert [key.name for key in file.keys] == [f"derived.{kind}.{key}" for key in derived[kind]]
+    for section, values in sections.items():
         option = values.get("name", "default")
         (file,) = [f for f in FILES if str(f.path) == f"{section}/{option}.yaml"]
         assert [key.name for key in file.keys] == [f"{section}.{key}" for key in values]

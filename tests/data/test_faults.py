@@ -40,4 +40,6 @@ def test_fault_codes_are_the_words_that_quarantine_files_hold():
         "not_a_number",
         "out_of_range",
         "non_finite_result",
+        "negative_deviation",
+        "non_finite_derived",
     }

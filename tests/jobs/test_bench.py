@@ -28,6 +28,18 @@ def test_bench_of_a_job_measures_job_and_kernel_in_one_run(hyperdiag, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["bench.json", "mine.txt"]
 
 
+def test_bench_of_the_pipeline_lays_out_derived_quantities_too(invoke, tmp_path):
+    done = invoke(
+        *("bench", "bench.subject=pipeline", "network=chain", BOX, "dataset.rows=3000"),
+        *("dataset.shard_rows=3000", "bench.repeats=1", "output.path=out"),
+        *("derived=[elasticity]", "derivatives.outputs=[value]"),
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out/pipeline.json").read_text())
+    # 5 inputs; 3 outputs, each with its value and 5 elasticities.
+    assert 4 * (5 + 3 * 6) <= report["bytes_of_a_row"] < 4 * (5 + 3 * 6) + 32
+
+
 @pytest.mark.slow
 def test_bench_of_a_job_measures_plain_ray_data_on_the_same_rows(hyperdiag, tmp_path):
     pytest.importorskip("pandas")

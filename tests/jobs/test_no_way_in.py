@@ -109,6 +109,16 @@ RUNNING = [
     ("path", (*_NETWORK, "network.target=mycompany_nets/../evil_module:build"), "a name in it"),
     ("shared module", (*_NETWORK, "network.target=evil_module:build"), "module evil_module"),
     ("shared package", (*_NETWORK, "network.target=mycompany_more:build"), "in Python's path)"),
+    ("function of mine", (*_CHAIN, "derived.mine=evil_module:build"), "module evil_module"),
+    ("function of Python's, derived", (*_CHAIN, "derived.mine=os:abort"), "os is Python's own"),
+    (
+        "scenarios of a server of mine",
+        (
+            *(*_CHAIN, "derived=[delta_gamma]"),
+            "derived.delta_gamma.scenarios='fsspec+http://127.0.0.1:1/x.parquet'",
+        ),
+        "scenarios: this site does not allow the host 127.0.0.1:1",
+    ),
     ("command", (*_CHAIN, "notify.command=[touch,'@MARK@']"), "does not allow the program touch"),
     ("webhook", (*_CHAIN, "notify.url=http://169.254.169.254/x"), "the host 169.254.169.254"),
     (

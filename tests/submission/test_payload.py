@@ -54,6 +54,14 @@ _CODE = {
 }
 
 
+def test_scenarios_and_the_module_of_derived_quantities_travel(packed_for, folder):
+    (folder / "payload_risk.py").write_text("f = 1")
+    __import__("payload_risk")
+    shocks = ("derived=[delta_gamma]", "derived.delta_gamma.scenarios=big/a")
+    mine = "derived.mine=payload_risk:f"
+    assert packed_for(_NET, mine, *shocks) == {*_CODE, "payload_risk.py", "big/a"}
+
+
 def test_modules_travel_with_what_they_import_from_the_same_folder(packed_for):
     assert packed_for(_NET) == _CODE
 

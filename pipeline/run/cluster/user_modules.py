@@ -14,12 +14,13 @@ _SUFFIXES = {Path(f"x{suffix}").suffix for suffix in all_suffixes()}
 def user_modules(config: Config) -> list[str]:
     """Return the modules and packages in the current folder that the network is made of.
 
-    To be called once the network was built: what its module imports is known then.
+    Those of `derived.mine` are among them. To be called once the network was built, and that
+    function imported: what their modules import is known then.
 
     Returns:
-        Paths of files and folders in the current folder; none if the network is not the user's.
+        Paths of files and folders in the current folder; none if nothing is the user's.
     """
-    if not config.network.model_dump().get("target"):
+    if not config.network.model_dump().get("target") and not config.derived.mine:
         return []
     here = Path.cwd()
     names = {name.partition(".")[0] for name in sys.modules} - {OURS}

@@ -21,6 +21,7 @@ from hyperdiag.data.output_folder import (
 )
 from hyperdiag.data.shard import Shard
 from hyperdiag.data.sink import read_receipt
+from hyperdiag.derived.derived import Deriver
 from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, listed
 from hyperdiag.messages.wording import counted
 from hyperdiag.process.signals import StopSignals
@@ -34,7 +35,7 @@ from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
 from hyperdiag.run.workers.verification import Verifier
 
-from .comparison import Comparison, tables, verifier_of
+from .comparison import Comparison, deriver_of, tables, verifier_of
 from .statistics_audit import StatisticsAudit
 
 log = logging.getLogger("hyperdiag")
@@ -110,7 +111,8 @@ class _Auditor:
         total, good = self._read_all(set(present[places].tolist()))
         self._check_manifest(total)
         verifier = self._verifier(rows)
-        comparison = Comparison(self._plan, self._output, verifier, rows)
+        deriver = self._deriver() if verifier else None
+        comparison = Comparison(self._plan, self._output, verifier, rows, deriver)
         if self._plan.writes_no_rows:
             self._notes.append("no rows were written (summary.only): there are none to compare")
             good = []
@@ -265,6 +267,15 @@ class _Auditor:
             return verifier_of(self._plan, rows)
         except UsageError as error:
             self._notes.append(f"no rows were derived again: {error}")
+            return None
+
+    def _deriver(self) -> Deriver | None:
+        if not self._plan.derived:
+            return None
+        try:
+            return deriver_of(self._plan)
+        except UsageError as error:
+            self._notes.append(f"derived quantities were not derived again: {error}")
             return None
 
     def _compare(self, comparison: Comparison, shard: Shard, receipt: Receipt) -> bool:

@@ -12,8 +12,9 @@ from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
 from hyperdiag.data.output_folder import data_file, quarantine_file
 from hyperdiag.data.shard import Rows, Shard
 from hyperdiag.data.sink import quarantined_before
+from hyperdiag.derived.derived import Deriver
 from hyperdiag.hyperdual import MethodError
-from hyperdiag.messages.errors import HyperdiagError, UsageError
+from hyperdiag.messages.errors import HyperdiagError, UsageError, listed
 from hyperdiag.networks import build_network
 from hyperdiag.run.output.receipt import Receipt, Tally
 from hyperdiag.run.plan.plan import Plan
@@ -46,9 +47,25 @@ def verifier_of(plan: Plan, rows: int) -> Verifier:
             f"{built.digest}{jax_hint(built.name, plan.versions, versions())}"
         )
     try:
-        return Verifier(plan, built, rows)
+        return Verifier(plan, built, rows, written=True)
     except MethodError as error:
         raise UsageError(f"network '{built.name}': {error}") from error
+
+
+def deriver_of(plan: Plan) -> Deriver:
+    """Return what derives from the written quantities what a run did.
+
+    Raises:
+        UsageError: if more than is written is needed for that, or a function that is not here, or
+            is another now.
+    """
+    left_out = [name for name in plan.kernel.quantities if name not in plan.written]
+    if left_out:
+        raise UsageError(f"derivatives.outputs did not write {listed(left_out)}")
+    try:
+        return Deriver(plan.derived, plan.names, plan.kernel.dtype)
+    except HyperdiagError as error:
+        raise UsageError(str(error)) from error
 
 
 class Comparison:
@@ -59,15 +76,24 @@ class Comparison:
         output: its folder.
         verifier: derives rows again; None leaves that out.
         rows: of each shard, how many are derived again.
+        deriver: derives what follows from the written quantities of these; None leaves that out.
 
     Attributes:
         again: how many these were, what was excused of them, and their largest error.
     """
 
-    def __init__(self, plan: Plan, output: Place, verifier: Verifier | None, rows: int):
+    def __init__(
+        self,
+        plan: Plan,
+        output: Place,
+        verifier: Verifier | None,
+        rows: int,
+        deriver: Deriver | None = None,
+    ):
         self._plan, self._output = plan, output
         self._verifier, self._rows = verifier, rows
         self.again = Tally()
+        self._deriver = deriver
 
     def compare(self, shard: Shard, receipt: Receipt) -> None:
         """Compare one shard.
@@ -106,9 +132,32 @@ class Comparison:
         if faults.bad.any():
             raise HyperdiagError("it has derivatives of a row whose input is bad")
         tally = Tally(ranges=receipt.tally.ranges)
-        verifier.verify(points, self._plan.layout.arrays(written), tally)
+        arrays = self._plan.layout.arrays(written)
+        verifier.verify(points, arrays, tally)
+        if self._deriver:
+            self._check_derived(self._deriver, table, written, arrays)
         tally.ranges = {}
         self.again.add(tally)
+
+    def _check_derived(
+        self,
+        deriver: Deriver,
+        table: pa.Table,
+        written: pa.Table,
+        arrays: tuple[np.ndarray, ...],
+    ) -> None:
+        """Check that what is derived follows from the written quantities, to the last bit."""
+        points, faults = self._plan.points.read(table, self._plan.kernel.dtype)
+        columns = deriver.read(table, faults)
+        if faults.bad.any():
+            raise HyperdiagError("it has derived quantities of a row whose deviations are bad")
+        layout = self._plan.layout
+        named = dict(zip(layout.quantities, arrays, strict=True))
+        right = layout.derived_columns(deriver.compute(points, named, columns))
+        names = layout.schema.names[-len(right) :]
+        for name, column in zip(names, right, strict=True):
+            if not written[name].combine_chunks().equals(column):
+                raise HyperdiagError(f"column '{name}' does not follow from the derivatives")
 
     def _quarantined(self, shard: Shard) -> set[Any]:
         """Return the places of the rows in a shard's quarantine file."""

@@ -87,7 +87,7 @@ class Inventory:
         done: bool by shard id.
         bad: likewise, which of them have a quarantine file.
         tally: of all that are done.
-        statistics: likewise, of their rows; None where none are kept.
+        statistics: of the rows of those that are in the journal; None where none are kept.
         files: what is in the output.
     """
 
@@ -123,8 +123,6 @@ class Inventory:
         self.files.size[receipt.shard], self.files.modified_ns[receipt.shard] = receipt.stamp
         self.count += 1
         self.tally.add(receipt.tally)
-        if self.statistics and receipt.statistics is not None:
-            self.statistics.add(receipt.statistics)
         return True
 
     def take(self, journal: Journal) -> list[str]:

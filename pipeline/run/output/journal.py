@@ -95,8 +95,11 @@ class Journal:
         self._guard()
         self._folder.filesystem.delete_file((self._folder / name).path)
 
-    def add(self, receipt: Receipt, key: str) -> None:
+    def add(self, receipt: Receipt, key: str) -> bytes | None:
         """Note a finished shard; written at the latest with the next one after some seconds.
+
+        Returns:
+            Where a segment was written, the statistics in it, if any are kept.
 
         Raises:
             OutputError: if a segment cannot be written.
@@ -108,21 +111,28 @@ class Journal:
             self._statistics.add(receipt.statistics)
         waited = time.monotonic() - self._since
         if len(self._entries) >= _SEGMENT_SHARDS or waited >= _SEGMENT_SECONDS:
-            self.flush()
+            return self.flush()
+        return None
 
-    def flush(self) -> None:
+    def flush(self) -> bytes | None:
         """Write what is held.
+
+        Returns:
+            The statistics in it, if any are kept.
 
         Raises:
             OutputError: if it cannot be written.
         """
+        statistics = None
         if self._entries:
             name = f"{self._next:08x}.json"
             self._next += 1
             content = {"entries": self._entries, "rows": self._tally.to_dict()}
             if self._statistics:
-                content["statistics"] = base64.b64encode(self._statistics.to_bytes()).decode()
+                statistics = self._statistics.to_bytes()
+                content["statistics"] = base64.b64encode(statistics).decode()
             text = json.dumps(content, separators=(",", ":"))
             self._guard()
             write_whole(self._folder / name, text.encode(), self._scratch / name)
         self._begin()
+        return statistics

@@ -48,12 +48,15 @@ class Facts:
         writes_no_rows: whether rows were left out of the data files; manifests have the key where
             they were.
         directions: names of the inputs that were differentiated with respect to.
-        quantities: that were computed, in this order.
+        quantities: that are in the data files, in this order; `rows.ranges` has all that were
+            computed.
         layout: "wide" or "tensor".
         shards: how many there are.
         rows: counts and ranges over all rows.
         tolerance: how much verified rows may differ from the reference.
         versions: of the packages that decide the bits.
+        derived: {kind of derived quantity: its columns}; manifests have the key where there are
+            any.
     """
 
     plan: str
@@ -69,6 +72,7 @@ class Facts:
     rows: Tally
     tolerance: float
     versions: Mapping[str, str]
+    derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -136,7 +140,10 @@ class Manifest(Facts):
 
 _FACTS, _MANIFEST = TypeAdapter(Facts), TypeAdapter(Manifest)
 # Left out where they are as in 0.1.0, as that release wrote it.
-_DEFAULTS = {"precision": HIGHEST, "separator": FORMER_SEPARATOR, "writes_no_rows": False}
+_DEFAULTS = {
+    **{"precision": HIGHEST, "separator": FORMER_SEPARATOR, "writes_no_rows": False},
+    "derived": {},
+}
 
 
 def _without_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,12 +222,13 @@ def facts_of(plan: Plan, shards: int, tally: Tally) -> Facts:
         precision=kernel.precision,
         writes_no_rows=plan.writes_no_rows,
         directions=kernel.directions,
-        quantities=kernel.quantities,
+        quantities=plan.written,
         layout=plan.output.layout,
         shards=shards,
         rows=tally,
         tolerance=kernel.tolerance,
         versions=plan.versions,
+        derived=plan.layout.derived_names,
     )
 
 

@@ -131,6 +131,7 @@ def used_columns(config: Config, dataset: ParquetConfig, network: Network | None
         names |= {SOURCE_FILE, ROW_INDEX, *dataset.left_out}
     if isinstance(config.output.columns, list):
         names |= {*config.output.columns}
+    names |= config.derived.columns
     if config.summary.by is not None:
         names.add(config.summary.by)
     return UsedColumns(names, every=config.output.columns == "all")

@@ -7,6 +7,8 @@ import numpy as np
 
 from hyperdiag.config.schema import Config
 from hyperdiag.data.quantities import row_bytes
+from hyperdiag.derived.derived import Derived
+from hyperdiag.derived.rows import Names
 from hyperdiag.hyperdual import AUTO, DEFAULT_METHOD, MethodError, RuleError, derivatives, reference
 from hyperdiag.messages.errors import Problems, UsageError, closest, first_line, listed
 from hyperdiag.networks import Network, float64_function
@@ -20,6 +22,7 @@ from .tuning import chosen_method
 # its own cores busy, and is copied from fast only if much is copied at a time.
 _BATCH_BYTES = {"cpu": 16 << 20, "gpu": 128 << 20}
 _BATCH_ROWS = {"cpu": 8192, "gpu": 1 << 18}
+_DERIVED_BYTES = np.dtype(np.float64).itemsize  # of a derived number while it is computed
 # Of a shard's verified rows.
 _VERIFIED_BYTES = 256 << 20
 # Of verified rows: far above rounding, far below a wrong derivative.
@@ -33,8 +36,9 @@ def check_kernel(config: Config, network: Network) -> None:
         UsageError: naming the network and what stops the method, or an option that does not fit.
     """
     configured = config.derivatives
-    directions = network.wrt(_directions(config, network))
+    directions = network.wrt(directions_of(config, network))
     planned_precision(configured, _device(config))
+    quantities = config.derived.computed(configured.outputs)
     for name, count in Counter(configured.outputs).items():
         if count > 1:
             raise UsageError(f"derivatives.outputs names '{name}' twice")
@@ -48,7 +52,7 @@ def check_kernel(config: Config, network: Network) -> None:
             directions,
             configured.dtype,
             configured.tile or 1,
-            ["value", *(name for name in configured.outputs if name != "value")],
+            ["value", *(name for name in quantities if name != "value")],
         )
         shapes = jax.eval_shape(kernel, jax.ShapeDtypeStruct((2, network.n_inputs), np.float32))
     except (MethodError, RuleError) as error:
@@ -75,7 +79,7 @@ def _check_reference(config: Config, network: Network, directions: list[int] | N
             network.function,
             network.n_inputs,
             directions,
-            configured.outputs,
+            config.derived.computed(configured.outputs),
             configured.dtype,
             float64_function(config.network.model_dump()) if single else None,
         )
@@ -86,7 +90,12 @@ def _check_reference(config: Config, network: Network, directions: list[int] | N
 
 
 def plan_kernel(
-    config: Config, network: Network, rows: int, most_rows: int, previous: Settings | None
+    config: Config,
+    network: Network,
+    rows: int,
+    most_rows: int,
+    previous: Settings | None,
+    derived: Derived,
 ) -> KernelSpec:
     """Return the plan's section on the kernel; its method may have to be timed for that.
 
@@ -96,30 +105,32 @@ def plan_kernel(
         rows: of the dataset.
         most_rows: of a shard.
         previous: settings that this run goes on from.
+        derived: what is derived of the kernel's quantities.
 
     Raises:
         UsageError: if an option does not fit the network, or that cannot be timed.
     """
     configured = config.derivatives
-    directions = _directions(config, network)
+    directions = directions_of(config, network)
     device = _device(config)
+    quantities = config.derived.computed(configured.outputs)
     tolerance = configured.tolerance or _TOLERANCE[configured.dtype]
     frozen = chosen_method(
         config, network, directions, device, rows, most_rows, tolerance, previous
     )
     batch = configured.batch or (previous.kernel.batch if previous else None)
     if batch is None:
-        bytes_of_row = row_bytes(
-            configured.outputs, network.n_outputs, len(directions), configured.dtype
-        )
+        bytes_of_row = row_bytes(quantities, network.n_outputs, len(directions), configured.dtype)
         bytes_of_row += network.n_inputs * np.dtype(configured.dtype).itemsize
+        names = Names(tuple(network.inputs), directions, tuple(network.outputs))
+        bytes_of_row += sum(block.size for block in derived.blocks(names)) * _DERIVED_BYTES
         batch = _batch(bytes_of_row, most_rows, frozen.tile or 1, device)
     return KernelSpec(
         method=frozen.method,
         tile=frozen.tile,
         dtype=configured.dtype,
         directions=directions,
-        quantities=tuple(configured.outputs),
+        quantities=quantities,
         device=device,
         verify_rows=min(configured.verify_rows, _verifiable_rows(config, network, directions)),
         tolerance=tolerance,
@@ -139,14 +150,17 @@ def _batch(bytes_of_row: int, most_rows: int, tile: int, device: str) -> int:
 
 def _verifiable_rows(config: Config, network: Network, directions: tuple[str, ...]) -> int:
     """Return how many rows of a shard can be verified: all of them are held at once, in float64."""
-    bytes_of_row = row_bytes(
-        config.derivatives.outputs, network.n_outputs, len(directions), "float64"
-    )
+    quantities = config.derived.computed(config.derivatives.outputs)
+    bytes_of_row = row_bytes(quantities, network.n_outputs, len(directions), "float64")
     return max(_VERIFIED_BYTES // bytes_of_row, 1)
 
 
-def _directions(config: Config, network: Network) -> tuple[str, ...]:
-    """Return the names of the inputs to differentiate with respect to."""
+def directions_of(config: Config, network: Network) -> tuple[str, ...]:
+    """Return the names of the inputs to differentiate with respect to.
+
+    Raises:
+        UsageError: naming every one that is none, or that is named twice.
+    """
     if config.derivatives.wrt is None:
         return tuple(
             name for name in network.inputs if name not in network.not_differentiated

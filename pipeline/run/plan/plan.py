@@ -11,6 +11,7 @@ import numpy as np
 from hyperdiag.data.layout import Layout
 from hyperdiag.data.points import PointColumns
 from hyperdiag.data.shard import InputFile, Shard, Source
+from hyperdiag.derived.rows import Names
 from hyperdiag.statistics.numbers import RowNumbers
 from hyperdiag.statistics.statistics import Shape
 
@@ -109,9 +110,15 @@ class Plan(Settings):
             dtype=self.kernel.dtype,
             passed=[schema.field(name) for name in self.output.columns],
             provenance=self.output.provenance,
-            quantities=self.kernel.quantities,
+            quantities=self.written,
             separator=self.output.separator,
+            derived=self.derived.blocks(self.names),
         )
+
+    @property
+    def names(self) -> Names:
+        """What inputs, directions and outputs are called."""
+        return Names(self.network.inputs, self.kernel.directions, self.network.outputs)
 
     @property
     def writes_no_rows(self) -> bool:
@@ -165,6 +172,9 @@ def rows_source(
 def _for_people(plan: Plan) -> dict[str, Any]:
     """Return a plan's settings as one level, its dataset's schema as one of each column."""
     settings = _dotted(plan.to_json()) | {"derivatives.precision": plan.kernel.precision}
+    # As it is configured; what is computed besides follows from `derived`.
+    settings["derivatives.outputs"] = plan.written
+    settings.pop("output.quantities", None)
     if isinstance(plan.dataset, ParquetSpec):
         schema = decoded_schema(settings.pop("dataset.schema"))
         settings["dataset.columns"] = schema.names

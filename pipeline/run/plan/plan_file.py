@@ -101,6 +101,7 @@ def load_plan(output: Place) -> Plan | None:
         # A path with credentials is kept masked, and leads nowhere.
         settings.dataset.path if isinstance(settings.dataset, ParquetSpec) else "",
         settings.network.settings,
+        derived=settings.derived,
         summary=settings.summary,
     )
     if plan.digest != content["digest"]:

@@ -4,11 +4,16 @@ import logging
 import time
 from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+
 from hyperdiag.config.schema import Config, DesignConfig, ParquetConfig
 from hyperdiag.data.filesystem import absolute
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE, choose_layout
 from hyperdiag.data.parquet_listing import BadFile, Listing, list_parquet
 from hyperdiag.data.quantities import SEPARATOR, row_bytes
+from hyperdiag.derived.derived import Derived
+from hyperdiag.derived.rows import Names
 from hyperdiag.hyperdual import Float32Function
 from hyperdiag.messages.errors import Problems, UsageError
 from hyperdiag.messages.masking import masked, masked_values, unregistered_values
@@ -16,6 +21,7 @@ from hyperdiag.networks import Network, build_network
 from hyperdiag.networks.library_values import library_difference
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
+from .derived import plan_derived
 from .input_values import check_input_values
 from .kernel import check_kernel, plan_kernel
 from .memory import least_bytes
@@ -66,12 +72,14 @@ class Checked(NamedTuple):
         dataset: the plan's section on the dataset; None where nobody looked at its files.
         previous: settings of the plan that the output holds; None where there is none, or nobody
             looked.
+        derived: the plan's section on derived quantities, without scenarios if nobody looked.
     """
 
     network: Network
     listing: Listing | None
     dataset: DatasetSpec | None
     previous: Settings | None
+    derived: Derived
 
 
 def check(config: Config, with_files: bool = True) -> Checked:
@@ -101,9 +109,16 @@ def check(config: Config, with_files: bool = True) -> Checked:
             parquet = problems.attempt(plan_parquet, config.dataset, network, listing, before)
             problems.attempt(check_input_values, config, network, listing, parquet)
             dataset = parquet
+    derived: Derived | None = None
+    if network is not None:
+        schema = listing.schema if listing else None
+        if isinstance(config.dataset, DesignConfig):
+            schema = pa.schema([(name, pa.float64()) for name in network.inputs])
+        derived = problems.attempt(plan_derived, config, network, schema, with_files)
     problems.check()
     assert network is not None
-    return Checked(network, listing, dataset, previous)
+    assert derived is not None
+    return Checked(network, listing, dataset, previous, derived)
 
 
 def make_plan(config: Config) -> Planned:
@@ -112,7 +127,7 @@ def make_plan(config: Config) -> Planned:
     Raises:
         UsageError: with every problem that was found.
     """
-    network, listing, dataset, previous = check(config)
+    network, listing, dataset, previous, derived = check(config)
     assert dataset is not None
     files = listing.files if listing else ()
     location = (
@@ -125,19 +140,20 @@ def make_plan(config: Config) -> Planned:
     if rows == 0:
         raise UsageError(f"the dataset has no rows: {_dataset_name(config)}")
     began = time.perf_counter()
-    kernel = plan_kernel(config, network, rows, most_rows, previous)
+    kernel = plan_kernel(config, network, rows, most_rows, previous, derived)
     tuning_seconds = time.perf_counter() - began
     options = config.network.model_dump()
     plan = Plan(
         network=_network_spec(network, options, previous),
         dataset=dataset,
         kernel=kernel,
-        output=_output_spec(config, network, listing, kernel, previous),
+        output=_output_spec(config, network, listing, kernel, derived, previous),
         limits=LimitsSpec(config.limits.out_of_range),
         versions=versions(),
         files=files,
         location=location,
         network_options=options,
+        derived=derived,
         summary=plan_summary(config, network, kernel, dataset, files, location, rows, previous),
     )
     _ = plan.layout.schema  # refuses two columns of one name
@@ -207,6 +223,7 @@ def _output_spec(
     network: Network,
     listing: Listing | None,
     kernel: KernelSpec,
+    derived: Derived,
     previous: Settings | None,
 ) -> OutputSpec:
     columns = config.output.columns
@@ -218,14 +235,20 @@ def _output_spec(
     if provenance and config.dataset.name == "quarantine":  # its rows bring theirs along
         columns = list(dict.fromkeys([*columns, SOURCE_FILE, ROW_INDEX]))
         provenance = False
-    sizes = kernel.quantities, network.n_outputs, len(kernel.directions)
-    rows_that_fit = _ROW_GROUP_BYTES // row_bytes(*sizes, kernel.dtype)
+    written = tuple(config.derivatives.outputs)
+    sizes = network.n_outputs, len(kernel.directions)
+    names = Names(tuple(network.inputs), kernel.directions, tuple(network.outputs))
+    more = sum(block.size for block in derived.blocks(names))
+    bytes_of_row = row_bytes(written, *sizes, kernel.dtype)
+    bytes_of_row += more * np.dtype(kernel.dtype).itemsize
+    rows_that_fit = _ROW_GROUP_BYTES // bytes_of_row
     return OutputSpec(
-        layout=choose_layout(config.output.layout, *sizes[1:], kernel.quantities),
+        layout=choose_layout(config.output.layout, *sizes, written, more),
         columns=tuple(columns),
         provenance=provenance,
         row_group_rows=(
             previous.output.row_group_rows if previous else max(rows_that_fit, kernel.batch)
         ),
         separator=previous.output.separator if previous else SEPARATOR,
+        quantities=None if written == kernel.quantities else written,
     )

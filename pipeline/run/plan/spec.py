@@ -19,6 +19,7 @@ from hyperdiag.data.design import DesignSource
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.quantities import FORMER_SEPARATOR
 from hyperdiag.data.shard import InputFile
+from hyperdiag.derived.derived import Derived
 from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.validation import validated
 
@@ -176,6 +177,8 @@ class OutputSpec(_Section):
         row_group_rows: rows of a row group.
         separator: between the parts of the name of a wide column; plans of release 0.1.0 have no
             such key.
+        quantities: what is written of what is computed; None is all, and plans then have no such
+            key.
     """
 
     layout: str
@@ -183,6 +186,7 @@ class OutputSpec(_Section):
     provenance: bool
     row_group_rows: int
     separator: Literal["_", "__"] = FORMER_SEPARATOR
+    quantities: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +231,7 @@ class Settings(_Section):
         output: the data files.
         limits: which rows are refused.
         versions: of the packages that decide the bits.
+        derived: what is derived of the kernel's quantities; plans without have no such key.
         summary: which statistics are kept; None: none, as in release 0.1.0.
     """
 
@@ -237,6 +242,12 @@ class Settings(_Section):
     limits: LimitsSpec
     versions: Mapping[str, str]
     summary: SummarySpec | None = field(default=None, kw_only=True)
+    derived: Derived = field(default=Derived(), kw_only=True)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The kernel's quantities that are written."""
+        return self.kernel.quantities if self.output.quantities is None else self.output.quantities
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as plain values; a tuple stands for a list."""
@@ -248,6 +259,12 @@ class Settings(_Section):
             del values["output"]["separator"]
         if self.kernel.precision == HIGHEST:
             del values["derivatives"]["precision"]
+        if self.output.quantities is None:
+            del values["output"]["quantities"]
+        # A kind that there was not yet is none that was not asked for.
+        derived = {name: kind for name, kind in values.pop("derived").items() if kind is not None}
+        if derived:
+            values["derived"] = derived
         if self.summary is None:
             del values["summary"]
         return values

@@ -19,13 +19,14 @@ _NAMES = (
     *(pt.is_string, pt.is_large_string, pt.is_string_view, pt.is_integer, pt.is_boolean),
     *(pt.is_temporal, pt.is_decimal),
 )
-# Of all curves of a shard: 16 MB. Beyond, there are none.
-_MOST_CURVE_NUMBERS = 1 << 21
+# Of all curves, exact sums of which take some 100 bytes each. Beyond, they have fewer bins; with
+# less than the least, there are none.
+_MOST_CURVE_NUMBERS, _LEAST_BINS = 1 << 18, 4
 # Of datasets with so many rows, one in so many is enough for the mean of a bin, and gathering takes
 # a third less.
 _MANY_ROWS, _CURVE_STEP = 1_000_000, 8
-# Numbers of a row with a histogram: each takes some 25 kB where rows are added up.
-_MOST_HISTOGRAMS = 4096
+# Numbers of a row with a histogram: each takes some 25 kB in each shard that is under way.
+_MOST_HISTOGRAMS = 2048
 # Of the points of extreme rows of a shard: 16 MB.
 _MOST_EXTREME_NUMBERS = 1 << 21
 
@@ -93,12 +94,12 @@ def plan_summary(
         ranges = _ranges(network, kernel, dataset, files, location)
         step = 1 if rows < _MANY_ROWS else _CURVE_STEP
     m, k = network.n_outputs, len(kernel.directions)
-    curves = 3 * m * k * configured.bins
+    bins = min(configured.bins, _MOST_CURVE_NUMBERS // (3 * m * k))
     extremes = 4 * m * configured.extreme_rows * network.n_inputs
     fits = _MOST_EXTREME_NUMBERS // (4 * m * network.n_inputs)
     return SummarySpec(
         ranges=ranges,
-        bins=configured.bins if curves <= _MOST_CURVE_NUMBERS else 0,
+        bins=bins if bins >= min(configured.bins, _LEAST_BINS) else 0,
         curve_step=step,
         quantiles=network.n_inputs + m * (1 + 2 * k) <= _MOST_HISTOGRAMS,
         extreme_rows=configured.extreme_rows if extremes <= _MOST_EXTREME_NUMBERS else max(fits, 1),

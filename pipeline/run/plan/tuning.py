@@ -116,7 +116,7 @@ def chosen_method(
         method=config.derivatives.method,
         tile=config.derivatives.tile,
         dtype=config.derivatives.dtype,
-        outputs=tuple(config.derivatives.outputs),
+        outputs=config.derived.computed(config.derivatives.outputs),
         device=device,
         pin=config.cluster.pin and device == "cpu",
         rows=rows if isinstance(config.dataset, DesignConfig) else None,

@@ -38,6 +38,7 @@ class Verifier:
         plan: the frozen run.
         network: as it is built for the run.
         rows: that are compared at once, at most; None means as many as the plan says of a shard.
+        written: whether the written quantities alone are compared, not all that are computed.
 
     Attributes:
         method: the reference's, which may be that of the plan.
@@ -46,11 +47,13 @@ class Verifier:
         MethodError: if no reference can differentiate the network.
     """
 
-    def __init__(self, plan: Plan, network: Network, rows: int | None = None):
+    def __init__(
+        self, plan: Plan, network: Network, rows: int | None = None, written: bool = False
+    ):
         kernel = plan.kernel
         self._network = network
         self._wrt = network.wrt(kernel.directions)
-        self._quantities = kernel.quantities
+        self._quantities = plan.written if written else kernel.quantities
         self._dtype, self._precision = kernel.dtype, kernel.precision
         single = self._dtype == "float32"
         self._reference = reference(

@@ -18,6 +18,7 @@ from hyperdiag.data.points import count_outside, fill_bad_rows, refuse_outside
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.shard import Rows, Shard
 from hyperdiag.data.sink import ShardSink
+from hyperdiag.derived.derived import Deriver
 from hyperdiag.hyperdual import Hanging, within
 from hyperdiag.messages.errors import HyperdiagError, InputError
 from hyperdiag.networks import build_network
@@ -48,6 +49,7 @@ class Worker:
         plan: the frozen run.
         output: the output folder.
         kernel: on this process's device.
+        deriver: of what is derived from the kernel's quantities, nothing perhaps.
         stopping: once set, shards that are under way end at their next batch, with nothing written.
 
     Raises:
@@ -76,6 +78,7 @@ class Worker:
                 f"worker builds {built.digest}: give the workers the same code and weights"
             )
         self.kernel = DeviceKernel(plan, built)
+        self.deriver = Deriver(plan.derived, plan.names, kernel.dtype)
         self._verifier = None
         if kernel.verify_rows:
             # JAX may keep constants in the precision of a first trace.
@@ -193,14 +196,18 @@ class Worker:
             tally.out_of_range += count_outside(points, *self.plan.bounds, faults.bad)
             if self.plan.limits.out_of_range == "quarantine":
                 refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
+            columns = self.deriver.read(table, faults)
             fill_bad_rows(points, faults.bad)
         with self.kernel.turns, clock("compute"):  # waiting for the others' turns is no computing
             self._check_stopping()
             computed = self.kernel(points)
+        with clock("compute"):  # while another batch has its turn
+            derived = self.deriver.compute(points, self._named(computed), columns)
         with clock("write"):
             ends = extremes(self._named(computed))
             if not all(np.isfinite(each).all() for each in ends.values()):
                 self._check_finite(computed, faults)
+            self.deriver.check_finite(derived, faults)
             if faults.bad.any():
                 sink.quarantine(table, source_file, index, faults)
                 tally.quarantined += Counter(faults.codes())
@@ -208,12 +215,14 @@ class Worker:
                 mask = pa.array(good)
                 table, index, points = table.filter(mask), index.filter(mask), points[good]
                 computed = tuple(array[good] for array in computed)
+                derived = [array[good] for array in derived]
                 ends = extremes(self._named(computed))
             sample.take(before + np.flatnonzero(~faults.bad), table, computed)
             tally.derived += table.num_rows
             tally.add_ranges(self._named(computed), ends)
             if not self.plan.writes_no_rows:
-                sink.write(self.plan.layout.assemble(table, source_file, index, computed))
+                written = [self._named(computed)[name] for name in self.plan.written]
+                sink.write(self.plan.layout.assemble(table, source_file, index, written, derived))
         if statistics:
             with clock("summarise"):
                 named, places = self._named(computed), index.to_numpy()

@@ -71,7 +71,9 @@ def test_device_is_measured_in_all_parts_without_ray(tmp_path):
     assert list(table["precisions"]) == list(PRECISIONS)
     job = report["job"]
     assert job["rows"] == 10_000
-    assert list(job["seconds_per_million_rows"]) == ["read", "compute", "verify", "write"]
+    assert list(job["seconds_per_million_rows"]) == [
+        *("read", "compute", "verify", "summarise", "write")
+    ]
     # One worker in one thread: no more than the whole of its time.
     within = sum(job["seconds_per_million_rows"].values()) / 1e6
     assert 0 < within <= 1.05 / job["rows_per_s"]["whole job"][0]

@@ -1,0 +1,1 @@
+"""Quantities that people look at, derived from a row's value, Jacobian and second derivatives."""
