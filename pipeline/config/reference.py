@@ -14,7 +14,10 @@ CONF = Path(__file__).parents[1] / "conf"
 PAGE = CONF / "README.md"
 MARK = "<!-- What follows is made from the YAML files: `python -m hyperdiag.config.reference` -->\n"
 
-_COMMANDS = ("derive", "plan", "submit", "schedule", "status", "verify", "networks", "bench")
+_COMMANDS = (
+    *("derive", "plan", "submit", "schedule"),
+    *("status", "verify", "report", "networks", "bench"),
+)
 _HYDRAS = ("defaults", "hydra")  # sections that Hydra reads, and nobody overrides
 _PACKAGE = "# @package "
 _ENTRY = "schedule/example.yaml"  # a file for users to copy: its keys are no overrides

@@ -205,6 +205,12 @@ class NotifyConfig(_Section):
         return url
 
 
+class ReportConfig(_Section):
+    """Whether a report for a browser is made when a run is published."""
+
+    enabled: bool = False
+
+
 class RunConfig(_Section):
     """Which run it is: the day or moment that its data are of, an ISO date or time."""
 
@@ -224,6 +230,7 @@ class Config(_Section):
     notify: NotifyConfig = NotifyConfig()
     derived: DerivedConfig = DerivedConfig()
     summary: SummaryConfig = SummaryConfig()
+    report: ReportConfig = ReportConfig()
 
 
 def load_config(composed: DictConfig) -> Config:
@@ -301,5 +308,6 @@ def _section(name: str, values: Any) -> list[str]:
         "notify": NotifyConfig,
         "derived": DerivedConfig,
         "summary": SummaryConfig,
+        "report": ReportConfig,
     }.get(name, Config)
     return list(model.model_fields)

@@ -17,6 +17,8 @@ run/scratch/                      files under way
 run/staged/                       an output of its own: what an update will publish
 run/manifest.json                 the summary of a whole run, when it is published
 _SUCCESS                          the last of all: the digest of the plan that is published
+run/throughput.json               rows and seconds over time, once it is published
+run/report.html                   a report for a browser, where a run or a person asked for it
 """
 
 import errno
@@ -35,6 +37,7 @@ STATISTICS = f"{RUN}/statistics"
 SUMMARY, EXTREMES = f"{RUN}/summary.parquet", f"{RUN}/extremes.parquet"
 PLAN, MANIFEST, CONFIG = f"{RUN}/plan.json", f"{RUN}/manifest.json", f"{RUN}/config.yaml"
 AXES = f"{RUN}/axes.parquet"
+THROUGHPUT, REPORT = f"{RUN}/throughput.json", f"{RUN}/report.html"
 PROGRESS, LOCK, CURRENT = f"{RUN}/progress.json", f"{RUN}/lock", f"{RUN}/current.json"
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

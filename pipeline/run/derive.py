@@ -1,4 +1,4 @@
-"""A whole run: plan, take the output folder, derive what is missing, publish."""
+"""A whole run: plan, take the output folder, derive what is missing, publish, report."""
 
 import contextlib
 import logging
@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack, closing
 
 from hyperdiag.config.schema import Config
-from hyperdiag.messages.errors import OutputError
+from hyperdiag.messages.errors import OutputError, Problems
 from hyperdiag.messages.log import about, name_run
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
@@ -17,6 +17,7 @@ from .monitoring.failures import Failures, check_bad_rows
 from .monitoring.heartbeat_listener import HeartbeatListener
 from .monitoring.monitor import Listener, Monitor
 from .monitoring.progress import ShardLog, progress
+from .monitoring.throughput import Throughput
 from .monitoring.totals import Totals
 from .outcome import Outcome
 from .output.ledger import Ledger
@@ -25,6 +26,7 @@ from .output.preconditions import as_usage_error
 from .output.receipt import Failed, Receipt
 from .output.warnings import warn_of_input
 from .plan.planner import Planned, make_plan
+from .report.after_run import check_report, report_after_run
 from .workers.open_pool import open_pool
 from .workers.pool import Pool
 
@@ -48,7 +50,7 @@ def derive(config: Config, config_yaml: str) -> Manifest:
     with Outcome(config) as outcome, StopSignals() as signals:
         prepare_jax(config)
         began = time.monotonic()
-        planned = outcome.planned = make_plan(config)
+        planned = outcome.planned = _plan(config)
         name_run(planned.plan.digest)
         warn_of_input(planned)
         ledger = Ledger(config.output.path, planned.plan)
@@ -56,14 +58,28 @@ def derive(config: Config, config_yaml: str) -> Manifest:
             with as_usage_error(config):
                 ledger.open(config.output.mode, config_yaml, config.output.wait_seconds)
             outcome.inventory = ledger.inventory
-            outcome.manifest = _complete(config, planned, ledger, signals, began)
-            return outcome.manifest
+            manifest = outcome.manifest = _complete(config, planned, ledger, signals, began)
         except OutputError:
             with contextlib.suppress(OutputError):
                 ledger.confirm()  # else it is another run that is in the way
             raise
         finally:
             ledger.close()
+        report_after_run(config)
+        return manifest
+
+
+def _plan(config: Config) -> Planned:
+    """Return the plan, if all can be done that is configured.
+
+    Raises:
+        UsageError: with every problem that was found.
+    """
+    problems = Problems()
+    problems.attempt(check_report, config)
+    planned: Planned = problems.attempt(make_plan, config)
+    problems.check()
+    return planned
 
 
 def _complete(
@@ -78,6 +94,7 @@ def _complete(
         return manifest
     _log_plan(config, planned, ledger)
     totals, failures = Totals(), Failures(inventory, ledger.plan)
+    throughput = Throughput()
     with (
         HeartbeatListener(ledger, planned.rows, signals) as heartbeat,
         ExitStack() as until_published,  # the end of a pool may take its time, or hang
@@ -85,7 +102,7 @@ def _complete(
         if inventory.count < inventory.shards:
             ledger.begin()
             emitted = _metrics(config, planned)
-            listeners = [totals, failures, ShardLog(), *emitted, progress(), heartbeat]
+            listeners = [totals, throughput, failures, ShardLog(), *emitted, progress(), heartbeat]
             monitor = Monitor(inventory, planned.rows, began, listeners)
             pool = until_published.enter_context(
                 closing(open_pool(config, ledger.plan, ledger.work_path, ledger.fence))
@@ -95,6 +112,7 @@ def _complete(
         check_bad_rows(config, inventory.tally)
         manifest = make_manifest(planned, inventory, totals.work, config.output.path)
         ledger.publish(manifest)
+        throughput.save(ledger.output, ledger.plan.digest)
     return manifest
 
 

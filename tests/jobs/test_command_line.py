@@ -51,8 +51,8 @@ def test_cfg_job_prints_the_composed_configuration(invoke):
     assert shown["network"]["name"] == "chain"
     assert shown["derivatives"]["wrt"] == ["x1"]
     assert set(shown) == {
-        *("network", "dataset", "derivatives", "output", "cluster", "limits", "run"),
-        *("summary", "notify", "log"),
+        *("network", "dataset", "derivatives", "derived", "output", "cluster", "limits"),
+        *("run", "summary", "notify", "report", "log"),
     }
 
 

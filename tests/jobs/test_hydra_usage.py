@@ -16,6 +16,7 @@ NOWHERE = {
     "submit": ["submit.address=${oc.env:NOPE}"],
     "status": ["output.path=${oc.env:NOPE}"],
     "verify": ["output.path=out", "rows=${oc.env:NOPE}"],
+    "report": ["output.path=${oc.env:NOPE}"],
     "networks": ["network=chain", "network.layers=${oc.env:NOPE}"],
     "bench": ["output.path=${oc.env:NOPE}"],
     "schedule": ["action=list", "schedule.state=${oc.env:NOPE}"],

@@ -87,7 +87,7 @@ def test_design_to_a_store_writes_the_bytes_of_a_local_run_and_success_last(
     written = store.objects("out/")
     names = ["run/plan.json", "run/axes.parquet", "run/config.yaml", "run/manifest.json"]
     names.append("_SUCCESS")
-    notes = ["run/journal/00000000.json", "run/progress.json", CURRENT]
+    notes = ["run/journal/00000000.json", "run/progress.json", "run/throughput.json", CURRENT]
     notes.append(f"run/listing-{manifest.plan}.parquet")
     assert sorted(written) == sorted([*names, *notes, *(f"data/{part}" for part in PARTS)])
     for name in ("run/plan.json", "_SUCCESS", *(f"data/{part}" for part in PARTS)):

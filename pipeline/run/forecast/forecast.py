@@ -16,6 +16,7 @@ from hyperdiag.run.cluster.device import prepare_jax
 from hyperdiag.run.output.ledger import Ledger
 from hyperdiag.run.output.preconditions import as_usage_error
 from hyperdiag.run.plan.planner import Planned, make_plan
+from hyperdiag.run.report.after_run import check_report
 
 from .parts import bytes_again, notes_on_shards
 from .probe import Probe, Shards, WrittenFile, busiest_rows, probe
@@ -74,6 +75,7 @@ def forecast(config: Config, price: Price, launch_seconds: float) -> Forecast:
     with StopSignals("nothing was written") as signals:
         prepare_jax(config)
         began = time.monotonic()
+        check_report(config)
         planned = make_plan(config)
         plan = planned.plan
         ledger = Ledger(config.output.path, plan)

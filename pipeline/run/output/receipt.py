@@ -146,6 +146,7 @@ class Receipt:
         stamp: size in bytes and modification time in nanoseconds of the data file.
         batch: rows that were computed at once; 0 when read back.
         statistics: of its rows, as `Statistics.to_bytes` writes them; None: there are none.
+        worker: the process that derived it, as "host:process id"; "" when read back.
     """
 
     shard: int
@@ -154,6 +155,7 @@ class Receipt:
     stamp: tuple[int, int] = (0, 0)
     batch: int = 0
     statistics: bytes | None = None
+    worker: str = ""
 
     def to_footer(self, key: str) -> dict[str, Any]:
         """Return what the data file's footer holds; `key` is the plan's, for this shard."""

@@ -1,5 +1,7 @@
 """The worker: reads a shard, derives it, writes it. The same code with Ray and without."""
 
+import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -85,6 +87,7 @@ class Worker:
         self._batch = kernel.batch
         self._dtype = kernel.dtype
         self._under_way: dict[int, int] = {}
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
         self.stopping = threading.Event()
 
     def warm_up(self, seconds: float) -> None:
@@ -171,7 +174,7 @@ class Worker:
                     stamp = sink.commit(receipt.to_footer(self.plan.key(shard)), content)
         finally:
             del self._under_way[shard.id]
-        return replace(receipt, stamp=stamp, batch=self.kernel.at_once)
+        return replace(receipt, stamp=stamp, batch=self.kernel.at_once, worker=self._name)
 
     def _derive_rows(
         self,

@@ -1,0 +1,39 @@
+"""One HTML file of what a run derived, for a browser."""
+
+from omegaconf import DictConfig
+from pydantic import BaseModel, ConfigDict
+
+from hyperdiag.config.schema import load_section
+from hyperdiag.jobs._command import run
+from hyperdiag.messages.wording import size
+from hyperdiag.run.report import write_report
+
+
+class _Output(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    path: str
+
+
+class ReportOptions(BaseModel):
+    """The configuration of this job."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    output: _Output
+    file: str | None = None
+
+
+def task(composed: DictConfig) -> None:
+    """Make a report and say where it is."""
+    options = load_section(ReportOptions, composed)
+    place = write_report(options.output.path, options.file)
+    print(f"{place} ({size(place.info().size or 0)})")
+
+
+def main() -> None:
+    """Run from the command line."""
+    run("report", task)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+"""`hyperdiag report`: a page for a browser of what a run derived, and its figures as objects.
+
+from hyperdiag.run.report import read_report
+
+report = read_report("outputs/qlknn-design")
+report.figure("sensitivity", output="efiITG")    an object of Plotly
+"""
+
+from .report import Report, read_report, write_report
+
+__all__ = ["Report", "read_report", "write_report"]

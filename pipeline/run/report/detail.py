@@ -1,0 +1,106 @@
+"""How much of a run a report shows: as much as its size allows; what is left out is said."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .summary_table import Pair, SummaryTable
+
+# What a report holds, plotting library included; and what is left for the numbers.
+MOST_BYTES = 10_000_000
+DATA_BYTES = 4_900_000
+_BYTES_OF_A_NUMBER = 12
+_MOST_OUTPUTS = 300
+_MOST_GROUPS = 60
+_NUMBERS_OF_A_PAIR = 41  # statistics of J and D, as `records` writes them
+_NUMBERS_OF_A_PAIR_IN_A_GROUP = 17
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What is shown.
+
+    Attributes:
+        outputs: how many outputs.
+        inputs: of each of these, how many inputs.
+        curves: for how many of these, dependence curves.
+        extremes: of each list of extreme rows, how many.
+        groups: how many groups.
+        map_outputs, map_inputs: rows and columns of the heat maps.
+    """
+
+    outputs: int
+    inputs: int = 30
+    curves: int = 8
+    extremes: int = 10
+    groups: int = _MOST_GROUPS
+    map_outputs: int = 60
+    map_inputs: int = 40
+
+    def smaller(self) -> "Detail":
+        """Return about two thirds of this."""
+        return replace(
+            self,
+            inputs=max(self.inputs * 2 // 3, 1),
+            curves=max(self.curves * 2 // 3, 1),
+            extremes=max(self.extremes * 2 // 3, 1),
+            groups=self.groups * 2 // 3,
+        )
+
+
+def first_detail(outputs: int, inputs: int, groups: int, bins: int) -> Detail:
+    """Return the most that is likely to fit.
+
+    Args:
+        outputs, inputs, groups: how many there are.
+        bins: of a dependence curve.
+    """
+    detail = Detail(outputs=min(outputs, _MOST_OUTPUTS))
+    while _numbers(detail, inputs, groups, bins) * _BYTES_OF_A_NUMBER > DATA_BYTES:
+        if detail.inputs == 1:
+            break
+        detail = detail.smaller()
+    return detail
+
+
+def _numbers(detail: Detail, inputs: int, groups: int, bins: int) -> int:
+    pairs = min(detail.inputs, inputs)
+    of_an_output = (
+        20
+        + pairs * _NUMBERS_OF_A_PAIR
+        + min(detail.curves, inputs) * bins * 4
+        + 4 * detail.extremes * (4 + min(pairs, 8))
+    )
+    in_groups = min(detail.groups, groups) * (10 + pairs * _NUMBERS_OF_A_PAIR_IN_A_GROUP)
+    maps = 2 * detail.map_outputs * detail.map_inputs
+    return detail.outputs * (of_an_output + in_groups) + maps
+
+
+def strengths(table: SummaryTable) -> np.ndarray:
+    """Return how strong each input is for each output, (m, n): the root mean square of J times the
+    input's deviation; where there is no Jacobian, of D times its square; without both, zero. It is
+    -1 of inputs that were not differentiated with respect to.
+    """
+    deviation = table.of("input", "deviation")
+    for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
+        mean_square = table.of(quantity, "mean_square")
+        if mean_square is not None:
+            scale = 1.0 if deviation is None else np.nan_to_num(deviation) ** power
+            return np.where(np.isnan(mean_square), -1.0, np.sqrt(mean_square) * scale)
+    m = next((len(array[0]) for name, array in table.numbers.items() if name != "input"), 0)
+    n = 0 if deviation is None else deviation.shape[1]
+    return np.zeros((m, n))
+
+
+def strongest(strength: np.ndarray, most: int) -> list[int]:
+    """Return the positions of the largest entries, (n,), but negative ones, the largest first."""
+    order = np.argsort(-strength, kind="stable")[:most]
+    return [int(at) for at in order if strength[at] >= 0]
+
+
+def shown_pairs(strength: np.ndarray, detail: Detail) -> list[list[Pair]]:
+    """Return, for each output that is shown, its pairs with its strongest inputs."""
+    return [
+        [(output, place) for place in strongest(strength[output], detail.inputs)]
+        for output in range(min(detail.outputs, len(strength)))
+    ]

@@ -1,0 +1,253 @@
+"""What a run says of itself: what was run, and what bears on whether to trust it."""
+
+import heapq
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hyperdiag.data.filesystem import Place, scan
+from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
+from hyperdiag.data.output_folder import QUARANTINE, THROUGHPUT, shard_of
+from hyperdiag.data.quantities import QUANTITIES
+from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
+from hyperdiag.hyperdual import HIGHEST
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.wording import counted, duration
+from hyperdiag.run.output.manifest import Manifest
+from hyperdiag.run.output.warnings import excused_rows
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.spec import ParquetSpec
+
+from .records import Record
+
+_EXAMPLES = 3  # rows of each cause
+_MOST_FILES = 32  # of the quarantine, that are read for them
+_MOST_VALUES = 8  # of a quarantined row's own columns
+_MOST_LETTERS = 300
+
+RIGHT, LOOK = "right", "look"  # nothing to see to; something that a person should judge
+
+
+class Check(NamedTuple):
+    """Something that bears on whether to trust a run.
+
+    Attributes:
+        state: RIGHT or LOOK.
+        title: what was checked.
+        text: what came of it.
+    """
+
+    state: str
+    title: str
+    text: str
+
+
+class Example(NamedTuple):
+    """A quarantined row.
+
+    Attributes:
+        code, detail: why it is there.
+        file, row: where it comes from.
+        values: some of its columns, as text, by name.
+    """
+
+    code: str
+    detail: str
+    file: str
+    row: str
+    values: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report says of a run, but for its numbers.
+
+    Attributes:
+        manifest: of the run.
+        description: pairs of a name and what there is to say.
+        checks: what bears on trust.
+        examples: of quarantined rows.
+        throughput: rows and seconds over time, if they were kept of this plan.
+    """
+
+    manifest: Manifest
+    description: Sequence[tuple[str, str]]
+    checks: Sequence[Check]
+    examples: Sequence[Example]
+    throughput: Record | None
+
+
+def read_facts(output: Place, plan: Plan, manifest: Manifest) -> Facts:
+    """Return what a published run says of itself.
+
+    Args:
+        output: the output folder.
+        plan, manifest: of the run.
+    """
+    return Facts(
+        manifest,
+        _description(plan, manifest),
+        _checks(manifest),
+        _examples(output) if manifest.rows.bad else [],
+        _throughput(output, manifest.plan),
+    )
+
+
+def _description(plan: Plan, manifest: Manifest) -> list[tuple[str, str]]:
+    network, seconds = manifest.network, manifest.seconds
+    products = "" if manifest.precision == HIGHEST else f", {manifest.precision} products"
+    titles = ", ".join(QUANTITIES[quantity].title for quantity in manifest.quantities)
+    rows = f"{manifest.rows.read:,} rows in {counted(manifest.shards, 'shard')}"
+    dataset = plan.dataset
+    source = dataset.path if isinstance(dataset, ParquetSpec) else f"a design ({dataset.sampler})"
+    took = (
+        f"{duration(seconds.work)} for {seconds.rows:,} rows with "
+        f"{counted(manifest.workers, 'worker')}, after {duration(seconds.start)} to start: the "
+        "last command, if there were several"
+    )
+    return [
+        ("Network", f"{network.name}, digest {network.digest}"),
+        (
+            "Derived",
+            f"{titles}, of {counted(len(network.outputs), 'output')} with respect to "
+            f"{len(manifest.directions)} of {counted(len(network.inputs), 'input')}",
+        ),
+        ("How", f"{manifest.method}, {manifest.dtype}{products}, layout {manifest.layout}"),
+        ("Dataset", f"{source}: {rows}"),
+        ("Output", manifest.output),
+        ("Plan", f"{manifest.plan} (two runs with this digest write the same bytes)"),
+        ("Finished", manifest.finished),
+        ("Took", took if seconds.work else "nothing: all was derived before"),
+        ("Versions", ", ".join(f"{name} {v}" for name, v in manifest.versions.items())),
+    ]
+
+
+def _checks(manifest: Manifest) -> list[Check]:
+    rows = manifest.rows
+    checks = [Check(RIGHT, "Rows", _rows_text(manifest))]
+    if rows.bad:
+        causes = ", ".join(
+            f"{count:,} {code} ({count / rows.tried:.3%})"
+            for code, count in sorted(rows.quarantined.items())
+        )
+        text = f"{rows.bad:,} of {rows.tried:,} rows are in quarantine, not in the data: {causes}."
+        checks.append(Check(LOOK, "Quarantine", text))
+    else:
+        checks.append(Check(RIGHT, "Quarantine", "No row was refused."))
+    checks.append(_verification(manifest))
+    if rows.out_of_range:
+        text = (
+            f"{rows.out_of_range:,} of {rows.read:,} rows read lie outside the ranges that the "
+            "network was trained in, where nobody knows how good it is."
+        )
+        checks.append(Check(LOOK, "Trained ranges", text))
+    else:
+        text = "No row lies outside the trained ranges that are known."
+        checks.append(Check(RIGHT, "Trained ranges", text))
+    excused = list(excused_rows(rows, manifest.dtype))
+    checks += [Check(LOOK, "Excused errors", _sentence(each)) for each in excused]
+    if not excused and rows.verified:
+        text = "No verified row lies at a kink, or has a derivative lost in rounding."
+        checks.append(Check(RIGHT, "Excused errors", text))
+    shown = {*excused, *(f"left out: {file.path}: {file.reason}" for file in manifest.bad_files)}
+    checks += [Check(LOOK, "Note", _sentence(w)) for w in manifest.warnings if w not in shown]
+    checks += [
+        Check(LOOK, "File left out", f"{file.path}: {file.reason}") for file in manifest.bad_files
+    ]
+    return checks
+
+
+def _rows_text(manifest: Manifest) -> str:
+    rows = manifest.rows
+    return (
+        f"{rows.read:,} read: {rows.derived:,} derived, {rows.filtered:,} filtered out, "
+        f"{rows.bad:,} quarantined."
+    )
+
+
+def _verification(manifest: Manifest) -> Check:
+    rows = manifest.rows
+    if not rows.verified:
+        return Check(LOOK, "Verification", "No row was compared with a reference.")
+    within = rows.largest_error <= manifest.tolerance
+    return Check(
+        RIGHT if within else LOOK,
+        "Verification",
+        f"{rows.verified:,} rows were derived again in float64 by another method: the largest "
+        f"error is {rows.largest_error:.1e} of an output's largest entry; {manifest.tolerance:.1e} "
+        "was allowed.",
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _examples(output: Place) -> list[Example]:
+    """Return some rows of each cause, from the first files of the quarantine."""
+    names = (info.base_name for info in scan(output / QUARANTINE) if shard_of(info.base_name) >= 0)
+    examples: dict[str, list[Example]] = {}
+    for name in heapq.nsmallest(_MOST_FILES, names):
+        place = output / QUARANTINE / name
+        with place.filesystem.open_input_file(place.path) as source:
+            table = pq.read_table(source)
+        for row in _first_of_each_code(table):
+            own = [key for key in row if key not in _PLACE][:_MOST_VALUES]
+            code, detail, file, index = (_text(row[key]) for key in _PLACE)
+            values = {key: _text(row[key]) for key in own}
+            example = Example(code, detail, file, index, values)
+            of_code = examples.setdefault(example.code, [])
+            if len(of_code) < _EXAMPLES:
+                of_code.append(example)
+    return [example for code in sorted(examples) for example in examples[code]]
+
+
+_PLACE = (ERROR_CODE, ERROR_DETAIL, SOURCE_FILE, ROW_INDEX)
+
+
+def _first_of_each_code(table: pa.Table) -> list[dict[str, Any]]:
+    codes = table[ERROR_CODE].to_pylist()
+    places = {code: [] for code in dict.fromkeys(codes)}  # type: dict[str, list[int]]
+    for at, code in enumerate(codes):
+        if len(places[code]) < _EXAMPLES:
+            places[code].append(at)
+    return table.take([at for each in places.values() for at in each]).to_pylist()
+
+
+def _text(value: Any) -> str:
+    """Return a value of a row as text that is not too long."""
+    text = str(value)
+    return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
+
+
+def _throughput(output: Place, plan: str) -> Record | None:
+    """Return what `run/throughput.json` says, as figures take it: lists that are aligned.
+
+    None where it is not of this plan, or cannot be read.
+    """
+    place = output / THROUGHPUT
+    try:
+        throughput = json.loads(place.read_bytes()) if place.exists() else {}
+    except (UsageError, ValueError):
+        return None
+    if not isinstance(throughput, dict) or throughput.get("plan") != plan:
+        return None
+    rows, stages = throughput["rows"], throughput["stages"]
+    names, series = list(rows), list(rows.values())
+    if throughput["other_workers"]:
+        names.append(f"{throughput['other_workers']:,} others")
+        series.append(throughput["other_rows"])
+    seconds = throughput["interval_seconds"]
+    intervals = len(throughput["other_rows"])
+    return {
+        "interval_seconds": seconds,
+        "middles": [(at + 0.5) * seconds for at in range(intervals)],
+        "worker_names": names,
+        "worker_rows": series,
+        "stage_names": list(stages),
+        "stage_seconds": list(stages.values()),
+    }

@@ -1,0 +1,154 @@
+"""The figures of a report: their titles, captions and colours."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .figure_templates import (
+    Template,
+    convexity,
+    curves,
+    distribution,
+    heat_map,
+    over_time,
+    second_order,
+    sensitivity,
+    spread,
+)
+
+# Against its paper each colour has a contrast of at least 4.5, so that a thin line is seen.
+PALETTES: Mapping[str, Mapping[str, Any]] = {
+    "light": {
+        "paper": "#ffffff",
+        "text": "#1f2328",
+        "grid": "#d8dce1",
+        "first": "#1f5fbf",
+        "second": "#b54708",
+        "third": "#0b7a55",
+        "quiet": "#6b7280",
+        "scale": [[0, "#f3f6fb"], [0.25, "#b7cdea"], [0.6, "#4a82c9"], [1, "#0f2f66"]],
+    },
+    "dark": {
+        "paper": "#15181d",
+        "text": "#e6e9ed",
+        "grid": "#3a4049",
+        "first": "#82b1ff",
+        "second": "#ffab66",
+        "third": "#62d3a8",
+        "quiet": "#9aa4b2",
+        "scale": [[0, "#1c2129"], [0.25, "#28467a"], [0.6, "#5b93e0"], [1, "#e4efff"]],
+    },
+}
+
+
+class Figure(NamedTuple):
+    """A figure of a report.
+
+    Attributes:
+        title: over it.
+        caption: what it shows, in a sentence or two.
+        template: its traces and layout.
+    """
+
+    title: str
+    caption: str
+    template: Template
+
+
+def of_output() -> dict[str, Figure]:
+    """Return the figures that are drawn of each output, by name."""
+    return {
+        "sensitivity": Figure(
+            "Which inputs matter",
+            "Bars: root mean square of the derivative J times the input's deviation s, in units of "
+            "the output. Diamonds: the mean of J s, and its range from the 5% to the 95% quantile "
+            "of the rows (all rows only).",
+            sensitivity(),
+        ),
+        "distribution": Figure(
+            "How the output is distributed",
+            "The share of rows with at most this value, at the minimum, nine quantiles and the "
+            "maximum.",
+            distribution(),
+        ),
+        "spread": Figure(
+            "How the first derivatives are distributed",
+            "J s over the rows. Box: from the 25% to the 75% quantile, with the median; whiskers: "
+            "from the 5% to the 95% quantile.",
+            spread("jacobian", 1, "first", "J s"),
+        ),
+        "second_spread": Figure(
+            "How the second derivatives are distributed",
+            "D s² over the rows, as above.",
+            spread("hessian_diag", 2, "second", "D s²"),
+        ),
+        "second_order": Figure(
+            "Where the second order matters",
+            "Root mean squares of J s and of D s², on a logarithmic scale (what is zero is not "
+            "drawn). For a step of one deviation s, half of the second stands beside the first in "
+            "the Taylor series.",
+            second_order(),
+        ),
+        "convexity": Figure(
+            "Convex or concave",
+            "The share of rows whose second derivative with respect to an input is positive "
+            "(convex), negative (concave) or zero.",
+            convexity(),
+        ),
+        "value_curves": Figure(
+            "How the value depends on an input",
+            "Mean value over the rows whose input lies in a bin of its trained range (where none "
+            "is known, of the range of its values; of more than a million rows, over one in "
+            "eight). Inputs are in deviations from their mean; the others vary as they do in the "
+            "data.",
+            curves("value", 0, "mean value"),
+        ),
+        "jacobian_curves": Figure(
+            "How the first derivative depends on its input",
+            "Mean of J s over the rows whose input lies in a bin.",
+            curves("jacobian", 1, "mean J s"),
+        ),
+        "hessian_diag_curves": Figure(
+            "How the second derivative depends on its input",
+            "Mean of D s² over the rows whose input lies in a bin.",
+            curves("hessian_diag", 2, "mean D s²"),
+        ),
+    }
+
+
+def of_all_outputs() -> dict[str, Figure]:
+    """Return the figures that show all outputs at once, by name."""
+    unit = "in units of the output's deviation (in those of the output, where no values were kept)"
+    return {
+        "jacobian_map": Figure(
+            "First derivatives of all outputs",
+            f"Root mean square of J s, {unit}.",
+            heat_map("jacobian", "J s / s_y"),
+        ),
+        "hessian_diag_map": Figure(
+            "Second derivatives of all outputs",
+            f"Root mean square of D s², {unit}.",
+            heat_map("hessian_diag", "D s² / s_y"),
+        ),
+    }
+
+
+def of_throughput(workers: int, stages: int) -> dict[str, Figure]:
+    """Return the figures of rows and seconds over time, by name.
+
+    Args:
+        workers: how many have rows of their own, those that are added up included.
+        stages: how many there are.
+    """
+    return {
+        "throughput_by_worker": Figure(
+            "Rows in a second, by worker",
+            "Rows of shards that were done in an interval, over its length.",
+            over_time("worker_rows", "worker_names", workers, "rows/s"),
+        ),
+        "throughput_by_stage": Figure(
+            "Seconds of work, by stage",
+            "Seconds of all workers on shards that were done in an interval, over its length: 1 is "
+            "a worker that does nothing else.",
+            over_time("stage_seconds", "stage_names", stages, "workers"),
+        ),
+    }

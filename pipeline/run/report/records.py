@@ -1,0 +1,217 @@
+"""What a page says of one output: numbers to six digits, in lists that are aligned by input."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import unescape
+from typing import Any
+
+import numpy as np
+
+from .detail import Detail, shown_pairs, strongest
+from .summary_table import OF_GROUPS, QUANTILES, STATISTICS, Curve, SummaryTable
+
+Record = dict[str, Any]
+
+# What people see as the name of the group of rows whose column is null.
+WITHOUT_VALUE = "(null)"
+# The shares of rows below the numbers of `points`.
+LEVELS = (0.0, *QUANTILES, 1.0)
+_DIGITS = 6
+# Of figures with a bar, or a row of cells, for each input or output: pixels.
+_HEIGHT, _BAR_HEIGHT, _LETTER_WIDTH = 120, 22, 7.5
+
+
+def numbers(values: Iterable[float]) -> list[float | None]:
+    """Return numbers to six digits, as JSON has them: what is not finite is null."""
+    return [float(f"{x:.{_DIGITS}g}") if np.isfinite(x) else None for x in values]
+
+
+def records(
+    table: SummaryTable, strength: np.ndarray, labels: Sequence[str], detail: Detail
+) -> list[Record]:
+    """Return what is said of each output that is shown, over all rows.
+
+    Args:
+        table: the statistics of all rows.
+        strength: (m, n), how strong each input is for each output.
+        labels: of the inputs, as figures write them.
+        detail: how much is shown.
+    """
+    shown = shown_pairs(strength, detail)
+    with_curves = [pair for pairs in shown for pair in pairs[: detail.curves]]
+    curves = table.curves(with_curves)
+    return [
+        _record(table, output, [place for _, place in pairs], labels, curves, detail)
+        for output, pairs in enumerate(shown)
+    ]
+
+
+def _record(
+    table: SummaryTable,
+    output: int,
+    places: Sequence[int],
+    labels: Sequence[str],
+    curves: Mapping[tuple[str, int, int], Curve],
+    detail: Detail,
+) -> Record:
+    record = _frame(table, places, labels)
+    for quantity in ("value", "laplacian"):
+        if quantity in table.numbers:
+            column = table.numbers[quantity][:, output, 0]
+            named = dict(zip(STATISTICS, column, strict=True))
+            quantiles = column[-len(QUANTILES) :]
+            ends = [named["minimum"], *quantiles, named["maximum"]]
+            record[quantity] = {
+                **{name: each[0] for name, each in _statistics(column[:8, None]).items()},
+                "points": numbers(ends),
+            }
+    for quantity in ("jacobian", "hessian_diag"):
+        if quantity in table.numbers:
+            columns = table.numbers[quantity][:, output, places]
+            quantiles = columns[-len(QUANTILES) :]
+            record[quantity] = _statistics(columns[:8]) | {
+                f"q{round(100 * at):02d}": numbers(row)
+                for at, row in zip(QUANTILES, quantiles, strict=True)
+            }
+    for kind in ("uniform", "normal"):
+        bound = table.of("jacobian", f"total_index_bound_{kind}")
+        if bound is not None and np.isfinite(bound[output, places]).any():
+            record[f"total_index_bound_{kind}"] = numbers(bound[output, places])
+    record["curves"] = [
+        _curve(table, output, place, labels[place], curves) for place in places[: detail.curves]
+    ]
+    return record
+
+
+def _frame(table: SummaryTable, places: Sequence[int], labels: Sequence[str]) -> Record:
+    """Return what every record has: the inputs, with their deviations over all rows."""
+    deviation = table.of("input", "deviation")
+    scale = np.ones(len(places)) if deviation is None else deviation[0, list(places)]
+    return {
+        "inputs": list(places),
+        "labels": [labels[place] for place in places],
+        "positions": list(range(len(places))),
+        "deviation": numbers(scale),
+        "height": _HEIGHT + _BAR_HEIGHT * len(places),
+    }
+
+
+def _statistics(columns: np.ndarray) -> dict[str, list[Any]]:
+    """Return eight statistics (8, k) by name, in the order of OF_GROUPS."""
+    named: dict[str, list[Any]] = {}
+    for name, row in zip(OF_GROUPS, columns, strict=True):
+        if name == "count":
+            named[name] = [int(x) if np.isfinite(x) else None for x in row]
+        elif name == "mean_square":
+            named["root_mean_square"] = numbers(np.sqrt(row))
+        else:
+            named[name] = numbers(row)
+    return named
+
+
+def _curve(
+    table: SummaryTable,
+    output: int,
+    place: int,
+    label: str,
+    curves: Mapping[tuple[str, int, int], Curve],
+) -> Record:
+    """Return the dependence curves on one input, on the bins that have rows."""
+    mean, deviation = (table.of("input", name) for name in ("mean", "deviation"))
+    by_name = {
+        "rows": curves.get(("input", 0, place)),
+        **{name: curves.get((name, output, place)) for name in ("value", "jacobian")},
+        "hessian_diag": curves.get(("hessian_diag", output, place)),
+    }
+    at = sorted({x for curve in by_name.values() if curve for x in curve.at.tolist()})
+    record = {
+        "input": place,
+        "label": label,
+        "mean": 0.0 if mean is None else numbers(mean[0, [place]])[0],
+        "deviation": 1.0 if deviation is None else numbers(deviation[0, [place]])[0],
+        "at": numbers(at),
+    }
+    for name, curve in by_name.items():
+        if curve is not None:
+            known = dict(zip(curve.at.tolist(), curve.mean.tolist(), strict=True))
+            record[name] = numbers(known.get(x, np.nan) for x in at)
+    return record
+
+
+def records_of_groups(
+    table: SummaryTable,
+    shown: Sequence[Record],
+    groups: Sequence[str | None],
+    labels: Sequence[str],
+) -> dict[str, list[Record]]:
+    """Return what is said of each output that is shown, over the rows of each group.
+
+    Args:
+        table: the statistics of all rows.
+        shown: what is said over all rows: the same inputs are shown of a group.
+        groups: their names; None is the group of rows without a value.
+        labels: of the inputs, as figures write them.
+
+    Returns:
+        {group: records}, by the names that people see.
+    """
+    pairs = [(output, place) for output, record in enumerate(shown) for place in record["inputs"]]
+    first = np.cumsum([0, *(len(record["inputs"]) for record in shown)])
+    by_quantity = table.of_groups(groups, pairs)
+    by_group = {}
+    for number, name in enumerate(groups):
+        group = WITHOUT_VALUE if name is None else name
+        by_group[group] = [
+            _frame(table, whole["inputs"], labels) | {"group": group} for whole in shown
+        ]
+        for quantity, statistics in by_quantity.items():
+            for output, record in enumerate(by_group[group]):
+                if quantity in ("value", "laplacian"):
+                    named = _statistics(statistics[number][:, [output]])
+                    record[quantity] = {name: each[0] for name, each in named.items()}
+                else:
+                    mine = slice(first[output], first[output + 1])
+                    record[quantity] = _statistics(statistics[number][:, mine])
+    return by_group
+
+
+def heat_maps(
+    table: SummaryTable,
+    strength: np.ndarray,
+    outputs: Sequence[str],
+    inputs: Sequence[str],
+    detail: Detail,
+) -> Record:
+    """Return the maps of J and D, root mean squares in units of the deviations of input and output.
+
+    Args:
+        table: the statistics of all rows.
+        strength: (m, n), how strong each input is for each output.
+        outputs, inputs: labels of the m outputs and n inputs, as figures write them.
+        detail: how much is shown.
+    """
+    rows = list(range(min(detail.map_outputs, len(outputs))))
+    spread = table.of("value", "deviation")
+    unit = np.ones(len(outputs)) if spread is None else np.where(spread > 0, spread, np.nan)[:, 0]
+    relative = np.nan_to_num(strength / unit[:, None])[rows]
+    places = strongest(relative.max(axis=0, initial=-1.0), detail.map_inputs)
+    deviation = table.of("input", "deviation")
+    scale = np.ones(len(inputs)) if deviation is None else deviation[0]
+    maps: Record = {
+        "outputs": [outputs[row] for row in rows],
+        "inputs": [inputs[place] for place in places],
+        "input_places": places,
+        "height": 60 + _BAR_HEIGHT * len(rows) + _room(inputs, 0.75),
+        "left": _room(outputs, 1.0),
+        "below": _room(inputs, 0.75),
+    }
+    for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
+        mean_square = table.of(quantity, "mean_square")
+        if mean_square is not None:
+            standardised = np.sqrt(mean_square) * scale**power / unit[:, None]
+            maps[quantity] = [numbers(standardised[row, places]) for row in rows]
+    return maps
+
+
+def _room(labels: Sequence[str], share: float) -> int:
+    """Return the pixels that labels need, if they reach over a share of their length."""
+    return round(20 + share * _LETTER_WIDTH * max(len(unescape(label)) for label in labels))

@@ -1,0 +1,286 @@
+"""A report of a run: its page, and its figures as objects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hyperdiag.data.filesystem import Place, resolve, write_whole
+from hyperdiag.data.output_folder import EXTREMES, REPORT, SUMMARY, write_file
+from hyperdiag.messages.errors import UsageError, listed
+from hyperdiag.messages.masking import masked
+from hyperdiag.messages.printable import printable_name
+from hyperdiag.messages.wording import counted
+from hyperdiag.run.output.manifest import published_manifest
+from hyperdiag.run.plan.plan import Plan
+from hyperdiag.run.plan.plan_file import plan_at
+
+from . import figures, sections
+from .detail import DATA_BYTES, Detail, first_detail, strengths
+from .extremes import add_extremes
+from .facts import Facts, read_facts
+from .library import check_plotly, plotly_figure, plotly_script
+from .page import json_in_html, make_page
+from .records import LEVELS, Record, heat_maps, records, records_of_groups
+from .summary_table import SummaryTable
+from .templates import filled
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_LABEL_LETTERS = 32
+_BINS = 32  # of a dependence curve, before they are counted
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a published run says, ready to be drawn.
+
+    Attributes:
+        facts: what the run says of itself.
+        outputs, inputs: names of the network's outputs and inputs.
+        shared: what figures refer to, whichever the output.
+        records: what is said of each output that is shown; none without summaries.
+        grouped_by: the column that tells a row's group; empty without groups.
+        groups: the same of each group that is shown, by its name.
+        columns: of the dataset, that extreme rows are shown with.
+        left_out: a sentence on each thing that is not shown.
+    """
+
+    facts: Facts
+    outputs: Sequence[str]
+    inputs: Sequence[str]
+    shared: Record
+    records: Sequence[Record]
+    grouped_by: str
+    groups: Mapping[str, Sequence[Record]]
+    columns: Sequence[str]
+    left_out: Sequence[str]
+
+    @property
+    def figures(self) -> dict[str, figures.Figure]:
+        """The figures that `figure` draws, by name."""
+        listed = figures.of_output() | figures.of_all_outputs() if self.records else {}
+        if "throughput" in self.shared:
+            throughput = self.shared["throughput"]
+            counts = (len(throughput[f"{each}_names"]) for each in ("worker", "stage"))
+            listed |= figures.of_throughput(*counts)
+        return listed
+
+    def figure(self, name: str, output: str | None = None, group: str | None = None) -> "go.Figure":
+        """Return a figure as an object of Plotly, to be shown in a notebook or changed.
+
+        Args:
+            name: one of `figures`.
+            output: whose figure it is; None: the first output's. Some figures are of all outputs.
+            group: whose rows it is of; None: all rows.
+
+        Raises:
+            UsageError: if there is no such figure, output or group in the report.
+        """
+        if name not in self.figures:
+            raise UsageError(f"no figure '{name}': there are {listed(self.figures, 20)}")
+        record = self._record(output or self.outputs[0], group) if self.records else {}
+        described = self.figures[name]
+        scope = {**self.shared, **record}
+        made = plotly_figure(filled(described.template, scope, figures.PALETTES["light"]))
+        (label,) = _labels([output or self.outputs[0]])
+        of = f" – {label}" if name in figures.of_output() else ""
+        made.update_layout(title={"text": f"{described.title}{of}"}, margin={"t": 90})
+        return made
+
+    def _record(self, output: str, group: str | None) -> Record:
+        if output not in self.outputs[: len(self.records)]:
+            raise UsageError(f"output '{output}' is not in the report")
+        if group is not None and group not in self.groups:
+            raise UsageError(f"group '{group}' is not in the report")
+        at = list(self.outputs).index(output)
+        return self.records[at] if group is None else self.groups[group][at]
+
+    def data(self) -> dict[str, Any]:
+        """Return what the page's scripts are given: plain values, as JSON has them."""
+        return {
+            "outputs": list(self.outputs[: len(self.records)]),
+            "inputs": list(self.inputs),
+            "palettes": figures.PALETTES,
+            "figures": {name: figure.template for name, figure in self.figures.items()},
+            "shared": self.shared,
+            "records": list(self.records),
+            "groups": [{"name": n, "records": list(r)} for n, r in self.groups.items()],
+            "columns": list(self.columns),
+        }
+
+    def html(self) -> bytes:
+        """Return the page."""
+        manifest = self.facts.manifest
+        title = f"{manifest.network.name}: derivatives of {counted(manifest.rows.derived, 'row')}"
+        parts = {
+            "title": sections.text(title),
+            "subtitle": sections.text(f"{manifest.output}, finished {manifest.finished}"),
+            "description": sections.description(self.facts),
+            "checks": sections.checks(self.facts),
+            "quarantined": sections.quarantined(self.facts.examples),
+            **self._parts(),
+            "left_out": "".join(f"<p>{sections.text(each)}</p>" for each in self.left_out)
+            or "<p>Nothing.</p>",
+            "footer": sections.text(
+                f"Made by hyperdiag {version('hyperdiag')} with Plotly {version('plotly')}. "
+                "Numbers are to six digits, quantiles as the run kept them. This file needs no "
+                "network."
+            ),
+        }
+        return make_page(parts, self.data(), plotly_script())
+
+    def _parts(self) -> dict[str, str]:
+        """Return the sections that are drawn, or why they are not."""
+        without = f'<p class="notice">{sections.text(_WITHOUT_SUMMARIES)}</p>'
+        parts = {"all": without, "one": without}
+        if self.records:
+            shown = sections.outputs(self.outputs, self.inputs, self.records)
+            maps = sections.figures("all", figures.of_all_outputs())
+            parts = {"all": f"{shown}{maps}", "one": self._one()}
+        throughput = figures.of_throughput(0, 0) if "throughput" in self.shared else {}
+        parts["time"] = (
+            "<p>Of the last command that worked on the run.</p>"
+            f'<div class="figures">{sections.figures("all", throughput)}</div>'
+            if throughput
+            else '<p class="notice">The run kept no times.</p>'
+        )
+        return parts
+
+    def _one(self) -> str:
+        names = self.outputs[: len(self.records)]
+        groups = list(self.groups)
+        return sections.one_output(names, self.grouped_by, groups, figures.of_output())
+
+
+_WITHOUT_SUMMARIES = (
+    f"The run kept no summaries ({SUMMARY}), which these figures are drawn from. What the run says "
+    "of itself stands above."
+)
+
+
+def read_report(path: str) -> Report:
+    """Read what a published run says.
+
+    Args:
+        path: the output folder, a local path or a URI.
+
+    Raises:
+        UsageError: if nothing is published there.
+    """
+    output = resolve(path)
+    try:
+        plan = plan_at(path)
+    except ValueError as error:
+        raise UsageError(f"output.path {masked(path)}: its plan cannot be read: {error}") from error
+    manifest = published_manifest(output)
+    if manifest is None or manifest.plan != plan.digest:
+        raise UsageError(
+            f"nothing is published in {masked(path)} (yet): see hyperdiag status output.path=..."
+        )
+    facts = read_facts(output, plan, manifest)
+    shared: Record = {"levels": list(LEVELS)}
+    if facts.throughput:
+        shared["throughput"] = facts.throughput
+    if not (output / SUMMARY).exists():
+        network = plan.network
+        return Report(facts, network.outputs, network.inputs, shared, [], "", {}, [], [])
+    return _summarised(output, plan, facts, shared)
+
+
+def write_report(path: str, file: str | None = None) -> Place:
+    """Make the report of a published run; return where it is.
+
+    Args:
+        path: the output folder, a local path or a URI.
+        file: where the report goes, likewise; None: `run/report.html` in the output.
+
+    Raises:
+        UsageError: if nothing is published there, or Plotly is not installed.
+        OutputError: if the report cannot be written.
+    """
+    check_plotly("a report")
+    page = read_report(path).html()
+    if file is None:
+        output = resolve(path)
+        write_file(output, REPORT, page)
+        return output / REPORT
+    place = resolve(file)
+    write_whole(place, page, place._replace(path=f"{place.path}.part"))
+    return place
+
+
+def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Report:
+    """Return the report of a run that kept summaries, in as much detail as its size allows."""
+    network = plan.network
+    table = SummaryTable(output, network.outputs, network.inputs)
+    detail = first_detail(len(network.outputs), len(network.inputs), len(table.groups), _BINS)
+    while True:
+        with np.errstate(all="ignore"):  # what is not finite is shown as a dash
+            report = _detailed(output, plan, facts, dict(shared), table, detail)
+        if detail.inputs == 1 or len(json_in_html(report.data())) <= DATA_BYTES:
+            return report
+        detail = detail.smaller()
+
+
+def _detailed(
+    output: Place, plan: Plan, facts: Facts, shared: Record, table: SummaryTable, detail: Detail
+) -> Report:
+    outputs, inputs = plan.network.outputs, plan.network.inputs
+    output_labels, input_labels = _labels(outputs), _labels(inputs)
+    strength = strengths(table)
+    shown = records(table, strength, input_labels, detail)
+    shared["maps"] = heat_maps(table, strength, output_labels, input_labels, detail)
+    groups = list(table.groups)[: detail.groups]
+    columns, complaint = add_extremes(output, plan, shown, outputs, detail.extremes)
+    return Report(
+        facts,
+        outputs,
+        inputs,
+        shared,
+        shown,
+        table.grouped_by or "",
+        records_of_groups(table, shown, groups, input_labels) if groups else {},
+        columns,
+        list(_left_out(plan, table, detail, complaint)),
+    )
+
+
+def _left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | None) -> list[str]:
+    m, n = len(plan.network.outputs), len(plan.network.inputs)
+    sentences = []
+    for shown, total, what in (
+        (detail.outputs, m, "outputs are shown, the first in the network's order"),
+        (detail.inputs, n, "inputs are shown of each output: the strongest, by J s"),
+        (detail.curves, n, "inputs have dependence curves: the strongest of each output"),
+        (detail.map_outputs, m, "outputs are in the maps, the first in the network's order"),
+        (detail.map_inputs, n, "inputs are in the maps: the strongest of any output there"),
+        (detail.groups, len(table.groups), "groups can be chosen: those of the most rows"),
+    ):
+        if shown < total:
+            sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
+    if complaint:
+        sentences.append(complaint)
+    sentences.append(
+        f"Of extreme rows, {detail.extremes} at most of each kind, and 8 of their inputs; more may "
+        f"be in {EXTREMES}."
+    )
+    return sentences
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """Return names as Plotly shows them, which takes some HTML for markup; no two are the same.
+
+    Of long ones the middle is left out: what tells names apart stands at either end.
+    """
+    half = _LABEL_LETTERS // 2
+    labels: dict[str, None] = {}
+    for at, name in enumerate(names):
+        label = name if len(name) <= _LABEL_LETTERS else f"{name[:half]}…{name[-half:]}"
+        label = escape(printable_name(label), quote=False)
+        labels[f"{label} [{at}]" if label in labels else label] = None
+    return list(labels)

@@ -1,0 +1,138 @@
+"""The parts of a report's page that stand as they are: HTML, in which names are escaped."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from hyperdiag.messages.printable import printable_name
+
+from .facts import LOOK, Check, Example, Facts
+from .figures import Figure
+from .records import Record
+
+_STRONGEST = 3
+_WORDS = {True: "look at this", False: "as it should be"}
+
+
+def text(value: object) -> str:
+    """Return a text of anybody's as HTML that shows it, on one line."""
+    return escape(printable_name(str(value)))
+
+
+def description(facts: Facts) -> str:
+    """Return what was run, as a list of descriptions."""
+    entries = (f"<dt>{text(name)}</dt><dd>{text(what)}</dd>" for name, what in facts.description)
+    return f"<dl>{''.join(entries)}</dl>"
+
+
+def checks(facts: Facts) -> str:
+    """Return what bears on whether to trust the run, as a list; what to look at comes first."""
+    ordered = sorted(facts.checks, key=lambda check: check.state != LOOK)
+    return f'<ul class="checks">{"".join(map(_check, ordered))}</ul>'
+
+
+def _check(check: Check) -> str:
+    look = check.state == LOOK
+    return (
+        f'<li class="{"look" if look else "right"}"><span class="mark">{_WORDS[look]}</span> '
+        f"<strong>{text(check.title)}.</strong> {text(check.text)}</li>"
+    )
+
+
+def quarantined(examples: Sequence[Example]) -> str:
+    """Return examples of quarantined rows, as a table; nothing where there are none."""
+    if not examples:
+        return ""
+    rows = (
+        [e.code, e.detail, e.file, e.row, ", ".join(f"{k}={v}" for k, v in e.values.items())]
+        for e in examples
+    )
+    head = ("cause", "detail", "file", "row", "values")
+    return "<h3>Examples of quarantined rows</h3>" + table("Quarantined rows", head, rows)
+
+
+def outputs(names: Sequence[str], inputs: Sequence[str], records: Sequence[Record]) -> str:
+    """Return a line for each output that is shown: its values, and its strongest inputs."""
+    head = ["output", "mean", "deviation", "minimum", "maximum", "strongest inputs (rms of J s)"]
+    rows = []
+    for name, record in zip(names, records, strict=False):
+        value = record.get("value", {})
+        numbers = [value.get(key) for key in ("mean", "deviation", "minimum", "maximum")]
+        rows.append([name, *map(number, numbers), ", ".join(_strongest(record, inputs))])
+    return table("Outputs", head, rows)
+
+
+def _strongest(record: Record, inputs: Sequence[str]) -> Iterable[str]:
+    if "jacobian" in record:
+        mean = record["jacobian"]["root_mean_square"]
+        for at, place in enumerate(record["inputs"][:_STRONGEST]):
+            if mean[at] is not None and record["deviation"][at] is not None:
+                yield f"{inputs[place]} {number(mean[at] * record['deviation'][at])}"
+
+
+def number(value: float | None) -> str:
+    """Return a number to four digits; a dash for none."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table that can be scrolled with the keyboard."""
+    titles = "".join(f'<th scope="col">{text(title)}</th>' for title in head)
+    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{text(caption)}">'
+        f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def figures(scope: str, listed: Mapping[str, Figure]) -> str:
+    """Return the places of figures that the page draws, each with its title and caption.
+
+    Args:
+        scope: what they are of: "output" where the choice of an output decides.
+        listed: the figures by name.
+    """
+    return "".join(
+        f'<figure id="{name}"><h3 id="{name}-title">{text(figure.title)}</h3>'
+        f'<div class="plot" role="img" data-figure="{name}" data-scope="{scope}" '
+        f'aria-labelledby="{name}-title" aria-describedby="{name}-caption"></div>'
+        f'<p class="absent" hidden></p><figcaption id="{name}-caption">{text(figure.caption)}'
+        f'<span class="reading"></span></figcaption></figure>'
+        for name, figure in listed.items()
+    )
+
+
+def options(names: Iterable[str]) -> str:
+    """Return the entries of a picker, whose values are positions."""
+    return "".join(f'<option value="{at}">{text(name)}</option>' for at, name in enumerate(names))
+
+
+def one_output(
+    names: Sequence[str], by: str, groups: Sequence[str], listed: Mapping[str, Figure]
+) -> str:
+    """Return the section of the output that is chosen.
+
+    Args:
+        names: of the outputs.
+        by: the column that groups are told by.
+        groups: names of the groups; none: there is no picker of them.
+        listed: the figures of an output, by name.
+    """
+    picker = f'<label>Output <select id="output">{options(names)}</select></label>'
+    if groups:
+        listed_groups = options(["all rows", *groups])
+        picker += f'<label>{text(by)} <select id="group">{listed_groups}</select></label>'
+    tables = "".join(
+        f'<h3>{text(title)}</h3><div class="scroll" role="region" tabindex="0" '
+        f'aria-label="{text(title)}" id="{name}"></div>'
+        for name, title in (
+            ("jacobian-numbers", "First derivatives J in numbers"),
+            ("hessian_diag-numbers", "Second derivatives D in numbers"),
+            ("input-numbers", "Inputs, and bounds on their total Sobol indices"),
+            ("extremes", "The most extreme of all rows"),
+        )
+    )
+    return (
+        f'<div class="pickers">{picker}</div><p>Shown: <strong id="chosen" aria-live="polite">'
+        f"</strong>. Deviations s of inputs are those over all rows.</p>"
+        f'<div class="figures">{figures("output", listed)}</div>{tables}'
+    )

@@ -1,0 +1,99 @@
+"""Figures that are written down once, and drawn of each output by Python and by the page alike.
+
+A template is a figure as Plotly takes it, but for texts that begin with a sign:
+
+"@path"                 what a record has at a path of keys and positions, joined by dots
+"@a - b * 2 / c"        arithmetic, entry by entry, from left to right; null where an operand is
+"$name"                 a colour of the palette
+
+A trace that refers to what a record does not have, or to a list of nothing but null, is left out,
+and so is a key elsewhere.
+`browser/templates.js` does the same in the page.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+_MISSING = object()
+_OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b if b else float("nan"),
+}
+
+
+def filled(
+    template: Mapping[str, Any], record: Mapping[str, Any], palette: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a figure: its `data`, a list of traces, and its `layout`.
+
+    Args:
+        template: of the figure.
+        record: what it refers to.
+        palette: colours by name.
+    """
+    traces = [_filled(trace, record, palette, whole=True) for trace in template["data"]]
+    return {
+        "data": [trace for trace in traces if trace is not _MISSING],
+        "layout": _filled(template["layout"], record, palette, whole=False),
+    }
+
+
+def _filled(part: Any, record: Mapping[str, Any], palette: Mapping[str, Any], whole: bool) -> Any:
+    """Fill in a part of a template; `whole`: missing as soon as something in it is."""
+    if isinstance(part, Mapping):
+        entries = {key: _filled(each, record, palette, whole) for key, each in part.items()}
+        if whole and any(each is _MISSING for each in entries.values()):
+            return _MISSING
+        return {key: each for key, each in entries.items() if each is not _MISSING}
+    if isinstance(part, list | tuple):
+        items = [_filled(each, record, palette, whole) for each in part]
+        return _MISSING if any(each is _MISSING for each in items) else items
+    if isinstance(part, str) and part.startswith("@"):
+        value = _evaluated(part[1:].split(" "), record)
+        return _MISSING if _is_empty(value) else value
+    if isinstance(part, str) and part.startswith("$"):
+        return palette[part[1:]]
+    return part
+
+
+def _is_empty(value: Any) -> bool:
+    """Return whether a list says nothing."""
+    return isinstance(value, list) and all(each is None for each in value)
+
+
+def _evaluated(words: list[str], record: Mapping[str, Any]) -> Any:
+    result = _operand(words[0], record)
+    for sign, word in zip(words[1::2], words[2::2], strict=True):
+        other = _operand(word, record)
+        if result is _MISSING or other is _MISSING:
+            return _MISSING
+        result = _combined(_OPERATIONS[sign], result, other)
+    return result
+
+
+def _operand(word: str, record: Mapping[str, Any]) -> Any:
+    if word[0].isdigit():
+        return float(word)
+    value: Any = record
+    for key in word.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(key, _MISSING)
+        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return _MISSING
+    return value
+
+
+def _combined(operation: Callable[[float, float], float], left: Any, right: Any) -> Any:
+    if isinstance(left, list) or isinstance(right, list):
+        length = len(left) if isinstance(left, list) else len(right)
+        lefts = left if isinstance(left, list) else [left] * length
+        rights = right if isinstance(right, list) else [right] * length
+        return [_combined(operation, a, b) for a, b in zip(lefts, rights, strict=True)]
+    if left is None or right is None:
+        return None
+    result = operation(left, right)
+    return result if result == result else None  # not a number: 0/0

@@ -1,0 +1,95 @@
+"""A run whose names would run scripts, if a page took them for its own."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hyperdiag.run.derive import derive
+
+from .browser import CHROMIUM, Browser
+from .networks import INPUTS, OUTPUTS, SCRIPT
+from .tables import Data
+
+NOTE = "<img src=x onerror=\"document.title='broken'\">"
+
+
+def write_rows(folder, rows=3000):
+    """Write two files: rows of three desks and of none, some of them bad, some out of range."""
+    rng = np.random.default_rng(5)
+    (folder / "in").mkdir()
+    for number, name in enumerate(("monday", "tues<day>")):
+        spot, vol = rng.uniform(0.5, 1.5, rows), rng.uniform(0.1, 0.42, rows)
+        spot[3], vol[[8, 9]] = np.nan, np.inf
+        columns = {
+            "trade": np.arange(rows) + number * rows,
+            "desk": np.array(["rates", "fx", SCRIPT, None])[rng.integers(0, 4, rows)],
+            "note": [NOTE] * rows,
+            "spot": spot,
+            "vol<b>": vol,
+            "rate": rng.normal(0.02, 0.01, rows),
+        }
+        table = pa.table(columns)
+        pq.write_table(table, folder / f"in/{name}.parquet", row_group_size=500)
+
+
+def overrides(folder, *more):
+    """The overrides of a run of these rows."""
+    return (
+        *("cluster=inline", "network=python", "network.target=tests.run.report.networks:hostile"),
+        *("dataset=parquet", f"dataset.path={folder}/in"),
+        *("dataset.shard_rows=1000", "derivatives.method=hyperdual", "derivatives.tile=8"),
+        *("output.provenance=true", f"output.path={folder}/out", *more),
+    )
+
+
+@pytest.fixture(scope="session")
+def compose_run():
+    """Return a configuration as `derive` takes it, given overrides."""
+    from hydra import compose, initialize_config_dir
+
+    from hyperdiag.config.schema import load_config
+    from hyperdiag.jobs._command import CONFIG_DIR
+
+    def composed(*overrides):
+        with initialize_config_dir(str(CONFIG_DIR.resolve()), version_base="1.3"):
+            return load_config(compose("derive", list(overrides))), ""
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory, compose_run):
+    """An output without summaries."""
+    folder = tmp_path_factory.mktemp("published")
+    write_rows(folder)
+    derive(*compose_run(*overrides(folder, "summary.enabled=false")))
+    return folder / "out"
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory, compose_run):
+    """The data of an output that has summaries, of all rows and of desks."""
+    folder = tmp_path_factory.mktemp("summarised")
+    write_rows(folder)
+    derive(*compose_run(*overrides(folder, "summary.by=desk", "summary.extreme_rows=5")))
+    return Data(folder / "out", OUTPUTS, INPUTS)
+
+
+@pytest.fixture(scope="session")
+def started_browser(tmp_path_factory):
+    """A browser for all tests of a session: it takes its time to start."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with Browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(started_browser):
+    """The browser, with a window of usual size, in the light, and no complaints of others."""
+    started_browser.resize(1300, 900)
+    started_browser.emulate()
+    started_browser.complaints.clear()
+    started_browser.requests.clear()
+    return started_browser

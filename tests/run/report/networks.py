@@ -1,0 +1,39 @@
+"""A curved network whose names would run scripts, if a page took them for its own."""
+
+import jax.numpy as jnp
+import numpy as np
+
+from hyperdiag.networks import Network
+from hyperdiag.networks.digest import digest_of
+
+SCRIPT = "<script>document.title='broken'</script>"
+INPUTS = ("spot", "vol<b>", "rate")
+OUTPUTS = ("price", SCRIPT)
+
+
+def hostile(dtype="float32"):
+    """A sum of two waves, and a product of three inputs."""
+    scale = np.array([3.0, 5.0], dtype)
+    return Network(
+        name="hostile",
+        function=lambda x: jnp.stack(
+            [jnp.sin(scale[0] * x[0]) * x[1] + x[2] ** 2, jnp.cos(scale[1] * x[1]) + x[0] * x[2]]
+        ),
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        ranges={"spot": (0.5, 1.5), "vol<b>": (0.1, 0.4)},
+        digest=digest_of("hostile", {"scale": np.array([3.0, 5.0])}),
+    )
+
+
+def wide(n=1000, m=300):
+    """Many inputs with long names, and many outputs."""
+    weights = np.random.default_rng(0).standard_normal((m, n)) / n**0.5
+    return Network(
+        name="wide",
+        function=lambda x: jnp.tanh(jnp.asarray(weights, x.dtype) @ x),
+        inputs=tuple(f"input {at:04d} of many, with a long name" for at in range(n)),
+        outputs=tuple(f"output {at:03d}" for at in range(m)),
+        ranges={f"input {at:04d} of many, with a long name": (0.0, 1.0) for at in range(n)},
+        digest=digest_of("wide", {"weights": weights}),
+    )

@@ -1,0 +1,89 @@
+"""Very many outputs, inputs and groups: what is shown fits, and what is not is said."""
+
+import duckdb
+import numpy as np
+import pytest
+
+from hyperdiag.run.derive import derive
+from hyperdiag.run.report import read_report
+from hyperdiag.run.report.detail import MOST_BYTES, first_detail, strongest
+
+from .browser import CHROMIUM
+from .networks import wide
+from .synthetic import write_synthetic
+
+
+def test_strongest_come_first_and_equals_in_their_order():
+    assert strongest(np.array([1.0, 3.0, 2.0, 3.0]), 3) == [1, 3, 2]
+
+
+def test_few_outputs_are_shown_in_full_and_many_in_less():
+    full = first_detail(outputs=1, inputs=10, groups=5, bins=32)
+    assert (full.outputs, full.inputs, full.curves, full.groups) == (1, 30, 8, 60)
+    most = first_detail(outputs=5000, inputs=10**6, groups=10**4, bins=32)
+    assert most.outputs == 300
+    assert 1 <= most.inputs < 30
+    assert most.groups < 60
+
+
+@pytest.fixture
+def written(tmp_path, compose_run):
+    """Return the report of a run of many outputs and inputs."""
+
+    def make(n, m, groups, curves):
+        target = "tests.run.report.networks:wide"
+        sizes = (f"+network.kwargs={{n: {n}, m: {m}}}", "dataset.rows=8", "dataset.shard_rows=8")
+        derive(
+            *compose_run(
+                *("network=python", f"network.target={target}", *sizes, "cluster=inline"),
+                *("derivatives.method=hyperdual", "derivatives.tile=8"),
+                *(
+                    "derivatives.verify_rows=0",
+                    "summary.enabled=false",
+                    f"output.path={tmp_path}/out",
+                ),
+            )
+        )
+        network = wide(n, m)
+        write_synthetic(tmp_path / "out", network.outputs, network.inputs, groups, curves)
+        return read_report(str(tmp_path / "out"))
+
+    return make
+
+
+@pytest.mark.slow
+def test_what_is_left_out_is_said_and_the_strongest_are_shown(written, tmp_path):
+    report = written(42, 62, groups=61, curves=9)
+    assert len(report.records) == 62
+    shown = len(report.records[0]["inputs"])
+    assert 1 < shown < 42
+    said = " ".join(report.left_out)
+    assert f"{shown} of 42 inputs are shown of each output: the strongest, by J s." in said
+    assert "60 of 62 outputs are in the maps" in said
+    assert f"{len(report.groups)} of 61 groups can be chosen" in said
+    assert "run/summary.parquet" in said
+    summary = f"'{tmp_path}/out/run/summary.parquet'"
+    names = duckdb.sql(
+        f"SELECT j.input FROM {summary} j JOIN {summary} x ON j.input = x.input "
+        "WHERE j.group_name IS NULL AND j.quantity = 'jacobian' AND j.statistic = 'mean_square' "
+        "AND j.output = 'output 033' AND x.quantity = 'input' AND x.statistic = 'deviation' "
+        f"ORDER BY sqrt(j.value) * x.value DESC LIMIT {shown}"
+    ).fetchall()
+    assert [report.inputs[at] for at in report.records[33]["inputs"]] == [name for (name,) in names]
+    assert len(report.html()) < MOST_BYTES
+
+
+@pytest.mark.slow
+def test_three_hundred_outputs_of_a_thousand_inputs_are_below_ten_megabytes(
+    written, tmp_path, request
+):
+    report = written(1000, 300, groups=3, curves=20)
+    page = report.html()
+    assert len(page) < MOST_BYTES
+    assert len(report.records) == 300
+    assert len(report.records[0]["inputs"]) >= 5
+    if CHROMIUM:
+        (tmp_path / "report.html").write_bytes(page)
+        browser = request.getfixturevalue("browser")
+        browser.open(tmp_path / "report.html")
+        assert browser.complaints == []

@@ -1,0 +1,223 @@
+"""Every number of a report, against DuckDB on all rows of the output."""
+
+import json
+import math
+import shutil
+
+import pytest
+
+from hyperdiag.messages.errors import UsageError
+from hyperdiag.run.derive import derive
+from hyperdiag.run.report import read_report
+from hyperdiag.run.report.report import _labels
+
+from .conftest import NOTE, overrides, write_rows
+from .networks import INPUTS, OUTPUTS, SCRIPT
+from .tables import QUANTILES, bounds, column, is_group
+
+# A report has six digits.
+DIGITS = 1e-5
+# What a summary promises of quantiles.
+QUANTILE = 0.01
+NAMES = ("count", "mean", "deviation", "minimum", "maximum", "positive", "negative")
+
+
+def close(number, expected, relative=DIGITS, scale=0.0):
+    return number == pytest.approx(expected, rel=relative, abs=max(relative * scale, 1e-12))
+
+
+@pytest.fixture(scope="module")
+def report(data):
+    return read_report(str(data.folder))
+
+
+def strongest_first(data, output):
+    """Inputs of an output, by the root mean square of J times their deviation."""
+
+    def strength(name):
+        square = data.numbers(column("jacobian", output, name))["mean_square", None]
+        return math.sqrt(square) * data.numbers(column("input", None, name))["deviation", None]
+
+    return sorted(data.inputs, key=strength, reverse=True)
+
+
+def check_statistics(shown, numbers, at=None):
+    """Check the statistics of one column; `at`: the place in lists by input."""
+    for name in NAMES:
+        number = shown[name] if at is None else shown[name][at]
+        # The mean of what cancels is known as well as what it is the mean of.
+        scale = math.sqrt(numbers["mean_square", None]) if name == "mean" else 0.0
+        assert close(number, numbers[name, None], scale=scale), name
+    number = shown["root_mean_square"] if at is None else shown["root_mean_square"][at]
+    assert close(number, math.sqrt(numbers["mean_square", None]))
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_numbers_of_an_output_are_those_of_its_rows(report, data, place):
+    output, record = OUTPUTS[place], report.records[place]
+    names = strongest_first(data, output)
+    assert [INPUTS[at] for at in record["inputs"]] == names
+    assert record["positions"] == [0, 1, 2]
+    value = data.numbers(column("value", output))
+    check_statistics(record["value"], value)
+    ends = [value["minimum", None], *(value["quantile", q] for q in QUANTILES)]
+    for shown, expected in zip(
+        record["value"]["points"], [*ends, value["maximum", None]], strict=True
+    ):
+        assert close(shown, expected, QUANTILE)
+    for at, name in enumerate(names):
+        deviation = data.numbers(column("input", None, name))["deviation", None]
+        assert close(record["deviation"][at], deviation)
+        for quantity in ("jacobian", "hessian_diag"):
+            numbers = data.numbers(column(quantity, output, name))
+            check_statistics(record[quantity], numbers, at)
+            for q in QUANTILES:
+                shown = record[quantity][f"q{round(100 * q):02d}"][at]
+                assert close(shown, numbers["quantile", q], QUANTILE)
+        for (kind, _), bound in bounds(data, output, name).items():
+            assert close(record[kind][at], bound)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_curves_of_an_output_are_means_over_bins_of_its_rows(report, data, place):
+    output, record = OUTPUTS[place], report.records[place]
+    assert [curve["input"] for curve in record["curves"]] == record["inputs"]
+    settings = json.loads((data.folder / "run/plan.json").read_text())["settings"]
+    for curve in record["curves"]:
+        name = INPUTS[curve["input"]]
+        numbers = data.numbers(column("input", None, name))
+        assert close(curve["mean"], numbers["mean", None])
+        assert close(curve["deviation"], numbers["deviation", None])
+        for quantity in ("value", "jacobian", "hessian_diag"):
+            at, means, counts = data.curve(
+                column(quantity, output, name), name, *settings["summary"]["ranges"][name]
+            )
+            scale = max(map(abs, means))
+            for number, expected in zip(curve[quantity], means, strict=True):
+                assert close(number, expected, scale=scale)
+        assert all(map(close, curve["at"], at))
+        assert curve["rows"] == counts
+
+
+def test_numbers_of_a_group_are_those_of_its_rows(report, data):
+    assert report.grouped_by == "desk"
+    assert set(report.groups) == {"rates", "fx", SCRIPT, "(null)"}
+    rows = [records[0]["value"]["count"] for records in report.groups.values()]
+    assert rows == sorted(rows, reverse=True)
+    assert sum(rows) == report.facts.manifest.rows.derived
+    for group, records in report.groups.items():
+        where = is_group("desk", group)
+        for output, whole, record in zip(OUTPUTS, report.records, records, strict=True):
+            assert record["group"] == group
+            assert record["inputs"] == whole["inputs"]
+            assert record["deviation"] == whole["deviation"]
+            value = data.numbers(column("value", output), where)
+            check_statistics(record["value"], value)
+            for at, place in enumerate(record["inputs"]):
+                for quantity in ("jacobian", "hessian_diag"):
+                    this = column(quantity, output, INPUTS[place])
+                    check_statistics(record[quantity], data.numbers(this, where), at)
+
+
+def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
+    maps = report.shared["maps"]
+    for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
+        for output, row in zip(OUTPUTS, maps[quantity], strict=True):
+            unit = data.numbers(column("value", output))["deviation", None]
+            for place, number in zip(maps["input_places"], row, strict=True):
+                x = data.numbers(column("input", None, INPUTS[place]))
+                square = data.numbers(column(quantity, output, INPUTS[place]))["mean_square", None]
+                expected = math.sqrt(square) * x["deviation", None] ** power / unit
+                assert close(number, expected)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_extreme_rows_are_those_of_the_data_with_their_columns(report, data, place):
+    output, record = OUTPUTS[place], report.records[place]
+    lists = {}
+    for row in record["extremes"]:
+        lists.setdefault((row["quantity"], row["extreme"]), []).append(row)
+        where = f"_source_file = '{row['file']}' AND _row_index = {row['row']}"
+        name = None if row["input"] is None else INPUTS[row["input"]]
+        what = f'{column(row["quantity"], output, name)}, trade, desk, note, spot, "vol<b>", rate'
+        ((value, trade, desk, note, *point),) = data.query(what, where)
+        assert close(row["value"], value)
+        assert row["columns"] == [str(trade), desk or "", note]
+        assert all(map(close, row["point"], (point[at] for at in record["inputs"])))
+    kinds = [("value", "largest"), ("value", "smallest")]
+    assert list(lists) == [*kinds, ("jacobian", "largest"), ("hessian_diag", "largest")]
+    assert all([row["rank"] for row in rows] == [1, 2, 3, 4, 5] for rows in lists.values())
+    this = column("value", output)
+    for kind, order in zip(kinds, ("DESC", "ASC"), strict=True):
+        right = data.query(this, f"true ORDER BY 1 {order} LIMIT 5")
+        assert all(close(row["value"], x) for row, (x,) in zip(lists[kind], right, strict=True))
+    assert report.columns == ["trade", "desk", "note"]
+
+
+def test_report_of_some_inputs_and_of_no_rows_shows_what_was_derived(tmp_path, compose_run):
+    write_rows(tmp_path, rows=300)
+    less = ("derivatives.wrt=[rate,spot]", "summary.only=true", "summary.extreme_rows=2")
+    derive(*compose_run(*overrides(tmp_path, *less)))
+    report = read_report(str(tmp_path / "out"))
+    for record in report.records:
+        assert sorted(INPUTS[at] for at in record["inputs"]) == ["rate", "spot"]
+        assert [row["columns"][2] for row in record["extremes"]] == [NOTE] * 8
+    assert [report.inputs[at] for at in report.shared["maps"]["input_places"]] == ["spot", "rate"]
+    assert report.groups == {}
+
+
+def test_report_without_summaries_says_so_and_shows_the_rest(published):
+    report = read_report(str(published))
+    assert not report.records
+    page = report.html().decode()
+    assert "The run kept no summaries (run/summary.parquet)" in page
+    assert "6,000 read: 5,994 derived, 0 filtered out, 6 quarantined." in page
+    assert 'id="output"' not in page
+    assert set(report.figures) == {"throughput_by_worker", "throughput_by_stage"}
+
+
+def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, data):
+    figure = report.figure("sensitivity", OUTPUTS[1], "fx")
+    assert type(figure).__module__ == "plotly.graph_objs._figure"
+    bars, mean = figure.data
+    name = INPUTS[report.records[1]["inputs"][0]]
+    this, where = column("jacobian", OUTPUTS[1], name), is_group("desk", "fx")
+    deviation = data.numbers(column("input", None, name))["deviation", None]
+    numbers = data.numbers(this, where)
+    assert close(bars.x[0], math.sqrt(numbers["mean_square", None]) * deviation)
+    assert close(mean.x[0], numbers["mean", None] * deviation)
+    assert figure.layout.title.text == (
+        "Which inputs matter – &lt;script&gt;document…broken'&lt;/script&gt;"
+    )
+    for each in report.figures:
+        assert report.figure(each).data, each
+    for name, output, group, what in (
+        ("sensibility", None, None, "no figure 'sensibility'"),
+        ("spread", "cost", None, "output 'cost'"),
+        ("spread", None, "oil", "group 'oil'"),
+    ):
+        with pytest.raises(UsageError, match=what):
+            report.figure(name, output, group)
+
+
+def test_output_that_is_not_published_has_no_report(published, tmp_path):
+    with pytest.raises(UsageError, match="holds no run"):
+        read_report(str(tmp_path / "nowhere"))
+    shutil.copytree(published, tmp_path / "out")
+    (tmp_path / "out/_SUCCESS").unlink()
+    with pytest.raises(UsageError, match=r"nothing is published in .*hyperdiag status"):
+        read_report(str(tmp_path / "out"))
+
+
+def test_labels_tell_names_apart_and_are_no_markup():
+    long = "a name of so many letters that no figure has room for it, "
+    names = [f"{long}1", f"{long}2", f"{long}b{long[-20:]}2", "a<b>", "a<b>", "c\n"]
+    labels = _labels(names)
+    assert labels == [
+        "a name of so man…s room for it, 1",
+        "a name of so man…s room for it, 2",
+        "a name of so man…s room for it, 2 [2]",
+        "a&lt;b&gt;",
+        "a&lt;b&gt; [4]",
+        "c\\n",
+    ]
