@@ -1,7 +1,7 @@
 """Counts, sums, squares and ends of the numbers of some rows."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -52,36 +52,32 @@ class Moments:
             "negative": self._negative,
         }
 
-    def low(self, at: int) -> float:
-        """Return the least of the numbers at a position."""
-        return float(self._low[at])
+    def ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the least and the largest of each number, float64 (numbers,)."""
+        return self._low, self._high
 
-    def high(self, at: int) -> float:
-        """Return the largest of the numbers at a position."""
-        return float(self._high[at])
-
-    def statistics(self) -> list[dict[str, float]]:
-        """Return the statistics of the numbers at each position, by their names in the summary."""
-        pairs = zip(self._sums.units(), self._squares.units(), strict=True)
-        return [self._statistics(at, *pair) for at, pair in enumerate(pairs)]
-
-    def _statistics(self, at: int, total: int | None, squares: int | None) -> dict[str, float]:
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Return statistics of each number, float64 (numbers,), by their names in the summary."""
         whole = self.rows * UNIT
-        mean = math.inf if total is None else quotient(total, whole)
-        mean_square = variance = math.inf
-        if squares is not None:
-            mean_square = quotient(squares, whole)
-        if total is not None and squares is not None:
-            # That of a population. Of equal numbers, the squares are rounded all the same.
-            spread = squares * whole - total * total if self._low[at] < self._high[at] else 0
-            variance = quotient(spread, whole * whole)
+        sums, squares = self._sums.units(), self._squares.units()
+        # The variance is that of a population. Of equal numbers, squares are rounded all the same.
+        spreads = [
+            None if total is None or square is None else square * whole - total * total
+            for total, square in zip(sums, squares, strict=True)
+        ]
+        variance = np.where(self._low < self._high, _quotients(spreads, whole * whole), 0.0)
         return {
-            "count": self.rows,
-            "mean": mean,
-            "deviation": math.sqrt(max(variance, 0.0)),
-            "mean_square": mean_square,
-            "minimum": self.low(at),
-            "maximum": self.high(at),
-            "positive": self._positive[at] / self.rows,
-            "negative": self._negative[at] / self.rows,
+            "count": np.full(len(sums), float(self.rows)),
+            "mean": _quotients(sums, whole),
+            "deviation": np.sqrt(np.maximum(variance, 0.0)),
+            "mean_square": _quotients(squares, whole),
+            "minimum": self._low,
+            "maximum": self._high,
+            "positive": self._positive / self.rows,
+            "negative": self._negative / self.rows,
         }
+
+
+def _quotients(numerators: Sequence[int | None], denominator: int) -> np.ndarray:
+    """Return quotients as the nearest float64 numbers; infinite where a sum is."""
+    return np.array([math.inf if n is None else quotient(n, denominator) for n in numerators])

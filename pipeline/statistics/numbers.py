@@ -32,7 +32,7 @@ class RowNumbers:
 
     @cached_property
     def slices(self) -> dict[str, slice]:
-        """The positions of inputs, of the entries (m,) or (m, k) of each quantity, and of others."""
+        """The positions of inputs, of each quantity's entries (m,) or (m, k), and of others."""
         slices = {INPUT: slice(0, len(self.inputs))}
         end = len(self.inputs)
         for name in self.quantities:
@@ -48,15 +48,6 @@ class RowNumbers:
     def count(self) -> int:
         """How many numbers a row has."""
         return max(each.stop for each in self.slices.values())
-
-    def position(self, quantity: str, output: str) -> int | None:
-        """Return the position of an output's first number of a quantity; None if there is none."""
-        if quantity not in self.slices:
-            return None
-        where = self.slices[quantity]
-        return where.start + self.outputs.index(output) * (
-            (where.stop - where.start) // len(self.outputs)
-        )
 
     def names(self) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield quantity, output (or derived column) and input of each number, None without one."""

@@ -1,14 +1,15 @@
 """Statistics as tables: `run/summary.parquet` and `run/extremes.parquet`."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from .extreme_rows import lists_of
 from .histogram import quantile
-from .numbers import INPUT
+from .moments import Moments
+from .numbers import INPUT, RowNumbers
 from .statistics import Statistics
 
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -21,14 +22,23 @@ SUMMARY_SCHEMA = pa.schema(
         pa.field("output", pa.string()),
         pa.field("input", pa.string()),
         pa.field("statistic", pa.string(), nullable=False),
-        pa.field("at", pa.float64()),
+        pa.field("position", pa.float64()),
         pa.field("value", pa.float64(), nullable=False),
     ]
 )
-
-# Without `grouped_by` and `group_name`.
-Whole = tuple[str, str | None, str | None, str, float | None, float]
-Row = tuple[str | None, str | None, str, str | None, str | None, str, float | None, float]
+_EXTREMES_SCHEMA = pa.schema(
+    [
+        pa.field("quantity", pa.string(), nullable=False),
+        pa.field("output", pa.string(), nullable=False),
+        pa.field("input", pa.string()),
+        pa.field("extreme", pa.string(), nullable=False),
+        pa.field("rank", pa.int64(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("source_file", pa.string(), nullable=False),
+        pa.field("row_index", pa.int64(), nullable=False),
+        pa.field("point", pa.list_(pa.float64()), nullable=False),
+    ]
+)
 
 
 def summary_table(statistics: Statistics) -> pa.Table:
@@ -39,84 +49,146 @@ def summary_table(statistics: Statistics) -> pa.Table:
 
     Returns:
         A table of `SUMMARY_SCHEMA`. `grouped_by` and `group_name` are null in statistics of all
-        rows; `at` is the level of a quantile, or the middle of a curve's bin.
+        rows; `position` is the level of a quantile, or the middle of a curve's bin.
     """
-    columns: list[list] = [[] for _ in SUMMARY_SCHEMA]
-    for row in _rows(statistics):
-        for column, value in zip(columns, row, strict=True):
-            column.append(value)
+    parts = [SUMMARY_SCHEMA.empty_table()]
+    if statistics.moments.rows:
+        moments = statistics.moments.statistics()
+        names = _Names(statistics.shape.numbers)
+        parts += [names.rows(statistic, values) for statistic, values in moments.items()]
+        parts += _quantiles(statistics, names)
+        parts += _bounds(statistics, names, moments)
+        parts += _curves(statistics)
+        parts += _groups(statistics, names)
+    return pa.concat_tables(parts).combine_chunks()
+
+
+class _Names:
+    """The names of the numbers of a row, as columns."""
+
+    def __init__(self, numbers: RowNumbers):
+        columns = zip(*numbers.names(), strict=True)
+        self._columns = [pa.array(column, pa.string()) for column in columns]
+        self._count = numbers.count
+
+    def rows(
+        self,
+        statistic: str,
+        values: np.ndarray,
+        which: Sequence[int] | np.ndarray | None = None,
+        position: float | None = None,
+        group: tuple[str, pa.Array] | None = None,
+    ) -> pa.Table:
+        """Return rows of one statistic.
+
+        Args:
+            statistic: which.
+            values: float64, of each number; or of each group's numbers, one group after the other.
+            which: positions of the numbers; None: all.
+            position: of all of them.
+            group: the column that tells the groups, and the name of each.
+        """
+        at = np.arange(self._count) if which is None else np.asarray(which, np.int64)
+        by, names = pa.nulls(values.size, pa.string()), pa.nulls(values.size, pa.string())
+        if group is not None:
+            by = pa.repeat(pa.scalar(group[0], pa.string()), values.size)
+            names = group[1].take(pa.array(np.repeat(np.arange(len(group[1])), at.size)))
+            at = np.tile(at, len(group[1]))
+        quantity, output, name = (column.take(pa.array(at)) for column in self._columns)
+        return _table(by, names, quantity, output, name, statistic, position, values)
+
+
+def _table(
+    by: pa.Array,
+    group: pa.Array,
+    quantity: pa.Array,
+    output: pa.Array,
+    name: pa.Array,
+    statistic: str,
+    position: float | np.ndarray | None,
+    values: np.ndarray,
+) -> pa.Table:
+    count = len(values)
+    if isinstance(position, np.ndarray):
+        positions = pa.array(position, pa.float64())
+    else:
+        positions = pa.repeat(pa.scalar(position, pa.float64()), count)
+    statistics = pa.repeat(pa.scalar(statistic, pa.string()), count)
+    value = pa.array(np.asarray(values, np.float64))
+    columns = [by, group, quantity, output, name, statistics, positions, value]
     return pa.table(columns, schema=SUMMARY_SCHEMA)
 
 
-def _rows(statistics: Statistics) -> Iterator[Row]:
-    if statistics.moments.rows:
-        for row in (*_of_numbers(statistics), *_bounds(statistics), *_curves(statistics)):
-            yield None, None, *row
-    if statistics.groups is None:
+def _quantiles(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
+    if not statistics.shape.histograms:
         return
-    for name, moments in statistics.groups:
-        numbers = statistics.shape.numbers.names()
-        for number, each in zip(numbers, moments.statistics(), strict=True):
-            for statistic, value in each.items():
-                yield statistics.groups.by, name, *number, statistic, None, value
+    low, high = statistics.moments.ends()
+    counted = [statistics.histograms.of(at) for at in range(low.size)]
+    for level in LEVELS:
+        values = np.array([quantile(*each, level) for each in counted])
+        # The middle of the lowest bin may lie beyond the lowest number.
+        yield names.rows("quantile", np.clip(values, low, high), position=level)
 
 
-def _of_numbers(statistics: Statistics) -> Iterator[Whole]:
-    """Yield moments and quantiles."""
-    moments = statistics.moments
-    pairs = zip(statistics.shape.numbers.names(), moments.statistics(), strict=True)
-    for at, (number, each) in enumerate(pairs):
-        for statistic, value in each.items():
-            yield *number, statistic, None, value
-        if statistics.shape.histograms:
-            values, counts = statistics.histograms.of(at)
-            for level in LEVELS:
-                # The middle of the lowest bin may lie beyond the lowest number.
-                value = min(max(quantile(values, counts, level), moments.low(at)), moments.high(at))
-                yield *number, "quantile", level, value
-
-
-def _bounds(statistics: Statistics) -> Iterator[Whole]:
+def _bounds(
+    statistics: Statistics, names: _Names, moments: Mapping[str, np.ndarray]
+) -> Iterator[pa.Table]:
     """Yield bounds of total Sobol indices, from mean squares of derivatives (DGSM).
 
     nu (b - a)^2 / (pi^2 V) for inputs that are uniform from a to b, and nu s^2 / V for normal ones
     of deviation s; nu is the mean of (dy/dx)^2, V the variance of y (Sobol' and Kucherenko, 2009).
     """
-    numbers, moments = statistics.shape.numbers, statistics.moments
-    each = moments.statistics()
-    for at, (quantity, output, name) in enumerate(numbers.names()):
-        if quantity != "jacobian" or output is None or name is None:
-            continue
-        of_input, of_output = numbers.inputs.index(name), numbers.position("value", output)
-        variance = 0.0 if of_output is None else each[of_output]["deviation"] ** 2
-        if 0 < variance < math.inf:
-            part = each[at]["mean_square"] / variance
-            width = moments.high(of_input) - moments.low(of_input)
-            for kind, square in (
-                ("uniform", width**2 / math.pi**2),
-                ("normal", each[of_input]["deviation"] ** 2),
-            ):
-                yield quantity, output, name, f"total_index_bound_{kind}", None, part * square
+    numbers = statistics.shape.numbers
+    if not {"value", "jacobian"} <= numbers.slices.keys():
+        return
+    m, k = len(numbers.outputs), len(numbers.directions)
+    variances = moments["deviation"][numbers.slices["value"]] ** 2
+    mean_squares = moments["mean_square"][numbers.slices["jacobian"]].reshape(m, k)
+    at = [numbers.inputs.index(name) for name in numbers.directions]
+    low, high = statistics.moments.ends()
+    which = np.arange(numbers.slices["jacobian"].start, numbers.slices["jacobian"].stop)
+    squares = {
+        "uniform": ((high - low)[at] / math.pi) ** 2,
+        "normal": moments["deviation"][at] ** 2,
+    }
+    for kind, square in squares.items():
+        with np.errstate(divide="ignore", invalid="ignore"):  # of an output that is constant
+            bounds = (mean_squares * square / variances[:, None]).reshape(-1)
+        good = np.isfinite(bounds)
+        yield names.rows(f"total_index_bound_{kind}", bounds[good], which[good])
 
 
-def _curves(statistics: Statistics) -> Iterator[Whole]:
+def _curves(statistics: Statistics) -> Iterator[pa.Table]:
     """Yield the means of value, Jacobian and Hessian diagonal over bins of each input."""
     numbers, bins = statistics.shape.numbers, statistics.shape.bins
     if not bins:
         return
+    low, high = np.array(statistics.shape.ranges, np.float64).reshape(-1, 2).T
+    middles = low[:, None] + (np.arange(bins) + 0.5) * ((high - low) / bins)[:, None]
+    direction, place = np.nonzero(statistics.bin_rows)
+    rows, position = statistics.bin_rows[direction, place], middles[direction, place]
+    inputs = pa.array(numbers.directions, pa.string()).take(pa.array(direction))
+    nothing = pa.nulls(rows.size, pa.string())
+    quantity = pa.repeat(pa.scalar(INPUT, pa.string()), rows.size)
+    yield _table(nothing, nothing, quantity, nothing, inputs, "bin_count", position, rows)
     sums = statistics.curves.rounded().reshape(statistics.shape.curves)
-    for direction, name in enumerate(numbers.directions):
-        low, high = statistics.shape.ranges[direction]
-        middles = low + (np.arange(bins) + 0.5) * ((high - low) / bins)
-        rows = statistics.bin_rows[direction]
-        occupied = np.flatnonzero(rows).tolist()
-        for at in occupied:
-            yield INPUT, None, name, "bin_count", middles[at], rows[at]
-        for quantity, of_quantity in zip(numbers.curves, sums, strict=True):
-            for output, curve in zip(numbers.outputs, of_quantity[:, direction], strict=True):
-                for at in occupied:
-                    mean = curve[at] / rows[at]
-                    yield quantity, output, name, "curve_mean", middles[at], mean
+    for name, of_quantity in zip(numbers.curves, sums, strict=True):
+        quantity = pa.repeat(pa.scalar(name, pa.string()), rows.size)
+        for output, curve in zip(numbers.outputs, of_quantity, strict=True):
+            outputs = pa.repeat(pa.scalar(output, pa.string()), rows.size)
+            means = curve[direction, place] / rows
+            yield _table(nothing, nothing, quantity, outputs, inputs, "curve_mean", position, means)
+
+
+def _groups(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
+    if statistics.groups is None:
+        return
+    groups: list[tuple[str | None, Moments]] = list(statistics.groups)
+    group = statistics.groups.by, pa.array([name for name, _ in groups], pa.string())
+    each = [moments.statistics() for _, moments in groups]
+    for statistic in each[0]:
+        values = np.concatenate([of_group[statistic] for of_group in each])
+        yield names.rows(statistic, values, group=group)
 
 
 def extremes_table(statistics: Statistics) -> pa.Table:
@@ -146,18 +218,3 @@ def extremes_table(statistics: Statistics) -> pa.Table:
                 }
             )
     return pa.Table.from_pylist(rows, _EXTREMES_SCHEMA)
-
-
-_EXTREMES_SCHEMA = pa.schema(
-    [
-        pa.field("quantity", pa.string(), nullable=False),
-        pa.field("output", pa.string(), nullable=False),
-        pa.field("input", pa.string()),
-        pa.field("extreme", pa.string(), nullable=False),
-        pa.field("rank", pa.int64(), nullable=False),
-        pa.field("value", pa.float64(), nullable=False),
-        pa.field("source_file", pa.string(), nullable=False),
-        pa.field("row_index", pa.int64(), nullable=False),
-        pa.field("point", pa.list_(pa.float64()), nullable=False),
-    ]
-)

@@ -46,7 +46,7 @@ def _overrides(folder, *overrides, out="out"):
 
 def _summary(folder, out="out"):
     return {
-        (row["quantity"], row["output"], row["input"], row["statistic"], row["at"]): row["value"]
+        (row["quantity"], row["output"], row["input"], row["statistic"], row["position"]): row["value"]
         for row in pq.read_table(folder / out / "run/summary.parquet").to_pylist()
     }
 
@@ -347,7 +347,7 @@ def test_derived_columns_have_statistics_also_of_groups(rows, configure):
         assert groups == pytest.approx(dict(right), rel=1e-9), column
     quantiles = duckdb.sql(f"""
         SELECT value FROM '{rows}/out/run/summary.parquet'
-        WHERE quantity = 'derived' AND output = 'change2_u' AND statistic = 'quantile' ORDER BY at
+        WHERE quantity = 'derived' AND output = 'change2_u' AND statistic = 'quantile' ORDER BY position
     """).fetchall()
     right = duckdb.sql(f"""
         SELECT quantile_disc(change2_u, {list(LEVELS)}) FROM '{rows}/out/data/*.parquet'

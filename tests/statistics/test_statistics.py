@@ -89,7 +89,7 @@ def test_every_statistic_is_numpys(dtype):
             "maximum": (x.max(), 0),
             "positive": (np.mean(x > 0), 1e-15),
             "negative": (np.mean(x < 0), 1e-15),
-            "quantile": (np.quantile(x, row["at"] or 0, method="inverted_cdf"), 0.008),
+            "quantile": (np.quantile(x, row["position"] or 0, method="inverted_cdf"), 0.008),
         }[row["statistic"]]
         assert row["value"] == pytest.approx(right, rel=tolerance, abs=0), row
         seen += 1
@@ -100,7 +100,7 @@ def test_curves_are_means_over_the_rows_of_each_bin():
     points, arrays = _rows("float64")
     total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
     found = {
-        (row["quantity"], row["output"], row["input"], round(row["at"], 9)): row["value"]
+        (row["quantity"], row["output"], row["input"], round(row["position"], 9)): row["value"]
         for row in summary_table(total).to_pylist()
         if row["statistic"] in ("curve_mean", "bin_count")
     }

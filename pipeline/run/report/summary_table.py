@@ -170,7 +170,7 @@ class SummaryTable:
     def _batches(self) -> Iterator["_Batch"]:
         with self._place.filesystem.open_input_file(self._place.path) as source:
             file = pq.ParquetFile(source, read_dictionary=list(_TEXTS))
-            for batch in file.iter_batches(_BATCH_ROWS, columns=[*_TEXTS, "at", "value"]):
+            for batch in file.iter_batches(_BATCH_ROWS, columns=[*_TEXTS, "position", "value"]):
                 yield _Batch(batch, self._outputs, self._inputs)
 
 
@@ -190,7 +190,7 @@ class _Batch:
         quantities = {name: at for at, name in enumerate(QUANTITIES)}
         statistics = {name: at for at, name in enumerate(STATISTICS)}
         self._texts = {name: _dictionary(batch[name]) for name in _TEXTS}
-        self.at, self.value = (_floats(batch[name]) for name in ("at", "value"))
+        self.at, self.value = (_floats(batch[name]) for name in ("position", "value"))
         self.quantity = self._positions("quantity", quantities)
         self.output = self._positions("output", outputs)
         self.input = self._positions("input", inputs)

@@ -12,7 +12,7 @@ QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 BINS = 32
 _NAMES = ("grouped_by", "group_name", "quantity", "output", "input", "statistic")
 _SCHEMA = pa.schema(
-    [*((n, pa.string()) for n in _NAMES), ("at", pa.float64()), ("value", pa.float64())]
+    [*((n, pa.string()) for n in _NAMES), ("position", pa.float64()), ("value", pa.float64())]
 )
 
 
@@ -40,7 +40,7 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
                 "output": _repeated(output, size),
                 "input": _each(names, len(listed)),
                 "statistic": _tiled([name for name, _ in listed], len(names)),
-                "at": pa.array([at for _, at in listed] * len(names), pa.float64()),
+                "position": pa.array([at for _, at in listed] * len(names), pa.float64()),
                 "value": pa.array(_values(rng, len(names), listed)),
             }
             held.append(pa.table(columns, _SCHEMA))
