@@ -45,10 +45,9 @@ def _overrides(folder, *overrides, out="out"):
 
 
 def _summary(folder, out="out"):
-    return {
-        (row["quantity"], row["output"], row["input"], row["statistic"], row["position"]): row["value"]
-        for row in pq.read_table(folder / out / "run/summary.parquet").to_pylist()
-    }
+    keys = ("quantity", "output", "input", "statistic", "position")
+    table = pq.read_table(folder / out / "run/summary.parquet").to_pylist()
+    return {tuple(row[key] for key in keys): row["value"] for row in table}
 
 
 def _bytes(folder, out="out"):
@@ -347,7 +346,8 @@ def test_derived_columns_have_statistics_also_of_groups(rows, configure):
         assert groups == pytest.approx(dict(right), rel=1e-9), column
     quantiles = duckdb.sql(f"""
         SELECT value FROM '{rows}/out/run/summary.parquet'
-        WHERE quantity = 'derived' AND output = 'change2_u' AND statistic = 'quantile' ORDER BY position
+        WHERE quantity = 'derived' AND output = 'change2_u' AND statistic = 'quantile'
+        ORDER BY position
     """).fetchall()
     right = duckdb.sql(f"""
         SELECT quantile_disc(change2_u, {list(LEVELS)}) FROM '{rows}/out/data/*.parquet'
