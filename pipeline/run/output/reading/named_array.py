@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as pt
 
+from hyperdiag.data.blocks import Block
 from hyperdiag.data.layout import Layout
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.messages.errors import UsageError, closest_or_all
 
 ROW, OUTPUT = "row", "output"
+_AXES = {"outputs": OUTPUT, "inputs": "input", "scenarios": "scenario", "ranks": "rank"}
 _INPUTS = ("input", "other_input")  # of a Hessian, whose second axis has the names of the first
 
 
@@ -22,8 +25,9 @@ class NamedArray:
     `numpy.asarray(array)` is `array.values`.
 
     Attributes:
-        values: the numbers, float32 or float64.
-        dims: the name of each axis: "row", "output", "input", and of a Hessian "other_input".
+        values: the numbers, float32 or float64; or texts, as objects.
+        dims: the name of each axis: "row", "output", "input", of a Hessian also "other_input"; of
+            what is derived "scenario" and "rank", too.
         coords: {axis: the names of its positions}, of all axes but "row".
     """
 
@@ -101,16 +105,44 @@ class NamedArray:
         return xarray.DataArray(self.values, coords=coords, dims=self.dims)
 
 
-def named_arrays(layout: Layout, table: pa.Table) -> dict[str, NamedArray]:
-    """Return the quantities of rows, by name.
+def axes_of(layout: Layout, name: str) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the axes of what is written of a row under a name: what they are, their positions.
 
     Args:
-        layout: of the rows, with the quantities that are wanted.
+        layout: of the rows.
+        name: of a quantity, or of a block of derived ones.
+    """
+    if name in layout.quantities:
+        inputs = _INPUTS[: QUANTITIES[name].axes]
+        directions = tuple(layout.directions)
+        return [(OUTPUT, tuple(layout.outputs)), *((axis, directions) for axis in inputs)]
+    (block,) = (block for block in layout.derived if block.name == name)
+    return [(_AXES[axis.key], axis.names) for axis in block.axes]
+
+
+def named_arrays(layout: Layout, table: pa.Table) -> dict[str, NamedArray]:
+    """Return what is written of rows, by name: quantities, and blocks of derived ones.
+
+    Args:
+        layout: of the rows, with the quantities and blocks that are wanted.
         table: the rows, with the columns of these at least.
     """
-    arrays = {}
-    for name, values in zip(layout.quantities, layout.arrays(table), strict=True):
-        inputs = _INPUTS[: QUANTITIES[name].axes]
-        coords = {OUTPUT: tuple(layout.outputs), **dict.fromkeys(inputs, tuple(layout.directions))}
-        arrays[name] = NamedArray(values, (ROW, OUTPUT, *inputs), coords)
-    return arrays
+    arrays = dict(zip(layout.quantities, layout.arrays(table), strict=True))
+    arrays |= {block.name: _entries(layout, block, table) for block in layout.derived}
+    named = {}
+    for name, values in arrays.items():
+        axes = axes_of(layout, name)
+        named[name] = NamedArray(values, (ROW, *(axis for axis, _ in axes)), dict(axes))
+    return named
+
+
+def _entries(layout: Layout, block: Block, table: pa.Table) -> np.ndarray:
+    """Return a block (rows, *shape) of rows: numbers, or texts as objects."""
+    if layout.kind == "tensor":
+        column = table[block.name].combine_chunks()
+        while pt.is_fixed_size_list(column.type):
+            column = column.flatten()
+        entries = column.to_numpy(zero_copy_only=False)
+    else:
+        entries = np.stack([table[name].to_numpy() for name in block.columns], axis=1)
+    return entries.reshape(table.num_rows, *block.shape)

@@ -27,7 +27,7 @@ from hyperdiag.run.plan.plan import Plan
 
 from .input_rows import joined
 from .named_array import NamedArray, named_arrays
-from .published_plan import layout_of, number_of, published_plan
+from .published_plan import layout_of, number_of, part_of, published_plan, written_names
 from .top_rows import top_rows
 
 _PLAN = b"hyperdiag.plan"  # in the metadata of a table: the digest of the plan of its rows
@@ -174,14 +174,12 @@ class Output:
         """The Hessians of all rows, (rows, m, k, k), read anew each time."""
         return self.arrays("hessian")["hessian"]
 
-    def arrays(
-        self, *quantities: str, filter: ds.Expression | None = None
-    ) -> dict[str, NamedArray]:
+    def arrays(self, *names: str, filter: ds.Expression | None = None) -> dict[str, NamedArray]:
         """Return quantities of the same rows, as arrays with named axes.
 
         Args:
-            quantities: "value", "jacobian", "hessian_diag", "laplacian", "hessian"; none: all that
-                were written.
+            names: "value", "jacobian", "hessian_diag", "laplacian", "hessian", or what is derived
+                of these, such as "std"; none: all that were written.
             filter: which rows are wanted; see `table`.
 
         Raises:
@@ -189,9 +187,10 @@ class Output:
         """
 
         def read(publication: Publication) -> dict[str, NamedArray]:
-            layout = layout_of(self._plan_of(publication), quantities)
-            names = [field.name for field in layout.computed]
-            return named_arrays(layout, rows_of(publication, names, filter))
+            layout = layout_of(self._plan_of(publication), names)
+            columns = [field.name for field in layout.computed]
+            arrays = named_arrays(layout, rows_of(publication, columns, filter))
+            return {name: arrays[name] for name in names or arrays}
 
         return self._look(read)
 
@@ -205,11 +204,11 @@ class Output:
             Those quantities of which the table has all columns.
         """
         layout = self._look(self._plan_of).layout
-        layouts = (replace(layout, quantities=(name,)) for name in layout.quantities)
         arrays: dict[str, NamedArray] = {}
-        for each_layout in layouts:
-            if {field.name for field in each_layout.computed} <= set(table.column_names):
-                arrays |= named_arrays(each_layout, table)
+        for name in written_names(layout):
+            part = part_of(layout, [name])
+            if {field.name for field in part.computed} <= set(table.column_names):
+                arrays |= named_arrays(part, table)
         return arrays
 
     def joined(
@@ -249,23 +248,24 @@ class Output:
 
     def top(
         self,
-        output: str,
+        output: str | None,
         quantity: str = "value",
         rows: int = 10,
         smallest: bool = False,
         *,
-        input: str | tuple[str, str] | None = None,
+        input: str | tuple[str, ...] | None = None,
     ) -> pa.Table:
         """Return the most extreme of all rows, the most extreme first, with all their columns.
 
         One column of all data files is read, and then the row groups that have these rows.
 
         Args:
-            output: by which of the network's outputs.
-            quantity: of it, such as "jacobian".
+            output: by which of the network's outputs; None for what has no axis of outputs.
+            quantity: of it, such as "jacobian"; see `arrays`.
             rows: how many.
             smallest: whether those with the smallest numbers are wanted, not the largest.
-            input: with respect to which, for a derivative; two for a Hessian.
+            input: with respect to which, for a derivative; two for a Hessian. Of what is derived,
+                the names along the axes after that of the outputs, such as a scenario.
 
         Raises:
             UsageError: if a name is unknown, or the quantity was not written.

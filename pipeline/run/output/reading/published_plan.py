@@ -16,6 +16,8 @@ from hyperdiag.run.output.reader import Publication
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import load_plan, no_run
 
+from .named_array import axes_of, named_arrays
+
 
 def published_plan(publication: Publication, path: str) -> Plan:
     """Return the plan of a publication.
@@ -42,8 +44,12 @@ def published_plan(publication: Publication, path: str) -> Plan:
     return plan
 
 
-def layout_of(plan: Plan, quantities: Sequence[str]) -> Layout:
-    """Return the layout of some quantities of a plan's rows; of all, if none are named.
+def layout_of(plan: Plan, names: Sequence[str]) -> Layout:
+    """Return the layout of some of what is written of a plan's rows; of all, if nothing is named.
+
+    Args:
+        plan: of the run.
+        names: of quantities, and of blocks of derived ones.
 
     Raises:
         UsageError: if one was not written.
@@ -53,49 +59,63 @@ def layout_of(plan: Plan, quantities: Sequence[str]) -> Layout:
         raise UsageError(
             "the run wrote no rows (summary.only=true): summary() and extremes() are what there is"
         )
-    for name in quantities:
-        if name not in layout.quantities:
+    written = written_names(layout)
+    for name in names:
+        if name not in written:
             wanted = ",".join([*layout.quantities, name])
             mend = f"; derivatives.outputs=[{wanted}] writes it, in a new output"
             raise UsageError(
-                f"no quantity '{name}' was written{closest_or_all(name, layout.quantities)}"
+                f"no quantity '{name}' was written{closest_or_all(name, written)}"
                 f"{mend if name in QUANTITIES else ''}"
             )
-    return replace(layout, quantities=tuple(quantities) or layout.quantities)
+    return part_of(layout, names or written)
+
+
+def written_names(layout: Layout) -> list[str]:
+    """Return the names of a layout's quantities, and of its blocks of derived ones."""
+    return [*layout.quantities, *(block.name for block in layout.derived)]
+
+
+def part_of(layout: Layout, names: Sequence[str]) -> Layout:
+    """Return a layout of the quantities and derived blocks with these names alone."""
+    return replace(
+        layout,
+        quantities=tuple(name for name in names if name in layout.quantities),
+        derived=tuple(block for block in layout.derived if block.name in names),
+    )
 
 
 def number_of(
-    layout: Layout, output: str, inputs: str | tuple[str, str] | None
+    layout: Layout, output: str | None, others: str | tuple[str, ...] | None
 ) -> tuple[str, Callable[[pa.Table], np.ndarray]]:
     """Return the column that has a number of each row, and what takes it out of a table's rows.
 
     Args:
-        layout: of one quantity.
-        output: of which the number is.
-        inputs: with respect to which.
+        layout: of one quantity, or one block of derived ones.
+        output: of which the number is; None: of none.
+        others: along the other axes: with respect to which inputs.
 
     Raises:
-        UsageError: if a name is unknown, or there are too few or too many inputs.
+        UsageError: if a name is unknown, there are too few or too many, or there is text.
     """
-    (name,) = layout.quantities
-    quantity = QUANTITIES[name]
-    names = () if inputs is None else (inputs,) if isinstance(inputs, str) else tuple(inputs)
-    if len(names) != quantity.axes:
-        wanted = ("no input=", "input='...'", "input=('...', '...')")[quantity.axes]
-        raise UsageError(
-            f"quantity '{name}' of an output takes {wanted}{closest_or_all('', layout.directions)}"
-        )
+    (name,) = written_names(layout)
+    if any(block.labels for block in layout.derived):
+        raise UsageError(f"'{name}' has names, which are neither large nor small")
+    labels = (
+        *((output,) if output is not None else ()),
+        *((others,) if isinstance(others, str) else others or ()),
+    )
+    axes = axes_of(layout, name)
+    if len(labels) != len(axes):
+        wanted = " and ".join(f"an {axis.replace('_', ' ')}" for axis, _ in axes) or "no name"
+        raise UsageError(f"a number of '{name}' has {wanted}: input=... names what is not said yet")
     position = []
-    for label, known, axis in (
-        (output, layout.outputs, "output"),
-        *((each_name, layout.directions, "input") for each_name in names),
-    ):
+    for label, (axis, known) in zip(labels, axes, strict=True):
         if label not in known:
-            raise UsageError(f"no {axis} '{label}'{closest_or_all(label, known)}")
-        position.append(list(known).index(label))
+            raise UsageError(f"no {axis.replace('_', ' ')} '{label}'{closest_or_all(label, known)}")
+        position.append(known.index(label))
     if layout.kind == "tensor":
         index: tuple[Any, ...] = (slice(None), *position)
-        return name, lambda table: layout.arrays(table)[0][index]
-    shape = quantity.shape(len(layout.outputs), len(layout.directions))
-    column = layout.computed[int(np.ravel_multi_index(position, shape))].name
+        return name, lambda table: named_arrays(layout, table)[name].values[index]
+    column = layout.computed[int(np.ravel_multi_index(position, [len(k) for _, k in axes]))].name
     return column, lambda table: table[column].to_numpy()

@@ -219,3 +219,41 @@ def test_batches_of_an_output_that_is_updated_meanwhile_end_with_an_error(book):
     book.update()
     with pytest.raises(InputError, match="was updated while it was read: begin again"):
         list(batches)
+
+
+DERIVED = (
+    *("derivatives.outputs=[value]", "output.columns=none", "derived=[propagation,elasticity,top]"),
+    "derived.propagation.deviations={spot: 0.1, v.ol: 0.2}",
+    "derived.top={count: 2, deviations: {spot: 0.1, v.ol: 0.2}}",
+)
+
+
+@pytest.mark.parametrize("layout", ["wide", "tensor"])
+def test_derived_quantities_are_arrays_too(runs, layout):
+    out = runs(*DERIVED, f"output.layout={layout}")
+    output = hyperdiag.Output(out)
+    arrays = output.arrays("std", "value", "elasticity", "top")
+    assert {name: array.dims for name, array in arrays.items()} == {
+        "std": ("row", "output"),
+        "value": ("row", "output"),
+        "elasticity": ("row", "output", "input"),
+        "top": ("row", "output", "rank"),
+    }
+    for array, wide, tensor in (
+        (arrays["std"].sel(output="a.b"), "std_a.b", "std[2]"),
+        (
+            arrays["elasticity"].sel(output="a.b", input="rate %"),
+            "elasticity_a.b__by_rate %",
+            "elasticity[2][3]",
+        ),
+        (arrays["top"].sel(output="p r", rank="2"), "top_p r__rank_2", "top[1][2]"),
+    ):
+        number = f'"{wide}"' if layout == "wide" else tensor
+        right = [x for (x,) in sql(f"SELECT {number} FROM '{out}/data/*.parquet'")]
+        assert array.values.tolist() == right
+    number = '"std_a.b"' if layout == "wide" else "std[2]"
+    largest = sql(f"SELECT {number} FROM '{out}/data/*.parquet' ORDER BY 1 DESC LIMIT 4")
+    top = output.unpack(output.top("a.b", "std", rows=4))["std"].sel(output="a.b")
+    assert top.values.tolist() == [x for (x,) in largest]
+    with pytest.raises(UsageError, match="'top' has names, which are neither large nor small"):
+        output.top("a.b", "top", input="1")
