@@ -193,6 +193,13 @@ def test_update_is_seen_whole_by_the_next_call_also_before_its_files_are_in_plac
     assert _seen(output) == after
 
 
+def test_output_of_a_release_that_kept_no_listing_is_its_folders(book):
+    book.derive()
+    for path in (book.out / "run/current").iterdir():
+        path.unlink()
+    assert _seen(hyperdiag.Output(book.out)) == ([1, 2, 3, 5, 6, 7], [0, 4])
+
+
 def test_arrays_are_of_one_publication_when_another_comes_meanwhile(book, monkeypatch):
     book.derive()
     output = hyperdiag.Output(book.out)
