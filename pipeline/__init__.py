@@ -1,7 +1,7 @@
 """hyperdiag: value, Jacobian and Hessian diagonal of a network for every row of a dataset.
 
 from hyperdiag import derivatives, verify      in a notebook
-from hyperdiag import files, read              of what a run has published
+from hyperdiag import Output, files, read      of what a run has published
 """
 
 from importlib import import_module
@@ -15,16 +15,19 @@ if __name__ != "hyperdiag":  # a clone's folder, found by its own name
 if TYPE_CHECKING:
     from .hyperdual import Derivatives, derivatives, verify
     from .run.output.reader import files, read
+    from .run.output.reading.output import Output
 
-__all__ = ["Derivatives", "derivatives", "files", "read", "verify"]
+__all__ = ["Derivatives", "Output", "derivatives", "files", "read", "verify"]
 
-_READER = ("files", "read")
+_PLACES = {
+    "Output": "hyperdiag.run.output.reading.output",
+    "files": "hyperdiag.run.output.reader",
+    "read": "hyperdiag.run.output.reader",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Load the public names when they are asked for: a command that needs no JAX waits for none."""
-    if name in _READER:
-        return getattr(import_module("hyperdiag.run.output.reader"), name)
     if name in __all__:
-        return getattr(import_module("hyperdiag.hyperdual"), name)
+        return getattr(import_module(_PLACES.get(name, "hyperdiag.hyperdual")), name)
     raise AttributeError(f"module 'hyperdiag' has no attribute {name!r}")

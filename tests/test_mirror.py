@@ -37,6 +37,7 @@ BEHAVIOURS = {
     "run/test_no_pickle.py": "plans and receipts that would run code",
     "run/test_quarantine_dataset.py": "rows of a quarantine, derived once more",
     "run/test_statistics.py": "statistics of a whole run's rows, whatever dies meanwhile",
+    "run/test_statistics_neuralsens.py": "statistics of a run, and another package's measures",
     "run/test_update.py": "an output whose input files changed",
     "run/test_update_deaths.py": "an update that is killed at each of its steps",
     "run/workers/test_autoscaling.py": "a cluster whose nodes come on demand",

@@ -109,7 +109,7 @@ class ShardSink:
             rows = rows.drop_columns(list(_ADDED))
         codes, details = (pa.array(a, pa.string()) for a in (faults.codes(), faults.details()))
         # A dataset's own columns of these names step aside.
-        rows = rows.rename_columns(_beside(rows.column_names, _ADDED))
+        rows = rows.rename_columns(beside(rows.column_names, _ADDED))
         for name, column in zip(_ADDED, (codes, details, *places), strict=True):
             rows = rows.append_column(name, column)
         if self._quarantine is None:
@@ -152,7 +152,7 @@ class ShardSink:
         return info.size, info.mtime_ns or 0
 
 
-def _beside(names: Sequence[str], taken: Container[str]) -> list[str]:
+def beside(names: Sequence[str], taken: Container[str]) -> list[str]:
     """Return names in which those that are taken have got an ending that makes them new."""
     new_names = []
     for name in names:

@@ -180,5 +180,5 @@ def _how_to_read(output: str) -> list[str]:
         f'Python   hyperdiag.read("{output}")  # also while an update is being published',
         f'pandas   pandas.read_parquet("{data}")',
         f'polars   polars.scan_parquet("{data}/*.parquet")',
-        f"DuckDB   SELECT * FROM '{data}/*.parquet'",
+        "DuckDB   SELECT * FROM '{}/*.parquet'".format(data.replace("'", "''")),
     ]

@@ -142,6 +142,30 @@ def test_lines_that_say_how_to_read_an_output_in_a_store_read_it(run, store, cap
 
 
 @pytest.mark.slow
+def test_output_in_a_store_is_read_and_joined_to_its_input_there(run, three_files):
+    store = three_files
+    limit, columns = "limits.max_bad_fraction=0.5", "output.columns=[name]"
+    places = (*_from(store.uri("in")), _to(store.uri("out")))
+    run(*QUICK, *places, limit, columns, "output.provenance=true")
+    output = hyperdiag.Output(store.uri("out"))
+    table = store.table("out/data/")
+    assert output.table().equals(table)
+    assert output.quarantine().equals(store.table("out/quarantine/"))
+    assert output.summary().equals(_rows(store.get("out/run/summary.parquet")))
+    first = output.outputs[0]
+    assert output.value.sel(output=first).values.tolist() == table[first].to_pylist()
+    top = output.top(first, rows=3)
+    assert top.equals(table.sort_by([(first, "descending")]).slice(0, 3))
+    joined = output.joined(top, ["x1", "book", "name"])
+    assert joined.column_names == [*top.column_names, "x1", "book"]
+    for row in joined.to_pylist():
+        source = _rows(store.get(row["_source_file"].partition("/")[2]))
+        right = source.slice(row["_row_index"], 1).to_pylist()[0]
+        assert (row["name"], row["x1"]) == (right["name"], right["x1"])
+        assert row["_source_file"].endswith(f"in/book={row['book']}/rows.parquet")
+
+
+@pytest.mark.slow
 def test_second_run_changes_nothing_and_overwrite_leaves_nothing_of_the_first(run, store, proxy):
     run(*DESIGN, _to(store.uri("out")))
     before = store.objects("out/")

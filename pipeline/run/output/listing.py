@@ -105,6 +105,19 @@ def data_paths(output: Place, name: str) -> list[str]:
     Raises:
         OSError: if it cannot be read.
     """
+    return _paths(output, name, "data")
+
+
+def quarantine_paths(output: Place, name: str) -> list[str]:
+    """Return the paths of the quarantine files in a listing, by where in the output it is.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    return _paths(output, name, "quarantine")
+
+
+def _paths(output: Place, name: str, column: str) -> list[str]:
     place = output / name
-    table = pq.read_table(place.path, filesystem=place.filesystem, columns=["data"])
-    return [(output / path).path for path in table["data"].to_pylist()]
+    table = pq.read_table(place.path, filesystem=place.filesystem, columns=[column])
+    return [(output / path).path for path in table[column].drop_null().to_pylist()]

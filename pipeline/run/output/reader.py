@@ -1,23 +1,56 @@
 """Reading a published output: all of one publication, whatever is published meanwhile."""
 
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
 from hyperdiag.data.filesystem import Place, files_in, resolve
 from hyperdiag.data.object_store.tries import is_passing
-from hyperdiag.data.output_folder import DATA, SUCCESS, shard_of
-from hyperdiag.messages.errors import InputError, UsageError
+from hyperdiag.data.output_folder import DATA, QUARANTINE, STAGED, SUCCESS, shard_of
+from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError
 from hyperdiag.messages.masking import masked
 
 from .current import Published
 from .fence import current_of
-from .listing import data_paths
+from .listing import data_paths, quarantine_paths
+
+Result = TypeVar("Result")
 
 _TRIES = 10
 _PAUSES = (0.1, 0.5, 2.0)  # seconds
+
+
+class Publication(NamedTuple):
+    """What is published in an output at a moment.
+
+    Attributes:
+        output: the output folder.
+        published: what the output says of it; None where the release that did it did not say.
+    """
+
+    output: Place
+    published: Published | None
+
+    @property
+    def folder(self) -> Place:
+        """Where its plan, its manifest and its statistics are, by their names in an output."""
+        folding = self.published is not None and self.published.folding
+        return self.output / STAGED if folding else self.output
+
+    def data_paths(self) -> list[str]:
+        """Return the paths of its data files."""
+        if self.published is None:
+            return _paths_in(self.output / DATA)
+        return data_paths(self.output, self.published.listing)
+
+    def quarantine_paths(self) -> list[str]:
+        """Return the paths of its quarantine files."""
+        if self.published is None:
+            return _paths_in(self.output / QUARANTINE)
+        return quarantine_paths(self.output, self.published.listing)
 
 
 def files(path: str) -> list[str]:
@@ -36,7 +69,7 @@ def files(path: str) -> list[str]:
         UsageError: if nothing is published there.
     """
     output = resolve(path)
-    paths = _paths(output, _published(output, path))
+    paths = Publication(output, _published(output, path)).data_paths()
     if output.is_local:
         return paths
     bucket, _, _ = output.path.partition("/")
@@ -70,26 +103,94 @@ def read(
         UsageError: if nothing is published there, or a column is unknown.
         InputError: if the output changed each time while it was read.
     """
-    output = resolve(path)
-    for _ in range(_TRIES):
-        published = _published(output, path)
-        try:
-            table = _table(output, _paths(output, published), columns, filter)
-        except (OSError, pa.ArrowException):
-            if _published(output, path) == published:  # no other was published: it is damaged
-                raise
-            continue
-        if _published(output, path) == published:
-            return table
-    raise InputError(f"{masked(path)} changed {_TRIES} times while it was read: read it later")
+    return consistently(path, lambda publication: rows_of(publication, columns, filter))
+
+
+def rows_of(
+    publication: Publication, columns: list[str] | None, filter: ds.Expression | None
+) -> pa.Table:
+    """Return rows of a publication: see `read`.
+
+    Raises:
+        UsageError: if a column is unknown.
+        OSError, ArrowException: if a file cannot be read.
+    """
+    paths = publication.data_paths()
+    return _table(publication.output, paths, columns, filter)
 
 
 def _table(output: Place, paths: list[str], columns: list[str] | None, filter: Any) -> pa.Table:
+    return _dataset(output, paths, columns).to_table(columns=columns, filter=filter)
+
+
+def _dataset(output: Place, paths: list[str], columns: list[str] | None) -> ds.Dataset:
     dataset = ds.dataset(paths, filesystem=output.filesystem, format="parquet")
     unknown = sorted(set(columns or ()) - set(dataset.schema.names))
     if unknown:
         raise UsageError(f"no columns {', '.join(unknown)}: there are {dataset.schema.names}")
-    return dataset.to_table(columns=columns, filter=filter)
+    return dataset
+
+
+def batches_of(
+    path: str, rows: int, columns: list[str] | None, filter: ds.Expression | None
+) -> Iterator[tuple[Publication, pa.Table]]:
+    """Yield the rows of one publication, some at a time, none of them empty.
+
+    Args:
+        path: the output folder, a local path or a URI.
+        rows: at a time, at most.
+        columns, filter: see `read`.
+
+    Raises:
+        UsageError: if nothing is published there, or a column is unknown.
+        InputError: if another is published before all have been read.
+    """
+    output = resolve(path)
+    published = _published(output, path)
+    publication = Publication(output, published)
+    try:
+        dataset = _dataset(output, publication.data_paths(), columns)
+        for batch in dataset.to_batches(columns=columns, filter=filter, batch_size=rows):
+            # Files are replaced only after another has been published.
+            if _published(output, path) != published:
+                raise _changed(path)
+            if batch.num_rows:
+                yield publication, pa.Table.from_batches([batch])
+    except (OSError, pa.ArrowException) as error:
+        if _published(output, path) == published:  # no other was published: it is damaged
+            raise
+        raise _changed(path) from error
+
+
+def _changed(path: str) -> InputError:
+    return InputError(f"{masked(path)} was updated while it was read: begin again")
+
+
+def consistently(path: str, step: Callable[[Publication], Result]) -> Result:
+    """Return what a step makes of a publication that was the output's until the step had ended.
+
+    Where another is published meanwhile, the step is taken again, with that.
+
+    Args:
+        path: the output folder, a local path or a URI.
+        step: reads from a publication.
+
+    Raises:
+        UsageError: if nothing is published there.
+        InputError: if the output changed each time.
+    """
+    output = resolve(path)
+    for _ in range(_TRIES):
+        published = _published(output, path)
+        try:
+            result = step(Publication(output, published))
+        except (OSError, pa.ArrowException, HyperdiagError):
+            if _published(output, path) == published:  # no other was published: it is damaged
+                raise
+            continue
+        if _published(output, path) == published:
+            return result
+    raise InputError(f"{masked(path)} changed {_TRIES} times while it was read: read it later")
 
 
 def _published(output: Place, path: str) -> Published | None:
@@ -128,8 +229,6 @@ def _published_now(output: Place, path: str) -> Published | None:
     return published
 
 
-def _paths(output: Place, published: Published | None) -> list[str]:
-    if published is not None:
-        return data_paths(output, published.listing)
-    infos = files_in(output / DATA)
+def _paths_in(folder: Place) -> list[str]:
+    infos = files_in(folder)
     return sorted(info.path for info in infos if shard_of(info.base_name) >= 0)

@@ -1,0 +1,1 @@
+"""An output for notebooks: tables, named arrays, extreme rows, and the input beside rows."""
