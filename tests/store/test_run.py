@@ -85,15 +85,21 @@ def test_design_to_a_store_writes_the_bytes_of_a_local_run_and_success_last(
     manifest = run(*DESIGN, _to(store.uri("out")))
     assert manifest.rows == local.rows
     written = store.objects("out/")
-    names = ["run/plan.json", "run/axes.parquet", "run/config.yaml", "run/manifest.json"]
-    names.append("_SUCCESS")
+    before = ["run/plan.json", "run/axes.parquet", "run/config.yaml"]
+    # A data file vouches for the statistics of its shard, too.
+    shards = [name for part in PARTS for name in (_statistics(part), f"data/{part}")]
+    after = ["run/summary.parquet", "run/extremes.parquet", "run/manifest.json", "_SUCCESS"]
     notes = ["run/journal/00000000.json", "run/progress.json", "run/throughput.json", CURRENT]
     notes.append(f"run/listing-{manifest.plan}.parquet")
-    assert sorted(written) == sorted([*names, *notes, *(f"data/{part}" for part in PARTS)])
-    for name in ("run/plan.json", "_SUCCESS", *(f"data/{part}" for part in PARTS)):
+    assert sorted(written) == sorted([*before, *shards, *after, *notes])
+    for name in ("run/plan.json", *shards, *after[:2], "_SUCCESS"):
         assert written[name] == (tmp_path / "out" / name).read_bytes()
     in_order = [name for name in _written(proxy) if name not in notes]
-    assert in_order == [*names[:3], *(f"data/{part}" for part in PARTS), *names[3:]]
+    assert in_order == [*before, *shards, *after]
+
+
+def _statistics(part):
+    return f"run/statistics/{part.removesuffix('.parquet')}.statistics"
 
 
 @pytest.mark.slow
@@ -233,6 +239,7 @@ def test_run_killed_in_an_upload_leaves_whole_files_and_is_resumed(run, store, p
         process.wait(10)
     left = store.objects("out/")
     notes = ["run/axes.parquet", "run/config.yaml", CURRENT, "run/plan.json", "run/progress.json"]
+    notes += [_statistics(part) for part in PARTS[:4]]
     assert sorted(left) == [*(f"data/{p}" for p in PARTS[:3]), *notes]
     assert all(_rows(left[f"data/{part}"]).num_rows == 100 for part in PARTS[:3])
     proxy.reset()
