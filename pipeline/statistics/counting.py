@@ -71,9 +71,14 @@ class Counting:
     def nonzero(self) -> Counts:
         """Return codes, in ascending order, and counts, as `Histograms.add` takes them."""
         codes, counts = [], []
-        for position, zeros in enumerate(self._zeros):
-            for first, each in ((0, zeros), (self._first[position], self._counts[position])):
-                occupied = np.flatnonzero(each != 0)
-                codes.append(occupied + (position * BINS + first))
-                counts.append(each[occupied])
+        near_zero = np.any(self._zeros, axis=1)
+        for position, each in enumerate(self._counts):
+            if near_zero[position]:
+                zeros = self._zeros[position]
+                occupied = np.flatnonzero(zeros)
+                codes.append(occupied + position * BINS)
+                counts.append(zeros[occupied])
+            occupied = np.flatnonzero(each != 0)
+            codes.append(occupied + (position * BINS + self._first[position]))
+            counts.append(each[occupied])
         return np.concatenate(codes), np.concatenate(counts)

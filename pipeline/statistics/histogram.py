@@ -55,13 +55,14 @@ class Histograms:
         """Add counts to bins, each of which comes once.
 
         Args:
-            codes: int64, 32,768 times the number's position, plus the bin.
+            codes: int64, ascending: 32,768 times the number's position, plus the bin.
             counts: int64, of each.
         """
         blocks = codes >> _BLOCK_BITS
         places = self._block[blocks]
         if places.size and places.min() < 0:
-            self._make_room(np.unique(blocks[places < 0]))
+            missing = blocks[places < 0]  # ascending, as codes are
+            self._make_room(missing[np.diff(missing, prepend=-1) > 0])
             places = self._block[blocks]
         at = (places << _BLOCK_BITS) | (codes & (_BLOCK - 1))
         self._counts.reshape(-1)[at] += counts
