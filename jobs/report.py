@@ -1,4 +1,6 @@
-"""One HTML file of what a run derived, for a browser."""
+"""What a run derived: one HTML file for a browser, or text for a terminal."""
+
+from typing import Literal
 
 from omegaconf import DictConfig
 from pydantic import BaseModel, ConfigDict
@@ -6,7 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._command import run
 from hyperdiag.messages.wording import size
-from hyperdiag.run.report import write_report
+from hyperdiag.run.report import read_report, write_report
+from hyperdiag.run.report.terminal import print_report
 
 
 class _Output(BaseModel):
@@ -21,11 +24,15 @@ class ReportOptions(BaseModel):
 
     output: _Output
     file: str | None = None
+    format: Literal["html", "text"] = "html"
 
 
 def task(composed: DictConfig) -> None:
-    """Make a report and say where it is."""
+    """Make a report and say where it is, or print it."""
     options = load_section(ReportOptions, composed)
+    if options.format == "text":
+        print_report(read_report(options.output.path))
+        return
     place = write_report(options.output.path, options.file)
     print(f"{place} ({size(place.info().size or 0)})")
 
