@@ -66,7 +66,7 @@ class Statistics:
         self.shape = shape
         count = shape.numbers.count
         self.moments = Moments(count)
-        self.histograms = Histograms(count)
+        self.histograms = Histograms(count if shape.histograms else 0)
         self.bin_rows = np.zeros((len(shape.numbers.directions), shape.bins), np.int64)
         self.curves = ExactSums(int(np.prod(shape.curves)))
         self.extreme: ExtremeRows = no_rows(shape.numbers, shape.extreme_rows)
