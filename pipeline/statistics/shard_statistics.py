@@ -13,9 +13,9 @@ from .numbers import DERIVED, INPUT
 from .origin import about_zero, origin_near
 from .statistics import Shape, packed
 
-# Rows and numbers that are looked at together: of float64, they stay in a core's cache. And of more
-# rows, a BLAS of several threads would add up in another order.
-_ROWS, _NUMBERS = 8192, 16
+# Rows that are looked at together, of so many numbers that, in float64, they stay in a core's cache.
+# Of more rows, a BLAS of several threads would add up in another order.
+_ROWS, _AT_ONCE = 8192, 1 << 17
 
 
 class ShardStatistics:
@@ -111,8 +111,9 @@ class ShardStatistics:
             self._negative[where] += np.count_nonzero(block < 0, axis=1)
         assert self._origin is not None
         for first_row in range(0, rows, _ROWS):
-            for first in range(0, count, _NUMBERS):
-                part = block[first : first + _NUMBERS, first_row : first_row + _ROWS]
+            step = max(_AT_ONCE // min(rows, _ROWS), 1)
+            for first in range(0, count, step):
+                part = block[first : first + step, first_row : first_row + _ROWS]
                 at = slice(start + first, start + first + len(part))
                 differences = part - self._origin[0, at, None]
                 differences -= self._origin[1, at, None]
