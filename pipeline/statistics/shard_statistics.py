@@ -13,8 +13,8 @@ from .numbers import DERIVED, INPUT
 from .origin import about_zero, origin_near
 from .statistics import Shape, packed
 
-# Rows that are looked at together, of so many numbers that, in float64, they stay in a core's cache.
-# Of more rows, a BLAS of several threads would add up in another order.
+# Rows that are looked at together, of so many numbers that, in float64, they stay in a core's
+# cache. Of more rows, a BLAS of several threads would add up in another order.
 _ROWS, _AT_ONCE = 8192, 1 << 17
 
 
