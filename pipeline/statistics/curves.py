@@ -63,7 +63,8 @@ class Curves:
             low, high = self._ranges[direction]
             inputs = joined[INPUT][at].astype(np.float64)
             # The first is below the range, the last above it.
-            place = np.clip(np.floor((inputs - low) * (bins / (high - low))), -1, bins)
+            # Not times bins / (high - low), which is infinite of the smallest numbers.
+            place = np.clip(np.floor((inputs - low) / (high - low) * bins), -1, bins)
             place = place.astype(np.intp) + 1
             place[inputs == high] = bins
             self.bin_rows[direction] += np.bincount(place, minlength=bins + 2)[1:-1]

@@ -28,16 +28,29 @@ class ExactSums:
         self._infinite = np.zeros(size)
         self._at = np.arange(size)
 
-    def add(self, terms: np.ndarray) -> None:
-        """Add the terms (terms, size) of each position; what is not finite makes a sum infinite."""
+    def add(self, terms: np.ndarray, at: np.ndarray | None = None) -> None:
+        """Add terms (terms, size) of each position; what is not finite makes a sum infinite.
+
+        Args:
+            terms: float64.
+            at: the positions, each once, where terms are of some of them.
+        """
+        at = self._at if at is None else at
         for term in terms:
             finite = np.isfinite(term)
             if not finite.all():
-                self._infinite[~finite] = np.inf
+                self._infinite[at[~finite]] = np.inf
                 term = np.where(finite, term, 0.0)
-            self._add(term)
+            self._add(term, at)
 
-    def _add(self, term: np.ndarray) -> None:
+    def resize(self, size: int) -> None:
+        """Have more positions, with sums of zero."""
+        more = size - self._at.size
+        self._digits = np.pad(self._digits, ((0, more), (0, 0)))
+        self._infinite = np.pad(self._infinite, (0, more))
+        self._at = np.arange(size)
+
+    def _add(self, term: np.ndarray, at: np.ndarray) -> None:
         fraction, exponent = np.frexp(term)
         number = np.ldexp(fraction, _PRECISION).astype(np.int64)
         shift = exponent.astype(np.int64) + (_UNIT - _PRECISION)
@@ -47,9 +60,9 @@ class ExactSums:
         self._make_room(int(lowest), int(highest))
         place -= self._lowest
         low, high = (number & _MASK) << rest, (number >> _BASE) << rest
-        self._digits[self._at, place] += low & _MASK
-        self._digits[self._at, place + 1] += (low >> _BASE) + (high & _MASK)
-        self._digits[self._at, place + 2] += high >> _BASE
+        self._digits[at, place] += low & _MASK
+        self._digits[at, place + 1] += (low >> _BASE) + (high & _MASK)
+        self._digits[at, place + 2] += high >> _BASE
 
     def _make_room(self, lowest: int, highest: int) -> None:
         """Have digits for numbers that begin between two places."""

@@ -14,6 +14,7 @@ LISTS = (
     ("jacobian", "largest"),
     ("hessian_diag", "largest"),
 )
+_NARROW = 1e-9  # beside the widest: the square of such a width is small for float32
 _BLOCKS = 64  # of scores, whose largest give a first bound
 
 
@@ -123,6 +124,7 @@ def extreme_rows(
     # Relative to the widest: whatever the units, their squares are numbers.
     relative = widths / widths.max()
     scales = {"jacobian": relative, "hessian_diag": np.square(relative)}
+    narrow = relative.min() < _NARROW
     for at, (quantity, end, output) in enumerate(lists_of(numbers)):
         position, least = numbers.outputs.index(output), floor[at, -1]
         block = blocks[quantity].reshape(len(numbers.outputs), -1, index.size)
@@ -133,7 +135,7 @@ def extreme_rows(
                 continue
             scores = values[0] if end == "largest" else -values[0]
         else:
-            scale = scales[quantity].astype(values.dtype)
+            scale = scales[quantity].astype(np.float64 if narrow else values.dtype)
             directions = np.flatnonzero(largest[quantity][position] * scale >= least)
             if not directions.size:
                 continue
@@ -150,7 +152,7 @@ def extreme_rows(
 
 def _scores(values: np.ndarray, scale: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """Return for each row the largest size, by its scale, of derivatives in some directions."""
-    scores = np.full(values.shape[1], -np.inf, values.dtype)
+    scores = np.full(values.shape[1], -np.inf, scale.dtype)
     size = np.empty_like(scores)
     for direction in directions:
         np.abs(values[direction], out=size)

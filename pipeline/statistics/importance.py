@@ -9,7 +9,7 @@ from .numbers import INPUT
 
 
 def strongest_inputs(summary: pa.Table, most: int) -> dict[str, list[str]]:
-    """Return for each output the inputs that move it most, the strongest first.
+    """Return for each output the inputs that move it most, the strongest first; none that do not.
 
     By the root of mean (dy/dx)^2 s^2, s being the input's standard deviation: how much the output
     changes, to first order, where the input does as it does in these rows.
@@ -29,7 +29,8 @@ def strongest_inputs(summary: pa.Table, most: int) -> dict[str, list[str]]:
     strengths: dict[str, list[tuple[float, str]]] = defaultdict(list)
     columns = (mean_squares[name].to_pylist() for name in ("output", "input", "value"))
     for output, name, mean_square in zip(*columns, strict=True):
-        strengths[output].append((mean_square * deviation[name] ** 2, name))
+        strength = mean_square * deviation[name] ** 2
+        strengths[output] += [(strength, name)] if strength > 0 else []
     return {
         output: [name for _, name in sorted(each, key=lambda pair: -pair[0])[:most]]
         for output, each in strengths.items()

@@ -58,26 +58,48 @@ class Moments:
 
     def statistics(self) -> dict[str, np.ndarray]:
         """Return statistics of each number, float64 (numbers,), by their names in the summary."""
-        whole = self.rows * UNIT
-        sums, squares = self._sums.units(), self._squares.units()
-        # The variance is that of a population. Of equal numbers, squares are rounded all the same.
-        spreads = [
-            None if total is None or square is None else square * whole - total * total
-            for total, square in zip(sums, squares, strict=True)
-        ]
-        variance = np.where(self._low < self._high, _quotients(spreads, whole * whole), 0.0)
-        return {
-            "count": np.full(len(sums), float(self.rows)),
-            "mean": _quotients(sums, whole),
-            "deviation": np.sqrt(np.maximum(variance, 0.0)),
-            "mean_square": _quotients(squares, whole),
-            "minimum": self._low,
-            "maximum": self._high,
-            "positive": self._positive / self.rows,
-            "negative": self._negative / self.rows,
-        }
+        rows = np.full(self._low.size, self.rows)
+        sums = self._sums.units(), self._squares.units()
+        return statistics_of(rows, *sums, self._low, self._high, self._positive, self._negative)
 
 
-def _quotients(numerators: Sequence[int | None], denominator: int) -> np.ndarray:
+def statistics_of(
+    rows: np.ndarray,
+    sums: Sequence[int | None],
+    squares: Sequence[int | None],
+    low: np.ndarray,
+    high: np.ndarray,
+    positive: np.ndarray,
+    negative: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Return statistics of numbers, float64 (numbers,), by their names in the summary.
+
+    Args:
+        rows: int64 (numbers,), how many rows each is of.
+        sums, squares: as `ExactSums.units` returns them.
+        low, high, positive, negative: (numbers,): ends, and in how many rows which sign is.
+    """
+    wholes = [count * UNIT for count in rows.tolist()]
+    # The variance is that of a population. Of equal numbers, squares are rounded all the same.
+    spreads = [
+        None if total is None or square is None else square * whole - total * total
+        for total, square, whole in zip(sums, squares, wholes, strict=True)
+    ]
+    variance = _quotients(spreads, [whole * whole for whole in wholes])
+    variance = np.where(low < high, np.maximum(variance, 0.0), 0.0)
+    return {
+        "count": rows.astype(np.float64),
+        "mean": _quotients(sums, wholes),
+        "deviation": np.sqrt(variance),
+        "mean_square": _quotients(squares, wholes),
+        "minimum": low,
+        "maximum": high,
+        "positive": positive / rows,
+        "negative": negative / rows,
+    }
+
+
+def _quotients(numerators: Sequence[int | None], denominators: Sequence[int]) -> np.ndarray:
     """Return quotients as the nearest float64 numbers; infinite where a sum is."""
-    return np.array([math.inf if n is None else quotient(n, denominator) for n in numerators])
+    pairs = zip(numerators, denominators, strict=True)
+    return np.array([math.inf if n is None else quotient(n, d) for n, d in pairs], np.float64)

@@ -91,7 +91,7 @@ class ShardStatistics:
             self._add_numbers(where.start, block, low, high)
         self._curves.add(blocks, index)
         if self._groups and groups is not None:
-            self._groups.add(blocks, self._origin, groups)
+            self._groups.add(blocks, groups)
         if self._shape.extreme_rows:
             largest = {name: np.abs(each).max(axis=0) for name, each in ends.items()}
             score = self._extreme.score
@@ -137,7 +137,7 @@ class ShardStatistics:
             self._rows,
             counted,
             self._extreme,
-            self._groups.packed(origin) if self._groups else None,
+            self._groups.packed() if self._groups else None,
             sums=sums,
             squares=squares,
             low=self._low,

@@ -8,7 +8,6 @@ import pyarrow as pa
 
 from .extreme_rows import lists_of
 from .histogram import quantile
-from .moments import Moments
 from .numbers import INPUT, RowNumbers
 from .statistics import Statistics
 
@@ -183,12 +182,9 @@ def _curves(statistics: Statistics) -> Iterator[pa.Table]:
 def _groups(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
     if statistics.groups is None:
         return
-    groups: list[tuple[str | None, Moments]] = list(statistics.groups)
-    group = statistics.groups.by, pa.array([name for name, _ in groups], pa.string())
-    each = [moments.statistics() for _, moments in groups]
-    for statistic in each[0]:
-        values = np.concatenate([of_group[statistic] for of_group in each])
-        yield names.rows(statistic, values, group=group)
+    group = statistics.groups.by, pa.array(statistics.groups.names, pa.string())
+    for statistic, values in statistics.groups.statistics().items():
+        yield names.rows(statistic, values.reshape(-1), group=group)
 
 
 def extremes_table(statistics: Statistics) -> pa.Table:

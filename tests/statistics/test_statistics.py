@@ -3,6 +3,7 @@
 from itertools import pairwise, permutations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from hyperdiag.statistics.numbers import RowNumbers
@@ -228,3 +229,59 @@ def test_without_histograms_curves_and_extreme_rows_the_rest_is_the_same():
 def test_no_rows_have_no_statistics():
     total = _total(_shape(), [ShardStatistics(_shape()).to_bytes()])
     assert (summary_table(total).num_rows, extremes_table(total).num_rows) == (0, 0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
+    """As an index at 40,000 beside an exchange rate at 1.1."""
+    points, arrays = _rows(dtype)
+    names = np.where(np.arange(ROWS) % 3 == 0, "index", "rate")
+    scale = np.where(names == "index", 4e4, 1.1)
+    points = (scale[:, None] * (1 + 1e-4 * points)).astype(dtype)
+    shape = _shape(by="kind")
+    parts = []
+    for rows in SHARDS:
+        shard = ShardStatistics(shape)
+        computed = {name: array[rows] for name, array in arrays.items()}
+        groups = pa.chunked_array([names[rows].tolist()])
+        index = np.arange(rows.start, rows.stop)
+        shard.add(points[rows], computed, _ends(computed), "f", index, groups)
+        parts.append(shard.to_bytes())
+    assert _total(shape, parts).to_bytes() == _total(shape, parts[::-1]).to_bytes()
+    found = {
+        (row["group_name"], row["statistic"]): row["value"]
+        for row in summary_table(_total(shape, parts)).to_pylist()
+        if (row["grouped_by"], row["quantity"], row["input"]) == ("kind", "input", "b")
+    }
+    for name in ("index", "rate"):
+        x = points[names == name, 1].astype(np.float64)
+        assert found[name, "count"] == x.size
+        assert found[name, "mean"] == pytest.approx(x.mean(), rel=1e-14)
+        assert found[name, "mean_square"] == pytest.approx(np.mean(x**2), rel=1e-14)
+        assert found[name, "deviation"] == pytest.approx(x.std(), rel=1e-9)
+        assert found[name, "maximum"] == x.max()
+
+
+def test_inputs_of_very_different_units_are_compared_all_the_same():
+    """Densities of 1e19 beside lengths of 1e-4, in float32."""
+    points, arrays = _rows("float32")
+    shape = Shape(NUMBERS, ((1e19, 1e20), (1e-4, 1e-3)), 5, 1, True, 4)
+    arrays["hessian_diag"] = arrays["hessian_diag"] * np.array([1e-38, 1e8], np.float32)
+    total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
+    rows = [
+        row["row_index"]
+        for row in extremes_table(total).to_pylist()
+        if (row["quantity"], row["output"]) == ("hessian_diag", "v")
+    ]
+    widths = np.array([9e19, 9e-4])
+    scores = np.abs(arrays["hessian_diag"][:, 1].astype(np.float64) * widths**2).max(axis=1)
+    assert rows == np.argsort(-scores, kind="stable")[:4].tolist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_are_hardly_any_have_curves_too():
+    points, arrays = _rows("float64")
+    points = np.abs(points) * 1e-310
+    shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, True, 4)
+    total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
+    assert total.bin_rows[0].sum() == np.count_nonzero(points[:, 2] <= 1e-310)

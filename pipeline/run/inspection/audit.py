@@ -123,7 +123,7 @@ class _Auditor:
             self._findings,
             self._notes,
             int(present.size),
-            total.derived,
+            0 if self._plan.writes_no_rows else total.derived,
             compared,
             comparison.again.verified,
             comparison.again.largest_error,

@@ -52,7 +52,7 @@ def check_groups_column(by: str | None, schema: pa.Schema, problems: Problems) -
     if not any(is_one(kind) for is_one in _NAMES):
         problems.add(
             f"summary.by: column '{by}' is {kind}; groups are told by text, whole numbers, "
-            "booleans, dates or times"
+            "booleans, decimals, dates or times"
         )
 
 

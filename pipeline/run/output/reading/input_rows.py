@@ -84,6 +84,8 @@ def _wanted(table: pa.Table, plan: Plan, columns: Sequence[str] | None) -> list[
     """Return the names of the input's columns that are to be read."""
     known = plan.source.schema.names
     problems = Problems()
+    if isinstance(columns, str):
+        raise UsageError(f"columns={columns!r} is a name: give a list, [{columns!r}]")
     for name in columns or ():
         if name not in known:
             problems.add(f"the input has no column '{name}'{closest_or_all(name, known)}")
@@ -94,7 +96,8 @@ def _wanted(table: pa.Table, plan: Plan, columns: Sequence[str] | None) -> list[
     elif SOURCE_FILE in table.column_names:
         passed = plan.output.columns
     there_already = set(passed) & set(table.column_names)
-    return [name for name in columns or known if name not in there_already]
+    wanted = known if columns is None else dict.fromkeys(columns)
+    return [name for name in wanted if name not in there_already]
 
 
 def _sources(plan: Plan, paths: Sequence[str]) -> dict[str, InputFile | None]:

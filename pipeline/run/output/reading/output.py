@@ -118,6 +118,8 @@ class Output:
             UsageError: if a column is unknown.
             InputError: if the output is updated before all rows have been read.
         """
+        if rows < 1:
+            raise UsageError(f"rows={rows}: take 1 or more")
         for publication, table in batches_of(self._path, rows, columns, filter):
             yield self._marked(table, publication)
 
@@ -192,6 +194,7 @@ class Output:
             arrays = named_arrays(layout, rows_of(publication, columns, filter))
             return {name: arrays[name] for name in names or arrays}
 
+        names = tuple(dict.fromkeys(names))
         return self._look(read)
 
     def unpack(self, table: pa.Table) -> dict[str, NamedArray]:

@@ -108,7 +108,10 @@ def number_of(
     axes = axes_of(layout, name)
     if len(labels) != len(axes):
         wanted = " and ".join(f"an {axis.replace('_', ' ')}" for axis, _ in axes) or "no name"
-        raise UsageError(f"a number of '{name}' has {wanted}: input=... names what is not said yet")
+        raise UsageError(
+            f"a number of '{name}' has {wanted}: give output=..., and input=... for each other, "
+            "and no more"
+        )
     position = []
     for label, (axis, known) in zip(labels, axes, strict=True):
         if label not in known:
