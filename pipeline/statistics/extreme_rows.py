@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from .numbers import INPUT, RowNumbers
 
@@ -16,6 +17,31 @@ LISTS = (
 )
 _NARROW = 1e-9  # beside the widest: the square of such a width is small for float32
 _BLOCKS = 64  # of scores, whose largest give a first bound
+
+
+class Places(NamedTuple):
+    """Where some rows come from.
+
+    Attributes:
+        files: names of files, ascending.
+        file: int64 (rows,), the position of each row's file among these.
+        row: int64 (rows,), its place in it.
+    """
+
+    files: tuple[str, ...]
+    file: np.ndarray
+    row: np.ndarray
+
+    @staticmethod
+    def in_file(name: str, row: np.ndarray) -> "Places":
+        """Return the places of rows that all come from one file."""
+        return Places((name,), np.zeros(row.size, np.int64), row)
+
+    @staticmethod
+    def of_columns(names: pa.ChunkedArray, row: pa.ChunkedArray) -> "Places":
+        """Return the places that two columns tell."""
+        files, file = np.unique(names.to_numpy(zero_copy_only=False), return_inverse=True)
+        return Places(tuple(files.tolist()), file, row.to_numpy())
 
 
 class ExtremeRows(NamedTuple):
@@ -104,8 +130,7 @@ def extreme_rows(
     blocks: Mapping[str, np.ndarray],
     largest: Mapping[str, np.ndarray],
     widths: np.ndarray,
-    file: str,
-    index: np.ndarray,
+    places: Places,
     floor: np.ndarray,
 ) -> ExtremeRows:
     """Return the most extreme of some rows.
@@ -115,8 +140,7 @@ def extreme_rows(
         blocks: the inputs and quantities (numbers, rows), by name.
         largest: of each quantity, the largest sizes (m, k) that it has in these rows.
         widths: of the range of each direction.
-        file: that the rows come from.
-        index: int64 (rows,), their place in it.
+        places: where they come from.
         floor: float64 (lists, keep), scores of rows that are known already: who is not above the
             last of a list need not be looked at.
     """
@@ -127,7 +151,7 @@ def extreme_rows(
     narrow = relative.min() < _NARROW
     for at, (quantity, end, output) in enumerate(lists_of(numbers)):
         position, least = numbers.outputs.index(output), floor[at, -1]
-        block = blocks[quantity].reshape(len(numbers.outputs), -1, index.size)
+        block = blocks[quantity].reshape(len(numbers.outputs), -1, places.row.size)
         values, scale = block[position], np.ones(1)
         if quantity == "value":
             top = largest[quantity][position]
@@ -145,9 +169,10 @@ def extreme_rows(
         extreme.direction[at, : rows.size] = -1 if quantity == "value" else direction
         extreme.score[at, : rows.size] = scores[rows]
         extreme.value[at, : rows.size] = values[direction, rows]
-        extreme.row[at, : rows.size] = index[rows]
+        extreme.file[at, : rows.size] = places.file[rows]
+        extreme.row[at, : rows.size] = places.row[rows]
         extreme.point[at, : rows.size] = blocks[INPUT][:, rows].T
-    return extreme._replace(files=(file,))
+    return extreme._replace(files=places.files)
 
 
 def _scores(values: np.ndarray, scale: np.ndarray, directions: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from .counting import Counting
 from .curves import Curves
-from .extreme_rows import extreme_rows, no_rows
+from .extreme_rows import Places, extreme_rows, no_rows
 from .groups import GroupsOfShard
 from .numbers import DERIVED, INPUT
 from .origin import about_zero, origin_near
@@ -47,8 +47,7 @@ class ShardStatistics:
         points: np.ndarray,
         computed: Mapping[str, np.ndarray],
         ends: Mapping[str, np.ndarray],
-        file: str,
-        index: np.ndarray,
+        places: Places,
         groups: pa.ChunkedArray | None = None,
         derived: Sequence[np.ndarray] = (),
     ) -> None:
@@ -58,30 +57,30 @@ class ShardStatistics:
             points: (rows, n), as they went into the network.
             computed: the quantities (rows, m, ...) that were derived, by name.
             ends: the lows and highs (2, m, ...) of these, likewise.
-            file: that the rows come from.
-            index: int64 (rows,), their place in it.
+            places: where the rows come from.
             groups: the values of the column that tells the group, where one does.
             derived: arrays (rows, ...) whose entries are the derived columns, in their order.
 
         Raises:
             HyperdiagError: if there are too many groups.
         """
-        if not index.size:
+        count = places.row.size
+        if not count:
             return
         numbers = self._shape.numbers
         # The rows of each number side by side: no copy where they are so already.
         blocks = {
-            name: np.ascontiguousarray(array.reshape(index.size, -1).T)
+            name: np.ascontiguousarray(array.reshape(count, -1).T)
             for name, array in [(INPUT, points), *computed.items()]
             if name in numbers.slices
         }
         if numbers.derived:
-            columns = [array.reshape(index.size, -1).T for array in derived]
+            columns = [array.reshape(count, -1).T for array in derived]
             blocks[DERIVED] = np.concatenate(columns)
         if self._origin is None:
             firsts = np.concatenate([blocks[name][:, 0] for name in numbers.slices])
             self._origin = origin_near(firsts)
-        self._rows += index.size
+        self._rows += count
         for name, where in numbers.slices.items():
             block = blocks[name]
             if name in ends:
@@ -89,13 +88,13 @@ class ShardStatistics:
             else:
                 low, high = block.min(axis=1), block.max(axis=1)
             self._add_numbers(where.start, block, low, high)
-        self._curves.add(blocks, index)
+        self._curves.add(blocks, places.row)
         if self._groups and groups is not None:
             self._groups.add(blocks, groups)
         if self._shape.extreme_rows:
             largest = {name: np.abs(each).max(axis=0) for name, each in ends.items()}
             score = self._extreme.score
-            more = extreme_rows(numbers, blocks, largest, self._widths, file, index, score)
+            more = extreme_rows(numbers, blocks, largest, self._widths, places, score)
             self._extreme = self._extreme.merged(more)
 
     def _add_numbers(

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hyperdiag.statistics.extreme_rows import Places
 from hyperdiag.statistics.numbers import RowNumbers
 from hyperdiag.statistics.shard_statistics import ShardStatistics
 from hyperdiag.statistics.statistics import Shape, Statistics
@@ -49,7 +50,7 @@ def _shard(shape, points, arrays, rows, batch=97):
                 for name, array in computed.items()
             }
         index = np.arange(part.start, part.stop)
-        shard.add(points[part], computed, _ends(computed), "f.parquet", index)
+        shard.add(points[part], computed, _ends(computed), Places.in_file("f.parquet", index))
     return shard.to_bytes()
 
 
@@ -245,7 +246,8 @@ def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
         computed = {name: array[rows] for name, array in arrays.items()}
         groups = pa.chunked_array([names[rows].tolist()])
         index = np.arange(rows.start, rows.stop)
-        shard.add(points[rows], computed, _ends(computed), "f", index, groups)
+        places = Places.in_file("f.parquet", index)
+        shard.add(points[rows], computed, _ends(computed), places, groups)
         parts.append(shard.to_bytes())
     assert _total(shape, parts).to_bytes() == _total(shape, parts[::-1]).to_bytes()
     found = {

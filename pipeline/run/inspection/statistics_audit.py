@@ -11,6 +11,8 @@ from hyperdiag.run.plan.plan import Plan
 from hyperdiag.statistics.packed import digest
 from hyperdiag.statistics.statistics import Statistics
 
+_MEND = "without it, the same command as before makes it again"
+
 
 class StatisticsAudit:
     """Adds up the statistics of shards, and compares what was published with that.
@@ -33,9 +35,9 @@ class StatisticsAudit:
         try:
             content = (self._output / name).read_bytes()
         except UsageError as error:
-            return None, [f"{name} cannot be read: {error}"]
+            return None, [f"{name} cannot be read: {error}; {_MEND}"]
         if digest(content) != footer.get("statistics"):
-            return None, [f"{name} is damaged, or not of its shard"]
+            return None, [f"{name} is damaged, or not of its shard; {_MEND}"]
         return content, []
 
     def add(self, content: bytes | None) -> None:
@@ -54,8 +56,10 @@ class StatisticsAudit:
             try:
                 content = (self._output / name).read_bytes()
             except UsageError as error:
-                findings.append(f"{name} cannot be read: {error}")
+                findings.append(f"{name} cannot be read: {error}; {_MEND}")
             else:
                 if content != right:
-                    findings.append(f"{name} is not what the statistics of the shards add up to")
+                    findings.append(
+                        f"{name} is not what the statistics of the shards add up to; {_MEND}"
+                    )
         return findings

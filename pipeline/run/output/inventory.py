@@ -14,6 +14,7 @@ from hyperdiag.data.output_folder import (
     QUARANTINE,
     SCRATCH,
     STAGED,
+    STATISTICS,
     file_name,
     shard_of,
     statistics_file,
@@ -38,22 +39,25 @@ class Files:
         output: the output folder.
         known: bool by shard id, whether the plan has it.
         update: whether a file that an update has staged counts instead of the published one.
+        summarised: whether each shard has a file of statistics.
 
     Attributes:
         size: bytes of the data file; -1 where there is none.
         modified_ns: when it was written.
         staged: whether it is one that an update has not published yet.
         quarantine: whether there is a quarantine file.
+        statistics: whether there is a file of statistics, or none is needed.
         unknown_files: other files in the published folders, as "folder/name".
     """
 
-    def __init__(self, output: Place, known: np.ndarray, update: bool):
+    def __init__(self, output: Place, known: np.ndarray, update: bool, summarised: bool = False):
         ids = known.size
         self._known = known
         self.size = np.full(ids, -1, np.int64)
         self.modified_ns = np.zeros(ids, np.int64)
         self.staged = np.zeros(ids, bool)
         self.quarantine = np.zeros(ids, bool)
+        self.statistics = np.full(ids, not summarised)
         self.unknown_files: list[str] = []
         for root, staged in ((output, False), (output / STAGED, True))[: 1 + update]:
             for shard, info in self._list(root / DATA, staged):
@@ -61,8 +65,12 @@ class Files:
                 self.modified_ns[shard] = info.mtime_ns or 0
                 self.staged[shard] = staged
                 self.quarantine[shard] = False
+                self.statistics[shard] = not summarised
             for shard, _ in self._list(root / QUARANTINE, staged):
                 self.quarantine[shard] |= staged == self.staged[shard]
+            if summarised:
+                for shard, _ in self._list(root / STATISTICS, staged=True):
+                    self.statistics[shard] |= staged == self.staged[shard]
 
     def _list(self, folder: Place, staged: bool) -> Iterator[tuple[int, FoundFile]]:
         for info in scan(folder):
@@ -104,7 +112,7 @@ class Inventory:
         self.bad = np.zeros(self._keys.size, bool)
         self.tally = Tally()
         self.statistics = Statistics(plan.statistics) if plan.statistics else None
-        self.files = Files(output, self._known, update)
+        self.files = Files(output, self._known, update, plan.summary is not None)
 
     def key(self, shard: int) -> str:
         """Return the plan's key of a shard, by its id."""
@@ -155,6 +163,7 @@ class Inventory:
             & (self.files.size[shards] == entries["size"])
             & (self.files.modified_ns[shards] == entries["modified_ns"])
             & (self.files.quarantine[shards] >= entries["bad"])
+            & self.files.statistics[shards]
         )
         return bool(same.all()) and np.unique(shards).size == shards.size
 

@@ -14,6 +14,7 @@ from hyperdiag.data.output_folder import (
     CONFIG,
     CURRENT,
     DATA,
+    EXTREMES,
     JOURNAL,
     PLAN,
     QUARANTINE,
@@ -21,6 +22,7 @@ from hyperdiag.data.output_folder import (
     STAGED,
     STATISTICS,
     SUCCESS,
+    SUMMARY,
     prepare_folders,
     shard_of,
     write_file,
@@ -42,6 +44,7 @@ from .publication import delete_folder, empty, fold, publish, withdraw
 from .receipt import Receipt
 from .summary_files import summary_files
 
+_SUMMARIES = (SUMMARY, EXTREMES)
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -215,6 +218,8 @@ class Ledger:
         whole = inventory.count == inventory.shards
         whole &= not (inventory.files.staged & inventory.done).any()
         if manifest is None or not whole or manifest.plan != self.plan.digest:
+            return None
+        if self.plan.summary and not all((self.output / name).exists() for name in _SUMMARIES):
             return None
         published = current_of(self.output).published
         if published and (

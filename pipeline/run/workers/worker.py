@@ -14,10 +14,11 @@ import pyarrow as pa
 
 from hyperdiag.data.faults import Fault, Faults
 from hyperdiag.data.filesystem import resolve
+from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
 from hyperdiag.data.points import count_outside, fill_bad_rows, refuse_outside
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.shard import Rows, Shard
-from hyperdiag.data.sink import ShardSink
+from hyperdiag.data.sink import ShardSink, quarantined_before
 from hyperdiag.derived.derived import Deriver
 from hyperdiag.hyperdual import Hanging, within
 from hyperdiag.messages.errors import HyperdiagError, InputError
@@ -27,6 +28,7 @@ from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally, extremes
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.versions import differences
+from hyperdiag.statistics.extreme_rows import Places
 from hyperdiag.statistics.shard_statistics import ShardStatistics
 
 from .device_kernel import DeviceKernel
@@ -230,8 +232,7 @@ class Worker:
                     points,
                     self._named(computed),
                     ends,
-                    source_file,
-                    index.to_numpy(),
+                    _places(table, source_file, index),
                     groups=table[by] if by else None,
                     derived=self.deriver.numbers(derived),
                 )
@@ -266,6 +267,13 @@ class Worker:
                     f"{QUANTITIES[quantity].title} of '{output}'{by} is {flat[row, entry]}"
                 )
             faults.add(bad, Fault.NON_FINITE_RESULT, details)
+
+
+def _places(table: pa.Table, source_file: str, index: pa.Array) -> Places:
+    """Return where rows come from: those of a quarantine, from the first of all datasets."""
+    if quarantined_before(table):
+        return Places.of_columns(table[SOURCE_FILE], table[ROW_INDEX])
+    return Places.in_file(source_file, index.to_numpy())
 
 
 class _Clock:

@@ -76,8 +76,8 @@ def test_of_equal_rows_those_come_first_that_stand_first(tmp_path):
     ("arguments", "said"),
     [
         (("a.c",), "no output 'a.c' (closest: 'a.b')"),
-        (("a.b", "jacobian"), "a number of 'jacobian' has an output and an input: input=..."),
-        (("a.b", "value", 1, False, "spot"), "a number of 'value' has an output: input=..."),
+        (("a.b", "jacobian"), "a number of 'jacobian' has an output and an input: give output=..."),
+        (("a.b", "value", 1, False, "spot"), "a number of 'value' has an output: give output=..."),
         (("a.b", "jacobian", 1, False, "sopt"), "no input 'sopt' (closest: 'spot')"),
         (("a.b", "jacobean"), "no quantity 'jacobean' was written (closest: 'jacobian')"),
         (("a.b", "value", 0), "rows=0: take 1 or more"),
