@@ -167,6 +167,18 @@ def test_page_fits_a_narrow_window(page):
     assert max(widths) <= 480
 
 
+def test_figures_keep_their_heights_as_the_window_changes(page):
+    heights = "[...document.querySelectorAll('.plot')].map(place => place.clientHeight)"
+    drawn = "[...document.querySelectorAll('.plot .main-svg')].map(s => s.clientHeight)"
+    before = page.run(heights), page.run(drawn)
+    assert min(before[0]) > 150  # a bar or a row of cells for each of two or three names
+    for width in (1000, 400):
+        page.resize(width, 900)
+        page.run("new Promise(done => setTimeout(done, 700))")
+        assert (page.run(heights), page.run(drawn)) == before
+        assert page.run("document.querySelector('.plot .main-svg').clientWidth") <= width
+
+
 def test_page_without_summaries_complains_of_nothing(browser, published, tmp_path):
     write_report(str(published), str(tmp_path / "plain.html"))
     browser.open(tmp_path / "plain.html")

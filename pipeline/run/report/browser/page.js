@@ -31,6 +31,8 @@ function draw(place, redrawn = false) {
       : "This is kept of all rows together, not by group.";
     return;
   }
+  // What makes room anew as the window changes takes the height from the element.
+  place.style.height = `${figure.layout.height}px`;
   if (onPaper) figure.layout.width = PAPER_WIDTH;
   // Anew where the width changes by much: margins are else those for the former one.
   const plot = redrawn ? Plotly.newPlot : Plotly.react;
