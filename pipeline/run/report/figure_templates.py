@@ -241,6 +241,7 @@ def heat_map(quantity: str, title: str) -> Template:
         "y": "@maps.outputs",
         "z": f"@maps.{quantity}",
         "zmin": 0,
+        "zmax": f"@maps.{quantity}_largest",  # the one without the other is ignored
         "colorscale": "$scale",
         "colorbar": {**_title(title), "thickness": 14},
         "hovertemplate": "%{y} by %{x}: %{z:.4g}<extra></extra>",

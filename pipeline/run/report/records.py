@@ -208,10 +208,13 @@ def heat_maps(
         mean_square = table.of(quantity, "mean_square")
         if mean_square is not None:
             standardised = np.sqrt(mean_square) * scale**power / unit[:, None]
-            maps[quantity] = [numbers(standardised[row, places]) for row in rows]
+            cells = [numbers(standardised[row, places]) for row in rows]
+            maps[quantity] = cells
+            maps[f"{quantity}_largest"] = max((x for row in cells for x in row if x), default=1.0)
     return maps
 
 
 def _room(labels: Sequence[str], share: float) -> int:
     """Return the pixels that labels need, if they reach over a share of their length."""
-    return round(20 + share * _LETTER_WIDTH * max(len(unescape(label)) for label in labels))
+    letters = max((len(unescape(label)) for label in labels), default=0)
+    return round(20 + share * _LETTER_WIDTH * letters)

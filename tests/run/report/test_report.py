@@ -129,6 +129,9 @@ def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
                 square = data.numbers(column(quantity, output, INPUTS[place]))["mean_square", None]
                 expected = math.sqrt(square) * x["deviation", None] ** power / unit
                 assert close(number, expected)
+        (cells,) = report.figure(f"{quantity}_map").data
+        assert cells.zmin == 0
+        assert close(cells.zmax, max(max(row) for row in maps[quantity]))
 
 
 @pytest.mark.parametrize("place", [0, 1])
