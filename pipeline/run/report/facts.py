@@ -128,7 +128,7 @@ def _description(plan: Plan, manifest: Manifest) -> list[tuple[str, str]]:
 
 def _checks(manifest: Manifest) -> list[Check]:
     rows = manifest.rows
-    checks = [Check(RIGHT, "Rows", _rows_text(manifest))]
+    checks = [Check(RIGHT if rows.derived else LOOK, "Rows", _rows_text(manifest))]
     if rows.bad:
         causes = ", ".join(
             f"{count:,} {code} ({count / rows.tried:.3%})"

@@ -70,6 +70,20 @@ class Report:
             listed |= figures.of_throughput(*counts)
         return listed
 
+    @property
+    def why_no_records(self) -> str:
+        """Why nothing is said of any output, if so."""
+        rows = self.facts.manifest.rows
+        if not rows.derived:
+            return (
+                f"No row was derived: of {rows.read:,} read, {rows.filtered:,} were filtered out "
+                f"and {rows.bad:,} quarantined. So nothing can be said of the outputs."
+            )
+        return (
+            f"The run kept no summaries ({SUMMARY}, summary.enabled), which these figures are "
+            "drawn from. What the run says of itself stands above."
+        )
+
     def figure(self, name: str, output: str | None = None, group: str | None = None) -> "go.Figure":
         """Return a figure as an object of Plotly, to be shown in a notebook or changed.
 
@@ -136,7 +150,7 @@ class Report:
 
     def _parts(self) -> dict[str, str]:
         """Return the sections that are drawn, or why they are not."""
-        without = f'<p class="notice">{sections.text(_WITHOUT_SUMMARIES)}</p>'
+        without = f'<p class="notice">{sections.text(self.why_no_records)}</p>'
         parts = {"all": without, "one": without}
         if self.records:
             shown = sections.outputs(self.outputs, self.inputs, self.records)
@@ -155,12 +169,6 @@ class Report:
         names = self.outputs[: len(self.records)]
         groups = list(self.groups)
         return sections.one_output(names, self.grouped_by, groups, figures.of_output())
-
-
-_WITHOUT_SUMMARIES = (
-    f"The run kept no summaries ({SUMMARY}), which these figures are drawn from. What the run says "
-    "of itself stands above."
-)
 
 
 def read_report(path: str) -> Report:
@@ -186,7 +194,7 @@ def read_report(path: str) -> Report:
     shared: Record = {"levels": list(LEVELS)}
     if facts.throughput:
         shared["throughput"] = facts.throughput
-    if not (output / SUMMARY).exists():
+    if not manifest.rows.derived or not (output / SUMMARY).exists():
         network = plan.network
         return Report(facts, network.outputs, network.inputs, shared, [], "", {}, [], [])
     return _summarised(output, plan, facts, shared)

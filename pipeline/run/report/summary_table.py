@@ -54,6 +54,7 @@ class SummaryTable:
         inputs: names of its n inputs.
 
     Attributes:
+        shape: m and n.
         numbers: {quantity: float64 (statistics, m, n)}, by the positions in STATISTICS; m is 1 for
             "input", n is 1 for "value" and "laplacian"; NaN where the table says nothing. Only
             quantities that it has.
@@ -65,6 +66,7 @@ class SummaryTable:
         self._place = output / SUMMARY
         self._outputs = {name: at for at, name in enumerate(outputs)}
         self._inputs = {name: at for at, name in enumerate(inputs)}
+        self.shape = len(outputs), len(inputs)
         self.numbers: dict[str, np.ndarray] = {}
         self.grouped_by: str | None = None
         self.groups: dict[str | None, int] = {}

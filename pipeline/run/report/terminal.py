@@ -25,7 +25,7 @@ def print_report(report: Report) -> None:
         mark = "[yellow]look at this:[/]" if check.state == LOOK else "as it should be:"
         console.print(f"{mark} {escape(f'{check.title}. {check.text}')}", soft_wrap=True)
     if not report.records:
-        console.print("\nThe run kept no statistics (summary.enabled).", soft_wrap=True)
+        console.print(f"\n{report.why_no_records}", soft_wrap=True)
         return
     console.print(
         "\ns: an input's deviation over all rows. J s: how much the output changes with it, to "

@@ -4,12 +4,15 @@ import json
 import math
 import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report
 from hyperdiag.run.report.report import _labels
+from hyperdiag.run.report.terminal import print_report
 
 from .conftest import NOTE, overrides, write_rows
 from .networks import INPUTS, OUTPUTS, SCRIPT
@@ -173,10 +176,25 @@ def test_report_without_summaries_says_so_and_shows_the_rest(published):
     report = read_report(str(published))
     assert not report.records
     page = report.html().decode()
-    assert "The run kept no summaries (run/summary.parquet)" in page
+    assert "The run kept no summaries (run/summary.parquet, summary.enabled)" in page
     assert "6,000 read: 5,994 derived, 0 filtered out, 6 quarantined." in page
     assert 'id="output"' not in page
     assert set(report.figures) == {"throughput_by_worker", "throughput_by_stage"}
+
+
+def test_report_of_a_run_that_derived_no_row_says_so_and_why(tmp_path, compose_run, capsys):
+    (tmp_path / "in").mkdir()
+    rows = {"spot": [math.nan] * 5, "vol<b>": [0.2] * 5, "rate": [0.0] * 5, "note": ["n"] * 5}
+    pq.write_table(pa.table(rows | {"desk": ["fx"] * 5}), tmp_path / "in/bad.parquet")
+    less = ("limits.max_bad_fraction=1", "summary.by=desk", "summary.extreme_rows=2")
+    derive(*compose_run(*overrides(tmp_path, *less)))
+    report = read_report(str(tmp_path / "out"))
+    said = "No row was derived: of 5 read, 0 were filtered out and 5 quarantined."
+    page = report.html().decode()
+    assert said in page
+    assert "Examples of quarantined rows" in page
+    print_report(report)
+    assert said in capsys.readouterr().out
 
 
 def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, data):
