@@ -11,8 +11,8 @@ from .summary_table import OF_GROUPS, QUANTILES, STATISTICS, Curve, SummaryTable
 
 Record = dict[str, Any]
 
-# What people see as the name of the group of rows whose column is null.
-WITHOUT_VALUE = "(null)"
+# What people see as the name of all rows, and of the group of rows whose column is null.
+ALL_ROWS, WITHOUT_VALUE = "all rows", "(no value)"
 # The shares of rows below the numbers of `points`.
 LEVELS = (0.0, *QUANTILES, 1.0)
 _DIGITS = 6
@@ -137,6 +137,20 @@ def _curve(
     return record
 
 
+def group_label(name: str | None) -> str:
+    """Return what people see as the name of a group; no two are the same.
+
+    Args:
+        name: of the group; None: that of rows without a value.
+    """
+    if name is None:
+        return WITHOUT_VALUE
+    # Quotes tell a name from what is no name, and from a name that has such quotes itself.
+    if name in (ALL_ROWS, WITHOUT_VALUE, "") or name[0] == name[-1] == '"':
+        return f'"{name}"'
+    return name
+
+
 def records_of_groups(
     table: SummaryTable,
     shown: Sequence[Record],
@@ -159,7 +173,7 @@ def records_of_groups(
     by_quantity = table.of_groups(groups, pairs)
     by_group = {}
     for number, name in enumerate(groups):
-        group = WITHOUT_VALUE if name is None else name
+        group = group_label(name)
         by_group[group] = [
             _frame(table, whole["inputs"], labels) | {"group": group} for whole in shown
         ]

@@ -7,7 +7,7 @@ from hyperdiag.messages.printable import printable_name
 
 from .facts import LOOK, Check, Example, Facts
 from .figures import Figure
-from .records import Record
+from .records import ALL_ROWS, Record
 
 _STRONGEST = 3
 _WORDS = {True: "look at this", False: "as it should be"}
@@ -119,7 +119,7 @@ def one_output(
     """
     picker = f'<label>Output <select id="output">{options(names)}</select></label>'
     if groups:
-        listed_groups = options(["all rows", *groups])
+        listed_groups = options([ALL_ROWS, *groups])
         picker += f'<label>{text(by)} <select id="group">{listed_groups}</select></label>'
     tables = "".join(
         f'<h3>{text(title)}</h3><div class="scroll" role="region" tabindex="0" '

@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -104,7 +105,7 @@ def test_curves_of_an_output_are_means_over_bins_of_its_rows(report, data, place
 
 def test_numbers_of_a_group_are_those_of_its_rows(report, data):
     assert report.grouped_by == "desk"
-    assert set(report.groups) == {"rates", "fx", SCRIPT, "(null)"}
+    assert set(report.groups) == {"rates", "fx", SCRIPT, "(no value)"}
     rows = [records[0]["value"]["count"] for records in report.groups.values()]
     assert rows == sorted(rows, reverse=True)
     assert sum(rows) == report.facts.manifest.rows.derived
@@ -120,6 +121,22 @@ def test_numbers_of_a_group_are_those_of_its_rows(report, data):
                 for quantity in ("jacobian", "hessian_diag"):
                     this = column(quantity, output, INPUTS[place])
                     check_statistics(record[quantity], data.numbers(this, where), at)
+
+
+def test_groups_that_are_called_as_no_group_is_are_told_apart_from_it(tmp_path, compose_run):
+    names = ["(null)", "(no value)", '"(no value)"', "all rows", "", '"', None]
+    counts = range(20, 13, -1)
+    desks = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(2)
+    columns = {name: rng.uniform(0.1, 0.4, len(desks)) for name in INPUTS}
+    columns |= {"desk": desks, "note": ["n"] * len(desks)}
+    pq.write_table(pa.table(columns), tmp_path / "in/rows.parquet")
+    derive(*compose_run(*overrides(tmp_path, "summary.by=desk")))
+    report = read_report(str(tmp_path / "out"))
+    rows = {group: each[0]["value"]["count"] for group, each in report.groups.items()}
+    shown = ["(null)", '"(no value)"', '""(no value)""', '"all rows"', '""', '"""', "(no value)"]
+    assert rows == dict(zip(shown, counts, strict=True))
 
 
 def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
