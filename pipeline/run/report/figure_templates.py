@@ -64,7 +64,7 @@ def sensitivity() -> Template:
         "type": "scatter",
         "mode": "markers",
         "name": "mean",
-        "meta": "@group",  # of a group there are no quantiles; of all rows the next one is drawn
+        "meta": "@means_alone",  # where there are no quantiles; else the next trace is drawn
         "x": _scaled("jacobian.mean", 1),
         "y": "@positions",
         "text": "@labels",

@@ -54,24 +54,29 @@ def _record(
     detail: Detail,
 ) -> Record:
     record = _frame(table, places, labels)
+    if not table.has_quantiles:
+        record["means_alone"] = True
     for quantity in ("value", "laplacian"):
         if quantity in table.numbers:
             column = table.numbers[quantity][:, output, 0]
             named = dict(zip(STATISTICS, column, strict=True))
             quantiles = column[-len(QUANTILES) :]
-            ends = [named["minimum"], *quantiles, named["maximum"]]
             record[quantity] = {
-                **{name: each[0] for name, each in _statistics(column[:8, None]).items()},
-                "points": numbers(ends),
+                name: each[0] for name, each in _statistics(column[:8, None]).items()
             }
+            if table.has_quantiles:
+                ends = [named["minimum"], *quantiles, named["maximum"]]
+                record[quantity]["points"] = numbers(ends)
     for quantity in ("jacobian", "hessian_diag"):
         if quantity in table.numbers:
             columns = table.numbers[quantity][:, output, places]
             quantiles = columns[-len(QUANTILES) :]
-            record[quantity] = _statistics(columns[:8]) | {
-                f"q{round(100 * at):02d}": numbers(row)
-                for at, row in zip(QUANTILES, quantiles, strict=True)
-            }
+            record[quantity] = _statistics(columns[:8])
+            if table.has_quantiles:
+                record[quantity] |= {
+                    f"q{round(100 * at):02d}": numbers(row)
+                    for at, row in zip(QUANTILES, quantiles, strict=True)
+                }
     for kind in ("uniform", "normal"):
         bound = table.of("jacobian", f"total_index_bound_{kind}")
         if bound is not None and np.isfinite(bound[output, places]).any():
@@ -175,7 +180,8 @@ def records_of_groups(
     for number, name in enumerate(groups):
         group = group_label(name)
         by_group[group] = [
-            _frame(table, whole["inputs"], labels) | {"group": group} for whole in shown
+            _frame(table, whole["inputs"], labels) | {"group": group, "means_alone": True}
+            for whole in shown
         ]
         for quantity, statistics in by_quantity.items():
             for output, record in enumerate(by_group[group]):

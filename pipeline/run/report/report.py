@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperdiag.data.filesystem import Place, resolve, write_whole
-from hyperdiag.data.output_folder import EXTREMES, REPORT, SUMMARY, write_file
+from hyperdiag.data.output_folder import REPORT, SUMMARY, write_file
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.printable import printable_name
@@ -22,6 +22,7 @@ from . import figures, sections
 from .detail import DATA_BYTES, Detail, first_detail, strengths
 from .extremes import add_extremes
 from .facts import Facts, read_facts
+from .left_out import left_out, not_kept
 from .library import check_plotly, plotly_figure, plotly_script
 from .page import json_in_html, make_page
 from .records import LEVELS, Record, heat_maps, records, records_of_groups
@@ -48,6 +49,7 @@ class Report:
         groups: the same of each group that is shown, by its name.
         columns: of the dataset, that extreme rows are shown with.
         left_out: a sentence on each thing that is not shown.
+        not_kept: of figures that show what the run did not keep, a sentence that says so, by name.
     """
 
     facts: Facts
@@ -59,6 +61,7 @@ class Report:
     groups: Mapping[str, Sequence[Record]]
     columns: Sequence[str]
     left_out: Sequence[str]
+    not_kept: Mapping[str, str]
 
     @property
     def figures(self) -> dict[str, figures.Figure]:
@@ -125,6 +128,7 @@ class Report:
             "records": list(self.records),
             "groups": [{"name": n, "records": list(r)} for n, r in self.groups.items()],
             "columns": list(self.columns),
+            "not_kept": dict(self.not_kept),
         }
 
     def html(self) -> bytes:
@@ -196,7 +200,7 @@ def read_report(path: str) -> Report:
         shared["throughput"] = facts.throughput
     if not manifest.rows.derived or not (output / SUMMARY).exists():
         network = plan.network
-        return Report(facts, network.outputs, network.inputs, shared, [], "", {}, [], [])
+        return Report(facts, network.outputs, network.inputs, shared, [], "", {}, [], [], {})
     return _summarised(output, plan, facts, shared)
 
 
@@ -254,30 +258,9 @@ def _detailed(
         table.grouped_by or "",
         records_of_groups(table, shown, groups, input_labels) if groups else {},
         columns,
-        list(_left_out(plan, table, detail, complaint)),
+        left_out(plan, table, detail, complaint),
+        not_kept(table),
     )
-
-
-def _left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | None) -> list[str]:
-    m, n = len(plan.network.outputs), len(plan.network.inputs)
-    sentences = []
-    for shown, total, what in (
-        (detail.outputs, m, "outputs are shown, the first in the network's order"),
-        (detail.inputs, n, "inputs are shown of each output: the strongest, by J s"),
-        (detail.curves, n, "inputs have dependence curves: the strongest of each output"),
-        (detail.map_outputs, m, "outputs are in the maps, the first in the network's order"),
-        (detail.map_inputs, n, "inputs are in the maps: the strongest of any output there"),
-        (detail.groups, len(table.groups), "groups can be chosen: those of the most rows"),
-    ):
-        if shown < total:
-            sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
-    if complaint:
-        sentences.append(complaint)
-    sentences.append(
-        f"Of extreme rows, {detail.extremes} at most of each kind, and 8 of their inputs; more may "
-        f"be in {EXTREMES}."
-    )
-    return sentences
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -95,7 +95,8 @@ def figures(scope: str, listed: Mapping[str, Figure]) -> str:
         f'<figure id="{name}"><h3 id="{name}-title">{text(figure.title)}</h3>'
         f'<div class="plot" role="img" data-figure="{name}" data-scope="{scope}" '
         f'aria-labelledby="{name}-title" aria-describedby="{name}-caption"></div>'
-        f'<p class="absent" hidden></p><figcaption id="{name}-caption">{text(figure.caption)}'
+        f'<p class="absent" hidden></p><figcaption id="{name}-caption">'
+        f'<span class="caption">{text(figure.caption)}</span>'
         f'<span class="reading"></span></figcaption></figure>'
         for name, figure in listed.items()
     )

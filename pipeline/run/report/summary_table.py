@@ -25,6 +25,7 @@ STATISTICS = (
     *("total_index_bound_uniform", "total_index_bound_normal"),
     *(f"quantile {at:g}" for at in QUANTILES),
 )
+_FIRST_QUANTILE = len(STATISTICS) - len(QUANTILES)
 QUANTITIES = ("input", "value", "jacobian", "hessian_diag", "laplacian")
 _BY_INPUT = ("input", "jacobian", "hessian_diag")
 _BATCH_ROWS = 1 << 20
@@ -59,6 +60,7 @@ class SummaryTable:
             "input", n is 1 for "value" and "laplacian"; NaN where the table says nothing. Only
             quantities that it has.
         grouped_by: the column of the dataset that tells a row's group; None: there are no groups.
+        has_quantiles, has_curves: whether it has any of all rows.
         groups: {group: rows}, the most rows first; None is the group of rows without a value.
     """
 
@@ -68,6 +70,7 @@ class SummaryTable:
         self._inputs = {name: at for at, name in enumerate(inputs)}
         self.shape = len(outputs), len(inputs)
         self.numbers: dict[str, np.ndarray] = {}
+        self.has_quantiles = self.has_curves = False
         self.grouped_by: str | None = None
         self.groups: dict[str | None, int] = {}
         for batch in self._batches():
@@ -167,6 +170,8 @@ class SummaryTable:
         counts = ~batch.all_rows & (batch.statistic == STATISTICS.index("count"))
         for group, rows in batch.largest_by_group(counts).items():
             self.groups[group] = max(self.groups.get(group, 0), rows)
+        self.has_quantiles |= bool((known & (batch.statistic >= _FIRST_QUANTILE)).any())
+        self.has_curves |= bool((batch.all_rows & batch.is_statistic("curve_mean")).any())
         self.grouped_by = self.grouped_by or batch.grouped_by
 
     def _batches(self) -> Iterator["_Batch"]:
@@ -198,9 +203,10 @@ class _Batch:
         self.input = self._positions("input", inputs)
         self.statistic = self._positions("statistic", statistics)
         quantiles = self.is_statistic("quantile")
-        first = statistics[f"quantile {QUANTILES[0]:g}"]
         for place, at in enumerate(QUANTILES):
-            self.statistic[quantiles & np.isclose(self.at, at, rtol=0, atol=1e-9)] = first + place
+            self.statistic[quantiles & np.isclose(self.at, at, rtol=0, atol=1e-9)] = (
+                _FIRST_QUANTILE + place
+            )
         self.all_rows: np.ndarray = self._codes("grouped_by") < 0
 
     def is_statistic(self, name: str) -> np.ndarray:
