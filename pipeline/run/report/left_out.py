@@ -3,6 +3,7 @@
 from hyperdiag.data.output_folder import EXTREMES, SUMMARY
 from hyperdiag.run.plan.plan import Plan
 
+from .derived import derived_table
 from .detail import Detail
 from .summary_table import SummaryTable
 
@@ -50,6 +51,13 @@ def left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | N
     ):
         if shown < total:
             sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
+    columns = derived_table(table)
+    if columns.left_out:
+        total = len(columns.rows) + columns.left_out
+        sentences.append(
+            f"{len(columns.rows):,} of {total:,} derived columns are shown, the first in the "
+            f"output's order. All are in {SUMMARY}."
+        )
     if complaint:
         sentences.append(complaint)
     sentences.append(

@@ -19,6 +19,7 @@ from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import plan_at
 
 from . import figures, sections
+from .derived import DerivedTable, derived_table
 from .detail import DATA_BYTES, Detail, first_detail, strengths
 from .extremes import add_extremes
 from .facts import Facts, read_facts
@@ -50,6 +51,7 @@ class Report:
         columns: of the dataset, that extreme rows are shown with.
         left_out: a sentence on each thing that is not shown.
         not_kept: of figures that show what the run did not keep, a sentence that says so, by name.
+        derived: statistics of derived columns.
     """
 
     facts: Facts
@@ -62,6 +64,7 @@ class Report:
     columns: Sequence[str]
     left_out: Sequence[str]
     not_kept: Mapping[str, str]
+    derived: DerivedTable
 
     @property
     def figures(self) -> dict[str, figures.Figure]:
@@ -159,7 +162,8 @@ class Report:
         if self.records:
             shown = sections.outputs(self.outputs, self.inputs, self.records)
             maps = sections.figures("all", figures.of_all_outputs())
-            parts = {"all": f"{shown}{maps}", "one": self._one()}
+            derived = sections.derived(self.derived)
+            parts = {"all": f"{shown}{maps}{derived}", "one": self._one()}
         throughput = figures.of_throughput(0, 0) if "throughput" in self.shared else {}
         parts["time"] = (
             "<p>Of the last command that worked on the run.</p>"
@@ -200,7 +204,19 @@ def read_report(path: str) -> Report:
         shared["throughput"] = facts.throughput
     if not manifest.rows.derived or not (output / SUMMARY).exists():
         network = plan.network
-        return Report(facts, network.outputs, network.inputs, shared, [], "", {}, [], [], {})
+        return Report(
+            facts,
+            network.outputs,
+            network.inputs,
+            shared,
+            [],
+            "",
+            {},
+            [],
+            [],
+            {},
+            DerivedTable([], [], 0),
+        )
     return _summarised(output, plan, facts, shared)
 
 
@@ -229,7 +245,8 @@ def write_report(path: str, file: str | None = None) -> Place:
 def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Report:
     """Return the report of a run that kept summaries, in as much detail as its size allows."""
     network = plan.network
-    table = SummaryTable(output, network.outputs, network.inputs)
+    derived = [name for names in facts.manifest.derived.values() for name in names]
+    table = SummaryTable(output, network.outputs, network.inputs, derived)
     detail = first_detail(len(network.outputs), len(network.inputs), len(table.groups), _BINS)
     while True:
         with np.errstate(all="ignore"):  # what is not finite is shown as a dash
@@ -260,6 +277,7 @@ def _detailed(
         columns,
         left_out(plan, table, detail, complaint),
         not_kept(table),
+        derived_table(table),
     )
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from hyperdiag.data.output_folder import SUMMARY
 from hyperdiag.messages.printable import printable_name
 
+from .derived import DerivedTable
 from .facts import LOOK, Check, Example, Facts
 from .figures import Figure
 from .records import ALL_ROWS, Record
@@ -67,6 +69,16 @@ def _strongest(record: Record, inputs: Sequence[str]) -> Iterable[str]:
         for at, place in enumerate(record["inputs"][:_STRONGEST]):
             if mean[at] is not None and record["deviation"][at] is not None:
                 yield f"{inputs[place]} {number(mean[at] * record['deviation'][at])}"
+
+
+def derived(listed: DerivedTable) -> str:
+    """Return a line for each derived column that is shown; nothing where there are none."""
+    if not listed.rows:
+        return ""
+    title = "Derived quantities"
+    rows = ([name, *map(number, values)] for name, values in listed.rows)
+    more = f"<p>{listed.left_out:,} more are in {SUMMARY}.</p>" if listed.left_out else ""
+    return f"<h3>{title}</h3>{table(title, ['column', *listed.head], rows)}{more}"
 
 
 def number(value: float | None) -> str:

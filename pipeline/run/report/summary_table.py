@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import SUMMARY
+from hyperdiag.statistics.numbers import DERIVED
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 OF_GROUPS = (
@@ -53,9 +54,13 @@ class SummaryTable:
         output: the output folder, which has a `run/summary.parquet`.
         outputs: names of the network's m outputs, in its order.
         inputs: names of its n inputs.
+        derived: columns of quantities that are derived from derivatives.
 
     Attributes:
         shape: m and n.
+        derived: as given.
+        derived_numbers: of these, float64 (statistics, columns), by the positions in STATISTICS;
+            NaN where the table says nothing.
         numbers: {quantity: float64 (statistics, m, n)}, by the positions in STATISTICS; m is 1 for
             "input", n is 1 for "value" and "laplacian"; NaN where the table says nothing. Only
             quantities that it has.
@@ -64,10 +69,19 @@ class SummaryTable:
         groups: {group: rows}, the most rows first; None is the group of rows without a value.
     """
 
-    def __init__(self, output: Place, outputs: Sequence[str], inputs: Sequence[str]):
+    def __init__(
+        self,
+        output: Place,
+        outputs: Sequence[str],
+        inputs: Sequence[str],
+        derived: Sequence[str] = (),
+    ):
         self._place = output / SUMMARY
         self._outputs = {name: at for at, name in enumerate(outputs)}
         self._inputs = {name: at for at, name in enumerate(inputs)}
+        self.derived = derived
+        self._derived = {name: at for at, name in enumerate(derived)}
+        self.derived_numbers = np.full((len(STATISTICS), len(derived)), np.nan)
         self.shape = len(outputs), len(inputs)
         self.numbers: dict[str, np.ndarray] = {}
         self.has_quantiles = self.has_curves = False
@@ -150,7 +164,7 @@ class SummaryTable:
     def _take(self, batch: "_Batch") -> None:
         """Take in the statistics of all rows, and how many rows each group has."""
         known = batch.all_rows & (batch.statistic >= 0)
-        for code in np.unique(batch.quantity[known]):
+        for code in np.unique(batch.quantity[known & (batch.quantity >= 0)]):
             quantity = QUANTITIES[code]
             rows = known & (batch.quantity == code)
             shape = [len(STATISTICS), len(self._outputs), len(self._inputs)]
@@ -167,6 +181,9 @@ class SummaryTable:
             if quantity not in self.numbers:
                 self.numbers[quantity] = np.full(shape, np.nan)
             self.numbers[quantity][tuple(place[rows] for place in places)] = batch.value[rows]
+        column = batch.derived_columns(self._derived)
+        rows = known & (column >= 0)
+        self.derived_numbers[batch.statistic[rows], column[rows]] = batch.value[rows]
         counts = ~batch.all_rows & (batch.statistic == STATISTICS.index("count"))
         for group, rows in batch.largest_by_group(counts).items():
             self.groups[group] = max(self.groups.get(group, 0), rows)
@@ -211,8 +228,17 @@ class _Batch:
 
     def is_statistic(self, name: str) -> np.ndarray:
         """Return which rows, (rows,) bool, are of a statistic as the table calls it."""
-        names = self._texts["statistic"].dictionary.to_pylist()
-        return self._codes("statistic") == (names.index(name) if name in names else -2)
+        return self._is("statistic", name)
+
+    def derived_columns(self, positions: Mapping[str, int]) -> np.ndarray:
+        """Return the position of each row's derived column, (rows,) int64; -1 where it has none."""
+        columns = self._positions("output", positions)
+        columns[~self._is("quantity", DERIVED)] = -1
+        return columns
+
+    def _is(self, column: str, text: str) -> np.ndarray:
+        names = self._texts[column].dictionary.to_pylist()
+        return self._codes(column) == (names.index(text) if text in names else -2)
 
     @property
     def grouped_by(self) -> str | None:

@@ -17,7 +17,7 @@ from hyperdiag.run.report.terminal import print_report
 
 from .conftest import NOTE, overrides, write_rows
 from .networks import INPUTS, OUTPUTS, SCRIPT
-from .tables import QUANTILES, bounds, column, is_group
+from .tables import QUANTILES, Data, bounds, column, is_group
 
 # A report has six digits.
 DIGITS = 1e-5
@@ -212,6 +212,30 @@ def test_report_of_a_run_that_derived_no_row_says_so_and_why(tmp_path, compose_r
     assert "Examples of quarantined rows" in page
     print_report(report)
     assert said in capsys.readouterr().out
+
+
+def test_derived_columns_have_a_line_with_the_numbers_of_their_rows(tmp_path, compose_run, capsys):
+    write_rows(tmp_path, rows=400)
+    less = ("derived=[greeks]", "derived.greeks.spot=spot", "summary.by=desk")
+    derive(*compose_run(*overrides(tmp_path, *less)))
+    folder = tmp_path / "out"
+    report = read_report(str(folder))
+    made = Data(folder, OUTPUTS, INPUTS)
+    names = json.loads((folder / "run/manifest.json").read_text())["derived"]["greeks"]
+    assert [name for name, _ in report.derived.rows] == names
+    shown = ["mean", "deviation", "minimum", "5%", "50%", "95%", "maximum"]
+    assert report.derived.head == shown
+    for name, values in report.derived.rows:
+        quoted = name.replace('"', '""')
+        numbers = made.numbers(f'"{quoted}"')
+        for title, value in zip(shown, values, strict=True):
+            quantile = ("quantile", float(title[:-1]) / 100) if "%" in title else (title, None)
+            scale = math.sqrt(numbers["mean_square", None])
+            near = QUANTILE if "%" in title else DIGITS
+            assert close(value, numbers[quantile], near, scale=scale), (name, title)
+    assert "<h3>Derived quantities</h3>" in report.html().decode()
+    print_report(report)
+    assert f"\n{names[0]} " in capsys.readouterr().out
 
 
 def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, data):
