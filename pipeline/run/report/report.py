@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperdiag.data.filesystem import Place, resolve, write_whole
+from hyperdiag.data.filesystem import Place, resolve
 from hyperdiag.data.output_folder import REPORT, SUMMARY, write_file
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.masking import masked
@@ -20,6 +20,7 @@ from hyperdiag.run.plan.plan_file import plan_at
 
 from . import figures, sections
 from .derived import DerivedTable, derived_table
+from .destination import destination, write_page
 from .detail import DATA_BYTES, Detail, first_detail, strengths
 from .extremes import add_extremes
 from .facts import Facts, read_facts
@@ -225,20 +226,22 @@ def write_report(path: str, file: str | None = None) -> Place:
 
     Args:
         path: the output folder, a local path or a URI.
-        file: where the report goes, likewise; None: `run/report.html` in the output.
+        file: where the report goes, likewise, ending in .html or .htm; None: `run/report.html` in
+            the output.
 
     Raises:
-        UsageError: if nothing is published there, or Plotly is not installed.
+        UsageError: if nothing is published there, Plotly is not installed, or `file` cannot be a
+            report's.
         OutputError: if the report cannot be written.
     """
     check_plotly("a report")
+    place = None if file is None else destination(file)
     page = read_report(path).html()
-    if file is None:
+    if place is None:
         output = resolve(path)
         write_file(output, REPORT, page)
         return output / REPORT
-    place = resolve(file)
-    write_whole(place, page, place._replace(path=f"{place.path}.part"))
+    write_page(place, page)
     return place
 
 
