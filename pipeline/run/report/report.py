@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperdiag.data.filesystem import Place, resolve
-from hyperdiag.data.output_folder import REPORT, SUMMARY, write_file
-from hyperdiag.messages.errors import UsageError, listed
+from hyperdiag.data.output_folder import MANIFEST, PLAN, REPORT, SUMMARY, write_file
+from hyperdiag.messages.errors import InputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.printable import printable_name
 from hyperdiag.messages.wording import counted
-from hyperdiag.run.output.manifest import published_manifest
+from hyperdiag.run.output.manifest import load_manifest
+from hyperdiag.run.output.reader import Publication, consistently
+from hyperdiag.run.output.reading.published_plan import published_plan
 from hyperdiag.run.plan.plan import Plan
-from hyperdiag.run.plan.plan_file import plan_at
+from hyperdiag.run.plan.plan_file import no_run
 
 from . import figures, sections
 from .derived import DerivedTable, derived_table
@@ -181,44 +183,42 @@ class Report:
 
 
 def read_report(path: str) -> Report:
-    """Read what a published run says.
+    """Read what a published run says, all of one publication, whatever is published meanwhile.
 
     Args:
         path: the output folder, a local path or a URI.
 
     Raises:
-        UsageError: if nothing is published there.
+        UsageError: if nothing is published there, or a file of it is damaged.
+        InputError: if the output changed each time while it was read.
     """
-    output = resolve(path)
     try:
-        plan = plan_at(path)
+        return consistently(path, lambda publication: _read(publication, path))
+    except UsageError:
+        output = resolve(path)
+        if not (output / PLAN).exists():
+            raise UsageError(f"output.path {masked(path)} {no_run(output)}") from None
+        raise
+
+
+def _read(publication: Publication, path: str) -> Report:
+    """Return the report of a publication in the output at a path."""
+    plan = published_plan(publication, path)
+    try:
+        manifest = load_manifest(publication.folder)
     except ValueError as error:
-        raise UsageError(f"output.path {masked(path)}: its plan cannot be read: {error}") from error
-    manifest = published_manifest(output)
-    if manifest is None or manifest.plan != plan.digest:
-        raise UsageError(
-            f"nothing is published in {masked(path)} (yet): see hyperdiag status output.path=..."
-        )
-    facts = read_facts(output, plan, manifest)
+        raise UsageError(f"{masked(path)}: {MANIFEST} cannot be read: {error}") from error
+    if manifest.plan != plan.digest:
+        raise InputError(f"{masked(path)}: {MANIFEST} is of {manifest.plan}, not of {plan.digest}")
+    facts = read_facts(publication, plan, manifest)
     shared: Record = {"levels": list(LEVELS)}
     if facts.throughput:
         shared["throughput"] = facts.throughput
-    if not manifest.rows.derived or not (output / SUMMARY).exists():
-        network = plan.network
-        return Report(
-            facts,
-            network.outputs,
-            network.inputs,
-            shared,
-            [],
-            "",
-            {},
-            [],
-            [],
-            {},
-            DerivedTable([], [], 0),
-        )
-    return _summarised(output, plan, facts, shared)
+    folder = publication.folder
+    if not manifest.rows.derived or not (folder / SUMMARY).exists():
+        names = plan.network.outputs, plan.network.inputs
+        return Report(facts, *names, shared, [], "", {}, [], [], {}, DerivedTable([], [], 0))
+    return _summarised(folder, plan, facts, shared)
 
 
 def write_report(path: str, file: str | None = None) -> Place:

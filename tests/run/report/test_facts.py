@@ -7,9 +7,9 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.run.output.manifest import load_manifest
+from hyperdiag.run.output.reader import consistently
 from hyperdiag.run.output.receipt import Tally
 from hyperdiag.run.plan.plan_file import plan_at
 from hyperdiag.run.report.facts import LOOK, RIGHT, read_facts
@@ -18,12 +18,13 @@ from hyperdiag.run.report.facts import LOOK, RIGHT, read_facts
 @pytest.fixture
 def run(published):
     """Return the facts of the run with other values in its manifest."""
-    output, plan = resolve(str(published)), plan_at(str(published))
-    manifest = load_manifest(output)
+    publication = consistently(str(published), lambda publication: publication)
+    plan = plan_at(str(published))
+    manifest = load_manifest(publication.folder)
 
     def facts(rows=None, **changes):
         changed = replace(manifest, **changes)
-        return read_facts(output, plan, replace(changed, rows=rows) if rows else changed)
+        return read_facts(publication, plan, replace(changed, rows=rows) if rows else changed)
 
     return facts
 

@@ -12,6 +12,7 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report
+from hyperdiag.run.report import report as report_module
 from hyperdiag.run.report.report import _labels
 from hyperdiag.run.report.terminal import print_report
 
@@ -238,6 +239,27 @@ def test_derived_columns_have_a_line_with_the_numbers_of_their_rows(tmp_path, co
     assert f"\n{names[0]} " in capsys.readouterr().out
 
 
+def test_report_is_of_one_publication_though_another_takes_its_place(
+    tmp_path, compose_run, monkeypatch
+):
+    write_rows(tmp_path, rows=300)
+    derive(*compose_run(*overrides(tmp_path)))
+    read_facts, read = report_module.read_facts, []
+
+    def updated_after(*arguments):
+        facts = read_facts(*arguments)
+        if not read:
+            shutil.copy(tmp_path / "in/monday.parquet", tmp_path / "in/wednesday.parquet")
+            derive(*compose_run(*overrides(tmp_path, "output.mode=update")))
+        read.append(facts.manifest.rows.derived)
+        return facts
+
+    monkeypatch.setattr(report_module, "read_facts", updated_after)
+    report = read_report(str(tmp_path / "out"))
+    assert read == [594, 891]
+    assert report.facts.manifest.rows.derived == report.records[0]["value"]["count"] == 891
+
+
 def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, data):
     figure = report.figure("sensitivity", OUTPUTS[1], "fx")
     assert type(figure).__module__ == "plotly.graph_objs._figure"
@@ -267,6 +289,7 @@ def test_output_that_is_not_published_has_no_report(published, tmp_path):
         read_report(str(tmp_path / "nowhere"))
     shutil.copytree(published, tmp_path / "out")
     (tmp_path / "out/_SUCCESS").unlink()
+    shutil.rmtree(tmp_path / "out/run/current")
     with pytest.raises(UsageError, match=r"nothing is published in .*hyperdiag status"):
         read_report(str(tmp_path / "out"))
 
