@@ -236,6 +236,20 @@ def _throughput(output: Place, plan: str) -> Record | None:
         return None
     if not isinstance(throughput, dict) or throughput.get("plan") != plan:
         return None
+    try:
+        times = _aligned(throughput)
+        json.dumps(times, allow_nan=False)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return times
+
+
+def _aligned(throughput: dict[str, Any]) -> Record:
+    """Return the file's content as figures take it.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: if it is not as a run writes it.
+    """
     rows, stages = throughput["rows"], throughput["stages"]
     names, series = list(rows), list(rows.values())
     if throughput["other_workers"]:
@@ -243,6 +257,9 @@ def _throughput(output: Place, plan: str) -> Record | None:
         series.append(throughput["other_rows"])
     seconds = throughput["interval_seconds"]
     intervals = len(throughput["other_rows"])
+    for each in (*series, *stages.values()):
+        if len(each) != intervals or not all(isinstance(x, int | float) for x in each):
+            raise ValueError("not a number for each interval")
     return {
         "interval_seconds": seconds,
         "middles": [(at + 0.5) * seconds for at in range(intervals)],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hyperdiag.data.filesystem import Place, resolve
-from hyperdiag.data.output_folder import MANIFEST, PLAN, REPORT, SUMMARY, write_file
+from hyperdiag.data.output_folder import MANIFEST, PLAN, REPORT, SUMMARY, THROUGHPUT, write_file
 from hyperdiag.messages.errors import InputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.printable import printable_name
@@ -172,7 +172,8 @@ class Report:
             "<p>Of the last command that worked on the run.</p>"
             f'<div class="figures">{sections.figures("all", throughput)}</div>'
             if throughput
-            else '<p class="notice">The run kept no times.</p>'
+            else f'<p class="notice">There are no times: {sections.text(THROUGHPUT)} is not there, '
+            "is damaged, or is of another plan.</p>"
         )
         return parts
 

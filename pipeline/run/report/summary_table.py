@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place
-from hyperdiag.data.output_folder import SUMMARY
+from hyperdiag.data.output_folder import SUCCESS, SUMMARY
+from hyperdiag.messages.errors import UsageError, first_line
 from hyperdiag.statistics.numbers import DERIVED
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
@@ -56,6 +57,9 @@ class SummaryTable:
         inputs: names of its n inputs.
         derived: columns of quantities that are derived from derivatives.
 
+    Raises:
+        UsageError: if the table cannot be read.
+
     Attributes:
         shape: m and n.
         derived: as given.
@@ -87,8 +91,15 @@ class SummaryTable:
         self.has_quantiles = self.has_curves = False
         self.grouped_by: str | None = None
         self.groups: dict[str | None, int] = {}
-        for batch in self._batches():
-            self._take(batch)
+        try:
+            for batch in self._batches():
+                self._take(batch)
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise UsageError(
+                f"{self._place} cannot be read: {first_line(error).rstrip('.')}. hyperdiag verify "
+                f"checks the rest of the output; once {SUCCESS} is deleted, the same command as "
+                "before makes the file anew from the statistics of the shards"
+            ) from error
         self.groups = dict(sorted(self.groups.items(), key=lambda item: (-item[1], item[0] or "")))
 
     def of(self, quantity: str, statistic: str) -> np.ndarray | None:

@@ -294,6 +294,22 @@ def test_output_that_is_not_published_has_no_report(published, tmp_path):
         read_report(str(tmp_path / "out"))
 
 
+def test_damaged_summary_is_named_and_mended_as_is_said(tmp_path, compose_run):
+    write_rows(tmp_path, rows=300)
+    derive(*compose_run(*overrides(tmp_path)))
+    path = tmp_path / "out/run/summary.parquet"
+    whole = path.read_bytes()
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"quantity": ["value"]}), other)
+    for content in (b"", whole[:300], whole[:50] + bytes(500) + whole[550:], other.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"run/summary\.parquet cannot be read: .* _SUCCESS"):
+            read_report(str(tmp_path / "out"))
+    (tmp_path / "out/_SUCCESS").unlink()
+    derive(*compose_run(*overrides(tmp_path)))
+    assert path.read_bytes() == whole
+
+
 def test_labels_tell_names_apart_and_are_no_markup():
     long = "a name of so many letters that no figure has room for it, "
     names = [f"{long}1", f"{long}2", f"{long}b{long[-20:]}2", "a<b>", "a<b>", "c\n"]
