@@ -253,8 +253,7 @@ def heat_map(quantity: str, title: str) -> Template:
         "dtick": 1,  # all labels
         "showgrid": False,
         "zeroline": False,
-        # Room for a hundred labels is not found out by trying: that takes most of a page's time.
-        "automargin": False,
+        "automargin": False,  # to try it for a hundred labels takes most of a page's time
     }
     return {
         "data": [cells],

@@ -21,7 +21,7 @@ _OF_CURVES = ("value_curves", "jacobian_curves", "hessian_diag_curves")
 
 def not_kept(table: SummaryTable) -> dict[str, str]:
     """Return, for figures that show what the run did not keep, a sentence that says so."""
-    sentences = {}
+    sentences: dict[str, str] = {}
     if not table.has_quantiles:
         sentences |= dict.fromkeys(_OF_QUANTILES, _NO_QUANTILES)
     if not table.has_curves:

@@ -249,7 +249,7 @@ def write_report(path: str, file: str | None = None) -> Place:
 def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Report:
     """Return the report of a run that kept summaries, in as much detail as its size allows."""
     network = plan.network
-    derived = [name for names in facts.manifest.derived.values() for name in names]
+    derived = [name for block in plan.layout.derived for name in block.columns]
     table = SummaryTable(output, network.outputs, network.inputs, derived)
     detail = first_detail(len(network.outputs), len(network.inputs), len(table.groups), _BINS)
     while True:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from hyperdiag.data.output_folder import SUMMARY
 from hyperdiag.messages.printable import printable_name
 
 from .derived import DerivedTable
@@ -77,8 +76,7 @@ def derived(listed: DerivedTable) -> str:
         return ""
     title = "Derived quantities"
     rows = ([name, *map(number, values)] for name, values in listed.rows)
-    more = f"<p>{listed.left_out:,} more are in {SUMMARY}.</p>" if listed.left_out else ""
-    return f"<h3>{title}</h3>{table(title, ['column', *listed.head], rows)}{more}"
+    return f"<h3>{title}</h3>{table(title, ['column', *listed.head], rows)}"
 
 
 def number(value: float | None) -> str:

@@ -260,6 +260,27 @@ def test_report_is_of_one_publication_though_another_takes_its_place(
     assert report.facts.manifest.rows.derived == report.records[0]["value"]["count"] == 891
 
 
+def test_more_than_a_hundred_derived_columns_are_left_out_and_said(tmp_path, compose_run):
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(3)
+    names = [f"input {at:04d} of many, with a long name" for at in range(60)]
+    table = pa.table({name: rng.standard_normal(50) for name in names})
+    pq.write_table(table, tmp_path / "in/rows.parquet")
+    derive(
+        *compose_run(
+            *("cluster=inline", "network=python", "network.target=tests.run.report.networks:wide"),
+            *("+network.kwargs={n: 60, m: 2}", "dataset=parquet", f"dataset.path={tmp_path}/in"),
+            *("derivatives.method=hyperdual", "derivatives.tile=8", "derived=[elasticity]"),
+            f"output.path={tmp_path}/out",
+        )
+    )
+    report = read_report(str(tmp_path / "out"))
+    columns = [f"elasticity_output {j:03d}__by_{name}" for j in range(2) for name in names]
+    assert [name for name, _ in report.derived.rows] == columns[:100]  # though there are arrays
+    said = "100 of 120 derived columns are shown, the first in the output's order."
+    assert any(said in sentence for sentence in report.left_out)
+
+
 def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, data):
     figure = report.figure("sensitivity", OUTPUTS[1], "fx")
     assert type(figure).__module__ == "plotly.graph_objs._figure"
