@@ -87,9 +87,7 @@ def strengths(table: SummaryTable) -> np.ndarray:
         if mean_square is not None:
             scale = 1.0 if deviation is None else np.nan_to_num(deviation) ** power
             return np.where(np.isnan(mean_square), -1.0, np.sqrt(mean_square) * scale)
-    m = next((len(array[0]) for name, array in table.numbers.items() if name != "input"), 0)
-    n = 0 if deviation is None else deviation.shape[1]
-    return np.zeros((m, n))
+    return np.zeros(table.shape)
 
 
 def strongest(strength: np.ndarray, most: int) -> list[int]:

@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyperdiag.data.filesystem import Place, scan
+from hyperdiag.data.filesystem import Place
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
-from hyperdiag.data.output_folder import QUARANTINE, THROUGHPUT, shard_of
+from hyperdiag.data.output_folder import THROUGHPUT
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.wording import counted, duration
 from hyperdiag.run.output.manifest import Manifest
+from hyperdiag.run.output.reader import Publication
 from hyperdiag.run.output.warnings import excused_rows
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
@@ -81,19 +82,19 @@ class Facts:
     throughput: Record | None
 
 
-def read_facts(output: Place, plan: Plan, manifest: Manifest) -> Facts:
+def read_facts(publication: Publication, plan: Plan, manifest: Manifest) -> Facts:
     """Return what a published run says of itself.
 
     Args:
-        output: the output folder.
+        publication: in its output.
         plan, manifest: of the run.
     """
     return Facts(
         manifest,
         _description(plan, manifest),
         _checks(manifest),
-        _examples(output) if manifest.rows.bad else [],
-        _throughput(output, manifest.plan),
+        _examples(publication) if manifest.rows.bad else [],
+        _throughput(publication.output, manifest.plan),
     )
 
 
@@ -128,7 +129,7 @@ def _description(plan: Plan, manifest: Manifest) -> list[tuple[str, str]]:
 
 def _checks(manifest: Manifest) -> list[Check]:
     rows = manifest.rows
-    checks = [Check(RIGHT, "Rows", _rows_text(manifest))]
+    checks = [Check(RIGHT if rows.derived else LOOK, "Rows", _rows_text(manifest))]
     if rows.bad:
         causes = ", ".join(
             f"{count:,} {code} ({count / rows.tried:.3%})"
@@ -187,13 +188,12 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _examples(output: Place) -> list[Example]:
+def _examples(publication: Publication) -> list[Example]:
     """Return some rows of each cause, from the first files of the quarantine."""
-    names = (info.base_name for info in scan(output / QUARANTINE) if shard_of(info.base_name) >= 0)
+    paths = publication.quarantine_paths()
     examples: dict[str, list[Example]] = {}
-    for name in heapq.nsmallest(_MOST_FILES, names):
-        place = output / QUARANTINE / name
-        with place.filesystem.open_input_file(place.path) as source:
+    for path in heapq.nsmallest(_MOST_FILES, paths, key=lambda path: path.rpartition("/")[2]):
+        with publication.output.filesystem.open_input_file(path) as source:
             table = pq.read_table(source)
         for row in _first_of_each_code(table):
             own = [key for key in row if key not in _PLACE][:_MOST_VALUES]
@@ -236,6 +236,20 @@ def _throughput(output: Place, plan: str) -> Record | None:
         return None
     if not isinstance(throughput, dict) or throughput.get("plan") != plan:
         return None
+    try:
+        times = _aligned(throughput)
+        json.dumps(times, allow_nan=False)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    return times
+
+
+def _aligned(throughput: dict[str, Any]) -> Record:
+    """Return the file's content as figures take it.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: if it is not as a run writes it.
+    """
     rows, stages = throughput["rows"], throughput["stages"]
     names, series = list(rows), list(rows.values())
     if throughput["other_workers"]:
@@ -243,6 +257,9 @@ def _throughput(output: Place, plan: str) -> Record | None:
         series.append(throughput["other_rows"])
     seconds = throughput["interval_seconds"]
     intervals = len(throughput["other_rows"])
+    for each in (*series, *stages.values()):
+        if len(each) != intervals or not all(isinstance(x, int | float) for x in each):
+            raise ValueError("not a number for each interval")
     return {
         "interval_seconds": seconds,
         "middles": [(at + 0.5) * seconds for at in range(intervals)],

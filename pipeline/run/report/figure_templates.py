@@ -64,7 +64,7 @@ def sensitivity() -> Template:
         "type": "scatter",
         "mode": "markers",
         "name": "mean",
-        "meta": "@group",  # of a group there are no quantiles; of all rows the next one is drawn
+        "meta": "@means_alone",  # where there are no quantiles; else the next trace is drawn
         "x": _scaled("jacobian.mean", 1),
         "y": "@positions",
         "text": "@labels",
@@ -241,6 +241,7 @@ def heat_map(quantity: str, title: str) -> Template:
         "y": "@maps.outputs",
         "z": f"@maps.{quantity}",
         "zmin": 0,
+        "zmax": f"@maps.{quantity}_largest",  # the one without the other is ignored
         "colorscale": "$scale",
         "colorbar": {**_title(title), "thickness": 14},
         "hovertemplate": "%{y} by %{x}: %{z:.4g}<extra></extra>",
@@ -252,8 +253,7 @@ def heat_map(quantity: str, title: str) -> Template:
         "dtick": 1,  # all labels
         "showgrid": False,
         "zeroline": False,
-        # Room for a hundred labels is not found out by trying: that takes most of a page's time.
-        "automargin": False,
+        "automargin": False,  # to try it for a hundred labels takes most of a page's time
     }
     return {
         "data": [cells],

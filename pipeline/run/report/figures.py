@@ -60,8 +60,8 @@ def of_output() -> dict[str, Figure]:
         "sensitivity": Figure(
             "Which inputs matter",
             "Bars: root mean square of the derivative J times the input's deviation s, in units of "
-            "the output. Diamonds: the mean of J s, and its range from the 5% to the 95% quantile "
-            "of the rows (all rows only).",
+            "the output. Diamonds: the mean of J s; of all rows, if quantiles were kept, with the "
+            "range from the 5% to the 95% quantile.",
             sensitivity(),
         ),
         "distribution": Figure(

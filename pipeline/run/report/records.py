@@ -11,8 +11,8 @@ from .summary_table import OF_GROUPS, QUANTILES, STATISTICS, Curve, SummaryTable
 
 Record = dict[str, Any]
 
-# What people see as the name of the group of rows whose column is null.
-WITHOUT_VALUE = "(null)"
+# What people see as the name of all rows, and of the group of rows whose column is null.
+ALL_ROWS, WITHOUT_VALUE = "all rows", "(no value)"
 # The shares of rows below the numbers of `points`.
 LEVELS = (0.0, *QUANTILES, 1.0)
 _DIGITS = 6
@@ -54,24 +54,29 @@ def _record(
     detail: Detail,
 ) -> Record:
     record = _frame(table, places, labels)
+    if not table.has_quantiles:
+        record["means_alone"] = True
     for quantity in ("value", "laplacian"):
         if quantity in table.numbers:
             column = table.numbers[quantity][:, output, 0]
             named = dict(zip(STATISTICS, column, strict=True))
             quantiles = column[-len(QUANTILES) :]
-            ends = [named["minimum"], *quantiles, named["maximum"]]
             record[quantity] = {
-                **{name: each[0] for name, each in _statistics(column[:8, None]).items()},
-                "points": numbers(ends),
+                name: each[0] for name, each in _statistics(column[:8, None]).items()
             }
+            if table.has_quantiles:
+                ends = [named["minimum"], *quantiles, named["maximum"]]
+                record[quantity]["points"] = numbers(ends)
     for quantity in ("jacobian", "hessian_diag"):
         if quantity in table.numbers:
             columns = table.numbers[quantity][:, output, places]
             quantiles = columns[-len(QUANTILES) :]
-            record[quantity] = _statistics(columns[:8]) | {
-                f"q{round(100 * at):02d}": numbers(row)
-                for at, row in zip(QUANTILES, quantiles, strict=True)
-            }
+            record[quantity] = _statistics(columns[:8])
+            if table.has_quantiles:
+                record[quantity] |= {
+                    f"q{round(100 * at):02d}": numbers(row)
+                    for at, row in zip(QUANTILES, quantiles, strict=True)
+                }
     for kind in ("uniform", "normal"):
         bound = table.of("jacobian", f"total_index_bound_{kind}")
         if bound is not None and np.isfinite(bound[output, places]).any():
@@ -137,6 +142,20 @@ def _curve(
     return record
 
 
+def group_label(name: str | None) -> str:
+    """Return what people see as the name of a group; no two are the same.
+
+    Args:
+        name: of the group; None: that of rows without a value.
+    """
+    if name is None:
+        return WITHOUT_VALUE
+    # Quotes tell a name from what is no name, and from a name that has such quotes itself.
+    if name in (ALL_ROWS, WITHOUT_VALUE, "") or name[0] == name[-1] == '"':
+        return f'"{name}"'
+    return name
+
+
 def records_of_groups(
     table: SummaryTable,
     shown: Sequence[Record],
@@ -159,9 +178,10 @@ def records_of_groups(
     by_quantity = table.of_groups(groups, pairs)
     by_group = {}
     for number, name in enumerate(groups):
-        group = WITHOUT_VALUE if name is None else name
+        group = group_label(name)
         by_group[group] = [
-            _frame(table, whole["inputs"], labels) | {"group": group} for whole in shown
+            _frame(table, whole["inputs"], labels) | {"group": group, "means_alone": True}
+            for whole in shown
         ]
         for quantity, statistics in by_quantity.items():
             for output, record in enumerate(by_group[group]):
@@ -208,10 +228,13 @@ def heat_maps(
         mean_square = table.of(quantity, "mean_square")
         if mean_square is not None:
             standardised = np.sqrt(mean_square) * scale**power / unit[:, None]
-            maps[quantity] = [numbers(standardised[row, places]) for row in rows]
+            cells = [numbers(standardised[row, places]) for row in rows]
+            maps[quantity] = cells
+            maps[f"{quantity}_largest"] = max((x for row in cells for x in row if x), default=1.0)
     return maps
 
 
 def _room(labels: Sequence[str], share: float) -> int:
     """Return the pixels that labels need, if they reach over a share of their length."""
-    return round(20 + share * _LETTER_WIDTH * max(len(unescape(label)) for label in labels))
+    letters = max((len(unescape(label)) for label in labels), default=0)
+    return round(20 + share * _LETTER_WIDTH * letters)

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hyperdiag.data.filesystem import Place, resolve, write_whole
-from hyperdiag.data.output_folder import EXTREMES, REPORT, SUMMARY, write_file
-from hyperdiag.messages.errors import UsageError, listed
+from hyperdiag.data.filesystem import Place, resolve
+from hyperdiag.data.output_folder import MANIFEST, PLAN, REPORT, SUMMARY, THROUGHPUT, write_file
+from hyperdiag.messages.errors import InputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.printable import printable_name
 from hyperdiag.messages.wording import counted
-from hyperdiag.run.output.manifest import published_manifest
+from hyperdiag.run.output.manifest import load_manifest
+from hyperdiag.run.output.reader import Publication, consistently
+from hyperdiag.run.output.reading.published_plan import published_plan
 from hyperdiag.run.plan.plan import Plan
-from hyperdiag.run.plan.plan_file import plan_at
+from hyperdiag.run.plan.plan_file import no_run
 
 from . import figures, sections
+from .derived import DerivedTable, derived_table
+from .destination import destination, write_page
 from .detail import DATA_BYTES, Detail, first_detail, strengths
 from .extremes import add_extremes
 from .facts import Facts, read_facts
+from .left_out import left_out, not_kept
 from .library import check_plotly, plotly_figure, plotly_script
 from .page import json_in_html, make_page
 from .records import LEVELS, Record, heat_maps, records, records_of_groups
@@ -48,6 +53,8 @@ class Report:
         groups: the same of each group that is shown, by its name.
         columns: of the dataset, that extreme rows are shown with.
         left_out: a sentence on each thing that is not shown.
+        not_kept: of figures that show what the run did not keep, a sentence that says so, by name.
+        derived: statistics of derived columns.
     """
 
     facts: Facts
@@ -59,6 +66,8 @@ class Report:
     groups: Mapping[str, Sequence[Record]]
     columns: Sequence[str]
     left_out: Sequence[str]
+    not_kept: Mapping[str, str]
+    derived: DerivedTable
 
     @property
     def figures(self) -> dict[str, figures.Figure]:
@@ -69,6 +78,20 @@ class Report:
             counts = (len(throughput[f"{each}_names"]) for each in ("worker", "stage"))
             listed |= figures.of_throughput(*counts)
         return listed
+
+    @property
+    def why_no_records(self) -> str:
+        """Why nothing is said of any output, if so."""
+        rows = self.facts.manifest.rows
+        if not rows.derived:
+            return (
+                f"No row was derived: of {rows.read:,} read, {rows.filtered:,} were filtered out "
+                f"and {rows.bad:,} quarantined. So nothing can be said of the outputs."
+            )
+        return (
+            f"The run kept no summaries ({SUMMARY}, summary.enabled), which these figures are "
+            "drawn from. What the run says of itself stands above."
+        )
 
     def figure(self, name: str, output: str | None = None, group: str | None = None) -> "go.Figure":
         """Return a figure as an object of Plotly, to be shown in a notebook or changed.
@@ -111,6 +134,7 @@ class Report:
             "records": list(self.records),
             "groups": [{"name": n, "records": list(r)} for n, r in self.groups.items()],
             "columns": list(self.columns),
+            "not_kept": dict(self.not_kept),
         }
 
     def html(self) -> bytes:
@@ -136,18 +160,20 @@ class Report:
 
     def _parts(self) -> dict[str, str]:
         """Return the sections that are drawn, or why they are not."""
-        without = f'<p class="notice">{sections.text(_WITHOUT_SUMMARIES)}</p>'
+        without = f'<p class="notice">{sections.text(self.why_no_records)}</p>'
         parts = {"all": without, "one": without}
         if self.records:
             shown = sections.outputs(self.outputs, self.inputs, self.records)
             maps = sections.figures("all", figures.of_all_outputs())
-            parts = {"all": f"{shown}{maps}", "one": self._one()}
+            derived = sections.derived(self.derived)
+            parts = {"all": f"{shown}{maps}{derived}", "one": self._one()}
         throughput = figures.of_throughput(0, 0) if "throughput" in self.shared else {}
         parts["time"] = (
             "<p>Of the last command that worked on the run.</p>"
             f'<div class="figures">{sections.figures("all", throughput)}</div>'
             if throughput
-            else '<p class="notice">The run kept no times.</p>'
+            else f'<p class="notice">There are no times: {sections.text(THROUGHPUT)} is not there, '
+            "is damaged, or is of another plan.</p>"
         )
         return parts
 
@@ -157,39 +183,43 @@ class Report:
         return sections.one_output(names, self.grouped_by, groups, figures.of_output())
 
 
-_WITHOUT_SUMMARIES = (
-    f"The run kept no summaries ({SUMMARY}), which these figures are drawn from. What the run says "
-    "of itself stands above."
-)
-
-
 def read_report(path: str) -> Report:
-    """Read what a published run says.
+    """Read what a published run says, all of one publication, whatever is published meanwhile.
 
     Args:
         path: the output folder, a local path or a URI.
 
     Raises:
-        UsageError: if nothing is published there.
+        UsageError: if nothing is published there, or a file of it is damaged.
+        InputError: if the output changed each time while it was read.
     """
-    output = resolve(path)
     try:
-        plan = plan_at(path)
+        return consistently(path, lambda publication: _read(publication, path))
+    except UsageError:
+        output = resolve(path)
+        if not (output / PLAN).exists():
+            raise UsageError(f"output.path {masked(path)} {no_run(output)}") from None
+        raise
+
+
+def _read(publication: Publication, path: str) -> Report:
+    """Return the report of a publication in the output at a path."""
+    plan = published_plan(publication, path)
+    try:
+        manifest = load_manifest(publication.folder)
     except ValueError as error:
-        raise UsageError(f"output.path {masked(path)}: its plan cannot be read: {error}") from error
-    manifest = published_manifest(output)
-    if manifest is None or manifest.plan != plan.digest:
-        raise UsageError(
-            f"nothing is published in {masked(path)} (yet): see hyperdiag status output.path=..."
-        )
-    facts = read_facts(output, plan, manifest)
+        raise UsageError(f"{masked(path)}: {MANIFEST} cannot be read: {error}") from error
+    if manifest.plan != plan.digest:
+        raise InputError(f"{masked(path)}: {MANIFEST} is of {manifest.plan}, not of {plan.digest}")
+    facts = read_facts(publication, plan, manifest)
     shared: Record = {"levels": list(LEVELS)}
     if facts.throughput:
         shared["throughput"] = facts.throughput
-    if not (output / SUMMARY).exists():
-        network = plan.network
-        return Report(facts, network.outputs, network.inputs, shared, [], "", {}, [], [])
-    return _summarised(output, plan, facts, shared)
+    folder = publication.folder
+    if not manifest.rows.derived or not (folder / SUMMARY).exists():
+        names = plan.network.outputs, plan.network.inputs
+        return Report(facts, *names, shared, [], "", {}, [], [], {}, DerivedTable([], [], 0))
+    return _summarised(folder, plan, facts, shared)
 
 
 def write_report(path: str, file: str | None = None) -> Place:
@@ -197,27 +227,30 @@ def write_report(path: str, file: str | None = None) -> Place:
 
     Args:
         path: the output folder, a local path or a URI.
-        file: where the report goes, likewise; None: `run/report.html` in the output.
+        file: where the report goes, likewise, ending in .html or .htm; None: `run/report.html` in
+            the output.
 
     Raises:
-        UsageError: if nothing is published there, or Plotly is not installed.
+        UsageError: if nothing is published there, Plotly is not installed, or `file` cannot be a
+            report's.
         OutputError: if the report cannot be written.
     """
     check_plotly("a report")
+    place = None if file is None else destination(file)
     page = read_report(path).html()
-    if file is None:
+    if place is None:
         output = resolve(path)
         write_file(output, REPORT, page)
         return output / REPORT
-    place = resolve(file)
-    write_whole(place, page, place._replace(path=f"{place.path}.part"))
+    write_page(place, page)
     return place
 
 
 def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Report:
     """Return the report of a run that kept summaries, in as much detail as its size allows."""
     network = plan.network
-    table = SummaryTable(output, network.outputs, network.inputs)
+    derived = [name for block in plan.layout.derived for name in block.columns]
+    table = SummaryTable(output, network.outputs, network.inputs, derived)
     detail = first_detail(len(network.outputs), len(network.inputs), len(table.groups), _BINS)
     while True:
         with np.errstate(all="ignore"):  # what is not finite is shown as a dash
@@ -246,30 +279,10 @@ def _detailed(
         table.grouped_by or "",
         records_of_groups(table, shown, groups, input_labels) if groups else {},
         columns,
-        list(_left_out(plan, table, detail, complaint)),
+        left_out(plan, table, detail, complaint),
+        not_kept(table),
+        derived_table(table),
     )
-
-
-def _left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | None) -> list[str]:
-    m, n = len(plan.network.outputs), len(plan.network.inputs)
-    sentences = []
-    for shown, total, what in (
-        (detail.outputs, m, "outputs are shown, the first in the network's order"),
-        (detail.inputs, n, "inputs are shown of each output: the strongest, by J s"),
-        (detail.curves, n, "inputs have dependence curves: the strongest of each output"),
-        (detail.map_outputs, m, "outputs are in the maps, the first in the network's order"),
-        (detail.map_inputs, n, "inputs are in the maps: the strongest of any output there"),
-        (detail.groups, len(table.groups), "groups can be chosen: those of the most rows"),
-    ):
-        if shown < total:
-            sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
-    if complaint:
-        sentences.append(complaint)
-    sentences.append(
-        f"Of extreme rows, {detail.extremes} at most of each kind, and 8 of their inputs; more may "
-        f"be in {EXTREMES}."
-    )
-    return sentences
 
 
 def _labels(names: Sequence[str]) -> list[str]:

@@ -5,9 +5,10 @@ from html import escape
 
 from hyperdiag.messages.printable import printable_name
 
+from .derived import DerivedTable
 from .facts import LOOK, Check, Example, Facts
 from .figures import Figure
-from .records import Record
+from .records import ALL_ROWS, Record
 
 _STRONGEST = 3
 _WORDS = {True: "look at this", False: "as it should be"}
@@ -69,6 +70,15 @@ def _strongest(record: Record, inputs: Sequence[str]) -> Iterable[str]:
                 yield f"{inputs[place]} {number(mean[at] * record['deviation'][at])}"
 
 
+def derived(listed: DerivedTable) -> str:
+    """Return a line for each derived column that is shown; nothing where there are none."""
+    if not listed.rows:
+        return ""
+    title = "Derived quantities"
+    rows = ([name, *map(number, values)] for name, values in listed.rows)
+    return f"<h3>{title}</h3>{table(title, ['column', *listed.head], rows)}"
+
+
 def number(value: float | None) -> str:
     """Return a number to four digits; a dash for none."""
     return "–" if value is None else f"{value:.4g}"
@@ -95,7 +105,8 @@ def figures(scope: str, listed: Mapping[str, Figure]) -> str:
         f'<figure id="{name}"><h3 id="{name}-title">{text(figure.title)}</h3>'
         f'<div class="plot" role="img" data-figure="{name}" data-scope="{scope}" '
         f'aria-labelledby="{name}-title" aria-describedby="{name}-caption"></div>'
-        f'<p class="absent" hidden></p><figcaption id="{name}-caption">{text(figure.caption)}'
+        f'<p class="absent" hidden></p><figcaption id="{name}-caption">'
+        f'<span class="caption">{text(figure.caption)}</span>'
         f'<span class="reading"></span></figcaption></figure>'
         for name, figure in listed.items()
     )
@@ -119,7 +130,7 @@ def one_output(
     """
     picker = f'<label>Output <select id="output">{options(names)}</select></label>'
     if groups:
-        listed_groups = options(["all rows", *groups])
+        listed_groups = options([ALL_ROWS, *groups])
         picker += f'<label>{text(by)} <select id="group">{listed_groups}</select></label>'
     tables = "".join(
         f'<h3>{text(title)}</h3><div class="scroll" role="region" tabindex="0" '

@@ -13,7 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place
-from hyperdiag.data.output_folder import SUMMARY
+from hyperdiag.data.output_folder import SUCCESS, SUMMARY
+from hyperdiag.messages.errors import UsageError, first_line
+from hyperdiag.statistics.numbers import DERIVED
 
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 OF_GROUPS = (
@@ -25,6 +27,7 @@ STATISTICS = (
     *("total_index_bound_uniform", "total_index_bound_normal"),
     *(f"quantile {at:g}" for at in QUANTILES),
 )
+_FIRST_QUANTILE = len(STATISTICS) - len(QUANTILES)
 QUANTITIES = ("input", "value", "jacobian", "hessian_diag", "laplacian")
 _BY_INPUT = ("input", "jacobian", "hessian_diag")
 _BATCH_ROWS = 1 << 20
@@ -52,24 +55,51 @@ class SummaryTable:
         output: the output folder, which has a `run/summary.parquet`.
         outputs: names of the network's m outputs, in its order.
         inputs: names of its n inputs.
+        derived: columns of quantities that are derived from derivatives.
+
+    Raises:
+        UsageError: if the table cannot be read.
 
     Attributes:
+        shape: m and n.
+        derived: as given.
+        derived_numbers: of these, float64 (statistics, columns), by the positions in STATISTICS;
+            NaN where the table says nothing.
         numbers: {quantity: float64 (statistics, m, n)}, by the positions in STATISTICS; m is 1 for
             "input", n is 1 for "value" and "laplacian"; NaN where the table says nothing. Only
             quantities that it has.
         grouped_by: the column of the dataset that tells a row's group; None: there are no groups.
+        has_quantiles, has_curves: whether it has any of all rows.
         groups: {group: rows}, the most rows first; None is the group of rows without a value.
     """
 
-    def __init__(self, output: Place, outputs: Sequence[str], inputs: Sequence[str]):
+    def __init__(
+        self,
+        output: Place,
+        outputs: Sequence[str],
+        inputs: Sequence[str],
+        derived: Sequence[str] = (),
+    ):
         self._place = output / SUMMARY
         self._outputs = {name: at for at, name in enumerate(outputs)}
         self._inputs = {name: at for at, name in enumerate(inputs)}
+        self.derived = derived
+        self._derived = {name: at for at, name in enumerate(derived)}
+        self.derived_numbers = np.full((len(STATISTICS), len(derived)), np.nan)
+        self.shape = len(outputs), len(inputs)
         self.numbers: dict[str, np.ndarray] = {}
+        self.has_quantiles = self.has_curves = False
         self.grouped_by: str | None = None
         self.groups: dict[str | None, int] = {}
-        for batch in self._batches():
-            self._take(batch)
+        try:
+            for batch in self._batches():
+                self._take(batch)
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise UsageError(
+                f"{self._place} cannot be read: {first_line(error).rstrip('.')}. hyperdiag verify "
+                f"checks the rest of the output; once {SUCCESS} is deleted, the same command as "
+                "before makes the file anew from the statistics of the shards"
+            ) from error
         self.groups = dict(sorted(self.groups.items(), key=lambda item: (-item[1], item[0] or "")))
 
     def of(self, quantity: str, statistic: str) -> np.ndarray | None:
@@ -145,7 +175,7 @@ class SummaryTable:
     def _take(self, batch: "_Batch") -> None:
         """Take in the statistics of all rows, and how many rows each group has."""
         known = batch.all_rows & (batch.statistic >= 0)
-        for code in np.unique(batch.quantity[known]):
+        for code in np.unique(batch.quantity[known & (batch.quantity >= 0)]):
             quantity = QUANTITIES[code]
             rows = known & (batch.quantity == code)
             shape = [len(STATISTICS), len(self._outputs), len(self._inputs)]
@@ -162,9 +192,14 @@ class SummaryTable:
             if quantity not in self.numbers:
                 self.numbers[quantity] = np.full(shape, np.nan)
             self.numbers[quantity][tuple(place[rows] for place in places)] = batch.value[rows]
+        column = batch.derived_columns(self._derived)
+        rows = known & (column >= 0)
+        self.derived_numbers[batch.statistic[rows], column[rows]] = batch.value[rows]
         counts = ~batch.all_rows & (batch.statistic == STATISTICS.index("count"))
         for group, rows in batch.largest_by_group(counts).items():
             self.groups[group] = max(self.groups.get(group, 0), rows)
+        self.has_quantiles |= bool((known & (batch.statistic >= _FIRST_QUANTILE)).any())
+        self.has_curves |= bool((batch.all_rows & batch.is_statistic("curve_mean")).any())
         self.grouped_by = self.grouped_by or batch.grouped_by
 
     def _batches(self) -> Iterator["_Batch"]:
@@ -196,15 +231,25 @@ class _Batch:
         self.input = self._positions("input", inputs)
         self.statistic = self._positions("statistic", statistics)
         quantiles = self.is_statistic("quantile")
-        first = statistics[f"quantile {QUANTILES[0]:g}"]
         for place, at in enumerate(QUANTILES):
-            self.statistic[quantiles & np.isclose(self.at, at, rtol=0, atol=1e-9)] = first + place
+            self.statistic[quantiles & np.isclose(self.at, at, rtol=0, atol=1e-9)] = (
+                _FIRST_QUANTILE + place
+            )
         self.all_rows: np.ndarray = self._codes("grouped_by") < 0
 
     def is_statistic(self, name: str) -> np.ndarray:
         """Return which rows, (rows,) bool, are of a statistic as the table calls it."""
-        names = self._texts["statistic"].dictionary.to_pylist()
-        return self._codes("statistic") == (names.index(name) if name in names else -2)
+        return self._is("statistic", name)
+
+    def derived_columns(self, positions: Mapping[str, int]) -> np.ndarray:
+        """Return the position of each row's derived column, (rows,) int64; -1 where it has none."""
+        columns = self._positions("output", positions)
+        columns[~self._is("quantity", DERIVED)] = -1
+        return columns
+
+    def _is(self, column: str, text: str) -> np.ndarray:
+        names = self._texts[column].dictionary.to_pylist()
+        return self._codes(column) == (names.index(text) if text in names else -2)
 
     @property
     def grouped_by(self) -> str | None:

@@ -8,6 +8,7 @@ from rich.table import Table
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted
 
+from .derived import DerivedTable
 from .facts import LOOK
 from .records import Record
 from .report import Report
@@ -25,7 +26,7 @@ def print_report(report: Report) -> None:
         mark = "[yellow]look at this:[/]" if check.state == LOOK else "as it should be:"
         console.print(f"{mark} {escape(f'{check.title}. {check.text}')}", soft_wrap=True)
     if not report.records:
-        console.print("\nThe run kept no statistics (summary.enabled).", soft_wrap=True)
+        console.print(f"\n{report.why_no_records}", soft_wrap=True)
         return
     console.print(
         "\ns: an input's deviation over all rows. J s: how much the output changes with it, to "
@@ -38,6 +39,18 @@ def print_report(report: Report) -> None:
     more = len(report.outputs) - _MOST_OUTPUTS
     if more > 0:
         console.print(f"\n{counted(more, 'output')} more: see the page (format=html)")
+    if report.derived.rows:
+        _print_derived(console, report.derived)
+
+
+def _print_derived(console: Console, derived: DerivedTable) -> None:
+    console.print("\n[bold]derived quantities[/]")
+    table = Table("column", *derived.head, box=None, pad_edge=False)
+    for name, values in derived.rows:
+        table.add_row(escape(name), *map(_number, values))
+    if derived.left_out:
+        table.add_row(f"{derived.left_out:,} more")
+    console.print(table)
 
 
 def _print_output(console: Console, output: str, names: Sequence[str], record: Record) -> None:

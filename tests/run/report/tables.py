@@ -21,7 +21,7 @@ def column(quantity, output, name=None):
 
 def is_group(by, group):
     """The condition that a row is of a group, as a report names it."""
-    if group == "(null)":
+    if group == "(no value)":
         return f'"{by}" IS NULL'
     text = group.replace("'", "''")
     return f"\"{by}\" = '{text}'"

@@ -7,23 +7,25 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.data.filesystem import resolve
 from hyperdiag.data.parquet_listing import BadFile
 from hyperdiag.run.output.manifest import load_manifest
+from hyperdiag.run.output.reader import consistently
 from hyperdiag.run.output.receipt import Tally
 from hyperdiag.run.plan.plan_file import plan_at
+from hyperdiag.run.report import read_report
 from hyperdiag.run.report.facts import LOOK, RIGHT, read_facts
 
 
 @pytest.fixture
 def run(published):
     """Return the facts of the run with other values in its manifest."""
-    output, plan = resolve(str(published)), plan_at(str(published))
-    manifest = load_manifest(output)
+    publication = consistently(str(published), lambda publication: publication)
+    plan = plan_at(str(published))
+    manifest = load_manifest(publication.folder)
 
     def facts(rows=None, **changes):
         changed = replace(manifest, **changes)
-        return read_facts(output, plan, replace(changed, rows=rows) if rows else changed)
+        return read_facts(publication, plan, replace(changed, rows=rows) if rows else changed)
 
     return facts
 
@@ -123,4 +125,30 @@ def test_times_of_another_plan_are_not_shown(run, times):
     told = json.loads(times.read_text())
     for other in (json.dumps({**told, "plan": "0" * 16}), "{", "[]"):
         times.write_text(other)
+        assert run().throughput is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"rows": None},
+        {"rows": {"a:1": ["many"]}, "other_rows": [0]},
+        {"rows": {"a:1": [1, 2]}, "other_rows": [0]},
+        {"rows": {"a:1": [float("nan")]}, "other_rows": [0], "stages": {}},
+        {"interval_seconds": "long"},
+        {"stages": []},
+    ],
+)
+def test_times_that_are_damaged_are_left_out_with_a_sentence(run, times, published, damage):
+    told = json.loads(times.read_text())
+    times.write_text(json.dumps({**told, **damage}))
+    assert run().throughput is None
+    page = read_report(str(published)).html().decode()
+    assert "There are no times: run/throughput.json is not there, is damaged, or is of" in page
+
+
+def test_times_without_a_part_are_left_out(run, times):
+    told = json.loads(times.read_text())
+    for key in told:
+        times.write_text(json.dumps({name: each for name, each in told.items() if name != key}))
         assert run().throughput is None

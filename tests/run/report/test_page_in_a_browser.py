@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from hyperdiag.run.report import write_report
+from hyperdiag.run.report import read_report, write_report
 
 from .networks import OUTPUTS, SCRIPT
 
@@ -167,6 +167,18 @@ def test_page_fits_a_narrow_window(page):
     assert max(widths) <= 480
 
 
+def test_figures_keep_their_heights_as_the_window_changes(page):
+    heights = "[...document.querySelectorAll('.plot')].map(place => place.clientHeight)"
+    drawn = "[...document.querySelectorAll('.plot .main-svg')].map(s => s.clientHeight)"
+    before = page.run(heights), page.run(drawn)
+    assert min(before[0]) > 150  # a bar or a row of cells for each of two or three names
+    for width in (1000, 400):
+        page.resize(width, 900)
+        page.run("new Promise(done => setTimeout(done, 700))")
+        assert (page.run(heights), page.run(drawn)) == before
+        assert page.run("document.querySelector('.plot .main-svg').clientWidth") <= width
+
+
 def test_page_without_summaries_complains_of_nothing(browser, published, tmp_path):
     write_report(str(published), str(tmp_path / "plain.html"))
     browser.open(tmp_path / "plain.html")
@@ -203,6 +215,37 @@ def test_page_of_a_run_that_computed_less_shows_what_there_is(
     assert ("distribution" in absent) == (drawn["distribution"] is None)
     assert browser.run("document.getElementById('group')") is None
     assert "nothing that this could show" in text(browser, f"#{min(absent)} .absent")
+    assert browser.complaints == []
+
+
+def test_page_of_a_run_that_kept_neither_quantiles_nor_curves_says_so(data, browser, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(data.folder, folder)
+    path = folder / "run/summary.parquet"
+    table = pq.read_table(path)
+    # As a run of very many outputs and inputs keeps it.
+    left_out = pa.array(["quantile", "curve_mean", "bin_count"])
+    pq.write_table(table.filter(pc.invert(pc.is_in(table["statistic"], left_out))), path)
+    report = read_report(str(folder))
+    said = " ".join(report.left_out)
+    assert "The run kept no quantiles" in said
+    assert "The run kept no dependence curves" in said
+    assert "inputs have dependence curves" not in said
+    write_report(str(folder))
+    browser.open(folder / "run/report.html")
+    drawn = browser.run(DRAWN)
+    assert {name for name, count in drawn.items() if count is None} == {
+        *("distribution", "spread", "second_spread"),
+        *("value_curves", "jacobian_curves", "hessian_diag_curves"),
+    }
+    assert drawn["sensitivity"] == 6  # the bar and the mean of each of three inputs
+    assert "no quantiles" in text(browser, "#distribution .absent")
+    assert "no dependence curves" in text(browser, "#value_curves .absent")
+    assert browser.run("document.querySelector('#distribution .caption').hidden")
+    assert "5%" not in text(browser, "#jacobian-numbers thead")
+    browser.run("document.querySelector('#group').value = '1'")
+    browser.run("document.querySelector('#group').dispatchEvent(new Event('change'))")
+    assert "no quantiles" in text(browser, "#distribution .absent")  # of all rows neither
     assert browser.complaints == []
 
 

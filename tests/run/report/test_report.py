@@ -4,16 +4,21 @@ import json
 import math
 import shutil
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report
+from hyperdiag.run.report import report as report_module
 from hyperdiag.run.report.report import _labels
+from hyperdiag.run.report.terminal import print_report
 
 from .conftest import NOTE, overrides, write_rows
 from .networks import INPUTS, OUTPUTS, SCRIPT
-from .tables import QUANTILES, bounds, column, is_group
+from .tables import QUANTILES, Data, bounds, column, is_group
 
 # A report has six digits.
 DIGITS = 1e-5
@@ -101,7 +106,7 @@ def test_curves_of_an_output_are_means_over_bins_of_its_rows(report, data, place
 
 def test_numbers_of_a_group_are_those_of_its_rows(report, data):
     assert report.grouped_by == "desk"
-    assert set(report.groups) == {"rates", "fx", SCRIPT, "(null)"}
+    assert set(report.groups) == {"rates", "fx", SCRIPT, "(no value)"}
     rows = [records[0]["value"]["count"] for records in report.groups.values()]
     assert rows == sorted(rows, reverse=True)
     assert sum(rows) == report.facts.manifest.rows.derived
@@ -119,6 +124,22 @@ def test_numbers_of_a_group_are_those_of_its_rows(report, data):
                     check_statistics(record[quantity], data.numbers(this, where), at)
 
 
+def test_groups_that_are_called_as_no_group_is_are_told_apart_from_it(tmp_path, compose_run):
+    names = ["(null)", "(no value)", '"(no value)"', "all rows", "", '"', None]
+    counts = range(20, 13, -1)
+    desks = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(2)
+    columns = {name: rng.uniform(0.1, 0.4, len(desks)) for name in INPUTS}
+    columns |= {"desk": desks, "note": ["n"] * len(desks)}
+    pq.write_table(pa.table(columns), tmp_path / "in/rows.parquet")
+    derive(*compose_run(*overrides(tmp_path, "summary.by=desk")))
+    report = read_report(str(tmp_path / "out"))
+    rows = {group: each[0]["value"]["count"] for group, each in report.groups.items()}
+    shown = ["(null)", '"(no value)"', '""(no value)""', '"all rows"', '""', '"""', "(no value)"]
+    assert rows == dict(zip(shown, counts, strict=True))
+
+
 def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
     maps = report.shared["maps"]
     for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
@@ -129,6 +150,9 @@ def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
                 square = data.numbers(column(quantity, output, INPUTS[place]))["mean_square", None]
                 expected = math.sqrt(square) * x["deviation", None] ** power / unit
                 assert close(number, expected)
+        (cells,) = report.figure(f"{quantity}_map").data
+        assert cells.zmin == 0
+        assert close(cells.zmax, max(max(row) for row in maps[quantity]))
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -170,10 +194,91 @@ def test_report_without_summaries_says_so_and_shows_the_rest(published):
     report = read_report(str(published))
     assert not report.records
     page = report.html().decode()
-    assert "The run kept no summaries (run/summary.parquet)" in page
+    assert "The run kept no summaries (run/summary.parquet, summary.enabled)" in page
     assert "6,000 read: 5,994 derived, 0 filtered out, 6 quarantined." in page
     assert 'id="output"' not in page
     assert set(report.figures) == {"throughput_by_worker", "throughput_by_stage"}
+
+
+def test_report_of_a_run_that_derived_no_row_says_so_and_why(tmp_path, compose_run, capsys):
+    (tmp_path / "in").mkdir()
+    rows = {"spot": [math.nan] * 5, "vol<b>": [0.2] * 5, "rate": [0.0] * 5, "note": ["n"] * 5}
+    pq.write_table(pa.table(rows | {"desk": ["fx"] * 5}), tmp_path / "in/bad.parquet")
+    less = ("limits.max_bad_fraction=1", "summary.by=desk", "summary.extreme_rows=2")
+    derive(*compose_run(*overrides(tmp_path, *less)))
+    report = read_report(str(tmp_path / "out"))
+    said = "No row was derived: of 5 read, 0 were filtered out and 5 quarantined."
+    page = report.html().decode()
+    assert said in page
+    assert "Examples of quarantined rows" in page
+    print_report(report)
+    assert said in capsys.readouterr().out
+
+
+def test_derived_columns_have_a_line_with_the_numbers_of_their_rows(tmp_path, compose_run, capsys):
+    write_rows(tmp_path, rows=400)
+    less = ("derived=[greeks]", "derived.greeks.spot=spot", "summary.by=desk")
+    derive(*compose_run(*overrides(tmp_path, *less)))
+    folder = tmp_path / "out"
+    report = read_report(str(folder))
+    made = Data(folder, OUTPUTS, INPUTS)
+    names = json.loads((folder / "run/manifest.json").read_text())["derived"]["greeks"]
+    assert [name for name, _ in report.derived.rows] == names
+    shown = ["mean", "deviation", "minimum", "5%", "50%", "95%", "maximum"]
+    assert report.derived.head == shown
+    for name, values in report.derived.rows:
+        quoted = name.replace('"', '""')
+        numbers = made.numbers(f'"{quoted}"')
+        for title, value in zip(shown, values, strict=True):
+            quantile = ("quantile", float(title[:-1]) / 100) if "%" in title else (title, None)
+            scale = math.sqrt(numbers["mean_square", None])
+            near = QUANTILE if "%" in title else DIGITS
+            assert close(value, numbers[quantile], near, scale=scale), (name, title)
+    assert "<h3>Derived quantities</h3>" in report.html().decode()
+    print_report(report)
+    assert f"\n{names[0]} " in capsys.readouterr().out
+
+
+def test_report_is_of_one_publication_though_another_takes_its_place(
+    tmp_path, compose_run, monkeypatch
+):
+    write_rows(tmp_path, rows=300)
+    derive(*compose_run(*overrides(tmp_path)))
+    read_facts, read = report_module.read_facts, []
+
+    def updated_after(*arguments):
+        facts = read_facts(*arguments)
+        if not read:
+            shutil.copy(tmp_path / "in/monday.parquet", tmp_path / "in/wednesday.parquet")
+            derive(*compose_run(*overrides(tmp_path, "output.mode=update")))
+        read.append(facts.manifest.rows.derived)
+        return facts
+
+    monkeypatch.setattr(report_module, "read_facts", updated_after)
+    report = read_report(str(tmp_path / "out"))
+    assert read == [594, 891]
+    assert report.facts.manifest.rows.derived == report.records[0]["value"]["count"] == 891
+
+
+def test_more_than_a_hundred_derived_columns_are_left_out_and_said(tmp_path, compose_run):
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(3)
+    names = [f"input {at:04d} of many, with a long name" for at in range(60)]
+    table = pa.table({name: rng.standard_normal(50) for name in names})
+    pq.write_table(table, tmp_path / "in/rows.parquet")
+    derive(
+        *compose_run(
+            *("cluster=inline", "network=python", "network.target=tests.run.report.networks:wide"),
+            *("+network.kwargs={n: 60, m: 2}", "dataset=parquet", f"dataset.path={tmp_path}/in"),
+            *("derivatives.method=hyperdual", "derivatives.tile=8", "derived=[elasticity]"),
+            f"output.path={tmp_path}/out",
+        )
+    )
+    report = read_report(str(tmp_path / "out"))
+    columns = [f"elasticity_output {j:03d}__by_{name}" for j in range(2) for name in names]
+    assert [name for name, _ in report.derived.rows] == columns[:100]  # though there are arrays
+    said = "100 of 120 derived columns are shown, the first in the output's order."
+    assert any(said in sentence for sentence in report.left_out)
 
 
 def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, data):
@@ -205,8 +310,25 @@ def test_output_that_is_not_published_has_no_report(published, tmp_path):
         read_report(str(tmp_path / "nowhere"))
     shutil.copytree(published, tmp_path / "out")
     (tmp_path / "out/_SUCCESS").unlink()
+    shutil.rmtree(tmp_path / "out/run/current")
     with pytest.raises(UsageError, match=r"nothing is published in .*hyperdiag status"):
         read_report(str(tmp_path / "out"))
+
+
+def test_damaged_summary_is_named_and_mended_as_is_said(tmp_path, compose_run):
+    write_rows(tmp_path, rows=300)
+    derive(*compose_run(*overrides(tmp_path)))
+    path = tmp_path / "out/run/summary.parquet"
+    whole = path.read_bytes()
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"quantity": ["value"]}), other)
+    for content in (b"", whole[:300], whole[:50] + bytes(500) + whole[550:], other.read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match=r"run/summary\.parquet cannot be read: .* _SUCCESS"):
+            read_report(str(tmp_path / "out"))
+    (tmp_path / "out/_SUCCESS").unlink()
+    derive(*compose_run(*overrides(tmp_path)))
+    assert path.read_bytes() == whole
 
 
 def test_labels_tell_names_apart_and_are_no_markup():

@@ -21,16 +21,22 @@ function chosenRecord() {
 function draw(place, redrawn = false) {
   const palette = DATA.palettes[DARK.matches && !onPaper ? "dark" : "light"];
   const record = { ...DATA.shared, ...(place.dataset.scope === "output" ? chosenRecord() : {}) };
-  const figure = filled(DATA.figures[place.dataset.figure], record, palette);
+  const name = place.dataset.figure;
+  const figure = filled(DATA.figures[name], record, palette);
   const absent = place.nextElementSibling;
   place.hidden = figure.data.length === 0; // first: what is hidden has no width to draw in
   absent.hidden = !place.hidden;
+  const caption = absent.nextElementSibling.querySelector(".caption");
+  caption.hidden = place.hidden;
   if (place.hidden) {
-    absent.textContent = record.group === undefined
-      ? "The run computed or kept nothing that this could show."
-      : "This is kept of all rows together, not by group.";
+    const why = DATA.not_kept[name] ?? "The run computed or kept nothing that this could show.";
+    const whole = { ...DATA.shared, ...DATA.records[chosen("output")] };
+    const keptOfAll = record.group !== undefined && filled(DATA.figures[name], whole, palette).data.length;
+    absent.textContent = keptOfAll ? "This is kept of all rows together, not by group." : why;
     return;
   }
+  // What makes room anew as the window changes takes the height from the element.
+  place.style.height = `${figure.layout.height}px`;
   if (onPaper) figure.layout.width = PAPER_WIDTH;
   // Anew where the width changes by much: margins are else those for the former one.
   const plot = redrawn ? Plotly.newPlot : Plotly.react;

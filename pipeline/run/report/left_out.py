@@ -1,0 +1,67 @@
+"""What a report does not show, in words: of what there is too much, and what was not kept."""
+
+from hyperdiag.data.output_folder import EXTREMES, SUMMARY
+from hyperdiag.run.plan.plan import Plan
+
+from .derived import derived_table
+from .detail import Detail
+from .summary_table import SummaryTable
+
+_NO_QUANTILES = (
+    "The run kept no quantiles: a row has too many numbers (pipeline/run/README.md says how many "
+    "are too many)."
+)
+_NO_CURVES = (
+    "The run kept no dependence curves: summary.bins asks for none, or there are too many outputs "
+    "and inputs (pipeline/run/README.md says how many are too many)."
+)
+_OF_QUANTILES = ("distribution", "spread", "second_spread")
+_OF_CURVES = ("value_curves", "jacobian_curves", "hessian_diag_curves")
+
+
+def not_kept(table: SummaryTable) -> dict[str, str]:
+    """Return, for figures that show what the run did not keep, a sentence that says so."""
+    sentences: dict[str, str] = {}
+    if not table.has_quantiles:
+        sentences |= dict.fromkeys(_OF_QUANTILES, _NO_QUANTILES)
+    if not table.has_curves:
+        sentences |= dict.fromkeys(_OF_CURVES, _NO_CURVES)
+    return sentences
+
+
+def left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | None) -> list[str]:
+    """Return a sentence on each thing that is not shown.
+
+    Args:
+        plan: of the run.
+        table: what it kept.
+        detail: how much of it is shown.
+        complaint: why not more is shown of extreme rows, if so.
+    """
+    m, k = len(plan.network.outputs), len(plan.kernel.directions)
+    curves = k if table.has_curves else 0
+    sentences = list(dict.fromkeys(not_kept(table).values()))
+    for shown, total, what in (
+        (detail.outputs, m, "outputs are shown, the first in the network's order"),
+        (detail.inputs, k, "inputs are shown of each output: the strongest, by J s"),
+        (detail.curves, curves, "inputs have dependence curves: the strongest of each output"),
+        (detail.map_outputs, m, "outputs are in the maps, the first in the network's order"),
+        (detail.map_inputs, k, "inputs are in the maps: the strongest of any output there"),
+        (detail.groups, len(table.groups), "groups can be chosen: those of the most rows"),
+    ):
+        if shown < total:
+            sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
+    columns = derived_table(table)
+    if columns.left_out:
+        total = len(columns.rows) + columns.left_out
+        sentences.append(
+            f"{len(columns.rows):,} of {total:,} derived columns are shown, the first in the "
+            f"output's order. All are in {SUMMARY}."
+        )
+    if complaint:
+        sentences.append(complaint)
+    sentences.append(
+        f"Of extreme rows, {detail.extremes} at most of each kind, and 8 of their inputs; more may "
+        f"be in {EXTREMES}."
+    )
+    return sentences
