@@ -202,12 +202,12 @@ class Groups:
         """Return names and arrays for `add`; the same groups are the same."""
         names = self.names
         at = np.array([self._positions[name] for name in names], np.int64)
-        shape = -1, at.size, self._count
         entries = self._entries(at)
+        sums, squares = self._sums.terms()[:, entries], self._squares.terms()[:, entries]
         return names, {
             "group_rows": self._rows[at],
-            "group_sums": self._sums.terms()[:, entries].reshape(shape),
-            "group_squares": self._squares.terms()[:, entries].reshape(shape),
+            "group_sums": sums.reshape(len(sums), at.size, self._count),
+            "group_squares": squares.reshape(len(squares), at.size, self._count),
             "group_low": self._low[at],
             "group_high": self._high[at],
             "group_positive": self._positive[at],

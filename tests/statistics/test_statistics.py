@@ -228,8 +228,10 @@ def test_without_histograms_curves_and_extreme_rows_the_rest_is_the_same():
 
 
 def test_no_rows_have_no_statistics():
-    total = _total(_shape(), [ShardStatistics(_shape()).to_bytes()])
-    assert (summary_table(total).num_rows, extremes_table(total).num_rows) == (0, 0)
+    for shape in (_shape(), _shape(by="desk")):
+        total = _total(shape, [ShardStatistics(shape).to_bytes()])
+        total = _total(shape, [total.to_bytes()])
+        assert (summary_table(total).num_rows, extremes_table(total).num_rows) == (0, 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
