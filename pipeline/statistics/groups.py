@@ -175,7 +175,7 @@ class Groups:
         self._rows[at] += arrays["group_rows"]
         entries = self._entries(at)
         for sums, name in ((self._sums, "group_sums"), (self._squares, "group_squares")):
-            sums.add(arrays[name].reshape(-1, entries.size), entries)
+            sums.add(arrays[name].reshape(len(arrays[name]), -1), entries)
         self._low[at] = np.minimum(self._low[at], arrays["group_low"])
         self._high[at] = np.maximum(self._high[at], arrays["group_high"])
         self._positive[at] += arrays["group_positive"]
