@@ -6,7 +6,8 @@ from math import sqrt
 Correlations = Mapping[str, Mapping[str, float]]
 Matrix = list[list[float]]
 
-_ROUNDING = 1e-12  # of a matrix whose diagonal is 1
+# Of a matrix whose diagonal is 1: pivots that are taken for zero, and what may be lost by that.
+_ROUNDING, _LOST = 1e-12, 1e-10
 
 
 def matrix_of(names: Sequence[str], correlations: Correlations) -> Matrix:
@@ -25,11 +26,12 @@ def matrix_of(names: Sequence[str], correlations: Correlations) -> Matrix:
 
 
 def factor(matrix: Matrix) -> Matrix:
-    """Return lower triangular L (k, k) with L L^T = the matrix: Cholesky's, in Python's floats.
+    """Return L (k, k) with L L^T = the matrix: Cholesky's with pivots, in Python's floats.
 
-    A linear algebra library would give other last bits on other machines. Source: G. H. Golub and
-    C. F. Van Loan, Matrix Computations, 4th edition, section 4.2.8 (semidefinite matrices), without
-    pivoting.
+    The largest pivot that is left is taken, so that of a matrix that is singular, or nearly, little
+    is lost: L is triangular but for the order of its rows, and has zero columns where inputs are
+    told by others. A linear algebra library would give other last bits on other machines. Source:
+    G. H. Golub and C. F. Van Loan, Matrix Computations, 4th edition, section 4.2.8.
 
     Raises:
         ValueError: if the matrix, symmetric with ones on its diagonal, is not positive
@@ -37,17 +39,20 @@ def factor(matrix: Matrix) -> Matrix:
     """
     size = len(matrix)
     lower = [[0.0] * size for _ in range(size)]
+    left = {row: matrix[row][row] for row in range(size)}  # of the diagonal
     for column in range(size):
-        before = lower[column][:column]
-        rest = matrix[column][column] - sum(entry * entry for entry in before)
-        if rest < -_ROUNDING:
-            raise ValueError("not positive semidefinite")
-        for row in range(column, size):
-            left = matrix[row][column] - sum(
-                a * b for a, b in zip(lower[row][:column], before, strict=True)
-            )
-            if rest > _ROUNDING:
-                lower[row][column] = left / sqrt(rest)
-            elif abs(left) > sqrt(_ROUNDING):
+        pivot = max(left, key=lambda row: left[row])  # of equal ones the first
+        rest = left.pop(pivot)
+        if rest <= _ROUNDING:
+            break
+        lower[pivot][column] = sqrt(rest)
+        for row in left:
+            known = sum(a * b for a, b in zip(lower[row], lower[pivot], strict=True))
+            lower[row][column] = (matrix[row][pivot] - known) / lower[pivot][column]
+            left[row] -= lower[row][column] ** 2
+    for first in range(size):
+        for second in range(size):
+            product = sum(a * b for a, b in zip(lower[first], lower[second], strict=True))
+            if abs(matrix[first][second] - product) > _LOST:
                 raise ValueError("not positive semidefinite")
     return lower

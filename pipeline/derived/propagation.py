@@ -82,21 +82,19 @@ class Propagation(Kind):
 
         def bends(row: int, column: int) -> Iterator[np.ndarray]:
             """Yield the terms of an entry of H L, the deviations of its row included."""
-            for other in range(column, len(names)):
+            for other in range(len(names)):
                 if lower[other][column]:
                     bend = rows.hessian(names[row], names[other])
                     yield bend * (lower[other][column] * deviations[row] * deviations[other])
 
         shift, variance = rows.zeros(), rows.zeros()
         for column in range(len(names)):
-            if not any(lower[row][column] for row in range(column, len(names))):
-                continue  # this input is told by those before it
+            if not any(row[column] for row in lower):
+                break  # the other inputs are told by those before
             move = added(_times(lower, column, moves))
             variance += move * move
             products = [added(bends(row, column)) for row in range(len(names))]
             for before in range(column + 1):
-                if not any(lower[row][before] for row in range(before, len(names))):
-                    continue
                 entry = added(_times(lower, before, products))
                 variance += (0.5 if before == column else 1.0) * (entry * entry)
             shift += entry
@@ -105,6 +103,6 @@ class Propagation(Kind):
 
 def _times(lower: Matrix, column: int, arrays: list[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield the terms of a column of L, transposed, times arrays."""
-    for row in range(column, len(arrays)):
+    for row in range(len(arrays)):
         if lower[row][column]:
             yield lower[row][column] * arrays[row]
