@@ -7,14 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._command import run
+from hyperdiag.jobs._output import Output
 from hyperdiag.messages.wording import size
 from hyperdiag.run.report import read_report, write_report
 from hyperdiag.run.report.terminal import print_report
-
-
-class _Output(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    path: str
 
 
 class ReportOptions(BaseModel):
@@ -22,7 +18,7 @@ class ReportOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    output: _Output
+    output: Output
     file: str | None = None
     format: Literal["html", "text"] = "html"
 

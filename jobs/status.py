@@ -7,14 +7,10 @@ from pydantic import BaseModel, ConfigDict
 
 from hyperdiag.config.schema import load_section
 from hyperdiag.jobs._command import run
+from hyperdiag.jobs._output import Output
 from hyperdiag.messages.printable import json_text
 from hyperdiag.run.inspection.status import status
 from hyperdiag.run.inspection.status_table import print_status
-
-
-class _Output(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    path: str
 
 
 class StatusConfig(BaseModel):
@@ -22,7 +18,7 @@ class StatusConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    output: _Output
+    output: Output
     format: Literal["text", "json"] = "text"
 
 

@@ -9,17 +9,13 @@ from pydantic_core import PydanticCustomError
 
 from hyperdiag.config.schema import ClusterConfig, load_section
 from hyperdiag.jobs._command import run
+from hyperdiag.jobs._output import Output
 from hyperdiag.messages.errors import RunIncomplete
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.printable import json_text
 from hyperdiag.messages.wording import counted
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.inspection.audit_table import print_audit
-
-
-class _Output(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    path: str
 
 
 class _Dataset(BaseModel):
@@ -32,7 +28,7 @@ class VerifyConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    output: _Output
+    output: Output
     cluster: ClusterConfig
     dataset: _Dataset = _Dataset()
     shards: NonNegativeInt = 8

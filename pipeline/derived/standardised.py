@@ -32,21 +32,22 @@ class Standardised(Kind):
         """Columns of the dataset that hold standard deviations."""
         return columns_in(self.deviations)
 
-    def _inputs(self, names: Names) -> tuple[str, ...]:
+    def inputs(self, names: Names) -> tuple[str, ...]:
+        """Return the inputs with deviations, in the order of the directions."""
         return tuple(name for name in names.directions if name in self.deviations)
+
+    def changes(self, rows: Rows) -> list[np.ndarray]:
+        """Return J_i s_i of each of these inputs, (rows, m)."""
+        return [
+            rows.jacobian(name) * rows.amount(self.deviations[name])
+            for name in self.inputs(rows.names)
+        ]
 
     def blocks(self, names: Names) -> list[Block]:
         """Return a number for each output and input."""
-        axes = self.output_axis(names), by_inputs(self._inputs(names))
+        axes = self.output_axis(names), by_inputs(self.inputs(names))
         return [Block("standardised", "standardised", "of the output", axes)]
 
     def arrays(self, rows: Rows) -> list[np.ndarray]:
         """Return the changes, (rows, m, inputs)."""
-        return [
-            stacked(
-                [
-                    rows.jacobian(name) * rows.amount(self.deviations[name])
-                    for name in self._inputs(rows.names)
-                ]
-            )
-        ]
+        return [stacked(self.changes(rows))]

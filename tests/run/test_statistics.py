@@ -14,6 +14,7 @@ from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
 from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
+from hyperdiag.run.summary import print_summary
 from hyperdiag.statistics.table import LEVELS
 
 from .book import KILLED
@@ -197,7 +198,7 @@ def test_update_has_the_statistics_of_the_files_as_they_are(rows, configure):
     assert {path.stem for path in (rows / "out/run/statistics").iterdir()} == shards
 
 
-def test_rows_may_be_left_out_and_their_statistics_are_the_same(rows, configure):
+def test_rows_may_be_left_out_and_their_statistics_are_the_same(rows, configure, capsys):
     derive(*configure(*_overrides(rows)))
     manifest = derive(*configure(*_overrides(rows, "summary.only=true", out="only")))
     assert _bytes(rows, "only") == _bytes(rows)
@@ -210,6 +211,8 @@ def test_rows_may_be_left_out_and_their_statistics_are_the_same(rows, configure)
     assert report.notes == ["no rows were written (summary.only): there are none to compare"]
     manifest_file = json.loads((rows / "only/run/manifest.json").read_text())
     assert manifest_file["writes_no_rows"] is True
+    print_summary(manifest, str(rows / "only"))
+    assert "data/        no rows, as summary.only asks for" in capsys.readouterr().out
 
 
 def test_without_statistics_a_run_is_as_before(rows, configure):

@@ -31,6 +31,8 @@ from .journal import Journal, Segment
 from .listing import Listing
 from .receipt import Receipt, Tally
 
+_AT_ONCE = 256  # receipts with statistics, which may have a megabyte each
+
 
 class Files:
     """The data and quarantine files of an output, by shard id.
@@ -88,6 +90,7 @@ class Inventory:
         output: the output folder.
         plan: that the shards belong to.
         update: whether what an update has staged counts.
+        gathers: whether statistics are added up, as who publishes them needs.
 
     Attributes:
         shards: how many the plan has.
@@ -95,12 +98,13 @@ class Inventory:
         done: bool by shard id.
         bad: likewise, which of them have a quarantine file.
         tally: of all that are done.
-        statistics: of the rows of those that are in the journal; None where none are kept.
+        statistics: of the rows of those that are in the journal; None where none are added up.
         files: what is in the output.
     """
 
-    def __init__(self, output: Place, plan: Plan, update: bool = False):
+    def __init__(self, output: Place, plan: Plan, update: bool = False, gathers: bool = False):
         self._output = output
+        self._summarised = plan.summary is not None
         ids = np.fromiter(_ids_and_keys(plan), dtype=[("id", np.int64), ("key", np.uint64)])
         self.shards = ids.size
         self._keys = np.zeros(int(ids["id"].max(initial=-1)) + 1, np.uint64)
@@ -111,8 +115,8 @@ class Inventory:
         self.done = np.zeros(self._keys.size, bool)
         self.bad = np.zeros(self._keys.size, bool)
         self.tally = Tally()
-        self.statistics = Statistics(plan.statistics) if plan.statistics else None
-        self.files = Files(output, self._known, update, plan.summary is not None)
+        self.statistics = Statistics(plan.statistics) if gathers and plan.statistics else None
+        self.files = Files(output, self._known, update, self._summarised)
 
     def key(self, shard: int) -> str:
         """Return the plan's key of a shard, by its id."""
@@ -141,7 +145,7 @@ class Inventory:
         """Count the shards of a segment if all of them are as it says."""
         if segment is None or not self._holds(segment.entries):
             return False
-        if (segment.statistics is None) != (self.statistics is None):
+        if (segment.statistics is not None) != self._summarised:
             return False
         shards = segment.entries["shard"]
         self.done[shards] = True
@@ -174,7 +178,10 @@ class Inventory:
         file is gone.
         """
         candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
-        yield from filter(None, each(self.receipt, candidates))
+        step = _AT_ONCE if self._summarised else max(len(candidates), 1)
+        for first in range(0, len(candidates), step):
+            some = candidates[first : first + step]
+            yield from filter(None, each(self.receipt, some))
 
     def missing_files(self) -> list[str]:
         """Return "folder/name" of each file that is counted, but is not there (any longer).
@@ -212,7 +219,7 @@ class Inventory:
         if not footer or (footer.get("shard"), footer.get("key")) != (shard, self.key(shard)):
             return None
         statistics = None
-        if self.statistics:
+        if self._summarised:
             statistics = self._statistics_of(shard)
             if statistics is None or digest(statistics) != footer.get("statistics"):
                 return None

@@ -176,7 +176,7 @@ class Ledger:
 
     def _count_done(self) -> None:
         self.output.filesystem.create_dir((self.output / JOURNAL).path, recursive=True)
-        self.inventory = Inventory(self.output, self.plan, self._staging)
+        self.inventory = Inventory(self.output, self.plan, self._staging, gathers=True)
         stale = self.inventory.take(self._journal)
         for receipt in self.inventory.from_footers():
             self._count(receipt)

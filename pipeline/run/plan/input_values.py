@@ -1,7 +1,6 @@
 """Inputs in columns of text, or in lists of any length: are there points in them at all?"""
 
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pyarrow as pa
 
@@ -10,14 +9,13 @@ from hyperdiag.data.faults import Fault
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.points import PointColumns
-from hyperdiag.messages.errors import InputError, Problems
+from hyperdiag.messages.errors import Problems
 from hyperdiag.messages.masking import masked
 from hyperdiag.messages.wording import counted
 from hyperdiag.networks import Network
 
+from .sampled_points import sampled_tables
 from .spec import ParquetSpec
-
-_ROWS = 1000  # that are looked at together
 
 
 def check_input_values(
@@ -83,23 +81,12 @@ def _unless_right(points: PointColumns, source: ParquetSource, fault: Fault) -> 
         fault: that all of them must have, or one is right.
     """
     looked, first = 0, ""
-    for table in _some(source):
+    for table in sampled_tables(source):
         for code, detail in _faults(points, table):
             if code != fault:
                 return 0, ""
             looked, first = looked + 1, first or detail
     return looked, first
-
-
-def _some(source: ParquetSource) -> Iterator[pa.Table]:
-    """Yield rows of the first, a middle and the last shard, as a filter leaves them."""
-    count = sum(1 for _ in source.shards())
-    wanted = {0, count // 2, count - 1}
-    for place, shard in enumerate(source.shards()):
-        if place in wanted:
-            with suppress(InputError):  # is said where it is derived
-                for rows in source.read(shard, _ROWS):
-                    yield rows.table
 
 
 def _faults(text: PointColumns, table: pa.Table) -> Iterator[tuple[Fault | None, str]]:

@@ -1,4 +1,4 @@
-"""Points of a dataset here and there, for what a plan wants to know of its values."""
+"""Rows of a dataset here and there, for what a plan wants to know of its values."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,7 +15,7 @@ from hyperdiag.messages.errors import InputError
 
 from .spec import ParquetSpec
 
-_ROWS = 1000  # that are looked at, of each of three shards
+_ROWS = 1000  # that are looked at together
 
 
 def sampled_points(
@@ -37,16 +37,21 @@ def sampled_points(
     points = PointColumns(inputs, dataset.points.columns, dataset.points.vector)
     source = replace(dataset.source(files, location), row_filter=None)
     source = replace(source, columns=list(dict.fromkeys(points.columns)))
-    read = (points.read(table, dtype) for table in _some(source))
+    read = (points.read(table, dtype) for table in sampled_tables(source, 1))
     good = [array[~faults.bad] for array, faults in read]
     return np.concatenate([*good, np.empty((0, len(inputs)), dtype)])
 
 
-def _some(source: ParquetSource) -> Iterator[pa.Table]:
-    """Yield the first rows of the first, a middle and the last shard."""
+def sampled_tables(source: ParquetSource, most: int | None = None) -> Iterator[pa.Table]:
+    """Yield rows of the first, a middle and the last shard, as the source's filter leaves them.
+
+    Args:
+        source: of the rows.
+        most: tables of 1,000 rows of each; None: all.
+    """
     count = sum(1 for _ in source.shards())
     wanted = {0, count // 2, count - 1}
     for place, shard in enumerate(source.shards()):
         if place in wanted:
             with suppress(InputError):  # is said where it is derived
-                yield from (rows.table for rows in islice(source.read(shard, _ROWS), 1))
+                yield from (rows.table for rows in islice(source.read(shard, _ROWS), most))
