@@ -117,7 +117,7 @@ class ParquetSource:
             kept = False
             try:
                 tables = reader.rows(shard.first_row, shard.rows)
-                partition = self._partition_values(file.path)
+                partition = self.partition_values(file.path)
                 yield from _regroup(self._selected(tables, shard, partition), batch_rows)
                 kept = reader.in_the_midst
             finally:
@@ -160,7 +160,8 @@ class ParquetSource:
     def _stored(self) -> set[str]:
         return {name for name in self.columns if name not in self.partition_keys}
 
-    def _partition_values(self, path: str) -> dict[str, Any]:
+    def partition_values(self, path: str) -> dict[str, Any]:
+        """Return the values of the partition keys in a file's path, by name."""
         if not self.partition_keys:
             return {}
         keys = pa.schema([self.schema.field(name) for name in self.partition_keys])

@@ -110,6 +110,7 @@ def _complete(
             _derive_missing(pool, ledger, monitor, failures, signals)
             failures.check()
         check_bad_rows(config, inventory.tally)
+        ledger.gather()
         manifest = make_manifest(planned, inventory, totals.work, config.output.path)
         ledger.publish(manifest)
         throughput.save(ledger.output, ledger.plan.digest)

@@ -1,11 +1,14 @@
-"""Statistics of the rows of each group: those with one value in a column of the dataset."""
+"""Statistics of the rows of each group: those with one value in a column of the dataset.
+
+Where there are too many groups, there are statistics of none. Whether there are shows as soon as
+they are too many of any of the rows, and stays so whatever comes: neither the order of rows nor who
+has looked at them is seen.
+"""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-
-from hyperdiag.messages.errors import HyperdiagError
 
 from .exact_sum import ExactSums
 from .moments import statistics_of
@@ -15,18 +18,26 @@ from .origin import about_zero, origin_near
 MOST_GROUPS = 10_000
 # Groups times numbers of a row: a shard keeps 40 bytes of each, and the driver some 200.
 MOST_NUMBERS = 1 << 19
+# Names of groups, and arrays, whose order is theirs; None for names where there were too many.
+Packed = tuple[list[str | None] | None, dict[str, np.ndarray]]
+TOO_MANY: Packed = None, {}
 
 
 class GroupsOfShard:
     """Gathers the statistics of each group of a shard's rows.
 
     Args:
-        by: the column that tells the group.
         numbers: of a row.
     """
 
-    def __init__(self, by: str, numbers: RowNumbers):
-        self._by, self._numbers = by, numbers
+    def __init__(self, numbers: RowNumbers):
+        self._numbers = numbers
+        self._too_many = False
+        self._clear()
+
+    def _clear(self) -> None:
+        """Hold no groups."""
+        numbers = self._numbers
         self._positions: dict[str | None, int] = {}
         self._rows = np.zeros(0, np.int64)
         # Of each group, since groups may be of other sizes than the shard's first row.
@@ -42,21 +53,21 @@ class GroupsOfShard:
         Args:
             blocks: the inputs and quantities (numbers, rows), by name.
             values: of the column that tells the group.
-
-        Raises:
-            HyperdiagError: if there are too many groups.
         """
-        encoded = values.combine_chunks().cast(pa.string()).dictionary_encode("encode")
-        # As bytes: text of other programs need not be UTF-8.
-        texts = encoded.dictionary.cast(pa.binary()).to_pylist()
-        names = [None if t is None else t.decode(errors="backslashreplace") for t in texts]
-        codes = np.asarray(encoded.indices)
+        if self._too_many:
+            return
+        names, codes = _encoded(values)
         present, codes = np.unique(codes, return_inverse=True)
+        names = [names[at] for at in present]
+        if len(self._positions.keys() | {*names}) > most_groups(self._numbers.count):
+            self._clear()
+            self._too_many = True
+            return
         order = np.argsort(codes, kind="stable")
         starts = np.searchsorted(codes[order], np.arange(present.size))
         sizes = np.diff(starts, append=codes.size)
         firsts = np.concatenate([blocks[name][:, order[starts]] for name in self._numbers.slices])
-        positions = self._positions_of([names[at] for at in present], firsts.T)
+        positions = self._positions_of(names, firsts.T)
         self._rows[positions] += sizes
         for name, where in self._numbers.slices.items():
             numbers = blocks[name][:, order].astype(np.float64)
@@ -83,7 +94,6 @@ class GroupsOfShard:
             self._positions.setdefault(name, len(self._positions))
         new = len(self._positions) - self._rows.size
         if new:
-            check_groups(self._by, len(self._positions), self._numbers.count)
             self._rows = np.pad(self._rows, (0, new))
             added = [at for at, name in enumerate(names) if self._positions[name] >= known]
             origin = origin_near(firsts[added])
@@ -97,8 +107,10 @@ class GroupsOfShard:
                 setattr(self, name, np.concatenate([array, more]))
         return [self._positions[name] for name in names]
 
-    def packed(self) -> tuple[list[str | None], dict[str, np.ndarray]]:
+    def packed(self) -> Packed:
         """Return the names of the groups, sorted, and arrays for `Groups.add`."""
+        if self._too_many:
+            return TOO_MANY
         names = sorted(self._positions, key=_order)
         order = [self._positions[name] for name in names]
         rows = self._rows[order]
@@ -116,19 +128,24 @@ class GroupsOfShard:
         }
 
 
-def check_groups(by: str, groups: int, numbers: int) -> None:
-    """Check how many groups there are.
+def most_groups(numbers: int) -> int:
+    """Return how many groups there may be of rows of so many numbers each."""
+    return min(MOST_GROUPS, MOST_NUMBERS // numbers)
 
-    Raises:
-        HyperdiagError: if they are too many.
-    """
-    if groups > MOST_GROUPS or groups * numbers > MOST_NUMBERS:
-        most = min(MOST_GROUPS, MOST_NUMBERS // numbers)
-        raise HyperdiagError(
-            f"summary.by={by}: there are more than {most:,} groups, with statistics of {numbers:,} "
-            "numbers each: take a column of fewer values, or fewer derivatives (derivatives.wrt, "
-            "derivatives.outputs)"
-        )
+
+def group_names(values: pa.ChunkedArray) -> set[str | None]:
+    """Return the names of the groups that values of a column tell; None where there is none."""
+    names, codes = _encoded(values)
+    return {names[at] for at in np.unique(codes)}
+
+
+def _encoded(values: pa.ChunkedArray) -> tuple[list[str | None], np.ndarray]:
+    """Return names of groups, and the position of each value's among them."""
+    encoded = values.combine_chunks().cast(pa.string()).dictionary_encode("encode")
+    # As bytes: text of other programs need not be UTF-8.
+    texts = encoded.dictionary.cast(pa.binary()).to_pylist()
+    names = [None if t is None else t.decode(errors="backslashreplace") for t in texts]
+    return names, np.asarray(encoded.indices)
 
 
 def _order(name: str | None) -> tuple[bool, str]:
@@ -140,36 +157,47 @@ class Groups:
 
     Args:
         by: the column that tells the group.
-        count: how many numbers a row has.
+        numbers: how many numbers a row has.
+
+    Attributes:
+        too_many: whether there were more than may be: then there are none any more.
     """
 
-    def __init__(self, by: str, count: int):
-        self.by, self._count = by, count
+    def __init__(self, by: str, numbers: int):
+        self.by, self.numbers = by, numbers
+        self.too_many = False
+        self._clear()
+
+    def _clear(self) -> None:
+        """Hold no groups."""
+        numbers = self.numbers
         self._positions: dict[str | None, int] = {}
         self._room = 0
         self._rows = np.zeros(0, np.int64)
         self._sums, self._squares = ExactSums(0), ExactSums(0)
-        self._low, self._high = np.zeros((2, 0, count))
-        self._positive, self._negative = np.zeros((2, 0, count), np.int64)
+        self._low, self._high = np.zeros((2, 0, numbers))
+        self._positive, self._negative = np.zeros((2, 0, numbers), np.int64)
 
     @property
     def names(self) -> list[str | None]:
         """The names of the groups, sorted; first that of rows without a value."""
         return sorted(self._positions, key=_order)
 
-    def add(self, names: Sequence[str | None], arrays: Mapping[str, np.ndarray]) -> None:
+    def add(self, names: Sequence[str | None] | None, arrays: Mapping[str, np.ndarray]) -> None:
         """Take in groups of other rows.
 
         Args:
-            names: of the groups, each once.
+            names: of the groups, each once; None: there were too many.
             arrays: of `packed`.
-
-        Raises:
-            HyperdiagError: if there are too many.
         """
-        for name in names:
+        if self.too_many:
+            return
+        for name in names or ():
             self._positions.setdefault(name, len(self._positions))
-        check_groups(self.by, len(self._positions), self._count)
+        if names is None or len(self._positions) > most_groups(self.numbers):
+            self._clear()
+            self.too_many = True
+            return
         self._make_room()
         at = np.array([self._positions[name] for name in names], np.int64)
         self._rows[at] += arrays["group_rows"]
@@ -183,7 +211,7 @@ class Groups:
 
     def _entries(self, at: np.ndarray) -> np.ndarray:
         """Return the positions of groups' numbers in sums."""
-        return (at[:, None] * self._count + np.arange(self._count)).reshape(-1)
+        return (at[:, None] * self.numbers + np.arange(self.numbers)).reshape(-1)
 
     def _make_room(self) -> None:
         if len(self._positions) > self._room:
@@ -195,19 +223,21 @@ class Groups:
             self._positive = np.pad(self._positive, (more, (0, 0)))
             self._negative = np.pad(self._negative, (more, (0, 0)))
             for sums in (self._sums, self._squares):
-                sums.resize(room * self._count)
+                sums.resize(room * self.numbers)
             self._room = room
 
-    def packed(self) -> tuple[list[str | None], dict[str, np.ndarray]]:
+    def packed(self) -> Packed:
         """Return names and arrays for `add`; the same groups are the same."""
+        if self.too_many:
+            return TOO_MANY
         names = self.names
         at = np.array([self._positions[name] for name in names], np.int64)
         entries = self._entries(at)
         sums, squares = self._sums.terms()[:, entries], self._squares.terms()[:, entries]
         return names, {
             "group_rows": self._rows[at],
-            "group_sums": sums.reshape(len(sums), at.size, self._count),
-            "group_squares": squares.reshape(len(squares), at.size, self._count),
+            "group_sums": sums.reshape(len(sums), at.size, self.numbers),
+            "group_squares": squares.reshape(len(squares), at.size, self.numbers),
             "group_low": self._low[at],
             "group_high": self._high[at],
             "group_positive": self._positive[at],
@@ -220,10 +250,10 @@ class Groups:
         sums, squares = self._sums.units(), self._squares.units()
         entries = self._entries(at).tolist()
         each = statistics_of(
-            np.repeat(self._rows[at], self._count),
+            np.repeat(self._rows[at], self.numbers),
             [sums[entry] for entry in entries],
             [squares[entry] for entry in entries],
             *(array[at].reshape(-1) for array in (self._low, self._high)),
             *(array[at].reshape(-1) for array in (self._positive, self._negative)),
         )
-        return {name: values.reshape(-1, self._count) for name, values in each.items()}
+        return {name: values.reshape(-1, self.numbers) for name, values in each.items()}

@@ -39,7 +39,7 @@ class ShardStatistics:
         self._positive, self._negative = np.zeros((2, numbers.count), np.int64)
         self._curves = Curves(shape)
         self._extreme = no_rows(numbers, shape.extreme_rows)
-        self._groups = GroupsOfShard(shape.by, numbers) if shape.by else None
+        self._groups = GroupsOfShard(numbers) if shape.by else None
         self._counting = Counting(numbers.count) if shape.histograms else None
 
     def add(
@@ -60,9 +60,6 @@ class ShardStatistics:
             places: where the rows come from.
             groups: the values of the column that tells the group, where one does.
             derived: arrays (rows, ...) whose entries are the derived columns, in their order.
-
-        Raises:
-            HyperdiagError: if there are too many groups.
         """
         count = places.row.size
         if not count:

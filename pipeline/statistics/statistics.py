@@ -7,7 +7,7 @@ import numpy as np
 
 from .exact_sum import ExactSums
 from .extreme_rows import ExtremeRows, no_rows
-from .groups import Groups
+from .groups import Groups, Packed
 from .histogram import Histograms
 from .moments import Moments
 from .numbers import RowNumbers
@@ -77,7 +77,6 @@ class Statistics:
 
         Raises:
             ValueError: if that is not what they are.
-            HyperdiagError: if there are too many groups.
         """
         values, arrays = unpack(content)
         self.moments.add(values["rows"], arrays)
@@ -106,7 +105,7 @@ def packed(
     rows: int,
     counted: tuple[np.ndarray, np.ndarray],
     extreme: ExtremeRows,
-    groups: tuple[list[str | None], dict[str, np.ndarray]] | None,
+    groups: Packed | None,
     **arrays: np.ndarray,
 ) -> bytes:
     """Return statistics as bytes, for `Statistics.add`.

@@ -321,15 +321,6 @@ def test_column_that_tells_no_groups_is_refused_before_any_work(rows, configure,
     assert not (rows / "out").exists()
 
 
-def test_too_many_groups_are_said_with_what_to_do(rows, configure, monkeypatch):
-    from hyperdiag.statistics import groups
-
-    _with_desks(rows)
-    monkeypatch.setattr(groups, "MOST_GROUPS", 4)
-    with pytest.raises(RunIncomplete, match=r"summary\.by=desk: there are more than 4 groups"):
-        derive(*configure(*_overrides(rows, "summary.by=desk", "limits.max_attempts=1")))
-
-
 def test_derived_columns_have_statistics_also_of_groups(rows, configure):
     _with_desks(rows)
     options = (

@@ -198,6 +198,14 @@ class Ledger:
             key = self.inventory.key(receipt.shard)
             self._take_statistics(self._journal.add(receipt, key))
 
+    def gather(self) -> None:
+        """Add up the statistics of all that is done: those of the last shards may not be yet.
+
+        Raises:
+            OutputError: if it cannot be written down what is done.
+        """
+        self._take_statistics(self._journal.flush())
+
     def _take_statistics(self, content: bytes | None) -> None:
         """Add up the statistics of a segment: those of many shards at a time take less time."""
         if content is not None and self.inventory.statistics is not None:
@@ -299,7 +307,7 @@ class Ledger:
             self._freeze(self.output)
         elif self._staging:  # again: a run that died while it tidied up may have removed it
             self._freeze(self.output / STAGED)
-        self._take_statistics(self._journal.flush())
+        self.gather()
         files = summary_files(self.inventory.statistics, manifest)
         publish(self.output, self._lock.lease, self.inventory.listing(), self.plan, files)
         if nothing_staged:

@@ -237,7 +237,7 @@ def make_manifest(planned: Planned, inventory: Inventory, work: Work, output: st
 
     Args:
         planned: its plan.
-        inventory: what is done of it: all.
+        inventory: what is done of it: all, with its statistics.
         work: what this command did of it.
         output: the output folder.
     """
@@ -247,7 +247,7 @@ def make_manifest(planned: Planned, inventory: Inventory, work: Work, output: st
         **vars(facts),
         output=masked(absolute(output)),
         bad_files=planned.bad_files,
-        warnings=tuple(make_warnings(planned, inventory.tally, work.batch)),
+        warnings=tuple(make_warnings(planned, inventory.tally, work.batch, inventory.statistics)),
         workers=work.workers,
         seconds=Seconds(work.start_seconds, work.seconds, work.rows, stages),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),

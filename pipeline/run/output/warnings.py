@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from hyperdiag.data.output_folder import MANIFEST
 from hyperdiag.run.plan.planner import Planned
+from hyperdiag.statistics.groups import most_groups
+from hyperdiag.statistics.statistics import Statistics
 
 from .receipt import Tally
 
@@ -15,13 +17,16 @@ _BAD_FILES_SHOWN = 8
 log = logging.getLogger("hyperdiag")
 
 
-def make_warnings(planned: Planned, tally: Tally, smallest_batch: int) -> list[str]:
+def make_warnings(
+    planned: Planned, tally: Tally, smallest_batch: int, statistics: Statistics | None = None
+) -> list[str]:
     """Return sentences on what people overlook in the result of a run.
 
     Args:
         planned: its plan.
         tally: of all its rows.
         smallest_batch: the fewest rows that were computed at once; 0 if none were.
+        statistics: of all its rows; None where none are kept.
     """
     plan = planned.plan
     return [
@@ -29,6 +34,7 @@ def make_warnings(planned: Planned, tally: Tally, smallest_batch: int) -> list[s
         *_verified_rows(tally, plan.kernel.tolerance, plan.kernel.dtype),
         *planned.rounded_inputs,
         *_left_out(planned),
+        *_no_groups(statistics),
         *_smaller_batches(smallest_batch, plan.kernel.batch),
     ]
 
@@ -105,6 +111,18 @@ def _verified_rows(tally: Tally, tolerance: float, dtype: str) -> Iterator[str]:
 
 def _left_out(planned: Planned) -> list[str]:
     return [f"left out: {file.path}: {file.reason}" for file in planned.bad_files]
+
+
+def _no_groups(statistics: Statistics | None) -> Iterator[str]:
+    groups = statistics.groups if statistics else None
+    if groups and groups.too_many:
+        numbers = groups.numbers
+        yield (
+            f"there are no statistics of groups: summary.by={groups.by} has more than "
+            f"{most_groups(numbers):,} values in the rows that were derived, and there may be so "
+            f"many groups with statistics of {numbers:,} numbers each; a column of fewer values, "
+            "or fewer derivatives, have them, in a new output. All else is as ever"
+        )
 
 
 def _smaller_batches(smallest: int, planned: int) -> Iterator[str]:

@@ -22,6 +22,7 @@ from hyperdiag.networks.library_values import library_difference
 
 from .dataset import check_listing, check_quarantine, plan_design, plan_parquet, used_columns
 from .derived import plan_derived
+from .group_values import check_number_of_groups
 from .input_values import check_input_values
 from .kernel import check_kernel, plan_kernel
 from .memory import least_bytes
@@ -33,7 +34,15 @@ from .previous_plan import (
     without_new_options,
 )
 from .rounded_inputs import rounded_inputs
-from .spec import DatasetSpec, KernelSpec, LimitsSpec, NetworkSpec, OutputSpec, Settings
+from .spec import (
+    DatasetSpec,
+    KernelSpec,
+    LimitsSpec,
+    NetworkSpec,
+    OutputSpec,
+    ParquetSpec,
+    Settings,
+)
 from .summary import plan_summary
 from .versions import versions
 
@@ -115,6 +124,10 @@ def check(config: Config, with_files: bool = True) -> Checked:
         if isinstance(config.dataset, DesignConfig):
             schema = pa.schema([(name, pa.float64()) for name in network.inputs])
         derived = problems.attempt(plan_derived, config, network, schema, with_files)
+    if isinstance(dataset, ParquetSpec) and listing is not None and derived is not None:
+        problems.attempt(
+            check_number_of_groups, config, network, listing, dataset, derived, previous
+        )
     problems.check()
     assert network is not None
     assert derived is not None
