@@ -222,7 +222,7 @@ def test_without_statistics_a_run_is_as_before(rows, configure):
     assert "summary" not in json.loads((rows / "out/run/plan.json").read_text())["settings"]
     # And an output without them goes on without them, unless they are asked for.
     assert derive(*configure(*_overrides(rows))).plan == manifest.plan
-    with pytest.raises(UsageError, match=r"summary\S* was null"):
+    with pytest.raises(UsageError, match=r"summary\.enabled was false, now is true"):
         derive(*configure(*_overrides(rows, "summary.enabled=true")))
 
 

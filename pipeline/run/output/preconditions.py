@@ -14,6 +14,7 @@ from hyperdiag.messages.errors import OutputError, UsageError, listed
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import load_digest, load_plan
+from hyperdiag.run.plan.summary_changes import as_before, summary_changes
 
 _OURS = (DATA, QUARANTINE, RUN, SUCCESS)
 
@@ -98,12 +99,18 @@ def check_same_plan(output: Place, name: str, plan: Plan, mode: str) -> Plan | N
     if only_files and mode == "update":
         return before
     differences = before.differences(plan)
+    changes = summary_changes(before.summary, plan.summary)
     update = ", take over the changed files with output.mode=update" if only_files else ""
+    mend = f"give another output.path{update}, or start again with output.mode=overwrite"
+    if len(changes) == len(differences):
+        mend = f"go on with {as_before(changes)}, {mend}"
+    if changes:
+        mend = f"statistics of rows that are done stay as they were gathered: {mend}"
     raise UsageError(
         f"output.path {name} holds a run with another plan: "
         f"{'; '.join(differences[:6])}"
         f"{f'; and {len(differences) - 6} more' if len(differences) > 6 else ''}. "
-        f"Give another output.path{update}, or start again with output.mode=overwrite"
+        f"{mend[0].upper()}{mend[1:]}"
     )
 
 

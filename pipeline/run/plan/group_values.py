@@ -6,7 +6,7 @@ from itertools import groupby
 
 import pyarrow as pa
 
-from hyperdiag.config.schema import Config
+from hyperdiag.config.schema import Config, ParquetConfig
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import Listing
 from hyperdiag.data.row_filter import filter_columns
@@ -49,7 +49,8 @@ def check_number_of_groups(
         UsageError: if there are more, with how many there may be.
     """
     by = config.summary.by
-    if by not in listing.schema.names or config.summary.enabled is False:
+    assert isinstance(config.dataset, ParquetConfig)
+    if by is None or by not in listing.schema.names or config.summary.enabled is False:
         return
     if previous is not None and previous.summary is not None and previous.summary.by == by:
         return
@@ -75,7 +76,9 @@ def _values(by: str, source: ParquetSource) -> Iterator[pa.ChunkedArray]:
     """Yield values of a column: of the rows looked at, or of the paths of all files."""
     if by in source.partition_keys and source.row_filter is None:
         kind = source.schema.field(by).type
-        paths = (path for path, _ in groupby(shard.file.path for shard in source.shards()))
+        paths = (
+            path for path, _ in groupby(shard.file.path for shard in source.shards() if shard.file)
+        )
         keys = [source.partition_values(path).get(by) for path in paths]
         yield pa.chunked_array([pa.array(keys, kind)])
         return

@@ -23,6 +23,7 @@ from .spec import (
     decoded_schema,
     digest_of_texts,
 )
+from .summary_changes import summary_changes
 from .versions import jax_hint
 
 
@@ -68,6 +69,11 @@ class Plan(Settings):
             for key in sorted(mine.keys() | theirs.keys())
             if mine.get(key) != theirs.get(key)
         ]
+        options = summary_changes(self.summary, other.summary)
+        changed += [
+            f"{option} was {_short(was)}, now is {_short(now)}"
+            for option, (was, now) in options.items()
+        ]
         before = {file.path: file for file in self.files}
         after = {file.path: file for file in other.files}
         for change, paths in (
@@ -78,7 +84,7 @@ class Plan(Settings):
             if paths:
                 more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
                 changed.append(f"input file {min(paths)}{more} was {change}")
-        return changed
+        return changed or ["summary: what follows from its options is another"]
 
     @cached_property
     def source(self) -> Source:
@@ -172,10 +178,13 @@ def rows_source(
 
 def _for_people(plan: Plan) -> dict[str, Any]:
     """Return a plan's settings as one level, its dataset's schema as one of each column."""
-    settings = _dotted(plan.to_json()) | {"derivatives.precision": plan.kernel.precision}
+    settings = _dotted(plan.to_json() | {"summary": None}) | {
+        "derivatives.precision": plan.kernel.precision
+    }
     # As it is configured; what is computed besides follows from `derived`.
     settings["derivatives.outputs"] = plan.written
     settings.pop("output.quantities", None)
+    settings.pop("summary", None)
     if isinstance(plan.dataset, ParquetSpec):
         schema = decoded_schema(settings.pop("dataset.schema"))
         settings["dataset.columns"] = schema.names

@@ -44,6 +44,7 @@ from .spec import (
     Settings,
 )
 from .summary import plan_summary
+from .summary_changes import check_statistics_are_kept
 from .versions import versions
 
 # Of a row group's derivatives before encoding: what readers like, and what a worker holds.
@@ -103,6 +104,7 @@ def check(config: Config, with_files: bool = True) -> Checked:
     """
     problems = Problems()
     previous = problems.attempt(previous_settings, config) if with_files else None
+    problems.attempt(check_statistics_are_kept, config, previous)
     network = problems.attempt(_build, config)
     listing = problems.attempt(_listing, config, network, previous) if with_files else None
     if network is not None:
