@@ -48,6 +48,118 @@ def test_name_that_is_not_there_is_said_with_the_closest(names, said):
     assert str(caught.value) == said
 
 
+ROWS, OUTPUTS, INPUTS = 50, ("price", "iv", "pv"), ("spot", "vol")
+
+
+def _of(dims, seed, **coords):
+    coords = {"output": OUTPUTS, "input": INPUTS} | coords
+    coords = {dim: coords[dim] for dim in dims if dim != "row"}
+    sizes = [ROWS if dim == "row" else len(coords[dim]) for dim in dims]
+    values = np.random.default_rng(seed).uniform(0.5, 2, sizes).astype(np.float32)
+    return NamedArray(values, dims, coords)
+
+
+JACOBIAN, VALUE = _of(("row", "output", "input"), 0), _of(("row", "output"), 1)
+WEIGHTS = _of(("input",), 2, input=("vol", "spot"))  # in another order
+TURNED = _of(("output", "row"), 3)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda j, v, w, t: j / v,
+        lambda j, v, w, t: v + j,
+        lambda j, v, w, t: j * w - 2 * t,
+        lambda j, v, w, t: w * j,
+        lambda j, v, w, t: t**2 - v,
+        lambda j, v, w, t: 2.0**v,
+        lambda j, v, w, t: 1 / -abs(j),
+        lambda j, v, w, t: j // 0.3 + j % 0.3,
+        lambda j, v, w, t: (j > v) | (j <= w),
+        lambda j, v, w, t: (v == t) == (v != v),
+        lambda j, v, w, t: np.exp(np.abs(j)) + np.log(v),
+        lambda j, v, w, t: np.maximum(j, w),
+        lambda j, v, w, t: np.float64(3) * j,
+        lambda j, v, w, t: j.sel(input="vol") * w.sel(input="vol") / v,
+    ],
+)
+def test_arithmetic_goes_by_names_as_that_of_xarray(formula):
+    xarray = pytest.importorskip("xarray")
+    arrays = JACOBIAN, VALUE, WEIGHTS, TURNED
+    found = formula(*arrays)
+    right = formula(*(array.to_xarray() for array in arrays)).reset_coords(drop=True)
+    assert (found.dims, found.shape, found.dtype) == (right.dims, right.shape, right.dtype)
+    for dim, names in found.coords.items():
+        right = right.sel({dim: list(names)})
+    xarray.testing.assert_equal(found.to_xarray(), right)
+
+
+def test_plain_arrays_go_by_position_and_add_no_axis():
+    np.testing.assert_array_equal((JACOBIAN * [2, 3]).values, JACOBIAN.values * [2, 3])
+    turned = np.arange(3.0)[:, None] - JACOBIAN
+    assert (turned.dims, turned.coords) == (JACOBIAN.dims, JACOBIAN.coords)
+    np.testing.assert_array_equal(turned.values, np.arange(3.0)[:, None] - JACOBIAN.values)
+    for other in (np.ones(3), np.ones((2, 50, 3, 2)), np.ones((7, 3, 2))):
+        with pytest.raises(UsageError, match="does not go with axes row: 50, output: 3, input: 2"):
+            JACOBIAN + other
+    one = JACOBIAN.sel(input=["vol"])
+    with pytest.raises(UsageError, match="does not go with"):  # nor lengthens one
+        one + np.ones(2)
+
+
+def test_axes_that_do_not_belong_together_are_named():
+    other = _of(("row", "output"), 4, output=("price", "iv", "vega"))
+    with pytest.raises(
+        UsageError, match=r"'output' has price, iv, pv in one .* price, iv, vega in"
+    ):
+        VALUE - other
+    less = NamedArray(VALUE.values[:7], VALUE.dims, VALUE.coords)
+    with pytest.raises(UsageError, match="'row' has 50 positions in one array and 7 in another"):
+        JACOBIAN * less
+    array = VALUE
+    with pytest.raises(UsageError, match="not changed in place"):
+        array += 1
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "std", "min", "max"])
+@pytest.mark.parametrize("axis", ["row", "input", ("input", "row"), ("row", "output", "input"), 1])
+def test_reductions_over_named_axes_are_those_of_wider_numbers(name, axis):
+    xarray = pytest.importorskip("xarray")
+    found = getattr(JACOBIAN, name)(axis)
+    wide = JACOBIAN.to_xarray().astype(np.float64)
+    dims = JACOBIAN.dims[axis] if isinstance(axis, int) else axis
+    right = getattr(wide, name)(dims)
+    xarray.testing.assert_allclose(
+        found.to_xarray() if right.dims else xarray.DataArray(found), right, rtol=1e-14
+    )
+    again = getattr(np, name)(JACOBIAN, axis=axis)  # as NumPy calls it
+    np.testing.assert_array_equal(again, found)
+
+
+def test_means_of_many_float32_numbers_keep_their_digits():
+    values = np.full((1_000_000, 1), 0.1, np.float32)
+    array = NamedArray(values, ("row", "output"), {"output": ("u",)})
+    assert array.mean("row").values == pytest.approx(np.float32(0.1).item(), rel=1e-12)
+    assert array.std() < 1e-12
+    assert array.sum(dtype=np.float32).dtype == np.float32
+    with pytest.raises(UsageError, match=r"no axis 'rows' \(closest: 'row'\)"):
+        array.mean("rows")
+
+
+def test_texts_are_compared_and_none_is_a_truth_of_many():
+    ranks = ("1", "2")
+    names = np.array([["spot", "vol"], ["vol", "spot"]], object)
+    array = NamedArray(names, ("row", "rank"), {"rank": ranks})
+    first = (array == "spot").sel(rank="1")
+    np.testing.assert_array_equal(first.values, [True, False])
+    with pytest.raises(ValueError, match="ambiguous"):
+        assert array == array
+    assert np.all(array == array)
+    assert not np.any(JACOBIAN > 2)
+    np.testing.assert_array_equal(np.add.reduce(VALUE), VALUE.values.sum(axis=0))
+    np.testing.assert_array_equal(TURNED @ VALUE, TURNED.values @ VALUE.values)
+
+
 def test_xarray_has_the_same_parts_by_the_same_names():
     pytest.importorskip("xarray")
     array = ARRAY.to_xarray()
