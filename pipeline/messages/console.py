@@ -49,10 +49,10 @@ def plain_console(least_width: int = 0) -> Console:
 
     A table that is wider than the terminal wraps; one that is cut loses numbers.
     """
-    console = _Console(highlight=False)
+    console = _Console(highlight=False, emoji=False)
     width = console.width
     if not console.is_terminal:
-        console = _Console(highlight=False, file=cast(IO[str], _Trimmed()))
+        console = _Console(highlight=False, emoji=False, file=cast(IO[str], _Trimmed()))
         width = _PLAIN_WIDTH
     console.width = max(width, least_width)
     return console

@@ -1,6 +1,7 @@
 """The last words of a run: what was derived, where it is, how to read it."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
@@ -25,13 +26,14 @@ from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.hyperdual import HIGHEST
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.messages.printable import printable_name
+from hyperdiag.messages.printable import json_text, printable_name
 from hyperdiag.messages.wording import by_code, counted, duration
 from hyperdiag.statistics.importance import strongest_inputs
 
 from .output.manifest import Manifest
 from .output.receipt import Tally
 
+_OF_PATTERNS = re.compile(r"[\[*?]")
 _STRONGEST = 3  # inputs that are named for each output
 _MOST_OUTPUTS = 24  # whose ranges are shown: all of them are in the manifest
 
@@ -168,17 +170,23 @@ def _columns_line(manifest: Manifest) -> str:
 
 def _how_to_read(output: str) -> list[str]:
     data = below(without_tries(output), DATA)
+    dataset = f"pyarrow.dataset.dataset({json_text(data)})"
+    by_arrow = f"DuckDB   duckdb.from_arrow({dataset})"
     if "?" in data and is_uri(data):
         # Arrow alone understands what stands behind the question mark; the others have it read.
-        dataset = f'pyarrow.dataset.dataset("{data}")'
         return [
-            f'pandas   pandas.read_parquet("{data}")',
+            f"pandas   pandas.read_parquet({json_text(data)})",
             f"polars   polars.scan_pyarrow_dataset({dataset})",
-            f"DuckDB   duckdb.from_arrow({dataset})",
+            by_arrow,
         ]
+    # Signs of a pattern stand for themselves within brackets, for polars and DuckDB alike.
+    files = _OF_PATTERNS.sub(r"[\g<0>]", data) + "/*.parquet"
+    in_quotes = files.replace("'", "''")
+    # DuckDB takes a backslash for a slash, and SQL has no escapes.
+    plain = "\\" not in data and printable_name(data) == data
     return [
-        f'Python   hyperdiag.read("{output}")  # also while an update is being published',
-        f'pandas   pandas.read_parquet("{data}")',
-        f'polars   polars.scan_parquet("{data}/*.parquet")',
-        "DuckDB   SELECT * FROM '{}/*.parquet'".format(data.replace("'", "''")),
+        f"Python   hyperdiag.read({json_text(output)})  # also while an update is being published",
+        f"pandas   pandas.read_parquet({json_text(data)})",
+        f"polars   polars.scan_parquet({json_text(files)})",
+        f"DuckDB   SELECT * FROM '{in_quotes}'" if plain else by_arrow,
     ]
