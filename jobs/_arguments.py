@@ -18,6 +18,7 @@ FREE = (
     *("derived.propagation.deviations", "derived.propagation.correlations"),
     *("derived.propagation.covariance", "derived.delta_gamma.shocks"),
     *("derived.standardised.deviations", "derived.top.deviations"),
+    "derived.mine.options",
 )
 
 # Groups of which several options may be chosen: a section of each stands under its name.

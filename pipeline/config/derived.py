@@ -1,8 +1,8 @@
 """The configuration of derived quantities: a section for each kind, None where it is not chosen."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PositiveInt
 
 from hyperdiag.derived.greeks import Move, Time
 
@@ -101,6 +101,17 @@ class GreeksConfig(_Kind):
         return _DIAGONAL if self.spot or self.volatility else ("jacobian",)
 
 
+class MineConfig(_Section):
+    """`mine`: a function of the user's, and its keyword arguments."""
+
+    target: str
+    options: dict[str, JsonValue] | None = None
+
+
+def _as_section(mine: Any) -> Any:
+    return {"target": mine} if isinstance(mine, str) else mine
+
+
 class DerivedConfig(_Section):
     """Which kinds are computed, in the order of their columns."""
 
@@ -111,7 +122,7 @@ class DerivedConfig(_Section):
     standardised: StandardisedConfig | None = None
     greeks: GreeksConfig | None = None
     top: TopConfig | None = None
-    mine: str | None = None
+    mine: Annotated[MineConfig | None, BeforeValidator(_as_section)] = None
 
     @property
     def quantities(self) -> tuple[str, ...]:

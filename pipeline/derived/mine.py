@@ -1,11 +1,12 @@
 """`mine`: a function of the user's own, package.module:function.
 
-    def function(x, y, J, D): ...
+    def function(x, y, J, D, **options): ...
 
 takes rows all at once, float64: x (rows, n) the inputs, y (rows, m) the value, J (rows, m, k) the
 Jacobian and D (rows, m, k) the Hessian diagonal. It returns (rows, c), or (rows,) where there is a
-single column, or {column: (rows,)}; a row's numbers must not depend on the others. Its columns it
-has as an attribute, with their units if it likes:
+single column, or {column: (rows,)}; a row's numbers must not depend on the others. The options are
+those of `derived.mine.options`, the same for all rows. Its columns it has as an attribute, with
+their units if it likes:
 
     function.columns = ["largest_move"]          or {"largest_move": "EUR"}
 """
@@ -14,11 +15,13 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from hyperdiag.data.blocks import Block
 from hyperdiag.messages.errors import HyperdiagError, UsageError, first_line
@@ -40,11 +43,13 @@ class Mine(Kind):
         target: package.module:function.
         columns: (name, unit) of each.
         digest: 16 hexadecimal digits over the source of its module; what that imports is not in it.
+        options: its keyword arguments; plans without have no such key.
     """
 
     target: str
     columns: tuple[tuple[str, str], ...]
     digest: str
+    options: Mapping[str, JsonValue] = field(default_factory=dict)
 
     @cached_property
     def _function(self) -> Any:
@@ -85,25 +90,29 @@ class Mine(Kind):
         arguments = (rows.points, *quantities)
         names = [name for name, _ in self.columns]
         try:
-            return _called(self._function, self.target, names, arguments)
+            return _called(self._function, self.target, names, arguments, self.options)
         except UsageError as error:
             raise HyperdiagError(str(error)) from error
 
 
-def plan_mine(target: str, names: Names, points: np.ndarray) -> Mine:
+def plan_mine(
+    target: str, names: Names, points: np.ndarray, options: Mapping[str, JsonValue]
+) -> Mine:
     """Find a user's function and try it.
 
     Args:
         target: package.module:function.
         names: of the network's inputs and outputs.
         points: typical ones, (rows, n), a few at least.
+        options: its keyword arguments.
 
     Raises:
-        UsageError: if it is not to be found, declares no columns, fails at rows, returns something
-            else, or lets rows depend on one another.
+        UsageError: if it is not to be found, declares no columns, does not take its options, fails
+            at rows, returns something else, or lets rows depend on one another.
     """
     function = find_target(target, KEY, "function")
     columns = _declared(function, target)
+    _check_options(function, target, options)
     # Made up, all above zero: what the network has at these points would have to be compiled.
     m, k = len(names.outputs), len(names.directions)
     draw = np.random.default_rng(0).uniform
@@ -111,16 +120,37 @@ def plan_mine(target: str, names: Names, points: np.ndarray) -> Mine:
     shapes = (len(x), m), (len(x), m, k), (len(x), m, k)
     arguments = (x, *(draw(0.5, 1.5, shape) for shape in shapes))
     declared = list(columns)
-    together = _called(function, target, declared, arguments)
+    together = _called(function, target, declared, arguments, options)
     for row in range(len(x)):
-        alone = _called(function, target, declared, tuple(a[row : row + 1] for a in arguments))
+        by_itself = tuple(a[row : row + 1] for a in arguments)
+        alone = _called(function, target, declared, by_itself, options)
         for name, whole, single in zip(declared, together, alone, strict=True):
             if not np.allclose(whole[row], single[0], rtol=_SAME, atol=0.0, equal_nan=True):
                 raise UsageError(
                     f"{KEY}={target}: '{name}' of a row is {single[0]:g} by itself and "
                     f"{whole[row]:g} among others: a row must not depend on other rows"
                 )
-    return Mine(None, target, tuple(columns.items()), _digest(function, target))
+    return Mine(None, target, tuple(columns.items()), _digest(function, target), options)
+
+
+def _check_options(function: Any, target: str, options: Mapping[str, JsonValue]) -> None:
+    """Check that a function takes (x, y, J, D) and these keyword arguments.
+
+    Raises:
+        UsageError: saying which it does not take, or lacks.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # one that does not tell: the trial will
+        return
+    try:
+        signature.bind(*"xyJD", **options)
+    except TypeError as error:
+        raise UsageError(
+            f"{KEY}: {target} is called with (x, y, J, D"
+            f"{''.join(f', {name}={value!r}' for name, value in options.items())}), those after D "
+            f"from {KEY}.options, and takes {signature}: {error}"
+        ) from error
 
 
 def _declared(function: Any, target: str) -> dict[str, str]:
@@ -157,7 +187,11 @@ def _digest(function: Any, target: str) -> str:
 
 
 def _called(
-    function: Any, target: str, columns: list[str], arguments: tuple[np.ndarray, ...]
+    function: Any,
+    target: str,
+    columns: list[str],
+    arguments: tuple[np.ndarray, ...],
+    options: Mapping[str, JsonValue],
 ) -> list[np.ndarray]:
     """Return a function's columns (rows,) at rows, each float64.
 
@@ -167,7 +201,9 @@ def _called(
     try:
         # Of its own, in one order: in another NumPy may add up in another one, too.
         with np.errstate(all="ignore"):
-            returned = function(*(np.array(a, np.float64, order="C") for a in arguments))
+            arrays = (np.array(a, np.float64, order="C") for a in arguments)
+            # Copies: what it does to them would reach other rows.
+            returned = function(*arrays, **deepcopy(dict(options)))
             if isinstance(returned, Mapping):
                 if set(returned) != set(columns):
                     raise ValueError(f"it returns {sorted(returned)}, and declares {columns}")

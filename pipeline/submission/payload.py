@@ -46,6 +46,7 @@ def payload_files(
     for key, value in (
         *_strings("network", config.network.model_dump()),
         *_strings("derived.delta_gamma.scenarios", shocks),
+        *_strings("derived.mine.options", config.derived.mine and config.derived.mine.options),
     ):
         if value and not is_uri(value) and not Path(value).is_absolute() and _is_file(value):
             problems.attempt(_add, files, key, value)

@@ -24,6 +24,7 @@ from hyperdiag.messages.errors import UsageError
         ({"greeks": {"rate": "r", "time": "t"}}, ("jacobian",)),
         ({"greeks": {"spot": "s"}}, ("jacobian", "hessian_diag")),
         ({"mine": "a:b"}, ("value", "jacobian", "hessian_diag")),
+        ({"mine": {"target": "a:b"}}, ("value", "jacobian", "hessian_diag")),
     ],
 )
 def test_what_a_kind_needs_is_computed_after_what_is_written(sections, quantities):
@@ -57,6 +58,10 @@ def test_columns_are_those_of_deviations_and_shocks():
         ("derived.greeks.spot=[]", r"derived\.greeks\.spot must be "),
         ("+derived.greeks.spots=a", r"derived\.greeks\.spots is no key here"),
         ("derived.delta_gamma.by_input=maybe", r"by_input must be a boolean"),
+        ("derived.mine=3", r"derived\.mine must be "),
+        ("+derived.mine={target: 'a:b', opions: {}}", r"derived\.mine\.opions is no key here"),
+        ("+derived.mine={options: {}}", r"derived\.mine\.target is (required|missing)"),
+        ("+derived.mine={target: 'a:b', options: {1: 2}}", r"derived\.mine\.options"),
     ],
 )
 def test_value_that_is_none_is_refused_with_its_key(override, sentence, configure):

@@ -70,3 +70,11 @@ def largest_move(x, y, J, D):
 
 
 largest_move.columns = {"largest_move": "of the output", "twist": ""}
+
+
+def discounted(x, y, J, D, rate=0.0, tags=(), exact=False):
+    """A function of a user's that has options."""
+    return np.exp(-rate) * y[:, 0]
+
+
+discounted.columns = {"discounted": "EUR"}

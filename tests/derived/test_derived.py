@@ -29,7 +29,7 @@ def _every():
         standardised=Standardised(None, S),
         greeks=Greeks(None, ("a", "b"), ("c",), ("d",), ("e",), "unit", "basis_point", "year"),
         top=Top(None, S, 3),
-        mine=plan_mine("tests.derived.networks:largest_move", NAMES, np.ones((3, 7))),
+        mine=plan_mine("tests.derived.networks:largest_move", NAMES, np.ones((3, 7)), {}),
     )
 
 

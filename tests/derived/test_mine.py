@@ -34,7 +34,7 @@ def module(tmp_path, monkeypatch):
 
 def test_function_gets_all_rows_and_its_columns_come_back():
     names = rows_of(bowl(), POINTS[:, [0, 1, 1]]).names
-    kind = plan_mine("tests.derived.networks:largest_move", names, POINTS[:, [0, 1, 1]])
+    kind = plan_mine("tests.derived.networks:largest_move", names, POINTS[:, [0, 1, 1]], {})
     assert kind.columns == (("largest_move", "of the output"), ("twist", ""))
     rows = rows_of(bowl(), np.random.default_rng(0).normal(size=(20, 3)))
     jacobian, bend = rows.quantities["jacobian"], rows.quantities["hessian_diag"]
@@ -54,7 +54,7 @@ def test_function_gets_all_rows_and_its_columns_come_back():
 )
 def test_function_may_return_its_columns_in_any_of_these_ways(body, columns, module):
     target = module(f"{HEAD}{body}\n\n\nf.columns = {columns}\n")
-    kind = plan_mine(target, NAMES, POINTS)
+    kind = plan_mine(target, NAMES, POINTS, {})
     assert [name for name, _ in kind.columns] == ["twice"]
     rows = rows_of(bowl(), POINTS[:, [0, 1, 1]])
     (array,) = kind.arrays(rows)
@@ -73,7 +73,10 @@ def test_function_may_return_its_columns_in_any_of_these_ways(body, columns, mod
         (f"{HEAD}return y + 1j\nf.columns = ['a', 'b']\n", "it returns complex numbers"),
         (f"{HEAD}return {{'b': x}}\nf.columns = ['a']\n", r"returns \['b'\], and declares \['a'\]"),
         (f"{HEAD}return x / 'two'\nf.columns = ['a']\n", "fails on 3 rows: .*: "),
-        ("def f(x): return x\nf.columns = ['a']\n", "fails on 3 rows: TypeError"),
+        (
+            "def f(x): return x\nf.columns = ['a']\n",
+            r"user_module:f is called with \(x, y, J, D\), .* and takes \(x\): too many positional",
+        ),
         (
             f"{HEAD}return y - y.mean(axis=0)\nf.columns = ['a', 'b']\n",
             "'a' of a row is 0 by itself and .* among others: a row must not depend on other rows",
@@ -84,7 +87,7 @@ def test_function_may_return_its_columns_in_any_of_these_ways(body, columns, mod
 )
 def test_what_is_no_such_function_is_refused_with_a_sentence(source, sentence, module):
     with pytest.raises(UsageError, match=sentence):
-        plan_mine(module(source), NAMES, POINTS)
+        plan_mine(module(source), NAMES, POINTS, {})
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,43 @@ def test_what_is_no_such_function_is_refused_with_a_sentence(source, sentence, m
 def test_target_that_leads_nowhere_is_refused_with_a_sentence(target, sentence, module):
     module("f = 1\n")
     with pytest.raises(UsageError, match=sentence):
-        plan_mine(target, NAMES, POINTS)
+        plan_mine(target, NAMES, POINTS, {})
+
+
+WITH_OPTIONS = """
+def f(x, y, J, D, rate, shocks=(0.0,), *, style="plain"):
+    shocks.append(1.0)  # of a copy
+    return rate * y[:, 0] + sum(shocks) + (100.0 if style == "odd" else 0.0)
+
+
+f.columns = ["a"]
+"""
+
+
+def test_options_are_keyword_arguments_and_none_is_changed_by_it(module):
+    target = module(WITH_OPTIONS)
+    options = {"rate": 0.03, "shocks": [0.5, 0.25], "style": "odd"}
+    kind = plan_mine(target, NAMES, POINTS, options)
+    rows = rows_of(bowl(), POINTS[:, [0, 1, 1]])
+    right = 0.03 * rows.quantities["value"][:, 0] + 1.75 + 100
+    for _ in range(2):
+        np.testing.assert_allclose(kind.arrays(rows)[0], right, rtol=1e-15)
+    assert kind.options == {"rate": 0.03, "shocks": [0.5, 0.25], "style": "odd"}
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({}, r"called with \(x, y, J, D\), .*missing a required argument: 'rate'"),
+        ({"rat": 1}, r"D, rat=1\), .* takes \(x, y, J, D, rate, .*: missing a required argument"),
+        ({"rate": 1, "style": "odd", "odd": 2}, "got an unexpected keyword argument 'odd'"),
+        ({"rate": 1, "x": 2}, "multiple values for argument 'x'"),
+        ({"rate": "high", "shocks": []}, "user_module:f fails on 3 rows: .*Error"),
+    ],
+)
+def test_options_that_it_does_not_take_are_said_before_a_run_starts(options, sentence, module):
+    with pytest.raises(UsageError, match=sentence):
+        plan_mine(module(WITH_OPTIONS), NAMES, POINTS, options)
 
 
 def test_site_that_does_not_allow_the_module_is_obeyed(module, tmp_path, monkeypatch):
@@ -107,11 +146,11 @@ def test_site_that_does_not_allow_the_module_is_obeyed(module, tmp_path, monkeyp
     monkeypatch.setenv("HYPERDIAG_SITE", str(site))
     target = module(f"{HEAD}return y\nf.columns = ['a', 'b']\n")
     with pytest.raises(UsageError, match="does not allow the module user_module"):
-        plan_mine(target, NAMES, POINTS)
+        plan_mine(target, NAMES, POINTS, {})
 
 
 def test_worker_with_another_module_refuses(module):
-    kind = plan_mine(module(f"{HEAD}return y\nf.columns = ['a', 'b']\n"), NAMES, POINTS)
+    kind = plan_mine(module(f"{HEAD}return y\nf.columns = ['a', 'b']\n"), NAMES, POINTS, {})
     sent = pickle.loads(pickle.dumps(kind))
     sent.check_function()
     module(f"{HEAD}return 2 * y\nf.columns = ['a', 'b']\n")
@@ -121,6 +160,6 @@ def test_worker_with_another_module_refuses(module):
 
 def test_function_that_fails_later_says_which_it_is(module):
     body = "assert (y < 100).all(), 'too large'\n    return y\nf.columns = ['a', 'b']\n"
-    kind = plan_mine(module(HEAD + body), NAMES, POINTS)
+    kind = plan_mine(module(HEAD + body), NAMES, POINTS, {})
     with pytest.raises(HyperdiagError, match=r"user_module:f fails on 1 rows: .*: too large"):
         kind.arrays(rows_of(bowl(), np.full((1, 3), 50.0)))

@@ -62,6 +62,14 @@ def test_scenarios_and_the_module_of_derived_quantities_travel(packed_for, folde
     assert packed_for(_NET, mine, *shocks) == {*_CODE, "payload_risk.py", "big/a"}
 
 
+def test_files_that_options_of_ones_own_function_name_travel(packed_for, folder):
+    (folder / "payload_risk.py").write_text("f = 1")
+    __import__("payload_risk")
+    mine = ("derived=[mine]", "derived.mine.target=payload_risk:f")
+    options = "+derived.mine.options={limits: [big/a, nothing], rate: 0.03}"
+    assert packed_for(_NET, *mine, options) == {*_CODE, "payload_risk.py", "big/a"}
+
+
 def test_modules_travel_with_what_they_import_from_the_same_folder(packed_for):
     assert packed_for(_NET) == _CODE
 

@@ -56,7 +56,11 @@ def plan_derived(
     asked = config.derived
     elastic, relative, standardised = asked.elasticity, asked.relative, asked.standardised
     mine = asked.mine and problems.attempt(
-        plan_mine, asked.mine, planner.names, network.typical_points(_TRIAL_ROWS)
+        plan_mine,
+        asked.mine.target,
+        planner.names,
+        network.typical_points(_TRIAL_ROWS),
+        asked.mine.options or {},
     )
     derived = Derived(
         propagation=planner.propagation(asked.propagation) if asked.propagation else None,

@@ -263,6 +263,8 @@ class Settings(_Section):
             del values["output"]["quantities"]
         # A kind that there was not yet is none that was not asked for.
         derived = {name: kind for name, kind in values.pop("derived").items() if kind is not None}
+        if self.derived.mine and not self.derived.mine.options:  # as before there were any
+            del derived["mine"]["options"]
         if derived:
             values["derived"] = derived
         if self.summary is None:

@@ -143,6 +143,18 @@ def test_scenarios_that_change_make_another_plan(planned, tmp_path):
             ["derived.top.count=2 is more than the 1 inputs that are compared"],
         ),
         (["derived.mine=nowhere:f"], ["derived.mine: no module 'nowhere'"]),
+        (
+            [
+                *("derived=[mine,top]", "derived.top.count=9", "derived.top.deviations={a: 1}"),
+                "derived.mine.target=tests.derived.networks:discounted",
+                "derived.mine.options={rte: 0.03}",
+            ],
+            [
+                "derived.mine: tests.derived.networks:discounted is called with (x, y, J, D, "
+                "rte=0.03)",
+                "derived.top.count=9 is more",
+            ],
+        ),
     ],
 )
 def test_what_does_not_fit_is_said_all_at_once(overrides, problems, planned):
@@ -160,6 +172,27 @@ def test_deviations_in_training_are_those_of_the_trained_ranges(planned):
         for name, w in (("a", 1), ("b", 2), ("c", 6))
     }
     assert plan.derived.top.deviations == pytest.approx(spread, rel=1e-2)
+
+
+def test_options_of_a_function_are_in_the_plan_where_there_are_any(planned):
+    def digest_and_section(*overrides):
+        plan = planned(*overrides)
+        values = json.loads(json.dumps(plan.to_json()))
+        again = Settings.from_json(values)
+        assert again.settings_digest == plan.settings_digest
+        assert again.derived.mine == plan.derived.mine
+        return plan.digest, values["derived"]["mine"]
+
+    target = "tests.derived.networks:discounted"
+    plain, section = digest_and_section(f"derived.mine={target}")
+    assert [*section] == ["outputs", "target", "columns", "digest"]
+    chosen = ("derived=[mine]", f"derived.mine.target={target}")
+    assert digest_and_section(*chosen) == (plain, section)
+    options = "derived.mine.options={rate: 0.03, tags: [a, {b: null}], exact: true}"
+    other, section = digest_and_section(*chosen, options)
+    assert other != plain
+    assert section["options"] == {"rate": 0.03, "tags": ["a", {"b": None}], "exact": True}
+    assert digest_and_section(*chosen, options.replace("0.03", "0.04"))[0] != other
 
 
 def test_column_of_a_derived_name_is_refused(planned, tmp_path):
