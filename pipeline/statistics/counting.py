@@ -1,84 +1,164 @@
-"""Counting the numbers of a shard's rows by bins: of each, from its lowest bin to its highest."""
+"""Counting the numbers of some rows by bins."""
+
+from typing import NamedTuple
 
 import numpy as np
 
-from .histogram import AROUND_ZERO, BINS, bins_of
+from .histogram import AROUND_ZERO, BLOCK, BLOCK_BITS, DIGITS, Counts, bins_of, blocks_of
 
-Counts = tuple[np.ndarray, np.ndarray]
+_NOWHERE = np.iinfo(np.uint32).max
+_MARGIN = 4  # blocks
 
 
 class Counting:
-    """Counts the numbers of rows by bins, in memory for those bins that lie between others.
+    """Counts the numbers of a shard's rows by bins.
 
     Args:
         count: how many numbers a row has.
     """
 
     def __init__(self, count: int):
-        self._first = np.zeros(count, np.int64)
-        self._counts = [np.zeros(0, np.int64)] * count
-        # Bins around zero are far from all others.
-        self._zeros = np.zeros((count, AROUND_ZERO), np.int64)
-        self._tiny = np.zeros((count, 2), np.int64)
+        self._parts: dict[int, DenseCounts] = {}
+        # Bins around zero also hold what is too small for one of its own, but has a sign.
+        self._tiny = np.zeros((2, count), np.int64)
 
-    def add(self, start: int, block: np.ndarray) -> None:
-        """Count finite numbers (numbers, rows), of the positions from `start` on."""
-        bins = bins_of(block)
-        low, high = bins.min(axis=1), bins.max(axis=1)
-        for at in np.flatnonzero(low < AROUND_ZERO).tolist():
-            small = bins[at] < AROUND_ZERO
-            self._zeros[start + at] += np.bincount(bins[at, small], minlength=AROUND_ZERO)
-            numbers = block[at, small]  # zeros, as a rule
-            self._tiny[start + at] += np.count_nonzero(numbers > 0), np.count_nonzero(numbers < 0)
-            rest = bins[at, ~small]
-            if rest.size:
-                self._add_counts(start + at, int(rest.min()), np.bincount(rest - rest.min()))
-        others = np.flatnonzero(low >= AROUND_ZERO)
-        if others.size < len(bins):
-            bins, low, high = bins[others], low[others], high[others]
-        if not others.size:
-            return
-        # All of them with one call: each has a width of its own, beside those before it.
-        widths = (high - low + 1).astype(np.int64)
-        ends = np.cumsum(widths)
-        bins -= low[:, None]
-        bins += (ends - widths).astype(np.uint32)[:, None]
-        counts = np.bincount(bins.ravel(), minlength=int(ends[-1]))
-        for at, each in enumerate(np.split(counts, ends[:-1])):
-            self._add_counts(start + int(others[at]), int(low[at]), each)
+    def add(self, start: int, numbers: np.ndarray) -> None:
+        """Count finite numbers (numbers, rows), of the positions from `start` on.
 
-    def _add_counts(self, position: int, low: int, more: np.ndarray) -> None:
-        """Add counts of consecutive bins."""
-        counts, first = self._counts[position], int(self._first[position])
-        if not counts.size:
-            first = low
-        if low < first or low + more.size > first + counts.size:
-            begin = min(low, first)
-            wider = np.zeros(max(low + more.size, first + counts.size) - begin, np.int64)
-            wider[first - begin : first - begin + counts.size] = counts
-            counts, first = wider, begin
-        counts[low - first : low - first + more.size] += more
-        self._counts[position], self._first[position] = counts, first
+        Those of one start are as many each time.
+        """
+        if start not in self._parts:
+            self._parts[start] = DenseCounts(len(numbers))
+        bins = bins_of(numbers)
+        near_zero = np.flatnonzero(bins.min(axis=1) < AROUND_ZERO)
+        if near_zero.size:
+            tiny = np.where(bins[near_zero] < AROUND_ZERO, numbers[near_zero], 0)
+            self._tiny[:, start + near_zero] += np.sum([tiny > 0, tiny < 0], axis=2)
+        self._parts[start].add(bins)
 
-    def signs(self) -> Counts:
-        """Return how many rows have a positive, and a negative, number: (count,) each."""
-        counts = self._tiny.copy()
-        for position, (first, each) in enumerate(zip(self._first, self._counts, strict=True)):
-            odd = int(first) % 2
-            counts[position] += each[odd::2].sum(), each[1 - odd :: 2].sum()
-        return counts[:, 0], counts[:, 1]
+    def counts(self) -> Counts:
+        """Return all counts."""
+        parts = sorted(self._parts.items())
+        counts = [part.counts(np.arange(start, start + part.numbers)) for start, part in parts]
+        return Counts(*(np.concatenate(arrays) for arrays in zip(*counts, strict=True)))
 
-    def nonzero(self) -> Counts:
-        """Return codes, in ascending order, and counts, as `Histograms.add` takes them."""
-        codes, counts = [], []
-        near_zero = np.any(self._zeros, axis=1)
-        for position, each in enumerate(self._counts):
-            if near_zero[position]:
-                zeros = self._zeros[position]
-                occupied = np.flatnonzero(zeros)
-                codes.append(occupied + position * BINS)
-                counts.append(zeros[occupied])
-            occupied = np.flatnonzero(each != 0)
-            codes.append(occupied + (position * BINS + self._first[position]))
-            counts.append(each[occupied])
-        return np.concatenate(codes), np.concatenate(counts)
+    def signs(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many rows have a positive, and a negative, number: (count,) each.
+
+        Args:
+            counts: all of them.
+        """
+        positive, negative = self._tiny.copy()
+        position, block = np.divmod(counts.codes, blocks_of(DIGITS))
+        around_zero = counts.counts[:, :AROUND_ZERO] * (block == 0)[:, None]
+        for total, sign in ((positive, 0), (negative, 1)):
+            in_blocks = counts.counts[:, sign::2].sum(axis=1) - around_zero[:, sign]
+            np.add.at(total, position, in_blocks)
+        return positive, negative
+
+
+class DenseCounts:
+    """Counts of bins, of each number from the first of its blocks to the last.
+
+    Args:
+        numbers: how many numbers.
+        places: how many histograms each of them has.
+    """
+
+    def __init__(self, numbers: int, places: int = 1):
+        self.numbers, self._places = numbers, places
+        nothing = np.full(numbers, _NOWHERE), np.full(numbers, -1), np.zeros(numbers, np.int64)
+        self._lay_out(_Spans(*nothing))
+
+    def add(self, bins: np.ndarray, place: np.ndarray | None = None) -> None:
+        """Count bins.
+
+        Args:
+            bins: of `bins_of`, (numbers, rows); they are overwritten.
+            place: uint32 (rows,), to which place a row belongs; None: all to the first.
+        """
+        spans = _spans_of(bins)
+        if not self._spans.cover(spans):
+            self._widen(self._spans.joined(spans))
+        first, zeros = self._spans.first, np.flatnonzero(spans.zeros)
+        if zeros.size:
+            shift = ((first[zeros] - 1) << BLOCK_BITS).astype(np.uint32)
+            bins[zeros] += np.where(bins[zeros] < BLOCK, shift[:, None], np.uint32(0))
+        begins = self._begins + self._spans.zeros - first
+        bins += (begins << BLOCK_BITS).astype(np.uint32)[:, None]
+        if place is not None:
+            bins += place * (self._widths << BLOCK_BITS).astype(np.uint32)[:, None]
+        counts = np.bincount(bins.ravel(), minlength=self._counts.size)
+        self._counts += counts.reshape(self._counts.shape)
+
+    def _widen(self, spans: "_Spans") -> None:
+        """Have room for numbers that reach as far as these spans."""
+        former, begins, widths, zeros = self._counts, self._begins, self._widths, self._spans.zeros
+        shift = self._spans.first - spans.first + spans.zeros - zeros
+        self._lay_out(spans)
+        for number in np.flatnonzero(widths).tolist():
+            some = former[begins[number] :][: self._places * widths[number]]
+            some = some.reshape(self._places, -1, BLOCK)
+            room = self._counts[self._begins[number] :][: self._places * self._widths[number]]
+            room = room.reshape(self._places, -1, BLOCK)
+            if zeros[number]:
+                room[:, 0] = some[:, 0]
+            begin = zeros[number] + shift[number]
+            room[:, begin : begin + some.shape[1] - zeros[number]] = some[:, zeros[number] :]
+
+    def _lay_out(self, spans: "_Spans") -> None:
+        self._spans = spans
+        self._widths = np.maximum(spans.last - spans.first + 1, 0) + spans.zeros
+        ends = np.cumsum(self._widths * self._places)
+        self._begins = ends - self._widths * self._places
+        self._counts = np.zeros((ends[-1], BLOCK), np.int64)
+
+    def counts(self, positions: np.ndarray, digits: int = DIGITS) -> Counts:
+        """Return all counts.
+
+        Args:
+            positions: int64 (numbers * places,), ascending, those of the histograms.
+            digits: of the bins.
+        """
+        rows = np.flatnonzero(self._counts.sum(axis=1))
+        number = np.searchsorted(self._begins, rows, side="right") - 1
+        place, block = np.divmod(rows - self._begins[number], self._widths[number])
+        zeros = self._spans.zeros[number]
+        block = np.where(block < zeros, 0, block + self._spans.first[number] - zeros)
+        position = positions[number * self._places + place]
+        return Counts(position * blocks_of(digits) + block, self._counts[rows])
+
+
+class _Spans(NamedTuple):
+    """From which block of bins to which some numbers reach; zeros are far from all others.
+
+    Attributes:
+        first, last: int64 (numbers,), blocks; the first is after the last where all are zeros.
+        zeros: int64 (numbers,), 1 where any is in the block around zero, which is put before the first.
+    """
+
+    first: np.ndarray
+    last: np.ndarray
+    zeros: np.ndarray
+
+    def joined(self, other: "_Spans") -> "_Spans":
+        """Return spans that reach as far as both."""
+        # Smaller ones come later, as a rule, where a number passes through zero.
+        lower = np.where(other.first < self.first, np.maximum(other.first - _MARGIN, 1), self.first)
+        first, last = np.minimum(self.first, lower), np.maximum(self.last, other.last)
+        return _Spans(first, last, np.maximum(self.zeros, other.zeros))
+
+    def cover(self, other: "_Spans") -> bool:
+        """Return whether these reach as far as others."""
+        wide = (self.first <= other.first) & (self.last >= other.last)
+        return bool((wide & (self.zeros >= other.zeros)).all())
+
+
+def _spans_of(bins: np.ndarray) -> _Spans:
+    low, high = bins.min(axis=1), bins.max(axis=1)
+    zeros = low < BLOCK
+    at = np.flatnonzero(zeros)
+    if at.size:
+        low[at] = np.where(bins[at] < BLOCK, np.uint32(_NOWHERE), bins[at]).min(axis=1)
+    first, last = low.astype(np.int64) >> BLOCK_BITS, high.astype(np.int64) >> BLOCK_BITS
+    return _Spans(first, np.where(last > 0, last, -1), zeros.astype(np.int64))

@@ -65,14 +65,18 @@ class Curves:
             # The first is below the range, the last above it.
             # Not times bins / (high - low), which is infinite of the smallest numbers.
             place = np.clip(np.floor((inputs - low) / (high - low) * bins), -1, bins)
-            place = place.astype(np.intp) + 1
+            place = place.astype(np.int16) + 1
             place[inputs == high] = bins
-            self.bin_rows[direction] += np.bincount(place, minlength=bins + 2)[1:-1]
-            for quantity, outputs in enumerate(quantities):
-                for output, entries in enumerate(outputs):
-                    entry = entries[min(direction, len(entries) - 1)]  # a value has one
-                    sums = np.bincount(place, entry, bins + 2)
-                    self.sums[quantity, output, direction] += sums[1:-1]
+            counts = np.bincount(place, minlength=bins + 2)
+            self.bin_rows[direction] += counts[1:-1]
+            some = np.flatnonzero(counts)
+            order, starts = np.argsort(place, kind="stable"), (np.cumsum(counts) - counts)[some]
+            within = (some > 0) & (some <= bins)
+            for quantity, entries in enumerate(quantities):
+                # A value is the same for all directions.
+                ordered = entries[:, min(direction, entries.shape[1] - 1)][:, order]
+                sums = np.add.reduceat(ordered, starts, axis=1, dtype=np.float64)
+                self.sums[quantity, :, direction, some[within] - 1] += sums[:, within].T
         self._gathered, self._rows = [], 0
 
 

@@ -9,6 +9,7 @@ from .counting import Counting
 from .curves import Curves
 from .extreme_rows import Places, extreme_rows, no_rows
 from .groups import GroupsOfShard
+from .histogram import Histograms
 from .numbers import DERIVED, INPUT
 from .origin import about_zero, origin_near
 from .statistics import Shape, packed
@@ -16,6 +17,9 @@ from .statistics import Shape, packed
 # Rows that are looked at together, of so many numbers that, in float64, they stay in a core's
 # cache. Of more rows, a BLAS of several threads would add up in another order.
 _ROWS, _AT_ONCE = 8192, 1 << 17
+
+# Sums and squares of the largest numbers are infinite, as the page of runs says: no warning.
+_beyond_float64 = np.errstate(over="ignore", invalid="ignore")
 
 
 class ShardStatistics:
@@ -42,6 +46,7 @@ class ShardStatistics:
         self._groups = GroupsOfShard(numbers) if shape.by else None
         self._counting = Counting(numbers.count) if shape.histograms else None
 
+    @_beyond_float64
     def add(
         self,
         points: np.ndarray,
@@ -106,32 +111,33 @@ class ShardStatistics:
             self._positive[where] += np.count_nonzero(block > 0, axis=1)
             self._negative[where] += np.count_nonzero(block < 0, axis=1)
         assert self._origin is not None
+        origin = self._origin.sum(axis=0)
+        # Counts are of the same numbers each time, however few rows there are.
+        step = _AT_ONCE // (_ROWS if self._counting else min(rows, _ROWS))
         for first_row in range(0, rows, _ROWS):
-            step = max(_AT_ONCE // min(rows, _ROWS), 1)
             for first in range(0, count, step):
                 part = block[first : first + step, first_row : first_row + _ROWS]
                 at = slice(start + first, start + first + len(part))
-                differences = part - self._origin[0, at, None]
-                differences -= self._origin[1, at, None]
+                differences = np.subtract(part, origin[at, None], dtype=np.float64)
                 with np.errstate(over="ignore"):  # then they are infinite
                     self._sums[at] += differences.sum(axis=1)
                     self._squares[at] += np.vecdot(differences, differences)
                 if self._counting is not None:
                     self._counting.add(start + first, part)
 
+    @_beyond_float64
     def to_bytes(self) -> bytes:
         """Return the statistics of all rows that were taken in, for `Statistics.add`."""
         self._curves.finish()
-        counted = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        positive, negative = self._positive, self._negative
-        if self._counting is not None:
-            counted = self._counting.nonzero()
-            positive, negative = self._counting.signs()
+        counts, positive, negative = Histograms(0).counts(), self._positive, self._negative
+        if self._counting is not None and self._rows:
+            counts = self._counting.counts()
+            positive, negative = self._counting.signs(counts)
         origin = np.zeros((2, self._sums.size)) if self._origin is None else self._origin
         sums, squares = about_zero(self._rows, origin, self._sums, self._squares)
         return packed(
             self._rows,
-            counted,
+            counts,
             self._extreme,
             self._groups.packed() if self._groups else None,
             sums=sums,

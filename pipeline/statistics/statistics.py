@@ -8,7 +8,7 @@ import numpy as np
 from .exact_sum import ExactSums
 from .extreme_rows import ExtremeRows, no_rows
 from .groups import Groups, Packed
-from .histogram import Histograms
+from .histogram import Counts, Histograms
 from .moments import Moments
 from .numbers import RowNumbers
 from .packed import pack, unpack
@@ -80,7 +80,7 @@ class Statistics:
         """
         values, arrays = unpack(content)
         self.moments.add(values["rows"], arrays)
-        self.histograms.add(np.cumsum(arrays["codes"].astype(np.int64)), arrays["counts"])
+        self.histograms.add(Counts.of(arrays))
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
         extreme = {name: arrays[name] for name in ExtremeRows._fields if name != "files"}
@@ -92,7 +92,7 @@ class Statistics:
         """Return the same as bytes; the same statistics are the same bytes."""
         return packed(
             self.moments.rows,
-            self.histograms.nonzero(),
+            self.histograms.counts(),
             self.extreme,
             self.groups.packed() if self.groups else None,
             **self.moments.arrays(),
@@ -103,7 +103,7 @@ class Statistics:
 
 def packed(
     rows: int,
-    counted: tuple[np.ndarray, np.ndarray],
+    counts: Counts,
     extreme: ExtremeRows,
     groups: Packed | None,
     **arrays: np.ndarray,
@@ -112,18 +112,16 @@ def packed(
 
     Args:
         rows: how many rows.
-        counted: codes, ascending, and counts of the bins that hold numbers.
+        counts: of the histograms of each number.
         extreme: the most extreme rows.
         groups: names and arrays of groups; None where there are none.
         arrays: those of `Moments.add`; `curves`, terms (terms, ...) of which each is the exact sum;
             and `bin_rows`.
     """
-    codes, counts = counted
     fields = extreme._asdict()
     files = fields.pop("files")
-    differences = np.diff(codes, prepend=0)  # smaller than the codes
     names, of_groups = groups or ([], {})
     return pack(
         {"rows": rows, "files": list(files), "groups": names},
-        {**arrays, **fields, **of_groups, "codes": differences, "counts": counts},
+        {**arrays, **fields, **of_groups, **counts.arrays()},
     )

@@ -40,6 +40,7 @@ _EXTREMES_SCHEMA = pa.schema(
 )
 
 
+@np.errstate(over="ignore")  # bounds of the largest numbers, which are not shown then
 def summary_table(statistics: Statistics) -> pa.Table:
     """Return a row for each statistic of each number.
 
