@@ -1,6 +1,7 @@
 """Statistics of a run's rows, against DuckDB on all that it wrote, and whatever dies meanwhile."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -367,3 +368,42 @@ def test_extreme_rows_of_a_quarantine_have_their_first_places(rows, configure):
         WHERE quantity = 'value' AND extreme = 'largest' AND value::FLOAT = u
     """).fetchall()
     assert joined == 10
+
+
+@pytest.mark.parametrize("size", [1e170, 1e-170, 1.5e308])
+def test_numbers_whose_squares_are_none_have_all_other_statistics(
+    tmp_path, configure, recwarn, size
+):
+    """A warning of NumPy's would be an error here."""
+    rng = np.random.default_rng(3)
+    a = np.where(rng.uniform(size=2000) < 0.5, -1, 1) * rng.uniform(0.5, 1, 2000) * size
+    columns = {"a": a, "b": rng.normal(size=2000), "c": rng.normal(size=2000)}
+    desks = rng.choice(["rates", "fx"], 2000)
+    (tmp_path / "in").mkdir()
+    pq.write_table(pa.table(columns | {"desk": desks}), tmp_path / "in/rows.parquet")
+    options = ("derivatives.dtype=float64", "summary.by=desk", "network.target=tests.run.networks:")
+    derive(*configure(*_overrides(tmp_path, options[0], options[1], f"{options[2]}scaled")))
+    assert audit(str(tmp_path / "out"), None, 10, 4).findings == []
+    assert [str(warning.message) for warning in recwarn] == []
+    for group, rows in ((None, a), ("fx", a[desks == "fx"])):
+        found = dict(
+            duckdb.execute(
+                f"""SELECT statistic, value FROM '{tmp_path}/out/run/summary.parquet'
+                WHERE quantity = 'value' AND output = 'u' AND position IS NULL
+                AND group_name IS NOT DISTINCT FROM ?""",
+                [group],
+            ).fetchall()
+        )
+        assert found["count"] == rows.size
+        assert (found["minimum"], found["maximum"]) == (rows.min() / 2, rows.max() / 2)
+        assert (found["positive"], found["negative"]) == ((rows > 0).mean(), (rows < 0).mean())
+        square = 0 if size < 1 else np.inf
+        assert (found["deviation"], found["mean_square"]) == (square, square)
+        if size < 1e300:  # else the sum itself may be infinite
+            mean = math.fsum(rows / 2 / size) / rows.size * size
+            assert found["mean"] == pytest.approx(mean, rel=1e-9)
+    ((nans,),) = duckdb.sql(f"""
+        SELECT count(*) FROM '{tmp_path}/out/run/summary.parquet'
+        WHERE isnan(value) OR value IS NULL
+    """).fetchall()
+    assert nans == 0
