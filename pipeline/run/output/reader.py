@@ -1,5 +1,6 @@
 """Reading a published output: all of one publication, whatever is published meanwhile."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
@@ -10,7 +11,7 @@ import pyarrow.dataset as ds
 from hyperdiag.data.filesystem import Place, files_in, resolve
 from hyperdiag.data.object_store.tries import is_passing
 from hyperdiag.data.output_folder import DATA, QUARANTINE, STAGED, SUCCESS, shard_of
-from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError
+from hyperdiag.messages.errors import HyperdiagError, InputError, UsageError, closest_or_all
 from hyperdiag.messages.masking import masked
 
 from .current import Published
@@ -21,6 +22,7 @@ Result = TypeVar("Result")
 
 _TRIES = 10
 _PAUSES = (0.1, 0.5, 2.0)  # seconds
+_NO_COLUMN = re.compile(r"No match for FieldRef\.Name\((.*?)\) in ")  # Arrow's words
 
 
 class Publication(NamedTuple):
@@ -100,7 +102,8 @@ def read(
         filter: which rows are wanted, such as `pyarrow.compute.field("vol") > 0.2`; None: all.
 
     Raises:
-        UsageError: if nothing is published there, or a column is unknown.
+        UsageError: if nothing is published there, a column is unknown, or the filter cannot be
+            asked of them.
         InputError: if the output changed each time while it was read.
     """
     return consistently(path, lambda publication: rows_of(publication, columns, filter))
@@ -112,7 +115,7 @@ def rows_of(
     """Return rows of a publication: see `read`.
 
     Raises:
-        UsageError: if a column is unknown.
+        UsageError: if a column is unknown, or the filter cannot be asked of them.
         OSError, ArrowException: if a file cannot be read.
     """
     paths = publication.data_paths()
@@ -120,14 +123,23 @@ def rows_of(
 
 
 def _table(output: Place, paths: list[str], columns: list[str] | None, filter: Any) -> pa.Table:
-    return _dataset(output, paths, columns).to_table(columns=columns, filter=filter)
+    return _dataset(output, paths, columns, filter).to_table(columns=columns, filter=filter)
 
 
-def _dataset(output: Place, paths: list[str], columns: list[str] | None) -> ds.Dataset:
+def _dataset(
+    output: Place, paths: list[str], columns: list[str] | None, filter: ds.Expression | None
+) -> ds.Dataset:
     dataset = ds.dataset(paths, filesystem=output.filesystem, format="parquet")
-    unknown = sorted(set(columns or ()) - set(dataset.schema.names))
-    if unknown:
-        raise UsageError(f"no columns {', '.join(unknown)}: there are {dataset.schema.names}")
+    names = dataset.schema.names
+    for name in columns or ():
+        if name not in names:
+            raise UsageError(f"no column '{name}'{closest_or_all(name, names)}")
+    try:
+        dataset.scanner(filter=filter)  # it looks at the types of columns, and at no row
+    except (TypeError, pa.ArrowException) as error:
+        missing = _NO_COLUMN.match(str(error))
+        why = f"no column '{missing[1]}'{closest_or_all(missing[1], names)}" if missing else error
+        raise UsageError(f"filter {filter}: {why}") from error
     return dataset
 
 
@@ -149,7 +161,7 @@ def batches_of(
     published = _published(output, path)
     publication = Publication(output, published)
     try:
-        dataset = _dataset(output, publication.data_paths(), columns)
+        dataset = _dataset(output, publication.data_paths(), columns, filter)
         for batch in dataset.to_batches(columns=columns, filter=filter, batch_size=rows):
             # Files are replaced only after another has been published.
             if _published(output, path) != published:

@@ -191,8 +191,8 @@ class _Planner:
         outputs, deviations = self.spread("top", asked)
         if count > len(deviations) > 0:
             self._problems.add(
-                f"derived.top.count={count} is more than the {len(deviations)} inputs that are "
-                "compared"
+                f"derived.top.count={count} is more than the inputs that are compared: "
+                f"{listed(deviations)}"
             )
         return Top(outputs, deviations, count)
 

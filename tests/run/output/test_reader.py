@@ -32,8 +32,30 @@ def test_rows_columns_and_filter_are_those_of_the_files(book):
     assert [path.rpartition("/")[2] for path in hyperdiag.files(str(book.out))] == sorted(
         path.name for path in (book.out / "data").iterdir()
     )
-    with pytest.raises(UsageError, match="no columns nothing: there are"):
-        hyperdiag.read(str(book.out), columns=["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"columns": ["a", "nothing"]},
+            r"^no column 'nothing' \(there are: number, a, b, u, v, .*",
+        ),
+        ({"columns": ["d_u__d_aa"]}, r"^no column 'd_u__d_aa' \(closest: 'd_u__d_a'\)$"),
+        ({"filter": pc.field("numbr") > 4}, r"\(numbr > 4\): no column 'numbr' .*'number'\)$"),
+        ({"filter": pc.field("number") > "x"}, r"^filter \(number > \"x\"\): .*int64"),
+        ({"filter": "number > 4"}, r"^filter number > 4: .*Expression"),
+    ],
+)
+def test_columns_and_filters_that_cannot_be_are_said_with_their_names(book, options, said):
+    book.derive()
+    with pytest.raises(UsageError, match=said):
+        hyperdiag.read(str(book.out), **options)
+    if "filter" in options:
+        with pytest.raises(UsageError, match=said):
+            next(hyperdiag.Output(book.out).batches(**options))
+        with pytest.raises(UsageError, match=said):
+            hyperdiag.Output(book.out).arrays("value", **options)
 
 
 def test_what_is_not_published_is_not_read(book, tmp_path):

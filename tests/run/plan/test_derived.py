@@ -140,7 +140,7 @@ def test_scenarios_that_change_make_another_plan(planned, tmp_path):
         ),
         (
             ["derived=[top]", "derived.top.deviations={a: 1}", "derived.top.count=2"],
-            ["derived.top.count=2 is more than the 1 inputs that are compared"],
+            ["derived.top.count=2 is more than the inputs that are compared: a"],
         ),
         (["derived.mine=nowhere:f"], ["derived.mine: no module 'nowhere'"]),
         (

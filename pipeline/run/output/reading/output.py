@@ -98,7 +98,7 @@ class Output:
             filter: which rows are wanted, such as `pyarrow.compute.field("vol") > 0.2`; None: all.
 
         Raises:
-            UsageError: if a column is unknown.
+            UsageError: if a column is unknown, or the filter cannot be asked of them.
         """
         return self._look(lambda p: self._marked(rows_of(p, columns, filter), p))
 
@@ -115,7 +115,7 @@ class Output:
             columns, filter: see `table`.
 
         Raises:
-            UsageError: if a column is unknown.
+            UsageError: if a column is unknown, or the filter cannot be asked of them.
             InputError: if the output is updated before all rows have been read.
         """
         if rows < 1:
