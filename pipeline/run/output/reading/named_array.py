@@ -69,13 +69,14 @@ class NamedArray(NDArrayOperatorsMixin):
             plain = [each.values if isinstance(each, NamedArray) else each for each in inputs]
             return getattr(ufunc, method)(*plain, **options)
         dims, coords, sizes = _common_axes([i for i in inputs if isinstance(i, NamedArray)])
-        plain = [
-            each._values_along(dims, coords) if isinstance(each, NamedArray) else each
-            for each in inputs
-        ]
-        shape = tuple(sizes[dim] for dim in dims)
+        plain = []
         for each in inputs:
-            if not isinstance(each, NamedArray) and not _fits(np.shape(each), shape):
+            if isinstance(each, NamedArray):
+                plain.append(each._values_along(dims, coords))
+                continue
+            # Numbers as they are: one of Python's takes the dtype of the others.
+            plain.append(np.asarray(each) if np.ndim(each) else each)
+            if not _fits(np.shape(each), tuple(sizes.values())):
                 raise UsageError(
                     f"an array of shape {np.shape(each)} does not go with axes "
                     f"{', '.join(f'{dim}: {size:,}' for dim, size in sizes.items())}"
@@ -153,8 +154,8 @@ class NamedArray(NDArrayOperatorsMixin):
         sizes = ", ".join(f"{d}: {size:,}" for d, size in zip(self.dims, self.shape, strict=True))
         return f"NamedArray({sizes}; {self.dtype})"
 
-    def sel(self, **names: str | Sequence[str]) -> "NamedArray":
-        """Return a part, by the names of outputs and inputs.
+    def sel(self, **names: str | Sequence[str]) -> Any:
+        """Return a part, by the names of outputs and inputs; a number where no axis is left.
 
         Args:
             names: {axis: name}, whose axis goes, or {axis: names}, whose axis has these alone, in
@@ -166,7 +167,7 @@ class NamedArray(NDArrayOperatorsMixin):
         part = self
         for dim, wanted in names.items():
             part = part._sel_along(dim, wanted)
-        return part
+        return part if part.dims else part.values[()]
 
     def _sel_along(self, dim: str, wanted: str | Sequence[str]) -> "NamedArray":
         if dim == ROW:

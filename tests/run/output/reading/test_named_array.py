@@ -1,6 +1,8 @@
 import sys
 
 import numpy as np
+import pandas
+import pyarrow as pa
 import pytest
 
 from hyperdiag.messages.errors import UsageError
@@ -22,6 +24,8 @@ def test_parts_by_name_are_those_by_position():
     np.testing.assert_array_equal(some.values, VALUES[:, :, [2, 0]])
     np.testing.assert_array_equal(some.sel(output="price", input="r"), VALUES[:, 0, 2])
     assert ARRAY.sel() is ARRAY
+    total = ARRAY.sum("row").sel(output="iv", input="vol")
+    assert f"{total:.1f}" == f"{VALUES[:, 1, 1].sum():.1f}"
 
 
 def test_numpy_takes_it_for_an_array():
@@ -96,6 +100,9 @@ def test_arithmetic_goes_by_names_as_that_of_xarray(formula):
 
 def test_plain_arrays_go_by_position_and_add_no_axis():
     np.testing.assert_array_equal((JACOBIAN * [2, 3]).values, JACOBIAN.values * [2, 3])
+    frame = pandas.DataFrame(VALUE.values)
+    for product in (VALUE * frame, VALUE * pa.array([1, 2, 3])):
+        assert (type(product), type(product.values)) == (NamedArray, np.ndarray)
     turned = np.arange(3.0)[:, None] - JACOBIAN
     assert (turned.dims, turned.coords) == (JACOBIAN.dims, JACOBIAN.coords)
     np.testing.assert_array_equal(turned.values, np.arange(3.0)[:, None] - JACOBIAN.values)
