@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -43,8 +44,11 @@ from .preconditions import check_same_plan, check_unknown_files, check_writable
 from .publication import delete_folder, empty, fold, publish, withdraw
 from .receipt import Receipt
 from .summary_files import summary_files
+from .warnings import left_out_groups
 
 _SUMMARIES = (SUMMARY, EXTREMES)
+log = logging.getLogger("hyperdiag")
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -208,8 +212,12 @@ class Ledger:
 
     def _take_statistics(self, content: bytes | None) -> None:
         """Add up the statistics of a segment: those of many shards at a time take less time."""
-        if content is not None and self.inventory.statistics is not None:
-            self.inventory.statistics.add(content)
+        statistics = self.inventory.statistics
+        if content is not None and statistics is not None:
+            said = list(left_out_groups(statistics))
+            statistics.add(content)
+            for sentence in left_out_groups(statistics) if not said else ():
+                log.warning("%s", sentence)
 
     def holds_a_plan(self) -> bool:
         """Return whether there is a plan in the folder, this one or another."""

@@ -34,7 +34,7 @@ def make_warnings(
         *_verified_rows(tally, plan.kernel.tolerance, plan.kernel.dtype),
         *planned.rounded_inputs,
         *_left_out(planned),
-        *_no_groups(statistics),
+        *left_out_groups(statistics),
         *_smaller_batches(smallest_batch, plan.kernel.batch),
     ]
 
@@ -113,15 +113,19 @@ def _left_out(planned: Planned) -> list[str]:
     return [f"left out: {file.path}: {file.reason}" for file in planned.bad_files]
 
 
-def _no_groups(statistics: Statistics | None) -> Iterator[str]:
+def left_out_groups(statistics: Statistics | None) -> Iterator[str]:
+    """Yield a sentence where there were too many groups, so that there are statistics of none.
+
+    Args:
+        statistics: of all rows so far; None where none are kept.
+    """
     groups = statistics.groups if statistics else None
     if groups and groups.too_many:
-        numbers = groups.numbers
         yield (
-            f"there are no statistics of groups: summary.by={groups.by} has more than "
-            f"{most_groups(numbers):,} values in the rows that were derived, and there may be so "
-            f"many groups with statistics of {numbers:,} numbers each; a column of fewer values, "
-            "or fewer derivatives, have them, in a new output. All else is as ever"
+            f"there are no statistics of groups: summary.by={groups.by} has more values in the "
+            f"rows that were derived than {most_groups(groups.numbers):,}, the most for rows of "
+            f"{groups.numbers:,} numbers. A column of fewer values, or fewer derivatives, have "
+            "them, in a new output; rows and all other statistics are as ever"
         )
 
 

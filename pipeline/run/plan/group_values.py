@@ -65,10 +65,9 @@ def check_number_of_groups(
         groups |= group_names(values)
         if len(groups) > most:
             raise UsageError(
-                f"summary.by={by}: the column has more than {most:,} values in the rows looked "
-                f"at, and there may be so many groups with statistics of {numbers:,} numbers each: "
-                "take a column of fewer values, or fewer derivatives (derivatives.wrt, "
-                "derivatives.outputs), or leave summary.by out"
+                f"summary.by={by}: the column has more values in the rows looked at than {most:,}, "
+                f"the most for rows of {numbers:,} numbers: take a column of fewer values, or "
+                "fewer derivatives (derivatives.wrt, derivatives.outputs), or leave summary.by out"
             )
 
 

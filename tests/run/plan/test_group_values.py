@@ -16,7 +16,7 @@ from hyperdiag.run.summary import print_summary
 from hyperdiag.statistics import groups
 from tests.run.book import KILLED
 
-SAID = "summary.by=trade has more than 10,000 values in the rows that were derived"
+SAID = "summary.by=trade has more values in the rows that were derived than 10,000, the most for"
 
 
 def _overrides(folder, *overrides, out="out", rows=1000):
@@ -63,7 +63,7 @@ def _groups(folder, out="out"):
     ids=["of all shards", "of a single one"],
 )
 def test_too_many_groups_leave_the_rows_and_their_other_statistics(
-    tmp_path, configure, capsys, rows, shards, unique
+    tmp_path, configure, capsys, caplog, rows, shards, unique
 ):
     _trades(tmp_path, rows, shards, unique)
     derive(*configure(*_overrides(tmp_path, out="plain", rows=rows)))
@@ -73,6 +73,7 @@ def test_too_many_groups_leave_the_rows_and_their_other_statistics(
     manifest = derive(*configure(*overrides))
     (warning,) = manifest.warnings
     assert SAID in warning
+    assert [m for m in caplog.messages if SAID in m] == [warning]  # said when it showed
     print_summary(manifest, str(tmp_path / "out"))
     assert f"note: there are no statistics of groups: {SAID}" in capsys.readouterr().out
     assert _tables(tmp_path, "out") == _tables(tmp_path, "plain")
@@ -116,7 +117,7 @@ def test_update_that_makes_groups_few_enough_has_their_statistics(tmp_path, conf
 def test_too_many_groups_in_rows_here_and_there_are_refused_before_any_work(tmp_path, configure):
     _trades(tmp_path, 4000, 3, {0, 1, 2})
     overrides = _overrides(tmp_path, "summary.by=trade", rows=4000)
-    said = r"summary\.by=trade: the column has more than 10,000 values in the rows looked at"
+    said = r"summary\.by=trade: the column has more values in the rows looked at than 10,000, the"
     with pytest.raises(UsageError, match=said):
         derive(*configure(*overrides))
     assert not (tmp_path / "out").exists()
@@ -137,5 +138,7 @@ def test_too_many_groups_in_the_paths_of_files_are_refused_before_any_work(
     derive(*configure(*_overrides(tmp_path, "summary.by=day")))
     assert _groups(tmp_path) == 9
     monkeypatch.setattr(groups, "MOST_GROUPS", 8)
-    with pytest.raises(UsageError, match=r"summary\.by=day: the column has more than 8 values"):
+    with pytest.raises(
+        UsageError, match=r"summary\.by=day: .* more values in the rows looked at than 8, the most"
+    ):
         derive(*configure(*_overrides(tmp_path, "summary.by=day", out="other")))
