@@ -1,24 +1,24 @@
-"""Counting the numbers of some rows by bins."""
+"""Counting the numbers of a shard's rows by bins: of each, from its lowest block to its highest."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from .histogram import AROUND_ZERO, BLOCK, BLOCK_BITS, DIGITS, Counts, bins_of, blocks_of
+from .histogram import AROUND_ZERO, BLOCK, BLOCK_BITS, BLOCKS, Counts, bins_of
 
 _NOWHERE = np.iinfo(np.uint32).max
 _MARGIN = 4  # blocks
 
 
 class Counting:
-    """Counts the numbers of a shard's rows by bins.
+    """Counts the numbers of rows by bins.
 
     Args:
         count: how many numbers a row has.
     """
 
     def __init__(self, count: int):
-        self._parts: dict[int, DenseCounts] = {}
+        self._parts: dict[int, _Part] = {}
         # Bins around zero also hold what is too small for one of its own, but has a sign.
         self._tiny = np.zeros((2, count), np.int64)
 
@@ -28,7 +28,7 @@ class Counting:
         Those of one start are as many each time.
         """
         if start not in self._parts:
-            self._parts[start] = DenseCounts(len(numbers))
+            self._parts[start] = _Part(len(numbers))
         bins = bins_of(numbers)
         near_zero = np.flatnonzero(bins.min(axis=1) < AROUND_ZERO)
         if near_zero.size:
@@ -38,9 +38,8 @@ class Counting:
 
     def counts(self) -> Counts:
         """Return all counts."""
-        parts = sorted(self._parts.items())
-        counts = [part.counts(np.arange(start, start + part.numbers)) for start, part in parts]
-        return Counts(*(np.concatenate(arrays) for arrays in zip(*counts, strict=True)))
+        parts = [part.counts(start) for start, part in sorted(self._parts.items())]
+        return Counts(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
     def signs(self, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
         """Return how many rows have a positive, and a negative, number: (count,) each.
@@ -49,34 +48,34 @@ class Counting:
             counts: all of them.
         """
         positive, negative = self._tiny.copy()
-        position, block = np.divmod(counts.codes, blocks_of(DIGITS))
-        around_zero = counts.counts[:, :AROUND_ZERO] * (block == 0)[:, None]
+        position, block = np.divmod(counts.codes, BLOCKS)
+        around_zero = np.where((block == 0)[:, None], counts.counts[:, :AROUND_ZERO], 0)
         for total, sign in ((positive, 0), (negative, 1)):
-            in_blocks = counts.counts[:, sign::2].sum(axis=1) - around_zero[:, sign]
-            np.add.at(total, position, in_blocks)
+            rows = counts.counts[:, sign::2].sum(axis=1) - around_zero[:, sign]
+            np.add.at(total, position, rows)
         return positive, negative
 
 
-class DenseCounts:
-    """Counts of bins, of each number from the first of its blocks to the last.
+class _Part:
+    """Counts of the bins of some numbers, side by side.
 
     Args:
-        numbers: how many numbers.
-        places: how many histograms each of them has.
+        numbers: how many.
     """
 
-    def __init__(self, numbers: int, places: int = 1):
-        self.numbers, self._places = numbers, places
+    def __init__(self, numbers: int):
         nothing = np.full(numbers, _NOWHERE), np.full(numbers, -1), np.zeros(numbers, np.int64)
         self._lay_out(_Spans(*nothing))
 
-    def add(self, bins: np.ndarray, place: np.ndarray | None = None) -> None:
-        """Count bins.
+    def _lay_out(self, spans: "_Spans") -> None:
+        self._spans = spans
+        self._widths = np.maximum(spans.last - spans.first + 1, 0) + spans.zeros
+        ends = np.cumsum(self._widths)
+        self._begins = ends - self._widths
+        self._counts = np.zeros((ends[-1], BLOCK), np.int64)
 
-        Args:
-            bins: of `bins_of`, (numbers, rows); they are overwritten.
-            place: uint32 (rows,), to which place a row belongs; None: all to the first.
-        """
+    def add(self, bins: np.ndarray) -> None:
+        """Count bins (numbers, rows), of `bins_of`; they are overwritten."""
         spans = _spans_of(bins)
         if not self._spans.cover(spans):
             self._widen(self._spans.joined(spans))
@@ -86,47 +85,28 @@ class DenseCounts:
             bins[zeros] += np.where(bins[zeros] < BLOCK, shift[:, None], np.uint32(0))
         begins = self._begins + self._spans.zeros - first
         bins += (begins << BLOCK_BITS).astype(np.uint32)[:, None]
-        if place is not None:
-            bins += place * (self._widths << BLOCK_BITS).astype(np.uint32)[:, None]
         counts = np.bincount(bins.ravel(), minlength=self._counts.size)
         self._counts += counts.reshape(self._counts.shape)
 
     def _widen(self, spans: "_Spans") -> None:
         """Have room for numbers that reach as far as these spans."""
         former, begins, widths, zeros = self._counts, self._begins, self._widths, self._spans.zeros
-        shift = self._spans.first - spans.first + spans.zeros - zeros
+        shift = self._spans.first - spans.first + spans.zeros
         self._lay_out(spans)
         for number in np.flatnonzero(widths).tolist():
-            some = former[begins[number] :][: self._places * widths[number]]
-            some = some.reshape(self._places, -1, BLOCK)
-            room = self._counts[self._begins[number] :][: self._places * self._widths[number]]
-            room = room.reshape(self._places, -1, BLOCK)
+            some = former[begins[number] :][: widths[number]]
+            room = self._counts[self._begins[number] :][: self._widths[number]]
             if zeros[number]:
-                room[:, 0] = some[:, 0]
-            begin = zeros[number] + shift[number]
-            room[:, begin : begin + some.shape[1] - zeros[number]] = some[:, zeros[number] :]
+                room[0], some = some[0], some[1:]
+            room[shift[number] :][: len(some)] = some
 
-    def _lay_out(self, spans: "_Spans") -> None:
-        self._spans = spans
-        self._widths = np.maximum(spans.last - spans.first + 1, 0) + spans.zeros
-        ends = np.cumsum(self._widths * self._places)
-        self._begins = ends - self._widths * self._places
-        self._counts = np.zeros((ends[-1], BLOCK), np.int64)
-
-    def counts(self, positions: np.ndarray, digits: int = DIGITS) -> Counts:
-        """Return all counts.
-
-        Args:
-            positions: int64 (numbers * places,), ascending, those of the histograms.
-            digits: of the bins.
-        """
+    def counts(self, start: int) -> Counts:
+        """Return all counts, the first number being at this position."""
         rows = np.flatnonzero(self._counts.sum(axis=1))
         number = np.searchsorted(self._begins, rows, side="right") - 1
-        place, block = np.divmod(rows - self._begins[number], self._widths[number])
-        zeros = self._spans.zeros[number]
+        block, zeros = rows - self._begins[number], self._spans.zeros[number]
         block = np.where(block < zeros, 0, block + self._spans.first[number] - zeros)
-        position = positions[number * self._places + place]
-        return Counts(position * blocks_of(digits) + block, self._counts[rows])
+        return Counts((start + number) * BLOCKS + block, self._counts[rows])
 
 
 class _Spans(NamedTuple):
@@ -134,7 +114,7 @@ class _Spans(NamedTuple):
 
     Attributes:
         first, last: int64 (numbers,), blocks; the first is after the last where all are zeros.
-        zeros: int64 (numbers,), 1 where any is in the block around zero, which is put before the first.
+        zeros: int64 (numbers,), 1 where any is in the block around zero, else 0; that is put first.
     """
 
     first: np.ndarray

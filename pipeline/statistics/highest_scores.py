@@ -47,7 +47,7 @@ def highest_scores(
         floor: (m,), who is below need not be looked at; -inf where nothing is known.
         keep: how many rows of each output.
     """
-    m, k, rows = values.shape
+    m, _, rows = values.shape
     floor = floor.astype(scale.dtype)
     bounds = largest * scale
     if rows >= _PARTS >= keep and np.isneginf(floor).any():

@@ -7,11 +7,12 @@ import pyarrow as pa
 
 from .counting import Counting
 from .curves import Curves
-from .extreme_rows import Places, extreme_rows, no_rows
+from .extreme_rows import extreme_rows, no_rows
 from .groups import GroupsOfShard
 from .histogram import Histograms
 from .numbers import DERIVED, INPUT
 from .origin import about_zero, origin_near
+from .places import Places
 from .statistics import Shape, packed
 
 # Rows that are looked at together, of so many numbers that, in float64, they stay in a core's
@@ -90,7 +91,7 @@ class ShardStatistics:
             else:
                 low, high = block.min(axis=1), block.max(axis=1)
             self._add_numbers(where.start, block, low, high)
-        self._curves.add(blocks, places.row)
+        self._curves.add(blocks, places)
         if self._groups and groups is not None:
             self._groups.add(blocks, groups)
         if self._shape.extreme_rows:
@@ -129,15 +130,16 @@ class ShardStatistics:
     def to_bytes(self) -> bytes:
         """Return the statistics of all rows that were taken in, for `Statistics.add`."""
         self._curves.finish()
-        counts, positive, negative = Histograms(0).counts(), self._positive, self._negative
+        histograms, positive, negative = Histograms(0).counts(), self._positive, self._negative
         if self._counting is not None and self._rows:
-            counts = self._counting.counts()
-            positive, negative = self._counting.signs(counts)
+            histograms = self._counting.counts()
+            positive, negative = self._counting.signs(histograms)
         origin = np.zeros((2, self._sums.size)) if self._origin is None else self._origin
         sums, squares = about_zero(self._rows, origin, self._sums, self._squares)
         return packed(
             self._rows,
-            counts,
+            histograms,
+            self._curves.sample(),
             self._extreme,
             self._groups.packed() if self._groups else None,
             sums=sums,

@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hyperdiag.statistics.extreme_rows import Places
 from hyperdiag.statistics.numbers import RowNumbers
+from hyperdiag.statistics.places import Places
+from hyperdiag.statistics.sampling import row_hashes, sampled
 from hyperdiag.statistics.shard_statistics import ShardStatistics
 from hyperdiag.statistics.statistics import Shape, Statistics
-from hyperdiag.statistics.table import LEVELS, extremes_table, summary_table
+from hyperdiag.statistics.table import BANDS, LEVELS, extremes_table, summary_table
 
 ROWS, N, M = 700, 3, 2
 NUMBERS = RowNumbers(["a", "b", "c"], ["u", "v"], ["c", "a"], ["value", "jacobian", "hessian_diag"])
@@ -18,7 +19,7 @@ RANGES = ((-1.0, 1.0), (0.0, 2.0))  # of c and a; some rows lie outside
 
 
 def _shape(**changes):
-    options = {"bins": 5, "curve_step": 1, "histograms": True, "extreme_rows": 4}
+    options = {"bins": 5, "curve_step": 1, "sample_step": 1, "histograms": True, "extreme_rows": 4}
     return Shape(NUMBERS, RANGES, **(options | changes))
 
 
@@ -79,7 +80,7 @@ def test_every_statistic_is_numpys(dtype):
     seen = 0
     for row in summary_table(total).to_pylist():
         column = columns.get((row["quantity"], row["output"], row["input"]))
-        if row["statistic"] in ("curve_mean", "bin_count") or "bound" in row["statistic"]:
+        if row["statistic"].startswith(("curve", "bin_count", "total_index_bound")):
             continue
         x = column.astype(np.float64)
         right, tolerance = {
@@ -120,13 +121,62 @@ def test_curves_are_means_over_the_rows_of_each_bin():
     assert found == pytest.approx(right, rel=1e-12)
 
 
-def test_curves_of_many_rows_are_of_every_so_manieth_row_of_the_file():
-    points, arrays = _rows("float64")
-    shape = _shape(curve_step=8)
+def test_bands_are_quantiles_of_the_sample_in_each_bin():
+    points, arrays = _rows("float32")
+    shape = _shape(sample_step=2)
     total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
-    inside = (points[::8, 2] >= -1) & (points[::8, 2] < 1)
+    index = np.arange(ROWS)
+    sample = sampled(row_hashes(Places.in_file("f.parquet", index)), 2)
+    assert 0.4 * ROWS < sample.size < 0.6 * ROWS
+    right = {}
+    for i, (name, (low, high)) in enumerate(zip("ca", RANGES, strict=True)):
+        x = points[sample, "abc".index(name)]
+        for left, end in pairwise(np.linspace(low, high, 6)):
+            rows, at = sample[(x >= left) & (x < end)], round((left + end) / 2, 9)
+            if rows.size < 10:
+                continue
+            for statistic, level in (("p10", 0.1), ("median", 0.5), ("p90", 0.9)):
+                key = f"curve_{statistic}", name, at
+                for j, output in enumerate("uv"):
+                    right["value", output, *key] = np.quantile(arrays["value"][rows, j], level)
+                    for quantity in ("jacobian", "hessian_diag"):
+                        numbers = arrays[quantity][rows, j, i].astype(np.float64)
+                        right[quantity, output, *key] = np.quantile(numbers, level)
+    seen = {
+        (
+            row["quantity"],
+            row["output"],
+            row["statistic"],
+            row["input"],
+            round(row["position"], 9),
+        ): (row["value"])
+        for row in summary_table(total).to_pylist()
+        if row["statistic"] in BANDS
+    }
+    assert len(seen) > 100
+    assert seen == pytest.approx(right, rel=1e-6)
+
+
+def test_bins_with_hardly_any_rows_of_a_sample_have_no_bands():
+    points, arrays = _rows("float32")
+    shape = _shape()
+    total = _total(shape, [_shard(shape, points, arrays, slice(0, 9))])
+    statistics = set(summary_table(total)["statistic"].to_pylist())
+    assert "curve_mean" in statistics
+    assert not statistics & BANDS.keys()
+
+
+def test_curves_of_many_rows_are_of_a_sample_whatever_the_shards():
+    points, arrays = _rows("float64")
+    shape = _shape(curve_step=8, sample_step=32)
+    total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
+    chosen = sampled(row_hashes(Places.in_file("f.parquet", np.arange(ROWS))), 8)
+    inside = (points[chosen, 2] >= -1) & (points[chosen, 2] < 1)
     assert total.bin_rows[0].sum() == inside.sum()
     assert total.moments.rows == ROWS
+    again = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS), batch=350)])
+    assert np.array_equal(again.sample().numbers, total.sample().numbers)
+    assert np.array_equal(again.bin_rows, total.bin_rows)
 
 
 def test_bounds_of_total_indices_are_those_of_the_literature():
@@ -221,8 +271,8 @@ def test_without_histograms_curves_and_extreme_rows_the_rest_is_the_same():
     shape = _shape(bins=0, histograms=False, extreme_rows=0)
     total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
     whole = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
-    left_out = ("quantile", "curve_mean", "bin_count")
-    kept = [r for r in summary_table(whole).to_pylist() if r["statistic"] not in left_out]
+    left_out = ("quantile", "curve", "bin_count")
+    kept = [r for r in summary_table(whole).to_pylist() if not r["statistic"].startswith(left_out)]
     assert summary_table(total).to_pylist() == kept
     assert extremes_table(total).num_rows == 0
 
@@ -269,7 +319,7 @@ def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
 def test_inputs_of_very_different_units_are_compared_all_the_same():
     """Densities of 1e19 beside lengths of 1e-4, in float32."""
     points, arrays = _rows("float32")
-    shape = Shape(NUMBERS, ((1e19, 1e20), (1e-4, 1e-3)), 5, 1, True, 4)
+    shape = Shape(NUMBERS, ((1e19, 1e20), (1e-4, 1e-3)), 5, 1, 1, True, 4)
     arrays["hessian_diag"] = arrays["hessian_diag"] * np.array([1e-38, 1e8], np.float32)
     total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
     rows = [
@@ -286,6 +336,6 @@ def test_inputs_of_very_different_units_are_compared_all_the_same():
 def test_numbers_that_are_hardly_any_have_curves_too():
     points, arrays = _rows("float64")
     points = np.abs(points) * 1e-310
-    shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, True, 4)
+    shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, 1, True, 4)
     total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
     assert total.bin_rows[0].sum() == np.count_nonzero(points[:, 2] <= 1e-310)
