@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from hyperdiag.data.filesystem import absolute
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
 from hyperdiag.data.output_folder import EXTREMES, MANIFEST, SUMMARY
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
@@ -57,7 +58,7 @@ class Output:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self._path = os.fspath(path)
+        self._path = absolute(os.fspath(path))  # the current folder may become another
         self._plan: Plan | None = None
         self._look(self._plan_of)
 

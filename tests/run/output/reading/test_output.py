@@ -169,6 +169,17 @@ def _seen(output):
     return sorted(rows), sorted(bad)
 
 
+def test_output_by_a_relative_path_is_the_same_from_another_folder(book, tmp_path, monkeypatch):
+    book.derive()
+    monkeypatch.chdir(tmp_path)
+    output = hyperdiag.Output("out")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert output.table().num_rows == 6
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert hyperdiag.Output("~/out").value.shape == (6, 2)
+
+
 def test_update_is_seen_whole_by_the_next_call_also_before_its_files_are_in_place(
     book, monkeypatch
 ):
