@@ -21,6 +21,8 @@ from .kernel import directions_of
 from .sampled_points import sampled_tables
 from .spec import ParquetSpec, Settings
 
+_ROWS = 1 << 16  # that are looked at together: of one column
+
 
 def check_number_of_groups(
     config: Config,
@@ -83,4 +85,4 @@ def _values(by: str, source: ParquetSource) -> Iterator[pa.ChunkedArray]:
         return
     filtered = set() if source.row_filter is None else filter_columns(source.row_filter)
     source = replace(source, columns=[by, *sorted(filtered - {by})])
-    yield from (table[by] for table in sampled_tables(source))
+    yield from (table[by] for table in sampled_tables(source, rows=_ROWS))

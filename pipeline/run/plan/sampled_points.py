@@ -42,16 +42,19 @@ def sampled_points(
     return np.concatenate([*good, np.empty((0, len(inputs)), dtype)])
 
 
-def sampled_tables(source: ParquetSource, most: int | None = None) -> Iterator[pa.Table]:
+def sampled_tables(
+    source: ParquetSource, most: int | None = None, rows: int = _ROWS
+) -> Iterator[pa.Table]:
     """Yield rows of the first, a middle and the last shard, as the source's filter leaves them.
 
     Args:
         source: of the rows.
-        most: tables of 1,000 rows of each; None: all.
+        most: tables of each; None: all.
+        rows: of a table.
     """
     count = sum(1 for _ in source.shards())
     wanted = {0, count // 2, count - 1}
     for place, shard in enumerate(source.shards()):
         if place in wanted:
             with suppress(InputError):  # is said where it is derived
-                yield from (rows.table for rows in islice(source.read(shard, _ROWS), most))
+                yield from (some.table for some in islice(source.read(shard, rows), most))

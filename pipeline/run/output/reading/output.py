@@ -27,8 +27,9 @@ from hyperdiag.run.output.reader import (
 from hyperdiag.run.plan.plan import Plan
 
 from .input_rows import joined
-from .named_array import NamedArray, named_arrays
+from .named_array import NamedArray
 from .published_plan import layout_of, number_of, part_of, published_plan, written_names
+from .row_arrays import named_arrays
 from .top_rows import top_rows
 
 _PLAN = b"hyperdiag.plan"  # in the metadata of a table: the digest of the plan of its rows

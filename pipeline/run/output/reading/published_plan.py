@@ -16,7 +16,7 @@ from hyperdiag.run.output.reader import Publication
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import load_plan, no_run
 
-from .named_array import axes_of, named_arrays
+from .row_arrays import axes_of, named_arrays
 
 
 def published_plan(publication: Publication, path: str) -> Plan:
