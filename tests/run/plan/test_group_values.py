@@ -59,8 +59,10 @@ def _groups(folder, out="out"):
 # Planning looks at the first, the middle and the last shard.
 @pytest.mark.parametrize(
     ("rows", "shards", "unique"),
-    [(4000, 6, {1, 2, 4}), (12_000, 4, {1})],
-    ids=["of all shards", "of a single one"],
+    [
+        pytest.param(4000, 6, {1, 2, 4}, id="of all shards", marks=pytest.mark.slow),
+        pytest.param(12_000, 4, {1}, id="of a single one"),
+    ],
 )
 def test_too_many_groups_leave_the_rows_and_their_other_statistics(
     tmp_path, configure, capsys, caplog, rows, shards, unique
@@ -86,6 +88,7 @@ def test_too_many_groups_leave_the_rows_and_their_other_statistics(
     assert audit(str(tmp_path / "out"), None, 10, 1).findings == []
 
 
+@pytest.mark.slow
 def test_too_many_groups_are_none_for_any_number_of_workers(tmp_path, configure):
     _trades(tmp_path, 4000, 6, {1, 2, 4})
     for workers in (1, 2):
