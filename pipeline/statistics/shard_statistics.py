@@ -33,6 +33,7 @@ class ShardStatistics:
         low, high = np.array(shape.ranges, np.float64).reshape(-1, 2).T
         self._widths = high - low
         self._rows = 0
+        self._differences = np.empty(_AT_ONCE)
         # Sums are of differences from about the first row: of numbers that are close together
         # beside their size, squares would leave nothing.
         self._origin: np.ndarray | None = None
@@ -118,7 +119,8 @@ class ShardStatistics:
             for first in range(0, count, step):
                 part = block[first : first + step, first_row : first_row + _ROWS]
                 at = slice(start + first, start + first + len(part))
-                differences = np.subtract(part, origin[at, None], dtype=np.float64)
+                differences = self._differences[: part.size].reshape(part.shape)
+                np.subtract(part, origin[at, None], out=differences)
                 with np.errstate(over="ignore"):  # then they are infinite
                     self._sums[at] += differences.sum(axis=1)
                     self._squares[at] += np.vecdot(differences, differences)
