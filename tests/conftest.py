@@ -32,7 +32,7 @@ from tests.ray_head import ray_head
 
 jax.config.update("jax_platforms", "cpu")
 # How long a test takes says more of the machine than of the code.
-hypothesis.settings.register_profile("untimed")
+hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 
 
