@@ -30,11 +30,12 @@ class Counting:
         if start not in self._parts:
             self._parts[start] = _Part(len(numbers))
         bins = bins_of(numbers)
-        near_zero = np.flatnonzero(bins.min(axis=1) < AROUND_ZERO)
-        if near_zero.size:
-            tiny = np.where(bins[near_zero] < AROUND_ZERO, numbers[near_zero], 0)
-            self._tiny[:, start + near_zero] += np.sum([tiny > 0, tiny < 0], axis=2)
-        self._parts[start].add(bins)
+        spans = _spans_of(bins)
+        zeros = np.flatnonzero(spans.zeros)
+        if zeros.size:
+            tiny = np.where(bins[zeros] < AROUND_ZERO, numbers[zeros], 0)
+            self._tiny[:, start + zeros] += np.sum([tiny > 0, tiny < 0], axis=2)
+        self._parts[start].add(bins, spans)
 
     def counts(self) -> Counts:
         """Return all counts."""
@@ -74,9 +75,8 @@ class _Part:
         self._begins = ends - self._widths
         self._counts = np.zeros((ends[-1], BLOCK), np.int64)
 
-    def add(self, bins: np.ndarray) -> None:
-        """Count bins (numbers, rows), of `bins_of`; they are overwritten."""
-        spans = _spans_of(bins)
+    def add(self, bins: np.ndarray, spans: "_Spans") -> None:
+        """Count bins (numbers, rows), of `bins_of`, with these spans; they are overwritten."""
         if not self._spans.cover(spans):
             self._widen(self._spans.joined(spans))
         first, zeros = self._spans.first, np.flatnonzero(spans.zeros)

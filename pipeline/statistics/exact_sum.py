@@ -11,6 +11,9 @@ UNIT = 1 << _UNIT
 _PRECISION = 53  # binary digits of a float64
 _BASE = 32  # binary digits of a digit of a sum; of 63, the others take up 2^30 carries
 _MASK = (1 << _BASE) - 1
+# Of a shard, the largest term: of ten million shards, ten terms each, sums are float64 numbers.
+# Were some infinite that are sums of others, it would matter which were added up first.
+_MOST = 2.0**992
 _CARRIES = 2  # digits beyond the highest: one of the number, one of what is carried
 
 
@@ -119,6 +122,11 @@ class ExactSums:
             None if infinite else units
             for units, infinite in zip(self._units(), self._infinite, strict=True)
         ]
+
+
+def terms_of_shard(numbers: np.ndarray) -> np.ndarray:
+    """Return numbers of a shard as terms for `add`: those beyond 4e298 in size are infinite."""
+    return np.where(np.abs(numbers) <= _MOST, numbers, np.inf)
 
 
 def quotient(numerator: int, denominator: int) -> float:

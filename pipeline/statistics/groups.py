@@ -121,8 +121,9 @@ class GroupsOfShard:
             "group_rows": rows,
             "group_sums": sums,
             "group_squares": squares,
-            "group_low": self._low[order],
-            "group_high": self._high[order],
+            # Of zeros with both signs, which is the least depends on their order: plus zero.
+            "group_low": self._low[order] + 0.0,
+            "group_high": self._high[order] + 0.0,
             "group_positive": self._positive[order],
             "group_negative": self._negative[order],
         }

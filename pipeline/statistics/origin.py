@@ -6,6 +6,8 @@ the deviation.
 
 import numpy as np
 
+from .exact_sum import terms_of_shard
+
 # Of a float32, what is its first part: products of two parts, and a count of rows, have no rounding
 # in float64.
 _DIGITS = np.uint32(0xFFFFF000)
@@ -42,4 +44,5 @@ def about_zero(
         halves = upper, sums - upper
         products = [2 * part * half for part in origin for half in halves]
         products += [rows * (first * first), 2 * rows * (first * second), rows * (second * second)]
-    return np.stack([sums, rows * first, rows * second]), np.stack([squares, *products])
+    terms = np.stack([sums, rows * first, rows * second]), np.stack([squares, *products])
+    return terms_of_shard(terms[0]), terms_of_shard(terms[1])

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from .counting import Counting
 from .curves import Curves
+from .exact_sum import terms_of_shard
 from .extreme_rows import extreme_rows, no_rows
 from .groups import GroupsOfShard
 from .histogram import Histograms
@@ -36,6 +37,7 @@ class ShardStatistics:
         low, high = np.array(shape.ranges, np.float64).reshape(-1, 2).T
         self._widths = high - low
         self._rows = 0
+        self._differences = np.empty(_AT_ONCE)
         # Sums are of differences from about the first row: of numbers that are close together
         # beside their size, squares would leave nothing.
         self._origin: np.ndarray | None = None
@@ -119,7 +121,8 @@ class ShardStatistics:
             for first in range(0, count, step):
                 part = block[first : first + step, first_row : first_row + _ROWS]
                 at = slice(start + first, start + first + len(part))
-                differences = np.subtract(part, origin[at, None], dtype=np.float64)
+                differences = self._differences[: part.size].reshape(part.shape)
+                np.subtract(part, origin[at, None], out=differences)
                 with np.errstate(over="ignore"):  # then they are infinite
                     self._sums[at] += differences.sum(axis=1)
                     self._squares[at] += np.vecdot(differences, differences)
@@ -144,10 +147,11 @@ class ShardStatistics:
             self._groups.packed() if self._groups else None,
             sums=sums,
             squares=squares,
-            low=self._low,
-            high=self._high,
+            # Of zeros with both signs, which is the least depends on their order: plus zero.
+            low=self._low + 0.0,
+            high=self._high + 0.0,
             positive=positive,
             negative=negative,
             bin_rows=self._curves.bin_rows,
-            curves=self._curves.sums.reshape(1, -1),
+            curves=terms_of_shard(self._curves.sums.reshape(1, -1)),
         )

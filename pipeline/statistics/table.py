@@ -198,7 +198,7 @@ def _bands(statistics: Statistics, middles: np.ndarray) -> Iterator[pa.Table]:
         for output, of_directions in zip(numbers.outputs, positions, strict=True):
             outputs = pa.repeat(pa.scalar(output, pa.string()), direction.size)
             columns = (
-                np.quantile(rows[at][bin_][:, of_directions[at]], [*BANDS.values()])
+                _quantiles_within(rows[at][bin_][:, of_directions[at]], [*BANDS.values()])
                 for at, bin_ in zip(direction, place, strict=True)
             )
             values = np.array([*columns]).reshape(-1, len(BANDS)).T
@@ -206,6 +206,12 @@ def _bands(statistics: Statistics, middles: np.ndarray) -> Iterator[pa.Table]:
                 yield _table(
                     nothing, nothing, quantity, outputs, inputs, statistic, position, of_bins
                 )
+
+
+def _quantiles_within(numbers: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Return quantiles of finite numbers; of the largest, too, whose differences are infinite."""
+    scale = 0.25 if np.abs(numbers).max() > 1e300 else 1.0
+    return np.quantile(scale * numbers, levels) / scale
 
 
 def _groups(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:

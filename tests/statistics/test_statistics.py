@@ -241,6 +241,46 @@ def test_order_of_shards_and_what_was_added_up_before_are_not_seen(dtype):
     assert len(found) == 1
 
 
+@pytest.mark.parametrize(
+    ("slopes", "least", "mean"),
+    [
+        ((-0.0, 0.0, -0.0), "0.0", "0.0"),
+        ((1.7e308, 1.6e308, -1.5e308), "-1.5e+308", "inf"),
+        # The second shard has a single row: where the others come first, nothing is left of it.
+        ((2.0**991, 1.0, -(2.0**991)), f"{-(2.0**991)}", None),
+    ],
+)
+def test_order_of_shards_is_not_seen_in_signs_of_zeros_nor_in_the_largest_sums(slopes, least, mean):
+    points, arrays = _rows("float64")
+    shape = _shape(by="desk", bins=0)
+    parts = []
+    for rows, slope in zip(SHARDS, slopes, strict=True):
+        arrays["jacobian"][rows] = slope
+        computed = {name: array[rows] for name, array in arrays.items()}
+        places = Places.in_file("f.parquet", np.arange(rows.start, rows.stop))
+        desks = pa.chunked_array([["fx"] * (rows.stop - rows.start)])
+        shard = ShardStatistics(shape)
+        with np.errstate(over="ignore"):
+            shard.add(points[rows], computed, _ends(computed), places, desks)
+        parts.append(shard.to_bytes())
+    totals = [_total(shape, order) for order in permutations(parts)]
+    totals += [
+        _total(shape, [_total(shape, (a, b)).to_bytes(), c]) for a, b, c in permutations(parts)
+    ]
+    tables = [summary_table(total).to_pylist() for total in totals]
+    assert len({repr(table) for table in tables}) == 1  # that tells the sign of zero
+    for group in (None, "fx"):
+        found = {
+            row["statistic"]: row["value"]
+            for row in tables[0]
+            if (row["quantity"], row["output"], row["input"]) == ("jacobian", "u", "c")
+            and row["group_name"] == group
+        }
+        assert repr(found["minimum"]) == least
+        if mean:
+            assert repr(found["mean"]) == mean
+
+
 def test_numbers_close_together_beside_their_size_keep_their_deviation():
     """As seconds since 1970 are, within an hour."""
     points, arrays = _rows("float64")
@@ -339,3 +379,41 @@ def test_numbers_that_are_hardly_any_have_curves_too():
     shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, 1, True, 4)
     total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
     assert total.bin_rows[0].sum() == np.count_nonzero(points[:, 2] <= 1e-310)
+
+
+def test_many_numbers_and_rows_are_looked_at_in_parts():
+    """More numbers, and more rows of a batch, than are looked at together."""
+    names = [f"x{i}" for i in range(37)]
+    numbers = RowNumbers(names, ["u"], names, ["value", "jacobian"])
+    shape = Shape(numbers, ((-1.0, 1.0),) * 37, 5, 1, 1, True, 4)
+    rng = np.random.default_rng(3)
+    rows = 8192 + 1000
+    points = np.maximum(rng.normal(size=(rows, 37)), 0).astype("f4")
+    arrays = {"value": rng.normal(size=(rows, 1)), "jacobian": rng.normal(size=(rows, 1, 37)) ** 9}
+    shard = ShardStatistics(shape)
+    for part in (slice(0, 10), slice(10, rows)):
+        computed = {name: array[part].astype("f4") for name, array in arrays.items()}
+        ends = {
+            name: np.stack([a.min(axis=0), a.max(axis=0)])
+            for name, a in ((n, c.reshape(len(c), 1, -1)) for n, c in computed.items())
+        }
+        index = np.arange(part.start, part.stop)
+        shard.add(points[part], computed, ends, Places.in_file("f.parquet", index))
+    seen = 0
+    for row in summary_table(_total(shape, [shard.to_bytes()])).to_pylist():
+        if row["statistic"] in ("mean", "quantile", "positive"):
+            i = names.index(row["input"] or "x0")
+            x = {
+                "input": points[:, i],
+                "value": arrays["value"][:, 0],
+                "jacobian": arrays["jacobian"][:, 0, i],
+            }[row["quantity"]].astype("f4")
+            right = {
+                "mean": np.mean(x, dtype="f8"),
+                "quantile": np.quantile(x, row["position"] or 0, method="inverted_cdf"),
+                "positive": np.mean(x > 0),
+            }[row["statistic"]]
+            tolerance = 0.008 if row["statistic"] == "quantile" else 1e-12
+            assert row["value"] == pytest.approx(right, rel=tolerance, abs=1e-15), row
+            seen += 1
+    assert seen == 75 * (2 + len(LEVELS))
