@@ -245,9 +245,8 @@ def test_order_of_shards_and_what_was_added_up_before_are_not_seen(dtype):
     ("slopes", "least", "mean"),
     [
         ((-0.0, 0.0, -0.0), "0.0", "0.0"),
-        ((1.7e308, 1.6e308, -1.5e308), "-1.5e+308", "inf"),
-        # The second shard has a single row: where the others come first, nothing is left of it.
-        ((2.0**991, 1.0, -(2.0**991)), f"{-(2.0**991)}", None),
+        # Of 300, 1 and 399 rows: the sum of two shards may be infinite, that of all is none.
+        ((4e305, 1.2e308, -3e305), "-3e+305", "inf"),
     ],
 )
 def test_order_of_shards_is_not_seen_in_signs_of_zeros_nor_in_the_largest_sums(slopes, least, mean):
@@ -277,8 +276,7 @@ def test_order_of_shards_is_not_seen_in_signs_of_zeros_nor_in_the_largest_sums(s
             and row["group_name"] == group
         }
         assert repr(found["minimum"]) == least
-        if mean:
-            assert repr(found["mean"]) == mean
+        assert repr(found["mean"]) == mean
 
 
 def test_numbers_close_together_beside_their_size_keep_their_deviation():
