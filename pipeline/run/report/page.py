@@ -14,7 +14,7 @@ from typing import Any
 
 _BROWSER = Path(__file__).with_name("browser")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
-_SCRIPTS = ("templates.js", "page.js")
+_SCRIPTS = ("templates.js", "tables.js", "page.js")
 
 
 def make_page(parts: Mapping[str, str], data: Mapping[str, Any], library: str) -> bytes:

@@ -12,8 +12,7 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report
-from hyperdiag.run.report import report as report_module
-from hyperdiag.run.report.report import _labels
+from hyperdiag.run.report import reading
 from hyperdiag.run.report.terminal import print_report
 
 from .conftest import NOTE, overrides, write_rows
@@ -244,7 +243,7 @@ def test_report_is_of_one_publication_though_another_takes_its_place(
 ):
     write_rows(tmp_path, rows=300)
     derive(*compose_run(*overrides(tmp_path)))
-    read_facts, read = report_module.read_facts, []
+    read_facts, read = reading.read_facts, []
 
     def updated_after(*arguments):
         facts = read_facts(*arguments)
@@ -254,7 +253,7 @@ def test_report_is_of_one_publication_though_another_takes_its_place(
         read.append(facts.manifest.rows.derived)
         return facts
 
-    monkeypatch.setattr(report_module, "read_facts", updated_after)
+    monkeypatch.setattr(reading, "read_facts", updated_after)
     report = read_report(str(tmp_path / "out"))
     assert read == [594, 891]
     assert report.facts.manifest.rows.derived == report.records[0]["value"]["count"] == 891
@@ -313,33 +312,3 @@ def test_output_that_is_not_published_has_no_report(published, tmp_path):
     shutil.rmtree(tmp_path / "out/run/current")
     with pytest.raises(UsageError, match=r"nothing is published in .*hyperdiag status"):
         read_report(str(tmp_path / "out"))
-
-
-def test_damaged_summary_is_named_and_mended_as_is_said(tmp_path, compose_run):
-    write_rows(tmp_path, rows=300)
-    derive(*compose_run(*overrides(tmp_path)))
-    path = tmp_path / "out/run/summary.parquet"
-    whole = path.read_bytes()
-    other = tmp_path / "other.parquet"
-    pq.write_table(pa.table({"quantity": ["value"]}), other)
-    for content in (b"", whole[:300], whole[:50] + bytes(500) + whole[550:], other.read_bytes()):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match=r"run/summary\.parquet cannot be read: .* _SUCCESS"):
-            read_report(str(tmp_path / "out"))
-    (tmp_path / "out/_SUCCESS").unlink()
-    derive(*compose_run(*overrides(tmp_path)))
-    assert path.read_bytes() == whole
-
-
-def test_labels_tell_names_apart_and_are_no_markup():
-    long = "a name of so many letters that no figure has room for it, "
-    names = [f"{long}1", f"{long}2", f"{long}b{long[-20:]}2", "a<b>", "a<b>", "c\n"]
-    labels = _labels(names)
-    assert labels == [
-        "a name of so man…s room for it, 1",
-        "a name of so man…s room for it, 2",
-        "a name of so man…s room for it, 2 [2]",
-        "a&lt;b&gt;",
-        "a&lt;b&gt; [4]",
-        "c\\n",
-    ]
