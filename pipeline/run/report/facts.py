@@ -107,11 +107,11 @@ def _description(plan: Plan, manifest: Manifest) -> list[tuple[str, str]]:
     network, seconds = manifest.network, manifest.seconds
     products = "" if manifest.precision == HIGHEST else f", {manifest.precision} products"
     titles = ", ".join(QUANTITIES[quantity].title for quantity in manifest.quantities)
-    rows = f"{manifest.rows.read:,} rows in {counted(manifest.shards, 'shard')}"
+    rows = f"{counted(manifest.rows.read, 'row')} in {counted(manifest.shards, 'shard')}"
     dataset = plan.dataset
     source = dataset.path if isinstance(dataset, ParquetSpec) else f"a design ({dataset.sampler})"
     took = (
-        f"{duration(seconds.work)} for {seconds.rows:,} rows with "
+        f"{duration(seconds.work)} for {counted(seconds.rows, 'row')} with "
         f"{counted(manifest.workers, 'worker')}, after {duration(seconds.start)} to start: the "
         "last command, if there were several"
     )
@@ -183,7 +183,7 @@ def _verification(manifest: Manifest) -> Check:
     return Check(
         RIGHT if within else LOOK,
         "Verification",
-        f"{rows.verified:,} rows were derived again in float64 by another method: the largest "
+        f"{counted(rows.verified, 'row')} derived again in float64 by another method: the largest "
         f"error is {rows.largest_error:.1e} of an output's largest entry; {manifest.tolerance:.1e} "
         "was allowed.",
     )

@@ -7,7 +7,7 @@ import numpy as np
 from hyperdiag.statistics.numbers import DERIVED
 
 from .labels import labels_of
-from .records import BAR_HEIGHT, HEIGHT, Record, frame, numbers, statistics_by_name
+from .records import BAR_HEIGHT, HEIGHT, Record, frame, numbers, room, statistics_by_name
 from .summary_table import SummaryTable
 
 # What people see as the name of all rows, and of the group of rows whose column is null.
@@ -96,6 +96,7 @@ def add_side_by_side(shown: Sequence[Record], groups: Mapping[str, Sequence[Reco
             sizes = (record["jacobian"]["root_mean_square"][:_MOST_INPUTS] for record in records)
             strength = [numbers(np.array(each, float) * deviations) for each in sizes]
             beside["inputs"] = whole["labels"][:_MOST_INPUTS]
+            beside["height_of_cells"] = beside["height"] + room(beside["inputs"], 0.5)
             beside["strength"] = strength
             beside["largest"] = max((x for row in strength for x in row if x), default=1.0)
             beside["labels_of_cells"] = [[label] * deviations.size for label in labels]

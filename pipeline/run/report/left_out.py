@@ -16,6 +16,7 @@ _NO_CURVES = (
     "The run kept no dependence curves: summary.bins asks for none, or there are too many outputs "
     "and inputs (pipeline/run/README.md says how many are too many)."
 )
+_NO_SPREAD = "No output varies over the rows: there is no deviation to measure its derivatives by."
 _OF_QUANTILES = ("distribution", "spread", "second_spread")
 _OF_CURVES = ("value_curves", "jacobian_curves", "hessian_diag_curves")
 
@@ -23,6 +24,9 @@ _OF_CURVES = ("value_curves", "jacobian_curves", "hessian_diag_curves")
 def not_kept(table: SummaryTable) -> dict[str, str]:
     """Return, for figures that show what the run did not keep, a sentence that says so."""
     sentences: dict[str, str] = {}
+    spread = table.of("value", "deviation")
+    if spread is not None and not (spread > 0).any():
+        sentences |= dict.fromkeys(("jacobian_map", "hessian_diag_map"), _NO_SPREAD)
     if not table.has_quantiles:
         sentences |= dict.fromkeys(_OF_QUANTILES, _NO_QUANTILES)
     if not table.has_curves:

@@ -166,13 +166,17 @@ def heat_maps(
     places = strongest(relative.max(axis=0, initial=-1.0), detail.map_inputs)
     deviation = table.of("input", "deviation")
     scale = np.ones(len(inputs)) if deviation is None else deviation[0]
+    names = [inputs[place] for place in places]
+    below = room(names, 0.75)
     maps: Record = {
         "outputs": [outputs[row] for row in rows],
-        "inputs": [inputs[place] for place in places],
+        "inputs": names,
         "input_places": places,
-        "height": 60 + BAR_HEIGHT * len(rows) + _room(inputs, 0.75),
-        "left": _room(outputs, 1.0),
-        "below": _room(inputs, 0.75),
+        # Beside fewer rows a scale of colours has no room.
+        "height": 60 + BAR_HEIGHT * max(len(rows), 4) + below,
+        # Names below stand aslant: the first reaches as far to the left as down.
+        "left": max(room([outputs[row] for row in rows], 1.0), room(names[:1], 0.75)),
+        "below": below,
     }
     for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
         mean_square = table.of(quantity, "mean_square")
@@ -184,7 +188,7 @@ def heat_maps(
     return maps
 
 
-def _room(labels: Sequence[str], share: float) -> int:
+def room(labels: Sequence[str], share: float) -> int:
     """Return the pixels that labels need, if they reach over a share of their length."""
     letters = max((len(unescape(label)) for label in labels), default=0)
     return round(20 + share * _LETTER_WIDTH * letters)

@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from html import escape
 
 from hyperdiag.messages.printable import printable_name
+from hyperdiag.messages.wording import counted
 
 from .derived import DerivedTable
 from .drawing.figures import Figure
@@ -108,8 +109,8 @@ def throughput(times: Record, drawn: Mapping[str, Figure]) -> str:
         over_time = f'<div class="figures">{figures("all", drawn)}</div>'
     else:
         over_time = (
-            f"<p>All of its {sum(rows.values()):,} rows were done within {interval:g} s of the "
-            "start of the work: too soon to draw what was done when.</p>"
+            f"<p>Its work, {counted(sum(rows.values()), 'row')}, was over within {interval:g} s: "
+            "too soon to draw what was done when.</p>"
         )
     by_worker = table(
         "Rows by worker", ("worker", "rows"), ([n, f"{x:,}"] for n, x in rows.items())
@@ -133,7 +134,7 @@ def _pairs(times: Record, names: str, series: str) -> Iterable[tuple[str, Sequen
 
 def number(value: float | None) -> str:
     """Return a number to four digits; a dash for none."""
-    return "–" if value is None else f"{value:.4g}"
+    return "–" if value is None else f"{value + 0.0:.4g}"  # no -0
 
 
 def table(

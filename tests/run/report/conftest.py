@@ -1,5 +1,7 @@
 """A run whose names would run scripts, if a page took them for its own."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,9 +9,10 @@ import pytest
 
 from hyperdiag.run.derive import derive
 
+from .bands import add_bands
 from .browser import CHROMIUM, Browser
 from .networks import INPUTS, OUTPUTS, SCRIPT
-from .tables import Data
+from .tables import Data, column
 
 NOTE = "<img src=x onerror=\"document.title='broken'\">"
 
@@ -74,6 +77,14 @@ def data(tmp_path_factory, compose_run):
     write_rows(folder)
     derive(*compose_run(*overrides(folder, "summary.by=desk", "summary.extreme_rows=5")))
     return Data(folder / "out", OUTPUTS, INPUTS)
+
+
+@pytest.fixture(scope="session")
+def banded(tmp_path_factory, data):
+    """The output of these data with quantiles over bins, and what they are."""
+    folder = tmp_path_factory.mktemp("banded") / "out"
+    shutil.copytree(data.folder, folder)
+    return folder, add_bands(folder, lambda *of: column(*of)[1:-1])
 
 
 @pytest.fixture(scope="session")

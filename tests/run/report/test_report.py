@@ -11,8 +11,8 @@ import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
-from hyperdiag.run.report import read_report
-from hyperdiag.run.report import reading
+from hyperdiag.run.report import read_report, reading
+from hyperdiag.run.report.labels import labels_of
 from hyperdiag.run.report.terminal import print_report
 
 from .conftest import NOTE, overrides, write_rows
@@ -45,6 +45,17 @@ def strongest_first(data, output):
     return sorted(data.inputs, key=strength, reverse=True)
 
 
+def check_errors(shown, errors, at=None):
+    """Check the standard errors of one column."""
+    mean, most, by_fourth_powers = errors
+    names = ("mean_error", "root_mean_square_error")
+    mean_shown, most_shown = (shown[n] if at is None else shown[n][at] for n in names)
+    assert close(mean_shown, mean)
+    assert close(most_shown, most)
+    if most > 0:  # else the column is constant
+        assert by_fourth_powers <= most_shown * (1 + DIGITS) + 1e-12
+
+
 def check_statistics(shown, numbers, at=None):
     """Check the statistics of one column; `at`: the place in lists by input."""
     for name in NAMES:
@@ -64,6 +75,7 @@ def test_numbers_of_an_output_are_those_of_its_rows(report, data, place):
     assert record["positions"] == [0, 1, 2]
     value = data.numbers(column("value", output))
     check_statistics(record["value"], value)
+    check_errors(record["value"], data.errors(column("value", output)))
     ends = [value["minimum", None], *(value["quantile", q] for q in QUANTILES)]
     for shown, expected in zip(
         record["value"]["points"], [*ends, value["maximum", None]], strict=True
@@ -75,6 +87,7 @@ def test_numbers_of_an_output_are_those_of_its_rows(report, data, place):
         for quantity in ("jacobian", "hessian_diag"):
             numbers = data.numbers(column(quantity, output, name))
             check_statistics(record[quantity], numbers, at)
+            check_errors(record[quantity], data.errors(column(quantity, output, name)), at)
             for q in QUANTILES:
                 shown = record[quantity][f"q{round(100 * q):02d}"][at]
                 assert close(shown, numbers["quantile", q], QUANTILE)
@@ -121,6 +134,62 @@ def test_numbers_of_a_group_are_those_of_its_rows(report, data):
                 for quantity in ("jacobian", "hessian_diag"):
                     this = column(quantity, output, INPUTS[place])
                     check_statistics(record[quantity], data.numbers(this, where), at)
+                    check_errors(record[quantity], data.errors(this, where), at)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_groups_side_by_side_have_the_numbers_of_their_rows(report, data, place):
+    output, record = OUTPUTS[place], report.records[place]
+    beside = record["by_group"]
+    wheres = ["true", *(is_group("desk", group) for group in report.groups)]
+    assert beside["labels"] == labels_of(["all rows", *report.groups])
+    assert beside["positions"] == [0, 1, 2, 3, 4]
+    assert beside["inputs"] == record["labels"]
+    largest = 0.0
+    for at, where in enumerate(wheres):
+        value = data.numbers(column("value", output), where)
+        assert close(beside["mean"][at], value["mean", None], scale=value["deviation", None])
+        assert close(beside["deviation"][at], value["deviation", None])
+        for cell, name in zip(beside["strength"][at], strongest_first(data, output), strict=True):
+            s = data.numbers(column("input", None, name))["deviation", None]
+            square = data.numbers(column("jacobian", output, name), where)["mean_square", None]
+            assert close(cell, math.sqrt(square) * s)
+            largest = max(largest, cell)
+    assert beside["largest"] == largest
+    (dots,) = report.figure("group_values", output).data
+    assert list(dots.x) == beside["mean"]
+    assert list(dots.error_x.array) == beside["deviation"]
+    (cells,) = report.figure("group_strengths", output).data
+    assert [list(row) for row in cells.z] == beside["strength"]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_bands_of_curves_are_quantiles_over_bins_of_the_rows(banded, data, place):
+    folder, right = banded
+    report = read_report(str(folder))
+    output, record = OUTPUTS[place], report.records[place]
+    for curve in record["curves"]:
+        name = INPUTS[curve["input"]]
+        for quantity in ("value", "jacobian", "hessian_diag"):
+            bins = sorted(
+                (key[3], each) for key, each in right.items() if key[:3] == (quantity, output, name)
+            )
+            assert all(map(close, curve["at"], (at for at, _ in bins)))
+            for level, ending in enumerate(("p10", "median", "p90")):
+                for number, (_, expected) in zip(curve[f"{quantity}_{ending}"], bins, strict=True):
+                    assert close(number, expected[level])
+    drawn = report.figure("value_curves", output).data
+    assert len(drawn) == 4 * len(record["curves"])
+    names = ["10%", "10% to 90% of rows", "median", "mean"]
+    assert [trace.name for trace in drawn] == names * len(record["curves"])
+    for at, curve in enumerate(record["curves"]):
+        low, high, median, mean = drawn[4 * at : 4 * at + 4]
+        assert list(low.y) == curve["value_p10"]
+        assert list(high.y) == curve["value_p90"]
+        assert high.fill == "tonexty"
+        assert list(median.y) == curve["value_median"]
+        assert list(mean.y) == curve["value"]
+        assert list(mean.x) == curve["at"]  # in the input's own units
 
 
 def test_groups_that_are_called_as_no_group_is_are_told_apart_from_it(tmp_path, compose_run):
@@ -233,9 +302,25 @@ def test_derived_columns_have_a_line_with_the_numbers_of_their_rows(tmp_path, co
             scale = math.sqrt(numbers["mean_square", None])
             near = QUANTILE if "%" in title else DIGITS
             assert close(value, numbers[quantile], near, scale=scale), (name, title)
-    assert "<h3>Derived quantities</h3>" in report.html().decode()
+    groups = ["fx", "rates", SCRIPT, "(no value)"]
+    assert report.derived.groups_left_out == 0
+    assert {(name, group) for name, group, _, _ in report.derived.group_rows} == {
+        (name, group) for name in names for group in groups
+    }
+    for name, group, count, values in report.derived.group_rows:
+        quoted = name.replace('"', '""')
+        numbers = made.numbers(f'"{quoted}"', is_group("desk", group), quantiles=False)
+        assert count == numbers["count", None]
+        for title, value in zip(report.derived.group_head, values, strict=True):
+            scale = math.sqrt(numbers["mean_square", None])
+            assert close(value, numbers[title, None], scale=scale), (name, group, title)
+    page = report.html().decode()
+    assert "<h3>Derived quantities</h3>" in page
+    assert "<h3>Derived quantities by desk</h3>" in page
     print_report(report)
-    assert f"\n{names[0]} " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"\n{names[0]} " in printed
+    assert "\nderived quantities by desk\n" in printed
 
 
 def test_report_is_of_one_publication_though_another_takes_its_place(
@@ -284,6 +369,14 @@ def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, da
     figure = report.figure("sensitivity", OUTPUTS[1], "fx")
     assert type(figure).__module__ == "plotly.graph_objs._figure"
     bars, mean = figure.data
+    names = [INPUTS[at] for at in report.records[1]["inputs"]]
+    for at, name in enumerate(names):
+        this, where = column("jacobian", OUTPUTS[1], name), is_group("desk", "fx")
+        s = data.numbers(column("input", None, name))["deviation", None]
+        of_mean, most, _ = data.errors(this, where)
+        assert close(mean.error_x.array[at], 1.96 * of_mean * s)
+        assert close(bars.error_x.array[at], 1.96 * most * s)
+        assert close(bars.error_x.arrayminus[at], min(1.96 * most * s, bars.x[at]))
     name = INPUTS[report.records[1]["inputs"][0]]
     this, where = column("jacobian", OUTPUTS[1], name), is_group("desk", "fx")
     deviation = data.numbers(column("input", None, name))["deviation", None]

@@ -26,7 +26,7 @@ function prepared(place) {
   const caption = absent.nextElementSibling.querySelector(".caption");
   caption.hidden = place.hidden;
   if (place.hidden) {
-    const why = DATA.not_kept[name] ?? "The run computed or kept nothing that this could show.";
+    const why = DATA.not_kept[name] ?? "The run computed or kept nothing that this could show, or all of it is zero.";
     const whole = { ...DATA.shared, ...DATA.records[chosen("output")] };
     const keptOfAll = record.group !== undefined && filled(DATA.figures[name], whole, palette).data.length;
     absent.textContent = keptOfAll ? "This is kept of all rows together, not by group." : why;
@@ -37,7 +37,16 @@ function prepared(place) {
   return figure;
 }
 
+// Runs the library, which stands in the page as text.
+function loadLibrary() {
+  if (window.Plotly) return;
+  const script = document.createElement("script");
+  script.textContent = document.getElementById("library").textContent;
+  document.body.append(script); // is run at once
+}
+
 function draw(place, redrawn = false) {
+  loadLibrary();
   undrawn.delete(place);
   const figure = prepared(place);
   if (!figure) return;
@@ -59,7 +68,7 @@ let waiting = false;
 function drawSoon() {
   const root = document.documentElement;
   const next = PLACES.find((place) => undrawn.has(place) && near.has(place));
-  root.dataset.drawn = undrawn.size === 0 ? "yes" : next ? "no" : "window";
+  root.dataset.drawn = undrawn.size === 0 ? "yes" : next ? "texts" : "window";
   if (undrawn.size === 0 || waiting) return;
   waiting = true;
   const step = () => {
@@ -89,9 +98,13 @@ window.addEventListener("beforeprint", () => { onPaper = true; drawAll(); });
 window.addEventListener("afterprint", () => { onPaper = false; drawAll(); });
 if (DATA.records.length) tell();
 for (const place of PLACES) prepared(place);
+document.documentElement.dataset.drawn = "texts";
 const observer = new IntersectionObserver((entries) => {
   for (const entry of entries) entry.isIntersecting ? near.add(entry.target) : near.delete(entry.target);
   drawSoon();
 }, { rootMargin: NEAR });
-for (const place of PLACES) observer.observe(place);
-if (PLACES.length === 0) drawSoon();
+// After the frame in which texts and tables are seen.
+requestAnimationFrame(() => setTimeout(() => {
+  for (const place of PLACES) observer.observe(place);
+  if (PLACES.length === 0) drawSoon();
+}));

@@ -169,7 +169,7 @@ function describeCurves(record) {
     const sentences = record.curves.slice(0, 3).filter((curve) => curve[quantity]).map((curve) => {
       const known = curve.at.map((at, place) => [at, scaled(curve[quantity][place], curve.deviation ** power)])
         .filter(([, mean]) => mean !== null);
-      if (known.length === 0) return "";
+      if (known.length < 2) return "";
       const [low, high] = [-1, 1].map((sign) => known.reduce((a, b) => (sign * (b[1] - a[1]) > 0 ? b : a)));
       return `${DATA.inputs[curve.input]}: mean ${title} from ${shortNumber(low[1])} (at ${shortNumber(low[0])}) ` +
         `to ${shortNumber(high[1])} (at ${shortNumber(high[0])})`;

@@ -7,6 +7,7 @@ const OPERATIONS = {
   "*": (a, b) => a * b,
   "/": (a, b) => (b ? a / b : NaN),
   min: Math.min,
+  above: (a, b) => (a > b ? a : NaN),
 };
 
 function filled(template, record, palette) {
@@ -32,10 +33,14 @@ function fill(part, record, palette, whole) {
   }
   if (typeof part === "string" && /^[@?]/.test(part)) {
     const value = evaluated(part.slice(1).split(" "), record);
-    return Array.isArray(value) && value.every((each) => each === null) ? MISSING : value;
+    return saysNothing(value) ? MISSING : value;
   }
   if (typeof part === "string" && part.startsWith("$")) return palette[part.slice(1)];
   return part;
+}
+
+function saysNothing(value) {
+  return Array.isArray(value) && value.every((each) => each === null || saysNothing(each));
 }
 
 function evaluated(words, record) {

@@ -104,7 +104,8 @@ def _panel(at: int, quantity: str, power: int) -> list[Template]:
         trace("_p90", band, line=edge, fill="tonexty", fillcolor="$band")
         | {"hovertemplate": "90% at %{x:.4g}: %{y:.4g}<extra></extra>"},
         trace("_median", "median", line={"color": "$first", "width": 2, "dash": "dash"}),
-        trace("", "mean", line={"color": "$second", "width": 2}),
+        trace("", "mean", line={"color": "$second", "width": 2})
+        | {"mode": "lines+markers", "marker": {"size": 4}},  # seen where there is one bin, too
     ]
 
 

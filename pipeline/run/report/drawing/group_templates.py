@@ -54,7 +54,7 @@ def group_strengths() -> Template:
         "layout": layout(
             {"type": "category", "showgrid": False, "zeroline": False, "side": "top"},
             _BY_GROUP,
-            height="@by_group.height",
+            height="@by_group.height_of_cells",
             margin={"l": 60, "r": 20, "t": 60, "b": 20},
         ),
     }

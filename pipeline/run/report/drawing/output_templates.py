@@ -103,7 +103,8 @@ def second_order() -> Template:
             "type": "scatter",
             "mode": "markers",
             "name": name,
-            "x": scaled(f"{quantity}.root_mean_square", power),
+            # A logarithm has no place for zero.
+            "x": scaled(f"{quantity}.root_mean_square", power) + " above 0",
             "y": "@positions",
             "text": "@labels",
             "hovertemplate": f"%{{text}}: {name} %{{x:.4g}}<extra></extra>",

@@ -4,7 +4,7 @@ A template is a figure as Plotly takes it, but for texts that begin with a sign:
 
 "@path"                 what a record has at a path of keys and positions, joined by dots
 "@a - b * 2 / c"        arithmetic, entry by entry, from left to right; null where an operand is;
-                        "a min b" is the lesser one
+                        "a min b" is the lesser one, "a above b" is a where it is larger, else null
 "?a"                    as "@a", but a key without it, and no trace, is left out where it is missing
 "$name"                 a colour of the palette
 
@@ -23,6 +23,7 @@ _OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b if b else float("nan"),
     "min": min,
+    "above": lambda a, b: a if a > b else float("nan"),
 }
 
 
@@ -67,8 +68,8 @@ def _is_optional(part: Any) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    """Return whether a list says nothing."""
-    return isinstance(value, list) and all(each is None for each in value)
+    """Return whether a list, or one of lists, says nothing."""
+    return isinstance(value, list) and all(each is None or _is_empty(each) for each in value)
 
 
 def _evaluated(words: list[str], record: Mapping[str, Any]) -> Any:
