@@ -10,7 +10,8 @@ import pytest
 
 from hyperdiag.run.report import read_report, write_report
 
-from .networks import OUTPUTS, SCRIPT
+from .networks import INPUTS, OUTPUTS, SCRIPT
+from .tables import Data, bounds, column, is_group
 
 # Figures that are drawn, by name, with the number of their bars, markers, boxes and pictures.
 DRAWN = """
@@ -116,6 +117,164 @@ def test_tables_say_in_words_what_the_figures_show(page, data):
     )
     assert unnamed == 0
     assert "spot" in text(page, "#sensitivity .reading")
+
+
+def rows_of(browser, table):
+    """The cells of a table's lines, its head first."""
+    return browser.run(
+        f"[...document.querySelectorAll('#{table} tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+
+
+def same(cell, number):
+    """Whether a cell says a number, to the four digits that it has."""
+    return float(cell) == pytest.approx(number, rel=1e-3, abs=1e-12)
+
+
+def test_bound_that_says_nothing_is_said_to(page, data):
+    head, *lines = rows_of(page, "input-numbers")
+    assert head == [
+        "input", "deviation s", "bound for a uniform input", "bound for a normal input",
+    ]  # fmt: skip
+    above = 0
+    for name, deviation, *cells in lines:
+        assert same(deviation, data.numbers(column("input", None, name))["deviation", None])
+        for cell, bound in zip(cells, bounds(data, OUTPUTS[0], name).values(), strict=True):
+            number, _, said = cell.partition(" ")
+            assert same(number, bound)
+            assert said == ("(≥ 1: says nothing)" if bound >= 1 else "")
+            above += bound >= 1
+    assert above  # else nothing was seen of it
+    assert "An index is at most 1: a bound that is not below 1 says nothing." in text(page, "#one")
+
+
+def test_groups_stand_side_by_side_in_numbers_and_stay_as_one_is_chosen(page, data):
+    head, *lines = rows_of(page, "group-numbers")
+    assert head[:6] == ["desk", "rows", "mean", "± standard error", "deviation", "minimum"]
+    names = [title.removeprefix("rms of J s, ") for title in head[7:]]
+    assert sorted(names) == sorted(INPUTS)
+    assert lines[0][0] == "all rows"
+    assert len(lines) == 5
+    value = column("value", OUTPUTS[0])
+    for group, count, mean, error, deviation, least, most, *strengths in lines:
+        where = "true" if group == "all rows" else is_group("desk", group)
+        numbers = data.numbers(value, where, quantiles=False)
+        assert count == f"{int(numbers['count', None]):,}"
+        assert same(mean, numbers["mean", None])
+        assert same(error, data.errors(value, where)[0])
+        assert same(deviation, numbers["deviation", None])
+        assert same(least, numbers["minimum", None])
+        assert same(most, numbers["maximum", None])
+        for name, strength in zip(names, strengths, strict=True):
+            s = data.numbers(column("input", None, name))["deviation", None]
+            square = data.numbers(column("jacobian", OUTPUTS[0], name), where)["mean_square", None]
+            assert same(strength, s * square**0.5)
+    cells = "[...document.querySelectorAll('[data-figure=group_strengths] .heatmap-label')].length"
+    assert page.run(cells) == 15
+    page.run("document.querySelector('#group').value = '2'")
+    page.run("document.querySelector('#group').dispatchEvent(new Event('change'))")
+    drawn_all(page)
+    assert page.run(DRAWN)["group_values"] == 5
+    assert rows_of(page, "group-numbers") == [head, *lines]
+
+
+def test_bands_are_drawn_and_in_a_table_that_is_made_when_it_is_opened(banded, browser):
+    folder, right = banded
+    write_report(str(folder))
+    browser.open(folder / "run/report.html")
+    fills = "[...document.querySelectorAll('[data-figure=value_curves] .fills path')].length"
+    assert browser.run(fills) == 3  # a band in the panel of each of three inputs
+    titles = "document.querySelectorAll('[data-figure=value_curves] .infolayer text[class^=x]')"
+    shown = browser.run(f"[...{titles}].map(title => title.textContent)")
+    assert sorted(shown) == sorted(INPUTS)
+    assert rows_of(browser, "curve-numbers") == []
+    browser.run("document.querySelector('#curves summary').focus()")
+    browser.press("Enter", "Enter", 13, "\r")
+    browser.run("new Promise(done => setTimeout(done, 100))")
+    head, *lines = rows_of(browser, "curve-numbers")
+    assert head[:3] == ["input", "middle of the bin", "rows"]
+    assert head[3:7] == ["value: mean", "value: 10%", "value: median", "value: 90%"]
+    powers = {"value": 0, "jacobian": 1, "hessian_diag": 2}
+    for name, at, _, *cells in lines:
+        s = read_deviation(folder, name)
+        for (quantity, power), place in zip(powers.items(), (1, 5, 9), strict=True):
+            (numbers,) = (
+                numbers
+                for (q, output, x, middle), numbers in right.items()
+                if (q, output, x) == (quantity, OUTPUTS[0], name) and same(at, middle)
+            )
+            for cell, number in zip(cells[place : place + 3], numbers, strict=True):
+                assert same(cell, number * s**power)
+    assert "mean value from" in text(browser, "#value_curves .reading")
+    assert browser.complaints == []
+
+
+def read_deviation(folder, name):
+    return Data(folder, OUTPUTS, INPUTS).numbers(column("input", None, name))["deviation", None]
+
+
+def drawn_all(browser):
+    """Wait until all figures stand there."""
+    browser.run(
+        "new Promise(done => { const look = () => document.documentElement.dataset.drawn === 'yes' "
+        "? done() : setTimeout(look, 20); look(); })"
+    )
+
+
+DRAWN_PLACES = "document.querySelectorAll('.plot .main-svg:first-child').length"
+
+
+@pytest.fixture
+def busy(started_browser, browser):
+    """The browser, which never has nothing else to do."""
+    script = "window.requestIdleCallback = () => 0;"
+    added = browser.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+    yield browser
+    browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+
+
+def opened_in_part(browser, path):
+    """Open a page and wait until what is near the window is drawn."""
+    browser.call("Page.navigate", url=path.resolve().as_uri())
+    browser.run(
+        "new Promise(done => { const look = () => document.documentElement?.dataset.drawn === "
+        "'window' ? done() : setTimeout(look, 20); look(); })"
+    )
+
+
+def test_figures_are_drawn_as_they_come_near_and_all_of_them_on_paper(busy, data):
+    write_report(str(data.folder))
+    opened_in_part(busy, data.folder / "run/report.html")
+    first = busy.run(DRAWN_PLACES)
+    assert first < 4
+    # Texts, tables and pickers need no figure.
+    assert len(rows_of(busy, "jacobian-numbers")) == 4
+    assert text(busy, "#chosen") == f"{OUTPUTS[0]}, all rows"
+    heights = "[...document.querySelectorAll('.plot')].map(place => place.clientHeight)"
+    before = busy.run(heights)
+    busy.run("document.querySelector('#spread').scrollIntoView()")
+    busy.run("new Promise(done => setTimeout(done, 1000))")
+    second = busy.run(DRAWN_PLACES)
+    assert first < second < 13
+    assert busy.run("document.querySelectorAll('#spread path.box').length") == 3
+    busy.run("dispatchEvent(new Event('beforeprint'))")
+    assert busy.run(DRAWN_PLACES) == 13
+    assert None not in busy.run(DRAWN).values()
+    busy.run("dispatchEvent(new Event('afterprint'))")
+    assert busy.run(heights) == before  # nothing moved as figures came
+    assert busy.complaints == []
+
+
+def test_page_that_is_printed_before_a_figure_is_drawn_has_all_of_them(busy, data, tmp_path):
+    write_report(str(data.folder))
+    busy.resize(1300, 300)  # no figure is near
+    opened_in_part(busy, data.folder / "run/report.html")
+    assert busy.run(DRAWN_PLACES) == 0
+    assert busy.run("typeof Plotly") == "undefined"  # nor was the library run
+    busy.run("dispatchEvent(new Event('beforeprint'))")
+    assert busy.run(DRAWN_PLACES) == 13
+    assert busy.complaints == []
 
 
 def luminance(colour):

@@ -64,16 +64,18 @@ function drawAll() {
 // What is near the window first, one figure at a time, so that the page can be read and used
 // meanwhile; the others when there is nothing else to do.
 const whenIdle = window.requestIdleCallback ?? ((step) => setTimeout(step, 50));
-let waiting = false;
+const planned = { near: false, idle: false };
+const nextNear = () => PLACES.find((place) => undrawn.has(place) && near.has(place));
 function drawSoon() {
-  const root = document.documentElement;
-  const next = PLACES.find((place) => undrawn.has(place) && near.has(place));
-  root.dataset.drawn = undrawn.size === 0 ? "yes" : next ? "texts" : "window";
-  if (undrawn.size === 0 || waiting) return;
-  waiting = true;
+  const next = nextNear();
+  document.documentElement.dataset.drawn = undrawn.size === 0 ? "yes" : next ? "texts" : "window";
+  if (undrawn.size === 0) return;
+  const kind = next ? "near" : "idle";
+  if (planned[kind]) return;
+  planned[kind] = true;
   const step = () => {
-    waiting = false;
-    const place = PLACES.find((each) => undrawn.has(each) && near.has(each)) ?? [...undrawn][0];
+    planned[kind] = false;
+    const place = nextNear() ?? [...undrawn][0];
     if (place) draw(place);
     drawSoon();
   };
