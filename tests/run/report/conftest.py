@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.run.derive import derive
+from hyperdiag.run.report import write_report
 
 from .bands import add_bands
 from .browser import CHROMIUM, Browser
@@ -104,3 +105,12 @@ def browser(started_browser):
     started_browser.complaints.clear()
     started_browser.requests.clear()
     return started_browser
+
+
+@pytest.fixture
+def page(browser, data):
+    """The report of the run with names that would run scripts, opened anew."""
+    place = write_report(str(data.folder))
+    browser.open(data.folder / "run/report.html")
+    assert place.path == str(data.folder / "run/report.html")
+    return browser

@@ -12,59 +12,17 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report, reading
-from hyperdiag.run.report.labels import labels_of
 from hyperdiag.run.report.terminal import print_report
 
+from .checks import DIGITS, QUANTILE, check_errors, check_statistics, close, strongest_first
 from .conftest import NOTE, overrides, write_rows
 from .networks import INPUTS, OUTPUTS, SCRIPT
 from .tables import QUANTILES, Data, bounds, column, is_group
-
-# A report has six digits.
-DIGITS = 1e-5
-# What a summary promises of quantiles.
-QUANTILE = 0.01
-NAMES = ("count", "mean", "deviation", "minimum", "maximum", "positive", "negative")
-
-
-def close(number, expected, relative=DIGITS, scale=0.0):
-    return number == pytest.approx(expected, rel=relative, abs=max(relative * scale, 1e-12))
 
 
 @pytest.fixture(scope="module")
 def report(data):
     return read_report(str(data.folder))
-
-
-def strongest_first(data, output):
-    """Inputs of an output, by the root mean square of J times their deviation."""
-
-    def strength(name):
-        square = data.numbers(column("jacobian", output, name))["mean_square", None]
-        return math.sqrt(square) * data.numbers(column("input", None, name))["deviation", None]
-
-    return sorted(data.inputs, key=strength, reverse=True)
-
-
-def check_errors(shown, errors, at=None):
-    """Check the standard errors of one column."""
-    mean, most, by_fourth_powers = errors
-    names = ("mean_error", "root_mean_square_error")
-    mean_shown, most_shown = (shown[n] if at is None else shown[n][at] for n in names)
-    assert close(mean_shown, mean)
-    assert close(most_shown, most)
-    if most > 0:  # else the column is constant
-        assert by_fourth_powers <= most_shown * (1 + DIGITS) + 1e-12
-
-
-def check_statistics(shown, numbers, at=None):
-    """Check the statistics of one column; `at`: the place in lists by input."""
-    for name in NAMES:
-        number = shown[name] if at is None else shown[name][at]
-        # The mean of what cancels is known as well as what it is the mean of.
-        scale = math.sqrt(numbers["mean_square", None]) if name == "mean" else 0.0
-        assert close(number, numbers[name, None], scale=scale), name
-    number = shown["root_mean_square"] if at is None else shown["root_mean_square"][at]
-    assert close(number, math.sqrt(numbers["mean_square", None]))
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -114,113 +72,6 @@ def test_curves_of_an_output_are_means_over_bins_of_its_rows(report, data, place
                 assert close(number, expected, scale=scale)
         assert all(map(close, curve["at"], at))
         assert curve["rows"] == counts
-
-
-def test_numbers_of_a_group_are_those_of_its_rows(report, data):
-    assert report.grouped_by == "desk"
-    assert set(report.groups) == {"rates", "fx", SCRIPT, "(no value)"}
-    rows = [records[0]["value"]["count"] for records in report.groups.values()]
-    assert rows == sorted(rows, reverse=True)
-    assert sum(rows) == report.facts.manifest.rows.derived
-    for group, records in report.groups.items():
-        where = is_group("desk", group)
-        for output, whole, record in zip(OUTPUTS, report.records, records, strict=True):
-            assert record["group"] == group
-            assert record["inputs"] == whole["inputs"]
-            assert record["deviation"] == whole["deviation"]
-            value = data.numbers(column("value", output), where)
-            check_statistics(record["value"], value)
-            for at, place in enumerate(record["inputs"]):
-                for quantity in ("jacobian", "hessian_diag"):
-                    this = column(quantity, output, INPUTS[place])
-                    check_statistics(record[quantity], data.numbers(this, where), at)
-                    check_errors(record[quantity], data.errors(this, where), at)
-
-
-@pytest.mark.parametrize("place", [0, 1])
-def test_groups_side_by_side_have_the_numbers_of_their_rows(report, data, place):
-    output, record = OUTPUTS[place], report.records[place]
-    beside = record["by_group"]
-    wheres = ["true", *(is_group("desk", group) for group in report.groups)]
-    assert beside["labels"] == labels_of(["all rows", *report.groups])
-    assert beside["positions"] == [0, 1, 2, 3, 4]
-    assert beside["inputs"] == record["labels"]
-    largest = 0.0
-    for at, where in enumerate(wheres):
-        value = data.numbers(column("value", output), where)
-        assert close(beside["mean"][at], value["mean", None], scale=value["deviation", None])
-        assert close(beside["deviation"][at], value["deviation", None])
-        for cell, name in zip(beside["strength"][at], strongest_first(data, output), strict=True):
-            s = data.numbers(column("input", None, name))["deviation", None]
-            square = data.numbers(column("jacobian", output, name), where)["mean_square", None]
-            assert close(cell, math.sqrt(square) * s)
-            largest = max(largest, cell)
-    assert beside["largest"] == largest
-    (dots,) = report.figure("group_values", output).data
-    assert list(dots.x) == beside["mean"]
-    assert list(dots.error_x.array) == beside["deviation"]
-    (cells,) = report.figure("group_strengths", output).data
-    assert [list(row) for row in cells.z] == beside["strength"]
-
-
-@pytest.mark.parametrize("place", [0, 1])
-def test_bands_of_curves_are_quantiles_over_bins_of_the_rows(banded, data, place):
-    folder, right = banded
-    report = read_report(str(folder))
-    output, record = OUTPUTS[place], report.records[place]
-    for curve in record["curves"]:
-        name = INPUTS[curve["input"]]
-        for quantity in ("value", "jacobian", "hessian_diag"):
-            bins = sorted(
-                (key[3], each) for key, each in right.items() if key[:3] == (quantity, output, name)
-            )
-            assert all(map(close, curve["at"], (at for at, _ in bins)))
-            for level, ending in enumerate(("p10", "median", "p90")):
-                for number, (_, expected) in zip(curve[f"{quantity}_{ending}"], bins, strict=True):
-                    assert close(number, expected[level])
-    drawn = report.figure("value_curves", output).data
-    assert len(drawn) == 4 * len(record["curves"])
-    names = ["10%", "10% to 90% of rows", "median", "mean"]
-    assert [trace.name for trace in drawn] == names * len(record["curves"])
-    for at, curve in enumerate(record["curves"]):
-        low, high, median, mean = drawn[4 * at : 4 * at + 4]
-        assert list(low.y) == curve["value_p10"]
-        assert list(high.y) == curve["value_p90"]
-        assert high.fill == "tonexty"
-        assert list(median.y) == curve["value_median"]
-        assert list(mean.y) == curve["value"]
-        assert list(mean.x) == curve["at"]  # in the input's own units
-
-
-def test_groups_that_are_called_as_no_group_is_are_told_apart_from_it(tmp_path, compose_run):
-    names = ["(null)", "(no value)", '"(no value)"', "all rows", "", '"', None]
-    counts = range(20, 13, -1)
-    desks = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
-    (tmp_path / "in").mkdir()
-    rng = np.random.default_rng(2)
-    columns = {name: rng.uniform(0.1, 0.4, len(desks)) for name in INPUTS}
-    columns |= {"desk": desks, "note": ["n"] * len(desks)}
-    pq.write_table(pa.table(columns), tmp_path / "in/rows.parquet")
-    derive(*compose_run(*overrides(tmp_path, "summary.by=desk")))
-    report = read_report(str(tmp_path / "out"))
-    rows = {group: each[0]["value"]["count"] for group, each in report.groups.items()}
-    shown = ["(null)", '"(no value)"', '""(no value)""', '"all rows"', '""', '"""', "(no value)"]
-    assert rows == dict(zip(shown, counts, strict=True))
-
-
-def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
-    maps = report.shared["maps"]
-    for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
-        for output, row in zip(OUTPUTS, maps[quantity], strict=True):
-            unit = data.numbers(column("value", output))["deviation", None]
-            for place, number in zip(maps["input_places"], row, strict=True):
-                x = data.numbers(column("input", None, INPUTS[place]))
-                square = data.numbers(column(quantity, output, INPUTS[place]))["mean_square", None]
-                expected = math.sqrt(square) * x["deviation", None] ** power / unit
-                assert close(number, expected)
-        (cells,) = report.figure(f"{quantity}_map").data
-        assert cells.zmin == 0
-        assert close(cells.zmax, max(max(row) for row in maps[quantity]))
 
 
 @pytest.mark.parametrize("place", [0, 1])
