@@ -55,11 +55,15 @@ def quarantined(examples: Sequence[Example]) -> str:
 
 def outputs(names: Sequence[str], inputs: Sequence[str], records: Sequence[Record]) -> str:
     """Return a line for each output that is shown: its values, and its strongest inputs."""
-    head = ["output", "mean", "deviation", "minimum", "maximum", "strongest inputs (rms of J s)"]
+    laplacians = ["mean Laplacian", "its deviation"] if "laplacian" in records[0] else []
+    head = ["output", "mean", "deviation", "minimum", "maximum", *laplacians]
+    head.append("strongest inputs (rms of J s)")
     rows = []
     for name, record in zip(names, records, strict=False):
         value = record.get("value", {})
-        numbers = [value.get(key) for key in head[1:-1]]
+        numbers = [value.get(key) for key in ("mean", "deviation", "minimum", "maximum")]
+        if laplacians:
+            numbers += [record["laplacian"][key] for key in ("mean", "deviation")]
         rows.append([name, *map(number, numbers), ", ".join(_strongest(record, inputs))])
     return table("Outputs", head, rows, head[1:-1])
 
@@ -102,7 +106,7 @@ def throughput(times: Record, drawn: Mapping[str, Figure]) -> str:
         times: as `Facts` have them.
         drawn: the figures by name.
     """
-    rows = {name: sum(each) for name, each in _pairs(times, "worker_names", "worker_rows")}
+    rows = {name: round(sum(each)) for name, each in _pairs(times, "worker_names", "worker_rows")}
     seconds = {name: sum(each) for name, each in _pairs(times, "stage_names", "stage_seconds")}
     work, interval = sum(seconds.values()), times["interval_seconds"]
     if len(times["middles"]) > 1:
@@ -112,9 +116,8 @@ def throughput(times: Record, drawn: Mapping[str, Figure]) -> str:
             f"<p>Its work, {counted(sum(rows.values()), 'row')}, was over within {interval:g} s: "
             "too soon to draw what was done when.</p>"
         )
-    by_worker = table(
-        "Rows by worker", ("worker", "rows"), ([n, f"{x:,}"] for n, x in rows.items())
-    )
+    lines = ([name, f"{count:,}"] for name, count in rows.items())
+    by_worker = table("Rows by worker", ("worker", "rows"), lines, ["rows"])
     by_stage = table(
         "Seconds of work by stage, of all workers",
         ("stage", "seconds", "share"),

@@ -1,5 +1,6 @@
 """A report in a terminal: whether to trust a run, and what it says of each output, as tables."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -19,7 +20,7 @@ _MOST_STRONGEST = 3
 _MOST_WIDTH = 4096  # of a table, in letters
 _WITH_ERRORS = "jacobian"
 _KINDS = ("uniform", "normal")  # of inputs, whose total indices have bounds
-_MOST_LINES = 60  # of derived columns in groups
+_MOST_COLUMNS = 8  # that are derived, by group
 
 
 def print_report(report: Report) -> None:
@@ -99,10 +100,14 @@ def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
     if derived.group_rows:
         console.print(f"\n[bold]derived quantities by {escape(by)}[/]")
         table = Table("column", escape(by), "rows", *derived.group_head, box=None, pad_edge=False)
-        for name, group, count, values in derived.group_rows[:_MOST_LINES]:
-            table.add_row(escape(name), escape(group), f"{count:,}", *map(_number, values))
-        if len(derived.group_rows) > _MOST_LINES:
-            table.add_row(f"{len(derived.group_rows) - _MOST_LINES:,} more")
+        shown: Counter[str] = Counter()
+        for name, group, count, values in derived.group_rows:
+            if shown[name] < _MOST_GROUPS and (name in shown or len(shown) < _MOST_COLUMNS):
+                table.add_row(escape(name), escape(group), f"{count:,}", *map(_number, values))
+                shown[name] += 1
+        more = len(derived.group_rows) - shown.total()
+        if more:
+            table.add_row(f"{more:,} more")
         _print_table(table)
 
 
@@ -113,7 +118,13 @@ def _print_output(console: Console, output: str, names: Sequence[str], record: R
         mean, deviation = _number(value["mean"]), _number(value["deviation"])
         ends = f"{_number(value['minimum'])} .. {_number(value['maximum'])}"
         said = f": mean {mean}, deviation {deviation}, {ends}"
+    if "laplacian" in record:
+        laplacian = record["laplacian"]
+        said += f"; Laplacian: mean {_number(laplacian['mean'])}"
+        said += f", deviation {_number(laplacian['deviation'])}"
     console.print(f"\n[bold]{escape(output)}[/]{said}", soft_wrap=True)
+    if not {"jacobian", "hessian_diag"} & record.keys():
+        return  # nothing is known by input
     columns = ["input"]
     for quantity, title in (("jacobian", "J s"), ("hessian_diag", "D s^2")):
         if quantity in record:

@@ -1,7 +1,13 @@
 """What the tables of a page in a browser say: bounds, groups side by side, dependence curves."""
 
-from hyperdiag.run.report import write_report
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from hyperdiag.run.derive import derive
+from hyperdiag.run.report import read_report, write_report
+from hyperdiag.run.report.terminal import print_report
+
+from .conftest import overrides, write_rows
 from .looks import DRAWN, drawn_all, rows_of, same, text
 from .networks import INPUTS, OUTPUTS
 from .tables import Data, bounds, column, is_group
@@ -87,3 +93,57 @@ def test_bands_are_drawn_and_in_a_table_that_is_made_when_it_is_opened(banded, b
 
 def read_deviation(folder, name):
     return Data(folder, OUTPUTS, INPUTS).numbers(column("input", None, name))["deviation", None]
+
+
+def run_of(folder, compose_run, *more):
+    """The output of a run of other rows than `data` has."""
+    derive(*compose_run(*overrides(folder, *more)))
+    write_report(str(folder / "out"))
+    return folder / "out"
+
+
+def test_rows_that_do_not_vary_have_no_empty_figure(tmp_path, compose_run, browser):
+    (tmp_path / "in").mkdir()
+    rows = {"spot": [0.7] * 4, "vol<b>": [0.2] * 4, "rate": [0.01] * 4, "desk": ["fx"] * 4}
+    pq.write_table(pa.table(rows | {"note": ["n"] * 4}), tmp_path / "in/rows.parquet")
+    folder = run_of(tmp_path, compose_run, "summary.by=desk")
+    browser.open(folder / "run/report.html")
+    drawn = browser.run(DRAWN)
+    assert {name for name, count in drawn.items() if count is None} >= {
+        *("jacobian_map", "hessian_diag_map", "second_order"),
+    }
+    assert "No output varies over the rows" in text(browser, "#jacobian_map .absent")
+    assert 0 not in drawn.values()
+    assert browser.complaints == []
+    assert "-0" not in [cell for table in TABLES for row in rows_of(browser, table) for cell in row]
+
+
+TABLES = ("jacobian-numbers", "hessian_diag-numbers", "group-numbers", "all")
+
+
+def test_laplacians_have_their_mean_and_deviation(tmp_path, compose_run, browser, capsys):
+    write_rows(tmp_path, rows=300)
+    less = ("derivatives.outputs=[value,laplacian,hessian_diag]",)
+    folder = run_of(tmp_path, compose_run, *less)
+    browser.open(folder / "run/report.html")
+    head, *lines = rows_of(browser, "all")
+    assert head[5:7] == ["mean Laplacian", "its deviation"]
+    made = Data(folder, OUTPUTS, INPUTS)
+    print_report(read_report(str(folder)))
+    printed = capsys.readouterr().out
+    for output, line in zip(OUTPUTS, lines, strict=True):
+        sums = " + ".join(column("hessian_diag", output, name) for name in INPUTS)
+        ((mean, deviation),) = made.query(f"avg({sums}), stddev_pop({sums})")
+        assert same(line[5], mean)
+        assert same(line[6], deviation)
+        assert f"; Laplacian: mean {line[5]}, deviation {line[6]}" in printed
+    assert browser.complaints == []
+
+
+def test_run_of_values_and_laplacians_alone_prints_no_empty_table(tmp_path, compose_run, capsys):
+    write_rows(tmp_path, rows=300)
+    folder = run_of(tmp_path, compose_run, "derivatives.outputs=[value,laplacian]")
+    print_report(read_report(str(folder)))
+    lines = capsys.readouterr().out.splitlines()
+    assert not [line for line in lines if line.startswith("input")]
+    assert len([line for line in lines if "Laplacian: mean" in line]) == len(OUTPUTS)

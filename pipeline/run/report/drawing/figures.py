@@ -60,11 +60,10 @@ def of_output(panels: int) -> dict[str, Figure]:
         "sensitivity": Figure(
             "Which inputs matter",
             "Bars: root mean square of the derivative J times the input's deviation s, in units of "
-            "the output. Diamonds: mean of J s. Thin lines: 95% intervals. If the rows are a "
-            "random sample of all that there could be, the number over all of those lies within "
-            "such a line 95 times in 100 (1.96 standard errors to each side; of a bar, the line is "
-            "as long as it can be at most). Where the rows are all that there are, there is "
-            "nothing uncertain.",
+            "the output. Diamonds: mean of J s. Thin lines: 95% intervals, 1.96 standard errors to "
+            "each side. If the rows are a random sample, the number over all rows that there could "
+            "be lies within such a line for 95 of 100 samples; for a bar for 95 at least: its line "
+            "is as long as it can be. If the rows are all that there are, nothing is uncertain.",
             sensitivity(),
         ),
         "distribution": Figure(
