@@ -16,6 +16,10 @@ _NO_CURVES = (
     "The run kept no dependence curves: summary.bins asks for none, or there are too many outputs "
     "and inputs (pipeline/run/README.md says how many are too many)."
 )
+_NO_BANDS = (
+    "The run kept means of dependence curves, and no quantiles: it is of an earlier release, or "
+    "has too many outputs and inputs."
+)
 _NO_SPREAD = "No output varies over the rows: there is no deviation to measure its derivatives by."
 _OF_QUANTILES = ("distribution", "spread", "second_spread")
 _OF_CURVES = ("value_curves", "jacobian_curves", "hessian_diag_curves")
@@ -54,6 +58,8 @@ def left_out(
     m, k = len(plan.network.outputs), len(plan.kernel.directions)
     curves = k if table.has_curves else 0
     sentences = list(dict.fromkeys(not_kept(table).values()))
+    if table.has_curves and not table.has_bands:
+        sentences.append(_NO_BANDS)
     for shown, total, what in (
         (detail.outputs, m, "outputs are shown, the first in the network's order"),
         (detail.inputs, k, "inputs are shown of each output: the strongest, by J s"),

@@ -74,7 +74,7 @@ class Report:
 
     def _of_output(self) -> dict[str, Figure]:
         curves = self.records[0]["curves"]
-        banded = any("value_median" in c or "jacobian_median" in c for c in curves)
+        banded = any(name.endswith("_median") for curve in curves for name in curve)
         return of_output(len(curves) if banded else 0)
 
     def _of_groups(self) -> dict[str, Figure]:
@@ -86,7 +86,7 @@ class Report:
         Args:
             name: one of `figures`.
             output: whose figure it is; None: the first output's. Some figures are of all outputs.
-            group: whose rows it is of; None: all rows.
+            group: whose rows it is of; None: all rows. Some figures are of all groups.
 
         Raises:
             UsageError: if there is no such figure, output or group in the report.
@@ -94,6 +94,8 @@ class Report:
         if name not in self.figures:
             raise UsageError(f"no figure '{name}': there are {listed(self.figures, 20)}")
         record = self._record(output or self.outputs[0], group) if self.records else {}
+        if name in self._of_groups():
+            record = self._record(output or self.outputs[0], None)
         described = self.figures[name]
         scope = {**self.shared, **record}
         made = plotly_figure(filled(described.template, scope, PALETTES["light"]))

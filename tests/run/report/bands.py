@@ -2,13 +2,23 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 LEVELS = {"curve_p10": 0.1, "curve_median": 0.5, "curve_p90": 0.9}
 
 
+def without_bands(folder):
+    """Take quantiles over bins out of `run/summary.parquet`; return the table that is left."""
+    path = folder / "run/summary.parquet"
+    table = pq.read_table(path)
+    table = table.filter(pc.invert(pc.is_in(table["statistic"], pa.array(list(LEVELS)))))
+    pq.write_table(table, path)
+    return table
+
+
 def add_bands(folder, column_of):
-    """Add to `run/summary.parquet` quantiles beside each mean of a curve.
+    """Put into `run/summary.parquet` quantiles beside each mean of a curve.
 
     Args:
         folder: the output, in the wide layout.
@@ -17,8 +27,7 @@ def add_bands(folder, column_of):
     Returns:
         {(quantity, output, input, position): numbers at the three levels}.
     """
-    path = folder / "run/summary.parquet"
-    table = pq.read_table(path)
+    table = without_bands(folder)
     data = pq.read_table(folder / "data")
     middles = {}
     for row in table.to_pylist():
@@ -40,5 +49,6 @@ def add_bands(folder, column_of):
             {**row, "statistic": name, "value": float(value)}
             for name, value in zip(LEVELS, quantiles, strict=True)
         ]
-    pq.write_table(pa.concat_tables([table, pa.Table.from_pylist(rows, table.schema)]), path)
+    whole = pa.concat_tables([table, pa.Table.from_pylist(rows, table.schema)])
+    pq.write_table(whole, folder / "run/summary.parquet")
     return right

@@ -67,6 +67,8 @@ def test_groups_side_by_side_have_the_numbers_of_their_rows(report, data, place)
     assert list(dots.error_x.array) == beside["deviation"]
     (cells,) = report.figure("group_strengths", output).data
     assert [list(row) for row in cells.z] == beside["strength"]
+    # Of all groups, whichever is asked for.
+    assert report.figure("group_values", output, "fx").data == (dots,)
 
 
 def test_groups_that_are_called_as_no_group_is_are_told_apart_from_it(tmp_path, compose_run):

@@ -10,6 +10,7 @@ import pytest
 
 from hyperdiag.run.report import read_report, write_report
 
+from .bands import LEVELS
 from .looks import DRAWN, text
 from .networks import OUTPUTS, SCRIPT
 
@@ -241,7 +242,7 @@ def test_page_of_a_run_that_kept_neither_quantiles_nor_curves_says_so(data, brow
     path = folder / "run/summary.parquet"
     table = pq.read_table(path)
     # As a run of very many outputs and inputs keeps it.
-    left_out = pa.array(["quantile", "curve_mean", "bin_count"])
+    left_out = pa.array(["quantile", "curve_mean", "bin_count", *LEVELS])
     pq.write_table(table.filter(pc.invert(pc.is_in(table["statistic"], left_out))), path)
     report = read_report(str(folder))
     said = " ".join(report.left_out)
