@@ -15,6 +15,7 @@ import zlib
 from collections import defaultdict
 from pathlib import Path
 
+import hypothesis
 import jax
 import pytest
 from hydra import compose, initialize_config_dir
@@ -30,6 +31,9 @@ from tests.jobs.cluster_site import Site
 from tests.ray_head import ray_head
 
 jax.config.update("jax_platforms", "cpu")
+# How long a test takes says more of the machine than of the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks

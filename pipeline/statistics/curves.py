@@ -1,10 +1,12 @@
-"""Means of value, Jacobian and Hessian diagonal over bins of each input: the sums of a shard."""
+"""How value, Jacobian and Hessian diagonal depend on each input: sums over bins, and a sample."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from .numbers import INPUT
+from .places import Places
+from .sampling import Sample, row_hashes, sampled
 from .statistics import Shape
 
 _ROWS = 8192  # that are gathered before they are added up: calls for a few rows take long
@@ -22,29 +24,33 @@ class Curves:
     """
 
     def __init__(self, shape: Shape):
-        numbers = shape.numbers
         self._shape = shape
-        self._ranges = np.array(shape.ranges, np.float64).reshape(-1, 2)
-        self._at = [numbers.inputs.index(name) for name in numbers.directions]
+        numbers = shape.numbers
+        self._inputs = [numbers.inputs.index(name) for name in numbers.directions]
         self.bin_rows = np.zeros((len(numbers.directions), shape.bins), np.int64)
         self.sums = np.zeros(shape.curves)
-        self._gathered: list[dict[str, np.ndarray]] = []
+        self._gathered: list[np.ndarray] = []
         self._rows = 0
+        self._samples: list[Sample] = []
 
-    def add(self, blocks: Mapping[str, np.ndarray], index: np.ndarray) -> None:
+    def add(self, blocks: Mapping[str, np.ndarray], places: Places) -> None:
         """Take in rows.
 
         Args:
             blocks: the inputs and quantities (numbers, rows), by name.
-            index: int64 (rows,), the place of each row in its file.
+            places: where the rows come from.
         """
         if not self._shape.bins:
             return
-        rows = _multiples(index, self._shape.curve_step)
-        names = (INPUT, *self._shape.numbers.curves)
-        some = {name: np.ascontiguousarray(blocks[name][:, rows]) for name in names}
+        hashes = row_hashes(places)
+        rows = sampled(hashes, self._shape.curve_step)
+        quantities = (blocks[name].take(rows, axis=1) for name in self._shape.numbers.curves)
+        some = np.concatenate([blocks[INPUT][self._inputs].take(rows, axis=1), *quantities])
+        if self._shape.sample_step:
+            of_these = sampled(hashes[rows], self._shape.sample_step)
+            self._samples.append(Sample(hashes[rows[of_these]], some[:, of_these].T))
         self._gathered.append(some)
-        self._rows += some[INPUT].shape[1]
+        self._rows += rows.size
         if self._rows >= _ROWS:
             self.finish()
 
@@ -52,32 +58,16 @@ class Curves:
         """Add up the rows that are gathered."""
         if not self._rows:
             return
-        bins = self._shape.bins
-        m = self.sums.shape[1]
-        names = (INPUT, *self._shape.numbers.curves)
-        joined = {
-            name: np.concatenate([each[name] for each in self._gathered], axis=1) for name in names
-        }
-        quantities = [joined[name].reshape(m, -1, self._rows) for name in names[1:]]
-        for direction, at in enumerate(self._at):
-            low, high = self._ranges[direction]
-            inputs = joined[INPUT][at].astype(np.float64)
-            # The first is below the range, the last above it.
-            # Not times bins / (high - low), which is infinite of the smallest numbers.
-            place = np.clip(np.floor((inputs - low) / (high - low) * bins), -1, bins)
-            place = place.astype(np.intp) + 1
-            place[inputs == high] = bins
-            self.bin_rows[direction] += np.bincount(place, minlength=bins + 2)[1:-1]
-            for quantity, outputs in enumerate(quantities):
-                for output, entries in enumerate(outputs):
-                    entry = entries[min(direction, len(entries) - 1)]  # a value has one
-                    sums = np.bincount(place, entry, bins + 2)
-                    self.sums[quantity, output, direction] += sums[1:-1]
+        numbers = np.concatenate(self._gathered, axis=1).astype(np.float64)
         self._gathered, self._rows = [], 0
+        bins, positions = self._shape.bins, self._shape.numbers.curve_positions
+        for direction, place in enumerate(self._shape.bins_of(numbers[: len(self._inputs)])):
+            self.bin_rows[direction] += np.bincount(place, minlength=bins + 1)[:-1]
+            for quantity, of_outputs in enumerate(positions[:, :, direction]):
+                for output, position in enumerate(of_outputs):
+                    sums = np.bincount(place, numbers[position], bins + 1)
+                    self.sums[quantity, output, direction] += sums[:-1]
 
-
-def _multiples(index: np.ndarray, step: int) -> slice | np.ndarray:
-    """Return which of some rows have an index that is a multiple of a number."""
-    if index[-1] - index[0] == index.size - 1:  # one after the other: no copy
-        return slice(-int(index[0]) % step, None, step)
-    return np.flatnonzero(index % step == 0)
+    def sample(self) -> Sample:
+        """Return the sample of all rows."""
+        return Sample.joined([self._shape.no_sample(), *self._samples])

@@ -4,44 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
+from .highest_scores import highest_scores
 from .numbers import INPUT, RowNumbers
+from .places import Places
 
-# Kinds of lists, one of each for every output: a quantity, and the end that is looked for.
-LISTS = (
-    ("value", "largest"),
-    ("value", "smallest"),
-    ("jacobian", "largest"),
-    ("hessian_diag", "largest"),
-)
+# Kinds of lists, one of each for every output: a quantity, the end that is looked for, and the size
+# by which rows are ordered.
+_SIZES = {
+    ("value", "largest"): np.positive,
+    ("value", "smallest"): np.negative,
+    ("jacobian", "largest"): np.abs,
+    ("hessian_diag", "largest"): np.abs,
+}
 _NARROW = 1e-9  # beside the widest: the square of such a width is small for float32
-_BLOCKS = 64  # of scores, whose largest give a first bound
-
-
-class Places(NamedTuple):
-    """Where some rows come from.
-
-    Attributes:
-        files: names of files, ascending.
-        file: int64 (rows,), the position of each row's file among these.
-        row: int64 (rows,), its place in it.
-    """
-
-    files: tuple[str, ...]
-    file: np.ndarray
-    row: np.ndarray
-
-    @staticmethod
-    def in_file(name: str, row: np.ndarray) -> "Places":
-        """Return the places of rows that all come from one file."""
-        return Places((name,), np.zeros(row.size, np.int64), row)
-
-    @staticmethod
-    def of_columns(names: pa.ChunkedArray, row: pa.ChunkedArray) -> "Places":
-        """Return the places that two columns tell."""
-        files, file = np.unique(names.to_numpy(zero_copy_only=False), return_inverse=True)
-        return Places(tuple(files.tolist()), file, row.to_numpy())
 
 
 class ExtremeRows(NamedTuple):
@@ -103,7 +79,7 @@ def _without_others(rows: ExtremeRows) -> ExtremeRows:
 
 def no_rows(numbers: RowNumbers, keep: int) -> ExtremeRows:
     """Return lists without rows, for `keep` of them each."""
-    shape = sum(q in numbers.slices for q, _ in LISTS) * len(numbers.outputs), keep
+    shape = sum(q in numbers.slices for q, _ in _SIZES) * len(numbers.outputs), keep
     return ExtremeRows(
         score=np.full(shape, -np.inf),
         value=np.zeros(shape),
@@ -119,7 +95,7 @@ def lists_of(numbers: RowNumbers) -> list[tuple[str, str, str]]:
     """Return quantity, end and output of each list."""
     return [
         (quantity, end, output)
-        for quantity, end in LISTS
+        for quantity, end in _SIZES
         if quantity in numbers.slices
         for output in numbers.outputs
     ]
@@ -144,54 +120,24 @@ def extreme_rows(
         floor: float64 (lists, keep), scores of rows that are known already: who is not above the
             last of a list need not be looked at.
     """
-    extreme = no_rows(numbers, floor.shape[1])
+    m, keep = len(numbers.outputs), floor.shape[1]
+    extreme = no_rows(numbers, keep)
     # Relative to the widest: whatever the units, their squares are numbers.
     relative = widths / widths.max()
-    scales = {"jacobian": relative, "hessian_diag": np.square(relative)}
+    scales = {"value": np.ones(1), "jacobian": relative, "hessian_diag": np.square(relative)}
     narrow = relative.min() < _NARROW
-    for at, (quantity, end, output) in enumerate(lists_of(numbers)):
-        position, least = numbers.outputs.index(output), floor[at, -1]
-        block = blocks[quantity].reshape(len(numbers.outputs), -1, places.row.size)
-        values, scale = block[position], np.ones(1)
-        if quantity == "value":
-            top = largest[quantity][position]
-            if top[0] < least:
-                continue
-            scores = values[0] if end == "largest" else -values[0]
-        else:
-            scale = scales[quantity].astype(np.float64 if narrow else values.dtype)
-            directions = np.flatnonzero(largest[quantity][position] * scale >= least)
-            if not directions.size:
-                continue
-            scores = _scores(values, scale, directions)
-        rows = _top(scores, floor.shape[1], least)
-        direction = np.argmax(np.abs(values[:, rows]) * scale[:, None], axis=0)
-        extreme.direction[at, : rows.size] = -1 if quantity == "value" else direction
-        extreme.score[at, : rows.size] = scores[rows]
-        extreme.value[at, : rows.size] = values[direction, rows]
-        extreme.file[at, : rows.size] = places.file[rows]
-        extreme.row[at, : rows.size] = places.row[rows]
-        extreme.point[at, : rows.size] = blocks[INPUT][:, rows].T
+    kinds = [kind for kind in _SIZES if kind[0] in numbers.slices]
+    for position, (quantity, end) in enumerate(kinds):
+        values = blocks[quantity].reshape(m, -1, places.row.size)
+        scale = scales[quantity].astype(np.float64 if narrow else values.dtype)
+        lists = slice(position * m, (position + 1) * m)
+        highest = highest_scores(
+            values, _SIZES[quantity, end], scale, largest[quantity], floor[lists, -1], keep
+        )
+        output, rank, row, direction, score = highest
+        at = output + position * m, rank
+        extreme.score[at], extreme.value[at] = score, values[output, direction, row]
+        extreme.direction[at] = -1 if quantity == "value" else direction
+        extreme.file[at], extreme.row[at] = places.file[row], places.row[row]
+        extreme.point[at] = blocks[INPUT][:, row].T
     return extreme._replace(files=places.files)
-
-
-def _scores(values: np.ndarray, scale: np.ndarray, directions: np.ndarray) -> np.ndarray:
-    """Return for each row the largest size, by its scale, of derivatives in some directions."""
-    scores = np.full(values.shape[1], -np.inf, scale.dtype)
-    size = np.empty_like(scores)
-    for direction in directions:
-        np.abs(values[direction], out=size)
-        size *= scale[direction]
-        np.maximum(scores, size, out=scores)
-    return scores
-
-
-def _top(scores: np.ndarray, keep: int, floor: float) -> np.ndarray:
-    """Return the rows of the highest scores, the highest first, those before others at a tie."""
-    bound = floor
-    if bound == -np.inf and scores.size >= _BLOCKS >= keep:
-        whole = scores[: scores.size - scores.size % _BLOCKS].reshape(_BLOCKS, -1)
-        # So many blocks have a score that high, each.
-        bound = max(bound, np.partition(whole.max(axis=1), -keep)[-keep])
-    candidates = np.flatnonzero((scores >= bound) & (scores > -np.inf))
-    return candidates[np.argsort(-scores[candidates], kind="stable")[:keep]]

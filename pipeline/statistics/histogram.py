@@ -5,13 +5,17 @@ the leading one: its ends differ by at most 1/64, so that its middle is within 0
 Such a sketch is known as a log-linear, or HDR, histogram.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import numpy as np
 
 _DROPPED = 17  # of the 23 binary digits of a float32 that follow the leading one
-BINS = 1 << (32 - _DROPPED)  # of a number
+_BINS = 1 << (32 - _DROPPED)  # of a number
 AROUND_ZERO = 2  # of these bins: of either sign
-_BLOCK_BITS = 6
-_BLOCK = 1 << _BLOCK_BITS  # bins that are kept together: half an octave
+BLOCK_BITS = 6
+BLOCK = 1 << BLOCK_BITS  # bins that are kept together: half an octave
+BLOCKS = _BINS // BLOCK  # of a number
 _LARGEST = np.finfo(np.float32).max
 
 
@@ -25,7 +29,7 @@ def bins_of(numbers: np.ndarray) -> np.ndarray:
         numbers = np.clip(numbers, -_LARGEST, _LARGEST).astype(np.float32)
     bits = numbers.view(np.uint32)
     bins = bits >> np.uint32(_DROPPED - 1)
-    bins &= np.uint32(BINS - 2)
+    bins &= np.uint32(_BINS - 2)
     bins |= bits >> np.uint32(31)
     return bins
 
@@ -39,56 +43,70 @@ def middles(bins: np.ndarray) -> np.ndarray:
     return np.where(bins < AROUND_ZERO, 0.0, np.where(bins % 2 == 1, -middle, middle))
 
 
+class Counts(NamedTuple):
+    """How often the bins of some blocks came.
+
+    Attributes:
+        codes: int64 (blocks,), ascending: the position of the number that each is of, times
+            `BLOCKS`, plus which of its blocks it is.
+        counts: int64 (blocks, `BLOCK`), of each block's bins.
+    """
+
+    codes: np.ndarray
+    counts: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return arrays for `of`."""
+        # Differences are smaller.
+        return {"codes": np.diff(self.codes, prepend=0), "counts": self.counts}
+
+    @staticmethod
+    def of(arrays: Mapping[str, np.ndarray]) -> "Counts":
+        """Return the counts in arrays, as `arrays` returned them."""
+        return Counts(np.cumsum(arrays["codes"]), arrays["counts"])
+
+
 class Histograms:
-    """A histogram for each of some numbers of a row, with memory for those octaves that occur.
+    """A histogram for each of some numbers of a row, with memory for those blocks that occur.
 
     Args:
         count: how many numbers a row has.
     """
 
     def __init__(self, count: int):
-        self._block = np.full(count * (BINS // _BLOCK), -1, np.int64)
-        self._counts = np.zeros((0, _BLOCK), np.int64)
+        self._at = np.full(count * BLOCKS, -1, np.int64)
+        self._counts = np.zeros((0, BLOCK), np.int64)
         self._used = 0
 
-    def add(self, codes: np.ndarray, counts: np.ndarray) -> None:
-        """Add counts to bins, each of which comes once.
+    def add(self, more: Counts) -> None:
+        """Add counts."""
+        at = self._at[more.codes]
+        missing = more.codes[at < 0]
+        if missing.size:
+            self._make_room(missing)
+            at = self._at[more.codes]
+        self._counts[at] += more.counts
 
-        Args:
-            codes: int64, ascending: 32,768 times the number's position, plus the bin.
-            counts: int64, of each.
-        """
-        blocks = codes >> _BLOCK_BITS
-        places = self._block[blocks]
-        if places.size and places.min() < 0:
-            missing = blocks[places < 0]  # ascending, as codes are
-            self._make_room(missing[np.diff(missing, prepend=-1) > 0])
-            places = self._block[blocks]
-        at = (places << _BLOCK_BITS) | (codes & (_BLOCK - 1))
-        self._counts.reshape(-1)[at] += counts
-
-    def _make_room(self, blocks: np.ndarray) -> None:
-        end = self._used + blocks.size
+    def _make_room(self, codes: np.ndarray) -> None:
+        end = self._used + codes.size
         if end > len(self._counts):
             more = max(end, 2 * len(self._counts)) - len(self._counts)
-            self._counts = np.concatenate([self._counts, np.zeros((more, _BLOCK), np.int64)])
-        self._block[blocks] = np.arange(self._used, end)
+            self._counts = np.concatenate([self._counts, np.zeros((more, BLOCK), np.int64)])
+        self._at[codes] = np.arange(self._used, end)
         self._used = end
 
-    def nonzero(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return codes, in ascending order, and counts of all bins that hold numbers."""
-        octaves = np.flatnonzero(self._block >= 0)
-        counts = self._counts[self._block[octaves]]
-        at, place = np.nonzero(counts)
-        return octaves[at] * _BLOCK + place, counts[at, place]
+    def counts(self) -> Counts:
+        """Return all counts; the same are the same."""
+        codes = np.flatnonzero(self._at >= 0)
+        return Counts(codes, self._counts[self._at[codes]])
 
     def of(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the middles, ascending, and the counts of the bins of a number of the row."""
-        blocks = BINS // _BLOCK
-        octaves = np.flatnonzero(self._block[position * blocks : (position + 1) * blocks] >= 0)
-        counts = self._counts[self._block[position * blocks + octaves]]
-        at, place = np.nonzero(counts)
-        values, counts = middles(octaves[at] * _BLOCK + place), counts[at, place]
+        at = self._at[position * BLOCKS : (position + 1) * BLOCKS]
+        blocks = np.flatnonzero(at >= 0)
+        counts = self._counts[at[blocks]]
+        block, place = np.nonzero(counts)
+        values, counts = middles(blocks[block] * BLOCK + place), counts[block, place]
         order = np.argsort(values, kind="stable")
         return values[order], counts[order]
 

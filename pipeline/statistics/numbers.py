@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+import numpy as np
+
 from hyperdiag.data.quantities import QUANTITIES
 
 # Stand for a quantity, where a number is one of the row's own inputs, or is in a derived column.
@@ -59,6 +61,21 @@ class RowNumbers:
             elif quantity != INPUT:
                 by = self.directions if QUANTITIES[quantity].axes else (None,)
                 yield from ((quantity, output, name) for output in self.outputs for name in by)
+
+    @cached_property
+    def curve_positions(self) -> np.ndarray:
+        """Where each curve's number is among those that curves take of a row.
+
+        int64 (quantities, m, k); directions' inputs are before all quantities, and a value is the
+        same for all directions.
+        """
+        m, k = len(self.outputs), len(self.directions)
+        positions, end = np.zeros((len(self.curves), m, k), np.int64), k
+        for at, name in enumerate(self.curves):
+            shape = (m, k) if QUANTITIES[name].axes else (m, 1)
+            positions[at] = end + np.arange(prod(shape)).reshape(shape)
+            end += prod(shape)
+        return positions
 
     @cached_property
     def curves(self) -> tuple[str, ...]:

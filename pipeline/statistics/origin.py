@@ -6,22 +6,18 @@ the deviation.
 
 import numpy as np
 
-# Of a float32, what is left of a part of an origin: products of two such, and a count of rows, have
-# no rounding in float64.
+# Of a float32, what is its first part: products of two parts, and a count of rows, have no rounding
+# in float64.
 _DIGITS = np.uint32(0xFFFFF000)
 _FLOAT32 = np.finfo(np.float32).min, np.finfo(np.float32).max
 _SPLIT = float((1 << 27) + 1)  # of a float64, in two halves (Dekker 1971)
 
 
 def origin_near(numbers: np.ndarray) -> np.ndarray:
-    """Return an origin (2, numbers), the sum of two parts of 12 binary digits, near each number."""
-    first = _few_digits(numbers)
-    return np.stack([first, _few_digits(numbers - first)])
-
-
-def _few_digits(numbers: np.ndarray) -> np.ndarray:
-    bits = np.clip(numbers, *_FLOAT32).astype(np.float32).view(np.uint32) & _DIGITS
-    return bits.view(np.float32).astype(np.float64)
+    """Return each number as float32, (2, numbers): the sum of two parts of 12 binary digits."""
+    nearest = np.clip(numbers, *_FLOAT32).astype(np.float32)
+    first = (nearest.view(np.uint32) & _DIGITS).view(np.float32)
+    return np.stack([first, nearest - first]).astype(np.float64)
 
 
 def about_zero(

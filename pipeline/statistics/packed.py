@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-_CODEC = "zstd"
+_CODEC = "lz4"  # zstd makes a third less of it, in twice the time
 
 
 def pack(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -23,7 +23,7 @@ def pack(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
         parts.append(np.ascontiguousarray(array).tobytes())
     head = json.dumps({"values": values, "arrays": kinds}, sort_keys=True).encode()
     whole = b"".join([len(head).to_bytes(8, "little"), head, *parts])
-    packed = pa.Codec(_CODEC, compression_level=1).compress(whole, asbytes=True)
+    packed = pa.Codec(_CODEC).compress(whole, asbytes=True)
     return len(whole).to_bytes(8, "little") + packed
 
 

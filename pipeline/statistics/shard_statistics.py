@@ -7,10 +7,12 @@ import pyarrow as pa
 
 from .counting import Counting
 from .curves import Curves
-from .extreme_rows import Places, extreme_rows, no_rows
+from .extreme_rows import extreme_rows, no_rows
 from .groups import GroupsOfShard
+from .histogram import Histograms
 from .numbers import DERIVED, INPUT
 from .origin import about_zero, origin_near
+from .places import Places
 from .statistics import Shape, packed
 
 # Rows that are looked at together, of so many numbers that, in float64, they stay in a core's
@@ -31,6 +33,7 @@ class ShardStatistics:
         low, high = np.array(shape.ranges, np.float64).reshape(-1, 2).T
         self._widths = high - low
         self._rows = 0
+        self._differences = np.empty(_AT_ONCE)
         # Sums are of differences from about the first row: of numbers that are close together
         # beside their size, squares would leave nothing.
         self._origin: np.ndarray | None = None
@@ -88,7 +91,7 @@ class ShardStatistics:
             else:
                 low, high = block.min(axis=1), block.max(axis=1)
             self._add_numbers(where.start, block, low, high)
-        self._curves.add(blocks, places.row)
+        self._curves.add(blocks, places)
         if self._groups and groups is not None:
             self._groups.add(blocks, groups)
         if self._shape.extreme_rows:
@@ -109,13 +112,15 @@ class ShardStatistics:
             self._positive[where] += np.count_nonzero(block > 0, axis=1)
             self._negative[where] += np.count_nonzero(block < 0, axis=1)
         assert self._origin is not None
+        origin = self._origin.sum(axis=0)
+        # Counts are of the same numbers each time, however few rows there are.
+        step = _AT_ONCE // (_ROWS if self._counting else min(rows, _ROWS))
         for first_row in range(0, rows, _ROWS):
-            step = max(_AT_ONCE // min(rows, _ROWS), 1)
             for first in range(0, count, step):
                 part = block[first : first + step, first_row : first_row + _ROWS]
                 at = slice(start + first, start + first + len(part))
-                differences = part - self._origin[0, at, None]
-                differences -= self._origin[1, at, None]
+                differences = self._differences[: part.size].reshape(part.shape)
+                np.subtract(part, origin[at, None], out=differences)
                 with np.errstate(over="ignore"):  # then they are infinite
                     self._sums[at] += differences.sum(axis=1)
                     self._squares[at] += np.vecdot(differences, differences)
@@ -125,16 +130,16 @@ class ShardStatistics:
     def to_bytes(self) -> bytes:
         """Return the statistics of all rows that were taken in, for `Statistics.add`."""
         self._curves.finish()
-        counted = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        positive, negative = self._positive, self._negative
-        if self._counting is not None:
-            counted = self._counting.nonzero()
-            positive, negative = self._counting.signs()
+        histograms, positive, negative = Histograms(0).counts(), self._positive, self._negative
+        if self._counting is not None and self._rows:
+            histograms = self._counting.counts()
+            positive, negative = self._counting.signs(histograms)
         origin = np.zeros((2, self._sums.size)) if self._origin is None else self._origin
         sums, squares = about_zero(self._rows, origin, self._sums, self._squares)
         return packed(
             self._rows,
-            counted,
+            histograms,
+            self._curves.sample(),
             self._extreme,
             self._groups.packed() if self._groups else None,
             sums=sums,

@@ -8,10 +8,11 @@ import numpy as np
 from .exact_sum import ExactSums
 from .extreme_rows import ExtremeRows, no_rows
 from .groups import Groups
-from .histogram import Histograms
+from .histogram import Counts, Histograms
 from .moments import Moments
 from .numbers import RowNumbers
 from .packed import pack, unpack
+from .sampling import Sample
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Shape:
         numbers: of a row.
         ranges: (low, high) of each direction, of its curves.
         bins: of each curve, between the ends of its input's range; 0: there are no curves.
-        curve_step: curves are of the rows whose index in their file is a multiple of it.
+        curve_step: curves are of a sample of one row in so many.
+        sample_step: one row in so many is kept with the numbers that curves are of; 0: none. A
+            multiple of the step of curves.
         histograms: whether there are any: they take memory for each number.
         extreme_rows: how many are kept of each list.
         by: the column that tells the group of a row; None: there are no groups.
@@ -32,6 +35,7 @@ class Shape:
     ranges: Sequence[tuple[float, float]]
     bins: int
     curve_step: int
+    sample_step: int
     histograms: bool
     extreme_rows: int
     by: str | None = None
@@ -42,6 +46,21 @@ class Shape:
         numbers = self.numbers
         sizes = len(numbers.outputs), len(numbers.directions)
         return len(numbers.curves), *sizes, self.bins
+
+    def bins_of(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the bins of inputs (k, rows); of those outside their range, how many there are."""
+        low, high = np.array(self.ranges, np.float64).reshape(-1, 2, 1).transpose(1, 0, 2)
+        # Not times bins / (high - low), which is infinite of the smallest numbers.
+        place = np.floor((inputs - low) / (high - low) * self.bins)
+        place[inputs == high] = self.bins - 1
+        return np.where((place >= 0) & (place < self.bins), place, self.bins).astype(np.intp)
+
+    def no_sample(self) -> Sample:
+        """Return a sample of no rows."""
+        numbers = len(self.numbers.directions)
+        if self.numbers.curve_positions.size:
+            numbers = int(self.numbers.curve_positions.max()) + 1
+        return Sample(np.zeros(0, np.int64), np.zeros((0, numbers), np.float32))
 
 
 class Statistics:
@@ -69,6 +88,7 @@ class Statistics:
         self.histograms = Histograms(count if shape.histograms else 0)
         self.bin_rows = np.zeros((len(shape.numbers.directions), shape.bins), np.int64)
         self.curves = ExactSums(int(np.prod(shape.curves)))
+        self._samples = [shape.no_sample()]
         self.extreme: ExtremeRows = no_rows(shape.numbers, shape.extreme_rows)
         self.groups = None if shape.by is None else Groups(shape.by, count)
 
@@ -81,7 +101,8 @@ class Statistics:
         """
         values, arrays = unpack(content)
         self.moments.add(values["rows"], arrays)
-        self.histograms.add(np.cumsum(arrays["codes"].astype(np.int64)), arrays["counts"])
+        self.histograms.add(Counts.of(arrays))
+        self._samples.append(Sample.of(arrays))
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
         extreme = {name: arrays[name] for name in ExtremeRows._fields if name != "files"}
@@ -89,11 +110,17 @@ class Statistics:
         if self.groups is not None:
             self.groups.add(values["groups"], arrays)
 
+    def sample(self) -> Sample:
+        """Return the sample of rows, ordered."""
+        self._samples = [Sample.joined(self._samples)]
+        return self._samples[0]
+
     def to_bytes(self) -> bytes:
         """Return the same as bytes; the same statistics are the same bytes."""
         return packed(
             self.moments.rows,
-            self.histograms.nonzero(),
+            self.histograms.counts(),
+            self.sample(),
             self.extreme,
             self.groups.packed() if self.groups else None,
             **self.moments.arrays(),
@@ -104,7 +131,8 @@ class Statistics:
 
 def packed(
     rows: int,
-    counted: tuple[np.ndarray, np.ndarray],
+    histograms: Counts,
+    sample: Sample,
     extreme: ExtremeRows,
     groups: tuple[list[str | None], dict[str, np.ndarray]] | None,
     **arrays: np.ndarray,
@@ -113,18 +141,18 @@ def packed(
 
     Args:
         rows: how many rows.
-        counted: codes, ascending, and counts of the bins that hold numbers.
+        histograms: of each number.
+        sample: of rows.
         extreme: the most extreme rows.
         groups: names and arrays of groups; None where there are none.
         arrays: those of `Moments.add`; `curves`, terms (terms, ...) of which each is the exact sum;
             and `bin_rows`.
     """
-    codes, counts = counted
     fields = extreme._asdict()
     files = fields.pop("files")
-    differences = np.diff(codes, prepend=0)  # smaller than the codes
     names, of_groups = groups or ([], {})
+    others = {**fields, **of_groups, **histograms.arrays(), **sample.arrays()}
     return pack(
         {"rows": rows, "files": list(files), "groups": names},
-        {**arrays, **fields, **of_groups, "codes": differences, "counts": counts},
+        {**arrays, **others},
     )

@@ -11,6 +11,9 @@ from .histogram import quantile
 from .numbers import INPUT, RowNumbers
 from .statistics import Statistics
 
+# Statistics of the bins of curves, and the levels of these quantiles.
+BANDS = {"curve_p10": 0.1, "curve_median": 0.5, "curve_p90": 0.9}
+_LEAST_ROWS = 10  # of a sample, in a bin, for these
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 
 SUMMARY_SCHEMA = pa.schema(
@@ -177,6 +180,31 @@ def _curves(statistics: Statistics) -> Iterator[pa.Table]:
             outputs = pa.repeat(pa.scalar(output, pa.string()), rows.size)
             means = curve[direction, place] / rows
             yield _table(nothing, nothing, quantity, outputs, inputs, "curve_mean", position, means)
+    yield from _bands(statistics, middles)
+
+
+def _bands(statistics: Statistics, middles: np.ndarray) -> Iterator[pa.Table]:
+    """Yield quantiles of a sample's rows in bins of each input, whose middles are (k, bins)."""
+    numbers = statistics.shape.numbers
+    sample = statistics.sample().numbers.astype(np.float64)
+    places = statistics.shape.bins_of(sample[:, : len(numbers.directions)].T)
+    rows = [[sample[of == place] for place in range(middles.shape[1])] for of in places]
+    direction, place = np.nonzero([[len(some) >= _LEAST_ROWS for some in each] for each in rows])
+    inputs = pa.array(numbers.directions, pa.string()).take(pa.array(direction))
+    nothing, position = pa.nulls(direction.size, pa.string()), middles[direction, place]
+    for name, positions in zip(numbers.curves, numbers.curve_positions, strict=True):
+        quantity = pa.repeat(pa.scalar(name, pa.string()), direction.size)
+        for output, of_directions in zip(numbers.outputs, positions, strict=True):
+            outputs = pa.repeat(pa.scalar(output, pa.string()), direction.size)
+            columns = (
+                np.quantile(rows[at][bin_][:, of_directions[at]], [*BANDS.values()])
+                for at, bin_ in zip(direction, place, strict=True)
+            )
+            values = np.array([*columns]).reshape(-1, len(BANDS)).T
+            for statistic, of_bins in zip(BANDS, values, strict=True):
+                yield _table(
+                    nothing, nothing, quantity, outputs, inputs, statistic, position, of_bins
+                )
 
 
 def _groups(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:

@@ -77,7 +77,7 @@ PLACES = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), min_size=1, m
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(edits=PLACES, tail=st.booleans())
 def test_any_edit_of_a_files_bytes_is_survived(examine, tmp_path_factory, edits, tail):
     """Hypothesis shrinks what breaks it to the fewest bytes."""

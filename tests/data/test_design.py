@@ -69,7 +69,7 @@ def test_sobol_far_down_is_where_scipy_walks_to(first):
 
 @pytest.mark.one_in(3)
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(shard_rows=st.integers(1, 1200), batch_rows=st.integers(1, 1200))
 def test_read_any_shards_and_batches_gives_the_points_of_one(sampler, shard_rows, batch_rows):
     whole, index, _ = _read(_source(sampler=sampler))
@@ -125,7 +125,6 @@ def test_read_another_seed_gives_other_points_inside_the_box(sampler):
     assert ((one >= low) & (one <= high)).all()
 
 
-@settings(deadline=None)
 @given(rows=st.integers(1, 3000), columns=st.integers(1, 4), seed=st.integers(0, 2**63 - 1))
 def test_latin_hypercube_any_size_has_one_point_in_each_slice_of_each_column(rows, columns, seed):
     points = latin_hypercube(np.arange(rows), rows, columns, seed)

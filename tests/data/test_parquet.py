@@ -201,7 +201,7 @@ def _assert_each_row_once(shards, sizes, limit):
     assert covered == everything[:limit]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SIZES, st.integers(1, 20), st.integers(1, 6), st.none() | st.integers(0, 80))
 def test_shards_of_large_row_groups_are_parts_and_cover_each_row_once(
     sizes, shard_rows, split_rows, limit
@@ -297,7 +297,7 @@ def test_read_parts_of_a_file_that_changed_in_between_is_refused(tmp_path):
         list(source.read(second, 4))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(SIZES, st.integers(1, 20), st.none() | st.integers(0, 80))
 def test_shards_of_any_files_cover_each_row_once_and_are_even(sizes, shard_rows, limit):
     files = [InputFile(f"{i}", 1, 1, tuple(groups)) for i, groups in enumerate(sizes)]

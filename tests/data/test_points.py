@@ -74,7 +74,7 @@ def _array(values, kind):
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_read_column_of_any_kind_agrees_with_a_reading_cell_by_cell(kind, dtype, data):
     arrow, values = KINDS[kind]
@@ -145,7 +145,6 @@ def test_fill_bad_rows_without_a_good_one_writes_zeros():
     assert points.tolist() == [[0.0, 0.0]] * 2
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-3, 3), st.floats(-3, 3), st.booleans()), max_size=20))
 def test_count_outside_any_points_counts_good_rows_beyond_the_ranges(rows):
     points = np.array([row[:2] for row in rows]).reshape(-1, 2)

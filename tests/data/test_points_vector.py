@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hyperdiag.data.faults import Fault, Faults
@@ -184,7 +184,6 @@ def test_read_vector_where_every_row_is_bad_marks_them_all():
         assert faults.codes() == ["null"] * 3
 
 
-@settings(deadline=None)
 @given(data=st.data(), width=st.integers(1, 4))
 def test_read_vector_of_any_rows_agrees_with_a_reading_row_by_row(data, width):
     element = st.none() | st.floats(allow_subnormal=False)

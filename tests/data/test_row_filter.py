@@ -94,7 +94,7 @@ def _kept(text, table):
     )["row"].to_pylist()  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(rows=ROWS, rule=FILTERS)
 def test_filter_of_any_shape_keeps_what_three_valued_logic_finds_true(rows, rule):
     text, evaluate = rule

@@ -112,7 +112,7 @@ def test_times_left_out_keep_their_order():
     assert [time.astimezone(zone).strftime("%H:%M") for time in found] == ["02:40", "02:50"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     change=st.sampled_from(CHANGES),
     times=st.sets(

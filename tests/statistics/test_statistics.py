@@ -6,11 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from hyperdiag.statistics.extreme_rows import Places
 from hyperdiag.statistics.numbers import RowNumbers
+from hyperdiag.statistics.places import Places
+from hyperdiag.statistics.sampling import row_hashes, sampled
 from hyperdiag.statistics.shard_statistics import ShardStatistics
 from hyperdiag.statistics.statistics import Shape, Statistics
-from hyperdiag.statistics.table import LEVELS, extremes_table, summary_table
+from hyperdiag.statistics.table import BANDS, LEVELS, extremes_table, summary_table
 
 ROWS, N, M = 700, 3, 2
 NUMBERS = RowNumbers(["a", "b", "c"], ["u", "v"], ["c", "a"], ["value", "jacobian", "hessian_diag"])
@@ -18,7 +19,7 @@ RANGES = ((-1.0, 1.0), (0.0, 2.0))  # of c and a; some rows lie outside
 
 
 def _shape(**changes):
-    options = {"bins": 5, "curve_step": 1, "histograms": True, "extreme_rows": 4}
+    options = {"bins": 5, "curve_step": 1, "sample_step": 1, "histograms": True, "extreme_rows": 4}
     return Shape(NUMBERS, RANGES, **(options | changes))
 
 
@@ -79,7 +80,7 @@ def test_every_statistic_is_numpys(dtype):
     seen = 0
     for row in summary_table(total).to_pylist():
         column = columns.get((row["quantity"], row["output"], row["input"]))
-        if row["statistic"] in ("curve_mean", "bin_count") or "bound" in row["statistic"]:
+        if row["statistic"].startswith(("curve", "bin_count", "total_index_bound")):
             continue
         x = column.astype(np.float64)
         right, tolerance = {
@@ -120,13 +121,62 @@ def test_curves_are_means_over_the_rows_of_each_bin():
     assert found == pytest.approx(right, rel=1e-12)
 
 
-def test_curves_of_many_rows_are_of_every_so_manieth_row_of_the_file():
-    points, arrays = _rows("float64")
-    shape = _shape(curve_step=8)
+def test_bands_are_quantiles_of_the_sample_in_each_bin():
+    points, arrays = _rows("float32")
+    shape = _shape(sample_step=2)
     total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
-    inside = (points[::8, 2] >= -1) & (points[::8, 2] < 1)
+    index = np.arange(ROWS)
+    sample = sampled(row_hashes(Places.in_file("f.parquet", index)), 2)
+    assert 0.4 * ROWS < sample.size < 0.6 * ROWS
+    right = {}
+    for i, (name, (low, high)) in enumerate(zip("ca", RANGES, strict=True)):
+        x = points[sample, "abc".index(name)]
+        for left, end in pairwise(np.linspace(low, high, 6)):
+            rows, at = sample[(x >= left) & (x < end)], round((left + end) / 2, 9)
+            if rows.size < 10:
+                continue
+            for statistic, level in (("p10", 0.1), ("median", 0.5), ("p90", 0.9)):
+                key = f"curve_{statistic}", name, at
+                for j, output in enumerate("uv"):
+                    right["value", output, *key] = np.quantile(arrays["value"][rows, j], level)
+                    for quantity in ("jacobian", "hessian_diag"):
+                        numbers = arrays[quantity][rows, j, i].astype(np.float64)
+                        right[quantity, output, *key] = np.quantile(numbers, level)
+    seen = {
+        (
+            row["quantity"],
+            row["output"],
+            row["statistic"],
+            row["input"],
+            round(row["position"], 9),
+        ): (row["value"])
+        for row in summary_table(total).to_pylist()
+        if row["statistic"] in BANDS
+    }
+    assert len(seen) > 100
+    assert seen == pytest.approx(right, rel=1e-6)
+
+
+def test_bins_with_hardly_any_rows_of_a_sample_have_no_bands():
+    points, arrays = _rows("float32")
+    shape = _shape()
+    total = _total(shape, [_shard(shape, points, arrays, slice(0, 9))])
+    statistics = set(summary_table(total)["statistic"].to_pylist())
+    assert "curve_mean" in statistics
+    assert not statistics & BANDS.keys()
+
+
+def test_curves_of_many_rows_are_of_a_sample_whatever_the_shards():
+    points, arrays = _rows("float64")
+    shape = _shape(curve_step=8, sample_step=32)
+    total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
+    chosen = sampled(row_hashes(Places.in_file("f.parquet", np.arange(ROWS))), 8)
+    inside = (points[chosen, 2] >= -1) & (points[chosen, 2] < 1)
     assert total.bin_rows[0].sum() == inside.sum()
     assert total.moments.rows == ROWS
+    again = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS), batch=350)])
+    assert np.array_equal(again.sample().numbers, total.sample().numbers)
+    assert np.array_equal(again.bin_rows, total.bin_rows)
 
 
 def test_bounds_of_total_indices_are_those_of_the_literature():
@@ -221,8 +271,8 @@ def test_without_histograms_curves_and_extreme_rows_the_rest_is_the_same():
     shape = _shape(bins=0, histograms=False, extreme_rows=0)
     total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
     whole = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
-    left_out = ("quantile", "curve_mean", "bin_count")
-    kept = [r for r in summary_table(whole).to_pylist() if r["statistic"] not in left_out]
+    left_out = ("quantile", "curve", "bin_count")
+    kept = [r for r in summary_table(whole).to_pylist() if not r["statistic"].startswith(left_out)]
     assert summary_table(total).to_pylist() == kept
     assert extremes_table(total).num_rows == 0
 
@@ -269,7 +319,7 @@ def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
 def test_inputs_of_very_different_units_are_compared_all_the_same():
     """Densities of 1e19 beside lengths of 1e-4, in float32."""
     points, arrays = _rows("float32")
-    shape = Shape(NUMBERS, ((1e19, 1e20), (1e-4, 1e-3)), 5, 1, True, 4)
+    shape = Shape(NUMBERS, ((1e19, 1e20), (1e-4, 1e-3)), 5, 1, 1, True, 4)
     arrays["hessian_diag"] = arrays["hessian_diag"] * np.array([1e-38, 1e8], np.float32)
     total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
     rows = [
@@ -286,6 +336,44 @@ def test_inputs_of_very_different_units_are_compared_all_the_same():
 def test_numbers_that_are_hardly_any_have_curves_too():
     points, arrays = _rows("float64")
     points = np.abs(points) * 1e-310
-    shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, True, 4)
+    shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, 1, True, 4)
     total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
     assert total.bin_rows[0].sum() == np.count_nonzero(points[:, 2] <= 1e-310)
+
+
+def test_many_numbers_and_rows_are_looked_at_in_parts():
+    """More numbers, and more rows of a batch, than are looked at together."""
+    names = [f"x{i}" for i in range(37)]
+    numbers = RowNumbers(names, ["u"], names, ["value", "jacobian"])
+    shape = Shape(numbers, ((-1.0, 1.0),) * 37, 5, 1, 1, True, 4)
+    rng = np.random.default_rng(3)
+    rows = 8192 + 1000
+    points = np.maximum(rng.normal(size=(rows, 37)), 0).astype("f4")
+    arrays = {"value": rng.normal(size=(rows, 1)), "jacobian": rng.normal(size=(rows, 1, 37)) ** 9}
+    shard = ShardStatistics(shape)
+    for part in (slice(0, 10), slice(10, rows)):
+        computed = {name: array[part].astype("f4") for name, array in arrays.items()}
+        ends = {
+            name: np.stack([a.min(axis=0), a.max(axis=0)])
+            for name, a in ((n, c.reshape(len(c), 1, -1)) for n, c in computed.items())
+        }
+        index = np.arange(part.start, part.stop)
+        shard.add(points[part], computed, ends, Places.in_file("f.parquet", index))
+    seen = 0
+    for row in summary_table(_total(shape, [shard.to_bytes()])).to_pylist():
+        if row["statistic"] in ("mean", "quantile", "positive"):
+            i = names.index(row["input"] or "x0")
+            x = {
+                "input": points[:, i],
+                "value": arrays["value"][:, 0],
+                "jacobian": arrays["jacobian"][:, 0, i],
+            }[row["quantity"]].astype("f4")
+            right = {
+                "mean": np.mean(x, dtype="f8"),
+                "quantile": np.quantile(x, row["position"] or 0, method="inverted_cdf"),
+                "positive": np.mean(x > 0),
+            }[row["statistic"]]
+            tolerance = 0.008 if row["statistic"] == "quantile" else 1e-12
+            assert row["value"] == pytest.approx(right, rel=tolerance, abs=1e-15), row
+            seen += 1
+    assert seen == 75 * (2 + len(LEVELS))

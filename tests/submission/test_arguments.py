@@ -13,7 +13,7 @@ from .texts import awkward
 _PARSER = OverridesParser.create()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(awkward)
 @example("\\")
 @example("\\\\'\\")

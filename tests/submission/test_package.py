@@ -15,7 +15,7 @@ from hyperdiag.submission.package import JobSpec, content_digest, packed, take_j
 from .texts import awkward
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(awkward, max_size=6), st.dictionaries(awkward, awkward, max_size=3))
 def test_job_specification_arrives_as_it_was_written(tmp_path_factory, arguments, environment):
     folder = tmp_path_factory.mktemp("unpacked")

@@ -142,6 +142,7 @@ class Plan(Settings):
             tuple(self.summary.ranges[name] for name in self.kernel.directions),
             self.summary.bins,
             self.summary.curve_step,
+            self.summary.sample_step,
             self.summary.quantiles,
             self.summary.extreme_rows,
             self.summary.by,

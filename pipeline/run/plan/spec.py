@@ -204,7 +204,8 @@ class SummarySpec(_Section):
         ranges: (low, high) of the inputs that were differentiated with respect to: what their
             curves reach over, and what makes their derivatives comparable.
         bins: of each curve; 0: there are no curves.
-        curve_step: curves are of the rows whose index in their file is a multiple of it.
+        curve_step: curves are of a sample of one row in so many.
+        sample_step: one row in so many is kept whole, for the quantiles of curves; 0: none.
         quantiles: whether there are any.
         extreme_rows: how many are kept for each output and end.
         only: whether rows themselves are left out of the data files.
@@ -214,6 +215,7 @@ class SummarySpec(_Section):
     ranges: Mapping[str, Ends]
     bins: int
     curve_step: int
+    sample_step: int
     quantiles: bool
     extreme_rows: int
     only: bool

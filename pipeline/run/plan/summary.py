@@ -22,9 +22,10 @@ _NAMES = (
 # Of all curves, exact sums of which take some 100 bytes each. Beyond, they have fewer bins; with
 # less than the least, there are none.
 _MOST_CURVE_NUMBERS, _LEAST_BINS = 1 << 18, 4
-# Of datasets with so many rows, one in so many is enough for the mean of a bin, and gathering takes
-# a third less.
-_MANY_ROWS, _CURVE_STEP = 1_000_000, 8
+# So many rows are enough for the mean of a bin; of more, all but one in so many are left out.
+_CURVE_ROWS, _LARGEST_STEP = 1 << 15, 32
+# So many are enough for its quantiles, and are kept, if a row has no more numbers than that: 16 MB.
+_SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 1 << 12, 1 << 10
 # Numbers of a row with a histogram: each takes some 25 kB in each shard that is under way.
 _MOST_HISTOGRAMS = 2048
 # Of the points of extreme rows of a shard: 16 MB.
@@ -89,18 +90,21 @@ def plan_summary(
         return None
     kept = previous.summary if previous else None
     if kept and {*kept.ranges} == {*kernel.directions}:
-        ranges, step = kept.ranges, kept.curve_step
+        ranges, step, every = kept.ranges, kept.curve_step, kept.sample_step
     else:
         ranges = _ranges(network, kernel, dataset, files, location)
-        step = 1 if rows < _MANY_ROWS else _CURVE_STEP
+        step = min(max(rows // _CURVE_ROWS, 1), _LARGEST_STEP)
+        every = step * max(rows // (_SAMPLE_ROWS * step), 1)
     m, k = network.n_outputs, len(kernel.directions)
     bins = min(configured.bins, _MOST_CURVE_NUMBERS // (3 * m * k))
+    bins = bins if bins >= min(configured.bins, _LEAST_BINS) else 0
     extremes = 4 * m * configured.extreme_rows * network.n_inputs
     fits = _MOST_EXTREME_NUMBERS // (4 * m * network.n_inputs)
     return SummarySpec(
         ranges=ranges,
-        bins=bins if bins >= min(configured.bins, _LEAST_BINS) else 0,
+        bins=bins,
         curve_step=step,
+        sample_step=every if bins and m * (1 + 2 * k) <= _MOST_SAMPLED_NUMBERS else 0,
         quantiles=network.n_inputs + m * (1 + 2 * k) <= _MOST_HISTOGRAMS,
         extreme_rows=configured.extreme_rows if extremes <= _MOST_EXTREME_NUMBERS else max(fits, 1),
         only=configured.only,

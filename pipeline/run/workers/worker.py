@@ -28,7 +28,7 @@ from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally, extremes
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.versions import differences
-from hyperdiag.statistics.extreme_rows import Places
+from hyperdiag.statistics.places import Places
 from hyperdiag.statistics.shard_statistics import ShardStatistics
 
 from .device_kernel import DeviceKernel
