@@ -64,8 +64,10 @@ def test_bands_are_drawn_and_in_a_table_that_is_made_when_it_is_opened(banded, b
     folder, right = banded
     write_report(str(folder))
     browser.open(folder / "run/report.html")
-    fills = "[...document.querySelectorAll('[data-figure=value_curves] .fills path')].length"
-    assert browser.run(fills) == 3  # a band in the panel of each of three inputs
+    panels = "[...document.querySelectorAll('[data-figure=value_curves] .subplot')]"
+    bars = browser.run(f"{panels}.map(panel => panel.querySelectorAll('.bars path').length)")
+    bins = [sum(key[:3] == ("value", OUTPUTS[0], name) for key in right) for name in INPUTS]
+    assert sorted(bars) == sorted(bins)  # a bar for each bin, in the panel of each of three inputs
     titles = "document.querySelectorAll('[data-figure=value_curves] .infolayer text[class^=x]')"
     shown = browser.run(f"[...{titles}].map(title => title.textContent)")
     assert sorted(shown) == sorted(INPUTS)
@@ -74,7 +76,7 @@ def test_bands_are_drawn_and_in_a_table_that_is_made_when_it_is_opened(banded, b
     browser.press("Enter", "Enter", 13, "\r")
     browser.run("new Promise(done => setTimeout(done, 100))")
     head, *lines = rows_of(browser, "curve-numbers")
-    assert head[:3] == ["input", "middle of the bin", "rows"]
+    assert head[:3] == ["input", "middle of the bin", "rows of the sample"]
     assert head[3:7] == ["value: mean", "value: 10%", "value: median", "value: 90%"]
     powers = {"value": 0, "jacobian": 1, "hessian_diag": 2}
     for name, at, _, *cells in lines:

@@ -27,14 +27,13 @@ def test_bands_of_curves_are_quantiles_over_bins_of_the_rows(banded, data, place
                 for number, (_, expected) in zip(curve[f"{quantity}_{ending}"], bins, strict=True):
                     assert close(number, expected[level])
     drawn = report.figure("value_curves", output).data
-    assert len(drawn) == 4 * len(record["curves"])
-    names = ["10%", "10% to 90% of rows", "median", "mean"]
+    names = ["10% to 90% of rows", "median", "mean"]
     assert [trace.name for trace in drawn] == names * len(record["curves"])
     for at, curve in enumerate(record["curves"]):
-        low, high, median, mean = drawn[4 * at : 4 * at + 4]
-        assert list(low.y) == curve["value_p10"]
-        assert list(high.y) == curve["value_p90"]
-        assert high.fill == "tonexty"
+        band, median, mean = drawn[3 * at : 3 * at + 3]
+        assert list(band.base) == curve["value_p10"]
+        tops = [base + height for base, height in zip(band.base, band.y, strict=True)]
+        assert all(map(close, tops, curve["value_p90"]))
         assert list(median.y) == curve["value_median"]
         assert list(mean.y) == curve["value"]
         assert list(mean.x) == curve["at"]  # in the input's own units

@@ -117,7 +117,7 @@ function showCurves() {
   const columns = [
     ["input", false, ([curve]) => DATA.inputs[curve.input]],
     ["middle of the bin", true, ([curve, at]) => shortNumber(curve.at[at])],
-    ["rows", true, ([curve, at]) => (curve.rows?.[at] ?? 0).toLocaleString("en")],
+    ["rows of the sample", true, ([curve, at]) => (curve.rows?.[at] ?? 0).toLocaleString("en")],
   ];
   for (const [quantity, title, power] of CURVES) {
     for (const [ending, what] of CURVE_NUMBERS) {

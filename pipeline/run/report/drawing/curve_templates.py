@@ -72,7 +72,7 @@ def bands(quantity: str, power: int, what: str, count: int) -> Template:
     return {
         "data": [trace for at in range(count) for trace in _panel(at, quantity, power)],
         "layout": {
-            **layout({}, {}, height=rows * step + _LEGEND_HEIGHT, showlegend=True),
+            **layout({}, {}, height=rows * step + _LEGEND_HEIGHT, showlegend=True, bargap=0),
             **axes,
             "margin": {"l": 60, "r": 20, "t": _LEGEND_HEIGHT, "b": _PANEL_GAP},
         },
@@ -82,31 +82,50 @@ def bands(quantity: str, power: int, what: str, count: int) -> Template:
 def _panel(at: int, quantity: str, power: int) -> list[Template]:
     number = str(at + 1) if at else ""
 
-    def trace(ending: str, name: str, **more: object) -> Template:
+    shared = {
+        "x": f"@curves.{at}.at",
+        "xaxis": f"x{number}",
+        "yaxis": f"y{number}",
+        "showlegend": at == 0,
+    }
+    low, high = (_curve(at, f"{quantity}{ending}", power) for ending in ("_p10", "_p90"))
+    # Bars, and no area between lines: not every bin has so many rows that quantiles are kept.
+    band = {
+        **shared,
+        "type": "bar",
+        "name": "10% to 90% of rows",
+        "legendgroup": "band",
+        "base": low,
+        "y": _difference(at, quantity, power),
+        "customdata": high,
+        "hovertemplate": "at %{x:.4g}: 10% at %{base:.4g}, 90% at %{customdata:.4g}<extra></extra>",
+        "marker": {"color": "$band", "line": {"width": 0}},
+    }
+
+    def line(ending: str, name: str, colour: str, dash: str) -> Template:
         return {
+            **shared,
             "type": "scatter",
-            "mode": "lines",
+            "mode": "lines+markers",  # what has no neighbour is seen, too
             "name": name,
             "legendgroup": name,
-            "showlegend": at == 0,
-            "x": f"@curves.{at}.at",
             "y": _curve(at, f"{quantity}{ending}", power),
-            "xaxis": f"x{number}",
-            "yaxis": f"y{number}",
             "hovertemplate": f"{name} at %{{x:.4g}}: %{{y:.4g}}<extra></extra>",
-            **more,
+            "line": {"color": colour, "width": 2, "dash": dash},
+            "marker": {"size": 4},
         }
 
-    edge = {"color": "$first", "width": 0.5}
-    band = "10% to 90% of rows"
     return [
-        trace("_p10", "10%", legendgroup=band, showlegend=False, line=edge),
-        trace("_p90", band, line=edge, fill="tonexty", fillcolor="$band")
-        | {"hovertemplate": "90% at %{x:.4g}: %{y:.4g}<extra></extra>"},
-        trace("_median", "median", line={"color": "$first", "width": 2, "dash": "dash"}),
-        trace("", "mean", line={"color": "$second", "width": 2})
-        | {"mode": "lines+markers", "marker": {"size": 4}},  # seen where there is one bin, too
+        band,
+        line("_median", "median", "$first", "dash"),
+        line("", "mean", "$second", "solid"),
     ]
+
+
+def _difference(at: int, quantity: str, power: int) -> str:
+    curve = f"curves.{at}"
+    scale = f" * {curve}.deviation" * power
+    return f"@{curve}.{quantity}_p90 - {curve}.{quantity}_p10{scale}"
 
 
 def _curve(at: int, name: str, power: int) -> str:

@@ -19,7 +19,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "second": "#b54708",
         "third": "#0b7a55",
         "quiet": "#6b7280",
-        "band": "rgba(31, 95, 191, 0.18)",
+        "band": "#c9dbf5",
         "scale": [[0, "#f3f6fb"], [0.25, "#b7cdea"], [0.6, "#4a82c9"], [1, "#0f2f66"]],
     },
     "dark": {
@@ -30,7 +30,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "second": "#ffab66",
         "third": "#62d3a8",
         "quiet": "#9aa4b2",
-        "band": "rgba(130, 177, 255, 0.22)",
+        "band": "#2c4063",
         "scale": [[0, "#1c2129"], [0.25, "#28467a"], [0.6, "#5b93e0"], [1, "#e4efff"]],
     },
 }
@@ -123,7 +123,8 @@ def _curves(panels: int) -> dict[str, Figure]:
         if quantity == "value":
             caption += (
                 " The range is the trained one; where none is known, that of the input's values. "
-                "Of more than a million rows, these are over one in eight."
+                "Of many rows, these are over a sample of them, the band where a bin has ten rows "
+                "of a smaller one."
             )
         listed[f"{quantity}_curves"] = Figure(title, caption, template)
     return listed
