@@ -6,6 +6,7 @@ report = read_report("outputs/qlknn-design")
 report.figure("sensitivity", output="efiITG")    an object of Plotly
 """
 
-from .report import Report, read_report, write_report
+from .reading import read_report, write_report
+from .report import Report
 
 __all__ = ["Report", "read_report", "write_report"]

@@ -8,8 +8,8 @@ from hyperdiag.data.output_folder import REPORT
 from hyperdiag.messages.errors import first_line
 from hyperdiag.messages.masking import masked, masked_text
 
-from .library import check_plotly
-from .report import write_report
+from .drawing.library import check_plotly
+from .reading import write_report
 
 log = logging.getLogger("hyperdiag")
 

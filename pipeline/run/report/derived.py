@@ -5,10 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .groups import group_label
 from .records import numbers
-from .summary_table import STATISTICS, SummaryTable
+from .summary_batch import OF_GROUPS, STATISTICS
+from .summary_table import SummaryTable
 
 _MOST_COLUMNS = 100
+_MOST_LINES = 400  # of columns in groups
+_OF_GROUPS = ("mean", "deviation", "minimum", "maximum")
 _SHOWN = {
     **{name: name for name in ("mean", "deviation", "minimum")},
     **{"5%": "quantile 0.05", "50%": "quantile 0.5", "95%": "quantile 0.95"},
@@ -23,15 +27,30 @@ class DerivedTable(NamedTuple):
         head: what is said of each column, such as "mean": what the run kept.
         rows: for each column that is shown, its name and these numbers, to six digits.
         left_out: how many columns are not shown.
+        group_head: what is said of each column in each group.
+        group_rows: for each column and group that is shown, their names, how many rows, and these
+            numbers; the groups of a column stand together.
+        groups_left_out: how many groups of each column are not shown; all, where none are.
     """
 
     head: Sequence[str]
     rows: Sequence[tuple[str, Sequence[float | None]]]
     left_out: int
+    group_head: Sequence[str] = ()
+    group_rows: Sequence[tuple[str, str, int, Sequence[float | None]]] = ()
+    groups_left_out: int = 0
 
 
-def derived_table(table: SummaryTable) -> DerivedTable:
-    """Return what is said of the derived columns that have statistics: texts have none."""
+def derived_table(
+    table: SummaryTable, groups: Sequence[str | None], of_groups: np.ndarray
+) -> DerivedTable:
+    """Return what is said of the derived columns that have statistics: texts have none.
+
+    Args:
+        table: the statistics of all rows.
+        groups: names of groups, those of the most rows first.
+        of_groups: float64 (groups, 8, columns), the statistics of each, in the order of OF_GROUPS.
+    """
     kept = ~np.isnan(table.derived_numbers[STATISTICS.index("count")])
     places = np.flatnonzero(kept)
     shown = places[:_MOST_COLUMNS]
@@ -42,4 +61,20 @@ def derived_table(table: SummaryTable) -> DerivedTable:
     ]
     lines = [table.derived_numbers[STATISTICS.index(_SHOWN[title])] for title in head]
     rows = [(table.derived[at], numbers(line[at] for line in lines)) for at in shown]
-    return DerivedTable(head, rows, places.size - shown.size)
+    most = min(len(groups), max(_MOST_LINES // max(shown.size, 1), 2))
+    in_groups = [
+        (
+            table.derived[at],
+            group_label(name),
+            int(statistics[OF_GROUPS.index("count"), at]),
+            numbers(statistics[OF_GROUPS.index(title), at] for title in _OF_GROUPS),
+        )
+        for at in shown
+        for name, statistics in zip(groups[:most], of_groups, strict=False)
+        if np.isfinite(statistics[OF_GROUPS.index("count"), at])
+    ]
+    left_out = len(table.groups) - most if shown.size else 0
+    return DerivedTable(head, rows, places.size - shown.size, _OF_GROUPS, in_groups, left_out)
+
+
+NO_DERIVED = DerivedTable([], [], 0)

@@ -12,8 +12,10 @@ DATA_BYTES = 4_900_000
 _BYTES_OF_A_NUMBER = 12
 _MOST_OUTPUTS = 300
 _MOST_GROUPS = 60
-_NUMBERS_OF_A_PAIR = 41  # statistics of J and D, as `records` writes them
-_NUMBERS_OF_A_PAIR_IN_A_GROUP = 17
+_NUMBERS_OF_A_PAIR = 45  # statistics of J and D, as `records` writes them
+_NUMBERS_OF_A_PAIR_IN_A_GROUP = 21
+_NUMBERS_OF_A_BIN, _NUMBERS_OF_ITS_BANDS = 5, 9
+_NUMBERS_OF_A_GROUP_BESIDE_OTHERS = 14
 
 
 @dataclass(frozen=True)
@@ -48,30 +50,33 @@ class Detail:
         )
 
 
-def first_detail(outputs: int, inputs: int, groups: int, bins: int) -> Detail:
+def first_detail(outputs: int, inputs: int, groups: int, bins: int, bands: bool) -> Detail:
     """Return the most that is likely to fit.
 
     Args:
         outputs, inputs, groups: how many there are.
         bins: of a dependence curve.
+        bands: whether curves have quantiles.
     """
+    of_bins = bins * (_NUMBERS_OF_A_BIN + (_NUMBERS_OF_ITS_BANDS if bands else 0))
     detail = Detail(outputs=min(outputs, _MOST_OUTPUTS))
-    while _numbers(detail, inputs, groups, bins) * _BYTES_OF_A_NUMBER > DATA_BYTES:
+    while _numbers(detail, inputs, groups, of_bins) * _BYTES_OF_A_NUMBER > DATA_BYTES:
         if detail.inputs == 1:
             break
         detail = detail.smaller()
     return detail
 
 
-def _numbers(detail: Detail, inputs: int, groups: int, bins: int) -> int:
+def _numbers(detail: Detail, inputs: int, groups: int, of_bins: int) -> int:
     pairs = min(detail.inputs, inputs)
     of_an_output = (
         20
         + pairs * _NUMBERS_OF_A_PAIR
-        + min(detail.curves, inputs) * bins * 4
+        + min(detail.curves, inputs) * of_bins
         + 4 * detail.extremes * (4 + min(pairs, 8))
     )
-    in_groups = min(detail.groups, groups) * (10 + pairs * _NUMBERS_OF_A_PAIR_IN_A_GROUP)
+    of_a_group = 12 + pairs * _NUMBERS_OF_A_PAIR_IN_A_GROUP + _NUMBERS_OF_A_GROUP_BESIDE_OTHERS
+    in_groups = min(detail.groups, groups) * of_a_group
     maps = 2 * detail.map_outputs * detail.map_inputs
     return detail.outputs * (of_an_output + in_groups) + maps
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import EXTREMES
@@ -16,6 +15,7 @@ from hyperdiag.messages.errors import HyperdiagError
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
 
+from .damaged import missing, read_parquet
 from .records import Record, numbers
 
 _MOST_POINT = 8  # inputs of a row that are shown
@@ -23,6 +23,10 @@ _MOST_COLUMNS = 12  # columns of the dataset that are shown
 _MOST_SHARDS = 64  # that are read for these
 _MOST_LETTERS = 60
 _ROWS_AT_ONCE = 1 << 16
+_COLUMNS = (
+    *("quantity", "output", "input", "extreme", "rank", "value"),
+    *("source_file", "row_index", "point"),
+)
 _ORDER = ("value", "jacobian", "hessian_diag", "laplacian")
 
 RowPlace = tuple[str, int]  # source file, row index
@@ -45,9 +49,8 @@ def add_extremes(
     """
     place = output / EXTREMES
     if not place.exists():
-        return [], None
-    with place.filesystem.open_input_file(place.path) as source:
-        table = pq.read_table(source)
+        return [], missing(EXTREMES) if plan.summary else None
+    table = read_parquet(place, EXTREMES, _COLUMNS)
     table = table.filter(pc.less_equal(table["rank"], most))
     rows = table.drop_columns(["point"]).to_pylist()
     points = table["point"].combine_chunks()

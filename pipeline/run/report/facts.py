@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place
 from hyperdiag.data.layout import ROW_INDEX, SOURCE_FILE
-from hyperdiag.data.output_folder import THROUGHPUT
+from hyperdiag.data.output_folder import SUMMARY, THROUGHPUT
 from hyperdiag.data.quantities import QUANTITIES
 from hyperdiag.data.sink import ERROR_CODE, ERROR_DETAIL
 from hyperdiag.hyperdual import HIGHEST
-from hyperdiag.messages.errors import UsageError
+from hyperdiag.messages.errors import UsageError, first_line
 from hyperdiag.messages.wording import counted, duration
 from hyperdiag.run.output.manifest import Manifest
 from hyperdiag.run.output.reader import Publication
@@ -23,6 +22,7 @@ from hyperdiag.run.output.warnings import excused_rows
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
 
+from .damaged import missing, read_parquet, unreadable
 from .records import Record
 
 _EXAMPLES = 3  # rows of each cause
@@ -73,6 +73,7 @@ class Facts:
         checks: what bears on trust.
         examples: of quarantined rows.
         throughput: rows and seconds over time, if they were kept of this plan.
+        why_no_throughput: a sentence on why they are not shown, if so.
     """
 
     manifest: Manifest
@@ -80,6 +81,7 @@ class Facts:
     checks: Sequence[Check]
     examples: Sequence[Example]
     throughput: Record | None
+    why_no_throughput: str
 
 
 def read_facts(publication: Publication, plan: Plan, manifest: Manifest) -> Facts:
@@ -89,12 +91,15 @@ def read_facts(publication: Publication, plan: Plan, manifest: Manifest) -> Fact
         publication: in its output.
         plan, manifest: of the run.
     """
+    throughput, why = _throughput(publication.output, manifest.plan)
+    lost = plan.summary is not None and not (publication.folder / SUMMARY).exists()
     return Facts(
         manifest,
         _description(plan, manifest),
-        _checks(manifest),
+        [*_checks(manifest), *([Check(LOOK, "Statistics", missing(SUMMARY))] if lost else ())],
         _examples(publication) if manifest.rows.bad else [],
-        _throughput(publication.output, manifest.plan),
+        throughput,
+        why,
     )
 
 
@@ -102,11 +107,11 @@ def _description(plan: Plan, manifest: Manifest) -> list[tuple[str, str]]:
     network, seconds = manifest.network, manifest.seconds
     products = "" if manifest.precision == HIGHEST else f", {manifest.precision} products"
     titles = ", ".join(QUANTITIES[quantity].title for quantity in manifest.quantities)
-    rows = f"{manifest.rows.read:,} rows in {counted(manifest.shards, 'shard')}"
+    rows = f"{counted(manifest.rows.read, 'row')} in {counted(manifest.shards, 'shard')}"
     dataset = plan.dataset
     source = dataset.path if isinstance(dataset, ParquetSpec) else f"a design ({dataset.sampler})"
     took = (
-        f"{duration(seconds.work)} for {seconds.rows:,} rows with "
+        f"{duration(seconds.work)} for {counted(seconds.rows, 'row')} with "
         f"{counted(manifest.workers, 'worker')}, after {duration(seconds.start)} to start: the "
         "last command, if there were several"
     )
@@ -178,7 +183,7 @@ def _verification(manifest: Manifest) -> Check:
     return Check(
         RIGHT if within else LOOK,
         "Verification",
-        f"{rows.verified:,} rows were derived again in float64 by another method: the largest "
+        f"{counted(rows.verified, 'row')} derived again in float64 by another method: the largest "
         f"error is {rows.largest_error:.1e} of an output's largest entry; {manifest.tolerance:.1e} "
         "was allowed.",
     )
@@ -190,11 +195,16 @@ def _sentence(text: str) -> str:
 
 def _examples(publication: Publication) -> list[Example]:
     """Return some rows of each cause, from the first files of the quarantine."""
-    paths = publication.quarantine_paths()
+    output, published = publication.output, publication.published
+    try:
+        paths = publication.quarantine_paths()
+    except (OSError, pa.ArrowException) as error:
+        assert published is not None  # else no file lists them
+        raise unreadable(output / published.listing, published.listing, error) from error
     examples: dict[str, list[Example]] = {}
     for path in heapq.nsmallest(_MOST_FILES, paths, key=lambda path: path.rpartition("/")[2]):
-        with publication.output.filesystem.open_input_file(path) as source:
-            table = pq.read_table(source)
+        name = path.removeprefix(f"{output.path}/")
+        table = read_parquet(output._replace(path=path), name, _PLACE)
         for row in _first_of_each_code(table):
             own = [key for key in row if key not in _PLACE][:_MOST_VALUES]
             code, detail, file, index = (_text(row[key]) for key in _PLACE)
@@ -224,24 +234,25 @@ def _text(value: Any) -> str:
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"
 
 
-def _throughput(output: Place, plan: str) -> Record | None:
+def _throughput(output: Place, plan: str) -> tuple[Record | None, str]:
     """Return what `run/throughput.json` says, as figures take it: lists that are aligned.
 
-    None where it is not of this plan, or cannot be read.
+    None where it is not of this plan, or cannot be read; and then a sentence on why.
     """
     place = output / THROUGHPUT
+    mend = "No command writes the times of earlier work again; all else is as it should be."
     try:
-        throughput = json.loads(place.read_bytes()) if place.exists() else {}
-    except (UsageError, ValueError):
-        return None
-    if not isinstance(throughput, dict) or throughput.get("plan") != plan:
-        return None
-    try:
+        if not place.exists():
+            return None, f"There are no times: {THROUGHPUT} is not there. {mend}"
+        throughput = json.loads(place.read_bytes())
+        of = throughput["plan"]
+        if of != plan:
+            return None, f"There are no times: {THROUGHPUT} is of another plan, {of}."
         times = _aligned(throughput)
         json.dumps(times, allow_nan=False)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    return times
+    except (UsageError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return None, f"There are no times: {THROUGHPUT} is damaged ({first_line(error)}). {mend}"
+    return times, ""
 
 
 def _aligned(throughput: dict[str, Any]) -> Record:

@@ -3,8 +3,9 @@
 from hyperdiag.data.output_folder import EXTREMES, SUMMARY
 from hyperdiag.run.plan.plan import Plan
 
-from .derived import derived_table
+from .derived import DerivedTable
 from .detail import Detail
+from .groups import MOST_SIDE_BY_SIDE
 from .summary_table import SummaryTable
 
 _NO_QUANTILES = (
@@ -15,6 +16,11 @@ _NO_CURVES = (
     "The run kept no dependence curves: summary.bins asks for none, or there are too many outputs "
     "and inputs (pipeline/run/README.md says how many are too many)."
 )
+_NO_BANDS = (
+    "The run kept means of dependence curves, and no quantiles: it is of an earlier release, or "
+    "has too many outputs and inputs."
+)
+_NO_SPREAD = "No output varies over the rows: there is no deviation to measure its derivatives by."
 _OF_QUANTILES = ("distribution", "spread", "second_spread")
 _OF_CURVES = ("value_curves", "jacobian_curves", "hessian_diag_curves")
 
@@ -22,6 +28,9 @@ _OF_CURVES = ("value_curves", "jacobian_curves", "hessian_diag_curves")
 def not_kept(table: SummaryTable) -> dict[str, str]:
     """Return, for figures that show what the run did not keep, a sentence that says so."""
     sentences: dict[str, str] = {}
+    spread = table.of("value", "deviation")
+    if spread is not None and not (spread > 0).any():
+        sentences |= dict.fromkeys(("jacobian_map", "hessian_diag_map"), _NO_SPREAD)
     if not table.has_quantiles:
         sentences |= dict.fromkeys(_OF_QUANTILES, _NO_QUANTILES)
     if not table.has_curves:
@@ -29,34 +38,50 @@ def not_kept(table: SummaryTable) -> dict[str, str]:
     return sentences
 
 
-def left_out(plan: Plan, table: SummaryTable, detail: Detail, complaint: str | None) -> list[str]:
+def left_out(
+    plan: Plan,
+    table: SummaryTable,
+    detail: Detail,
+    columns: DerivedTable,
+    complaint: str | None,
+) -> list[str]:
     """Return a sentence on each thing that is not shown.
 
     Args:
         plan: of the run.
         table: what it kept.
         detail: how much of it is shown.
+        columns: what is shown of derived columns.
         complaint: why not more is shown of extreme rows, if so.
     """
+    groups, side_by_side = len(table.groups), min(detail.groups, MOST_SIDE_BY_SIDE)
     m, k = len(plan.network.outputs), len(plan.kernel.directions)
     curves = k if table.has_curves else 0
     sentences = list(dict.fromkeys(not_kept(table).values()))
+    if table.has_curves and not table.has_bands:
+        sentences.append(_NO_BANDS)
     for shown, total, what in (
         (detail.outputs, m, "outputs are shown, the first in the network's order"),
         (detail.inputs, k, "inputs are shown of each output: the strongest, by J s"),
         (detail.curves, curves, "inputs have dependence curves: the strongest of each output"),
         (detail.map_outputs, m, "outputs are in the maps, the first in the network's order"),
         (detail.map_inputs, k, "inputs are in the maps: the strongest of any output there"),
-        (detail.groups, len(table.groups), "groups can be chosen: those of the most rows"),
+        (detail.groups, groups, "groups can be chosen: those of the most rows"),
+        (side_by_side, groups, "groups stand side by side in figures: those of the most rows"),
     ):
         if shown < total:
             sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
-    columns = derived_table(table)
     if columns.left_out:
         total = len(columns.rows) + columns.left_out
         sentences.append(
             f"{len(columns.rows):,} of {total:,} derived columns are shown, the first in the "
             f"output's order. All are in {SUMMARY}."
+        )
+    if columns.groups_left_out:
+        shown = groups - columns.groups_left_out
+        sentences.append(
+            f"{shown:,} of {groups:,} groups are shown of each derived column: those of the most "
+            f"rows. All are in {SUMMARY}."
         )
     if complaint:
         sentences.append(complaint)

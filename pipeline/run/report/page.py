@@ -2,6 +2,9 @@
 
 Its policy lets it run the scripts that are written in it, by their digests, and reach no network; a
 name that breaks out of its place would still run nothing.
+
+To run the plotting library takes a browser most of a second. So it stands there as text, and
+`page.js` makes it a script once there is something to read: its digest is the same.
 """
 
 import base64
@@ -14,7 +17,7 @@ from typing import Any
 
 _BROWSER = Path(__file__).with_name("browser")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
-_SCRIPTS = ("templates.js", "page.js")
+_SCRIPTS = ("templates.js", "tables.js", "page.js")
 
 
 def make_page(parts: Mapping[str, str], data: Mapping[str, Any], library: str) -> bytes:
@@ -31,7 +34,7 @@ def make_page(parts: Mapping[str, str], data: Mapping[str, Any], library: str) -
         "policy": _policy(scripts),
         "style": _file("page.css"),
         "data": json_in_html(data),
-        "library": _script(library),
+        "library": _script(library, ' type="text/plain" id="library"'),
         "scripts": "\n".join(map(_script, scripts[1:])),
     }
     return _PLACE.sub(lambda place: places[place[1]], _file("page.html")).encode()
@@ -56,10 +59,10 @@ def _policy(scripts: list[str]) -> str:
     )
 
 
-def _script(source: str) -> str:
+def _script(source: str, attributes: str = "") -> str:
     if re.search(r"</script|<!--", source, re.IGNORECASE):
         raise ValueError("a script that ends its own element")
-    return f"<script>{source}</script>"
+    return f"<script{attributes}>{source}</script>"
 
 
 def _file(name: str) -> str:

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from . import standard_error
 from .detail import Detail, shown_pairs, strongest
-from .summary_table import OF_GROUPS, QUANTILES, STATISTICS, Curve, SummaryTable
+from .summary_batch import OF_GROUPS, QUANTILES, STATISTICS
+from .summary_table import ENDINGS, Curve, SummaryTable
 
 Record = dict[str, Any]
 
-# What people see as the name of all rows, and of the group of rows whose column is null.
-ALL_ROWS, WITHOUT_VALUE = "all rows", "(no value)"
 # The shares of rows below the numbers of `points`.
 LEVELS = (0.0, *QUANTILES, 1.0)
 _DIGITS = 6
 # Of figures with a bar, or a row of cells, for each input or output: pixels.
-_HEIGHT, _BAR_HEIGHT, _LETTER_WIDTH = 120, 22, 7.5
+HEIGHT, BAR_HEIGHT, _LETTER_WIDTH = 120, 22, 7.5
 
 
 def numbers(values: Iterable[float]) -> list[float | None]:
@@ -53,16 +53,14 @@ def _record(
     curves: Mapping[tuple[str, int, int], Curve],
     detail: Detail,
 ) -> Record:
-    record = _frame(table, places, labels)
-    if not table.has_quantiles:
-        record["means_alone"] = True
+    record = frame(table, places, labels)
     for quantity in ("value", "laplacian"):
         if quantity in table.numbers:
             column = table.numbers[quantity][:, output, 0]
             named = dict(zip(STATISTICS, column, strict=True))
             quantiles = column[-len(QUANTILES) :]
             record[quantity] = {
-                name: each[0] for name, each in _statistics(column[:8, None]).items()
+                name: each[0] for name, each in statistics_by_name(column[:8, None]).items()
             }
             if table.has_quantiles:
                 ends = [named["minimum"], *quantiles, named["maximum"]]
@@ -71,7 +69,7 @@ def _record(
         if quantity in table.numbers:
             columns = table.numbers[quantity][:, output, places]
             quantiles = columns[-len(QUANTILES) :]
-            record[quantity] = _statistics(columns[:8])
+            record[quantity] = statistics_by_name(columns[:8])
             if table.has_quantiles:
                 record[quantity] |= {
                     f"q{round(100 * at):02d}": numbers(row)
@@ -87,7 +85,7 @@ def _record(
     return record
 
 
-def _frame(table: SummaryTable, places: Sequence[int], labels: Sequence[str]) -> Record:
+def frame(table: SummaryTable, places: Sequence[int], labels: Sequence[str]) -> Record:
     """Return what every record has: the inputs, with their deviations over all rows."""
     deviation = table.of("input", "deviation")
     scale = np.ones(len(places)) if deviation is None else deviation[0, list(places)]
@@ -96,20 +94,25 @@ def _frame(table: SummaryTable, places: Sequence[int], labels: Sequence[str]) ->
         "labels": [labels[place] for place in places],
         "positions": list(range(len(places))),
         "deviation": numbers(scale),
-        "height": _HEIGHT + _BAR_HEIGHT * len(places),
+        "height": HEIGHT + BAR_HEIGHT * len(places),
     }
 
 
-def _statistics(columns: np.ndarray) -> dict[str, list[Any]]:
-    """Return eight statistics (8, k) by name, in the order of OF_GROUPS."""
+def statistics_by_name(columns: np.ndarray) -> dict[str, list[Any]]:
+    """Return eight statistics (8, k) by name, in the order of OF_GROUPS, and standard errors."""
+    of = dict(zip(OF_GROUPS, columns, strict=True))
     named: dict[str, list[Any]] = {}
-    for name, row in zip(OF_GROUPS, columns, strict=True):
+    for name, row in of.items():
         if name == "count":
             named[name] = [int(x) if np.isfinite(x) else None for x in row]
         elif name == "mean_square":
             named["root_mean_square"] = numbers(np.sqrt(row))
         else:
             named[name] = numbers(row)
+    named["mean_error"] = numbers(standard_error.of_mean(of["count"], of["deviation"]))
+    ends = of["minimum"], of["maximum"]
+    errors = standard_error.most_of_root_mean_square(of["count"], of["mean_square"], *ends)
+    named["root_mean_square_error"] = numbers(errors)
     return named
 
 
@@ -122,11 +125,10 @@ def _curve(
 ) -> Record:
     """Return the dependence curves on one input, on the bins that have rows."""
     mean, deviation = (table.of("input", name) for name in ("mean", "deviation"))
-    by_name = {
-        "rows": curves.get(("input", 0, place)),
-        **{name: curves.get((name, output, place)) for name in ("value", "jacobian")},
-        "hessian_diag": curves.get(("hessian_diag", output, place)),
-    }
+    by_name = {"rows": curves.get(("input", 0, place))}
+    for quantity in ("value", "jacobian", "hessian_diag"):
+        for name in (f"{quantity}{ending}" for ending in ENDINGS):
+            by_name[name] = curves.get((name, output, place))
     at = sorted({x for curve in by_name.values() if curve for x in curve.at.tolist()})
     record = {
         "input": place,
@@ -137,61 +139,9 @@ def _curve(
     }
     for name, curve in by_name.items():
         if curve is not None:
-            known = dict(zip(curve.at.tolist(), curve.mean.tolist(), strict=True))
+            known = dict(zip(curve.at.tolist(), curve.numbers.tolist(), strict=True))
             record[name] = numbers(known.get(x, np.nan) for x in at)
     return record
-
-
-def group_label(name: str | None) -> str:
-    """Return what people see as the name of a group; no two are the same.
-
-    Args:
-        name: of the group; None: that of rows without a value.
-    """
-    if name is None:
-        return WITHOUT_VALUE
-    # Quotes tell a name from what is no name, and from a name that has such quotes itself.
-    if name in (ALL_ROWS, WITHOUT_VALUE, "") or name[0] == name[-1] == '"':
-        return f'"{name}"'
-    return name
-
-
-def records_of_groups(
-    table: SummaryTable,
-    shown: Sequence[Record],
-    groups: Sequence[str | None],
-    labels: Sequence[str],
-) -> dict[str, list[Record]]:
-    """Return what is said of each output that is shown, over the rows of each group.
-
-    Args:
-        table: the statistics of all rows.
-        shown: what is said over all rows: the same inputs are shown of a group.
-        groups: their names; None is the group of rows without a value.
-        labels: of the inputs, as figures write them.
-
-    Returns:
-        {group: records}, by the names that people see.
-    """
-    pairs = [(output, place) for output, record in enumerate(shown) for place in record["inputs"]]
-    first = np.cumsum([0, *(len(record["inputs"]) for record in shown)])
-    by_quantity = table.of_groups(groups, pairs)
-    by_group = {}
-    for number, name in enumerate(groups):
-        group = group_label(name)
-        by_group[group] = [
-            _frame(table, whole["inputs"], labels) | {"group": group, "means_alone": True}
-            for whole in shown
-        ]
-        for quantity, statistics in by_quantity.items():
-            for output, record in enumerate(by_group[group]):
-                if quantity in ("value", "laplacian"):
-                    named = _statistics(statistics[number][:, [output]])
-                    record[quantity] = {name: each[0] for name, each in named.items()}
-                else:
-                    mine = slice(first[output], first[output + 1])
-                    record[quantity] = _statistics(statistics[number][:, mine])
-    return by_group
 
 
 def heat_maps(
@@ -216,13 +166,17 @@ def heat_maps(
     places = strongest(relative.max(axis=0, initial=-1.0), detail.map_inputs)
     deviation = table.of("input", "deviation")
     scale = np.ones(len(inputs)) if deviation is None else deviation[0]
+    names = [inputs[place] for place in places]
+    below = room(names, 0.75)
     maps: Record = {
         "outputs": [outputs[row] for row in rows],
-        "inputs": [inputs[place] for place in places],
+        "inputs": names,
         "input_places": places,
-        "height": 60 + _BAR_HEIGHT * len(rows) + _room(inputs, 0.75),
-        "left": _room(outputs, 1.0),
-        "below": _room(inputs, 0.75),
+        # Beside fewer rows a scale of colours has no room.
+        "height": 60 + BAR_HEIGHT * max(len(rows), 4) + below,
+        # Names below stand aslant: the first reaches as far to the left as down.
+        "left": max(room([outputs[row] for row in rows], 1.0), room(names[:1], 0.75)),
+        "below": below,
     }
     for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
         mean_square = table.of(quantity, "mean_square")
@@ -234,7 +188,7 @@ def heat_maps(
     return maps
 
 
-def _room(labels: Sequence[str], share: float) -> int:
+def room(labels: Sequence[str], share: float) -> int:
     """Return the pixels that labels need, if they reach over a share of their length."""
     letters = max((len(unescape(label)) for label in labels), default=0)
     return round(20 + share * _LETTER_WIDTH * letters)

@@ -2,42 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from hyperdiag.data.filesystem import Place, resolve
-from hyperdiag.data.output_folder import MANIFEST, PLAN, REPORT, SUMMARY, THROUGHPUT, write_file
-from hyperdiag.messages.errors import InputError, UsageError, listed
-from hyperdiag.messages.masking import masked
-from hyperdiag.messages.printable import printable_name
+from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.wording import counted
-from hyperdiag.run.output.manifest import load_manifest
-from hyperdiag.run.output.reader import Publication, consistently
-from hyperdiag.run.output.reading.published_plan import published_plan
-from hyperdiag.run.plan.plan import Plan
-from hyperdiag.run.plan.plan_file import no_run
 
-from . import figures, sections
-from .derived import DerivedTable, derived_table
-from .destination import destination, write_page
-from .detail import DATA_BYTES, Detail, first_detail, strengths
-from .extremes import add_extremes
-from .facts import Facts, read_facts
-from .left_out import left_out, not_kept
-from .library import check_plotly, plotly_figure, plotly_script
-from .page import json_in_html, make_page
-from .records import LEVELS, Record, heat_maps, records, records_of_groups
-from .summary_table import SummaryTable
-from .templates import filled
+from . import sections
+from .derived import DerivedTable
+from .drawing.figures import (
+    PALETTES,
+    Figure,
+    of_all_outputs,
+    of_groups,
+    of_output,
+    of_throughput,
+)
+from .drawing.library import plotly_figure, plotly_script
+from .drawing.templates import filled
+from .facts import Facts
+from .labels import labels_of
+from .page import make_page
+from .records import Record
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-_LABEL_LETTERS = 32
-_BINS = 32  # of a dependence curve, before they are counted
 
 
 @dataclass(frozen=True)
@@ -49,6 +38,7 @@ class Report:
         outputs, inputs: names of the network's outputs and inputs.
         shared: what figures refer to, whichever the output.
         records: what is said of each output that is shown; none without summaries.
+        why_no_records: a sentence on why there are none, if so.
         grouped_by: the column that tells a row's group; empty without groups.
         groups: the same of each group that is shown, by its name.
         columns: of the dataset, that extreme rows are shown with.
@@ -62,6 +52,7 @@ class Report:
     inputs: Sequence[str]
     shared: Record
     records: Sequence[Record]
+    why_no_records: str
     grouped_by: str
     groups: Mapping[str, Sequence[Record]]
     columns: Sequence[str]
@@ -70,28 +61,24 @@ class Report:
     derived: DerivedTable
 
     @property
-    def figures(self) -> dict[str, figures.Figure]:
+    def figures(self) -> dict[str, Figure]:
         """The figures that `figure` draws, by name."""
-        listed = figures.of_output() | figures.of_all_outputs() if self.records else {}
+        listed: dict[str, Figure] = {}
+        if self.records:
+            listed = self._of_output() | self._of_groups() | of_all_outputs()
         if "throughput" in self.shared:
             throughput = self.shared["throughput"]
             counts = (len(throughput[f"{each}_names"]) for each in ("worker", "stage"))
-            listed |= figures.of_throughput(*counts)
+            listed |= of_throughput(*counts)
         return listed
 
-    @property
-    def why_no_records(self) -> str:
-        """Why nothing is said of any output, if so."""
-        rows = self.facts.manifest.rows
-        if not rows.derived:
-            return (
-                f"No row was derived: of {rows.read:,} read, {rows.filtered:,} were filtered out "
-                f"and {rows.bad:,} quarantined. So nothing can be said of the outputs."
-            )
-        return (
-            f"The run kept no summaries ({SUMMARY}, summary.enabled), which these figures are "
-            "drawn from. What the run says of itself stands above."
-        )
+    def _of_output(self) -> dict[str, Figure]:
+        curves = self.records[0]["curves"]
+        banded = any(name.endswith("_median") for curve in curves for name in curve)
+        return of_output(len(curves) if banded else 0)
+
+    def _of_groups(self) -> dict[str, Figure]:
+        return of_groups() if self.groups else {}
 
     def figure(self, name: str, output: str | None = None, group: str | None = None) -> "go.Figure":
         """Return a figure as an object of Plotly, to be shown in a notebook or changed.
@@ -99,7 +86,7 @@ class Report:
         Args:
             name: one of `figures`.
             output: whose figure it is; None: the first output's. Some figures are of all outputs.
-            group: whose rows it is of; None: all rows.
+            group: whose rows it is of; None: all rows. Some figures are of all groups.
 
         Raises:
             UsageError: if there is no such figure, output or group in the report.
@@ -107,11 +94,14 @@ class Report:
         if name not in self.figures:
             raise UsageError(f"no figure '{name}': there are {listed(self.figures, 20)}")
         record = self._record(output or self.outputs[0], group) if self.records else {}
+        if name in self._of_groups():
+            record = self._record(output or self.outputs[0], None)
         described = self.figures[name]
         scope = {**self.shared, **record}
-        made = plotly_figure(filled(described.template, scope, figures.PALETTES["light"]))
-        (label,) = _labels([output or self.outputs[0]])
-        of = f" – {label}" if name in figures.of_output() else ""
+        made = plotly_figure(filled(described.template, scope, PALETTES["light"]))
+        (label,) = labels_of([output or self.outputs[0]])
+        of_all = name in of_all_outputs() or name in of_throughput(0, 0)
+        of = "" if of_all else f" – {label}"
         made.update_layout(title={"text": f"{described.title}{of}"}, margin={"t": 90})
         return made
 
@@ -128,10 +118,11 @@ class Report:
         return {
             "outputs": list(self.outputs[: len(self.records)]),
             "inputs": list(self.inputs),
-            "palettes": figures.PALETTES,
+            "palettes": PALETTES,
             "figures": {name: figure.template for name, figure in self.figures.items()},
             "shared": self.shared,
             "records": list(self.records),
+            "grouped_by": self.grouped_by,
             "groups": [{"name": n, "records": list(r)} for n, r in self.groups.items()],
             "columns": list(self.columns),
             "not_kept": dict(self.not_kept),
@@ -164,136 +155,18 @@ class Report:
         parts = {"all": without, "one": without}
         if self.records:
             shown = sections.outputs(self.outputs, self.inputs, self.records)
-            maps = sections.figures("all", figures.of_all_outputs())
-            derived = sections.derived(self.derived)
+            maps = sections.figures("all", of_all_outputs())
+            derived = sections.derived(self.derived, self.grouped_by)
             parts = {"all": f"{shown}{maps}{derived}", "one": self._one()}
-        throughput = figures.of_throughput(0, 0) if "throughput" in self.shared else {}
+        throughput = self.shared.get("throughput")
         parts["time"] = (
-            "<p>Of the last command that worked on the run.</p>"
-            f'<div class="figures">{sections.figures("all", throughput)}</div>'
+            sections.throughput(throughput, of_throughput(0, 0))
             if throughput
-            else f'<p class="notice">There are no times: {sections.text(THROUGHPUT)} is not there, '
-            "is damaged, or is of another plan.</p>"
+            else f'<p class="notice">{sections.text(self.facts.why_no_throughput)}</p>'
         )
         return parts
 
     def _one(self) -> str:
-        names = self.outputs[: len(self.records)]
-        groups = list(self.groups)
-        return sections.one_output(names, self.grouped_by, groups, figures.of_output())
-
-
-def read_report(path: str) -> Report:
-    """Read what a published run says, all of one publication, whatever is published meanwhile.
-
-    Args:
-        path: the output folder, a local path or a URI.
-
-    Raises:
-        UsageError: if nothing is published there, or a file of it is damaged.
-        InputError: if the output changed each time while it was read.
-    """
-    try:
-        return consistently(path, lambda publication: _read(publication, path))
-    except UsageError:
-        output = resolve(path)
-        if not (output / PLAN).exists():
-            raise UsageError(f"output.path {masked(path)} {no_run(output)}") from None
-        raise
-
-
-def _read(publication: Publication, path: str) -> Report:
-    """Return the report of a publication in the output at a path."""
-    plan = published_plan(publication, path)
-    try:
-        manifest = load_manifest(publication.folder)
-    except ValueError as error:
-        raise UsageError(f"{masked(path)}: {MANIFEST} cannot be read: {error}") from error
-    if manifest.plan != plan.digest:
-        raise InputError(f"{masked(path)}: {MANIFEST} is of {manifest.plan}, not of {plan.digest}")
-    facts = read_facts(publication, plan, manifest)
-    shared: Record = {"levels": list(LEVELS)}
-    if facts.throughput:
-        shared["throughput"] = facts.throughput
-    folder = publication.folder
-    if not manifest.rows.derived or not (folder / SUMMARY).exists():
-        names = plan.network.outputs, plan.network.inputs
-        return Report(facts, *names, shared, [], "", {}, [], [], {}, DerivedTable([], [], 0))
-    return _summarised(folder, plan, facts, shared)
-
-
-def write_report(path: str, file: str | None = None) -> Place:
-    """Make the report of a published run; return where it is.
-
-    Args:
-        path: the output folder, a local path or a URI.
-        file: where the report goes, likewise, ending in .html or .htm; None: `run/report.html` in
-            the output.
-
-    Raises:
-        UsageError: if nothing is published there, Plotly is not installed, or `file` cannot be a
-            report's.
-        OutputError: if the report cannot be written.
-    """
-    check_plotly("a report")
-    place = None if file is None else destination(file)
-    page = read_report(path).html()
-    if place is None:
-        output = resolve(path)
-        write_file(output, REPORT, page)
-        return output / REPORT
-    write_page(place, page)
-    return place
-
-
-def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Report:
-    """Return the report of a run that kept summaries, in as much detail as its size allows."""
-    network = plan.network
-    derived = [name for block in plan.layout.derived for name in block.columns]
-    table = SummaryTable(output, network.outputs, network.inputs, derived)
-    detail = first_detail(len(network.outputs), len(network.inputs), len(table.groups), _BINS)
-    while True:
-        with np.errstate(all="ignore"):  # what is not finite is shown as a dash
-            report = _detailed(output, plan, facts, dict(shared), table, detail)
-        if detail.inputs == 1 or len(json_in_html(report.data())) <= DATA_BYTES:
-            return report
-        detail = detail.smaller()
-
-
-def _detailed(
-    output: Place, plan: Plan, facts: Facts, shared: Record, table: SummaryTable, detail: Detail
-) -> Report:
-    outputs, inputs = plan.network.outputs, plan.network.inputs
-    output_labels, input_labels = _labels(outputs), _labels(inputs)
-    strength = strengths(table)
-    shown = records(table, strength, input_labels, detail)
-    shared["maps"] = heat_maps(table, strength, output_labels, input_labels, detail)
-    groups = list(table.groups)[: detail.groups]
-    columns, complaint = add_extremes(output, plan, shown, outputs, detail.extremes)
-    return Report(
-        facts,
-        outputs,
-        inputs,
-        shared,
-        shown,
-        table.grouped_by or "",
-        records_of_groups(table, shown, groups, input_labels) if groups else {},
-        columns,
-        left_out(plan, table, detail, complaint),
-        not_kept(table),
-        derived_table(table),
-    )
-
-
-def _labels(names: Sequence[str]) -> list[str]:
-    """Return names as Plotly shows them, which takes some HTML for markup; no two are the same.
-
-    Of long ones the middle is left out: what tells names apart stands at either end.
-    """
-    half = _LABEL_LETTERS // 2
-    labels: dict[str, None] = {}
-    for at, name in enumerate(names):
-        label = name if len(name) <= _LABEL_LETTERS else f"{name[:half]}…{name[-half:]}"
-        label = escape(printable_name(label), quote=False)
-        labels[f"{label} [{at}]" if label in labels else label] = None
-    return list(labels)
+        names, groups = self.outputs[: len(self.records)], list(self.groups)
+        drawn = self._of_output(), self._of_groups()
+        return sections.one_output(names, self.grouped_by, groups, *drawn)

@@ -1,8 +1,10 @@
 """A report in a terminal: whether to trust a run, and what it says of each output, as tables."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from hyperdiag.messages.console import escape, plain_console
@@ -13,7 +15,12 @@ from .facts import LOOK
 from .records import Record
 from .report import Report
 
-_MOST_OUTPUTS, _MOST_INPUTS = 24, 10  # that are shown: all of them are in the page
+_MOST_OUTPUTS, _MOST_INPUTS, _MOST_GROUPS = 24, 10, 12  # that are shown: more are in the page
+_MOST_STRONGEST = 3
+_MOST_WIDTH = 4096  # of a table, in letters
+_WITH_ERRORS = "jacobian"
+_KINDS = ("uniform", "normal")  # of inputs, whose total indices have bounds
+_MOST_COLUMNS = 8  # that are derived, by group
 
 
 def print_report(report: Report) -> None:
@@ -30,27 +37,78 @@ def print_report(report: Report) -> None:
         return
     console.print(
         "\ns: an input's deviation over all rows. J s: how much the output changes with it, to "
-        "first order; half of D s^2 stands beside it to second order. rms: root mean square.",
+        "first order; half of D s^2 stands beside it to second order. rms: root mean square. "
+        "+-: a standard error, if the rows are a random sample (of rms, the most that it can be).",
         soft_wrap=True,
     )
-    for output, record in zip(report.outputs[:_MOST_OUTPUTS], report.records, strict=False):
+    if any(f"total_index_bound_{kind}" in each for each in report.records for kind in _KINDS):
+        console.print(
+            "index: at most this share of the output's variance is an input's, alone or with "
+            "others (total Sobol index), inputs being independent, and uniform or normal. No index "
+            'is above 1, so that ">= 1 (nothing)" stands for a bound that says nothing.',
+            soft_wrap=True,
+        )
+    shown = list(zip(report.outputs[:_MOST_OUTPUTS], report.records, strict=False))
+    for at, (output, record) in enumerate(shown):
         names = [report.inputs[place] for place in record["inputs"]]
         _print_output(console, output, names, record)
+        if report.groups:
+            _print_groups(console, report, at, names)
     more = len(report.outputs) - _MOST_OUTPUTS
     if more > 0:
         console.print(f"\n{counted(more, 'output')} more: see the page (format=html)")
     if report.derived.rows:
-        _print_derived(console, report.derived)
+        _print_derived(console, report.derived, report.grouped_by)
 
 
-def _print_derived(console: Console, derived: DerivedTable) -> None:
+def _print_groups(console: Console, report: Report, output: int, names: Sequence[str]) -> None:
+    """Print a line for each group: an output's values, and the strongest inputs."""
+    whole = report.records[output]
+    strongest = names[:_MOST_STRONGEST] if "jacobian" in whole else []
+    heads = ["rows", "mean", "+-", "deviation"] if "value" in whole else []
+    table = Table(
+        escape(report.grouped_by),
+        *heads,
+        *(f"rms J s, {escape(name)}" for name in strongest),
+        box=None,
+        pad_edge=False,
+    )
+    for name, records in list(report.groups.items())[:_MOST_GROUPS]:
+        record, cells = records[output], []
+        if heads:
+            value = record["value"]
+            cells = [f"{value['count']:,}", _number(value["mean"]), _number(value["mean_error"])]
+            cells.append(_number(value["deviation"]))
+        for at in range(len(strongest)):
+            rms = record["jacobian"]["root_mean_square"][at]
+            cells.append(_number(rms, record["deviation"][at]))
+        table.add_row(escape(name), *cells)
+    if len(report.groups) > _MOST_GROUPS:
+        table.add_row(f"{len(report.groups) - _MOST_GROUPS:,} more")
+    console.print()
+    _print_table(table)
+
+
+def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
     console.print("\n[bold]derived quantities[/]")
     table = Table("column", *derived.head, box=None, pad_edge=False)
     for name, values in derived.rows:
         table.add_row(escape(name), *map(_number, values))
     if derived.left_out:
         table.add_row(f"{derived.left_out:,} more")
-    console.print(table)
+    _print_table(table)
+    if derived.group_rows:
+        console.print(f"\n[bold]derived quantities by {escape(by)}[/]")
+        table = Table("column", escape(by), "rows", *derived.group_head, box=None, pad_edge=False)
+        shown: Counter[str] = Counter()
+        for name, group, count, values in derived.group_rows:
+            if shown[name] < _MOST_GROUPS and (name in shown or len(shown) < _MOST_COLUMNS):
+                table.add_row(escape(name), escape(group), f"{count:,}", *map(_number, values))
+                shown[name] += 1
+        more = len(derived.group_rows) - shown.total()
+        if more:
+            table.add_row(f"{more:,} more")
+        _print_table(table)
 
 
 def _print_output(console: Console, output: str, names: Sequence[str], record: Record) -> None:
@@ -60,29 +118,54 @@ def _print_output(console: Console, output: str, names: Sequence[str], record: R
         mean, deviation = _number(value["mean"]), _number(value["deviation"])
         ends = f"{_number(value['minimum'])} .. {_number(value['maximum'])}"
         said = f": mean {mean}, deviation {deviation}, {ends}"
+    if "laplacian" in record:
+        laplacian = record["laplacian"]
+        said += f"; Laplacian: mean {_number(laplacian['mean'])}"
+        said += f", deviation {_number(laplacian['deviation'])}"
     console.print(f"\n[bold]{escape(output)}[/]{said}", soft_wrap=True)
+    if not {"jacobian", "hessian_diag"} & record.keys():
+        return  # nothing is known by input
     columns = ["input"]
     for quantity, title in (("jacobian", "J s"), ("hessian_diag", "D s^2")):
         if quantity in record:
-            columns += [f"rms {title}", f"mean {title}"]
+            error = ["+-"] if quantity == _WITH_ERRORS else []
+            columns += [f"rms {title}", *error, f"mean {title}", *error]
     if "hessian_diag" in record:
         columns.append("convex rows")
+    kinds = [kind for kind in _KINDS if f"total_index_bound_{kind}" in record]
+    columns += [f"index, {kind}" for kind in kinds]
     table = Table(*columns, box=None, pad_edge=False)
-    for at, name in enumerate(names[:_MOST_INPUTS]):
+    for at, title in enumerate(names[:_MOST_INPUTS]):
         deviation = record["deviation"][at]
-        cells = [escape(name)]
+        cells = [escape(title)]
         for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
             if quantity in record:
                 for statistic in ("root_mean_square", "mean"):
-                    cells.append(_number(record[quantity][statistic][at], deviation, power))
+                    error = [f"{statistic}_error"] if quantity == _WITH_ERRORS else []
+                    for name in (statistic, *error):
+                        cells.append(_number(record[quantity][name][at], deviation, power))
         if "hessian_diag" in record:
             cells.append(f"{record['hessian_diag']['positive'][at]:.0%}")
+        cells += [_bound(record[f"total_index_bound_{kind}"][at]) for kind in kinds]
         table.add_row(*cells)
     if len(names) > _MOST_INPUTS:
         table.add_row(f"{len(names) - _MOST_INPUTS:,} more")
-    console.print(table)
+    _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    """Print a table as wide as it is: one that is cut loses numbers."""
+    console = plain_console()
+    wide = console.options.update(max_width=_MOST_WIDTH)
+    least = Measurement.get(console, wide, table).maximum
+    plain_console(least_width=least).print(table)
+
+
+def _bound(x: float | None) -> str:
+    """Return a bound of a total index."""
+    return ">= 1 (nothing)" if x is not None and x >= 1 else _number(x)
 
 
 def _number(x: float | None, scale: float | None = 1.0, power: int = 1) -> str:
     """Return a number times a power of a scale; what is not finite is "-"."""
-    return "-" if x is None or scale is None else f"{x * scale**power:.4g}"
+    return "-" if x is None or scale is None else f"{x * scale**power + 0.0:.4g}"  # no -0

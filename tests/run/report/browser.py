@@ -90,13 +90,12 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def press(self, key, code, number):
-        """Press a key and let it go."""
-        for kind in ("rawKeyDown", "keyUp"):
-            self.call(
-                *("Input.dispatchKeyEvent",),
-                **{"type": kind, "key": key, "code": code, "windowsVirtualKeyCode": number},
-            )
+    def press(self, key, code, number, text=None):
+        """Press a key, which writes a text or none, and let it go."""
+        pressed = {"type": "rawKeyDown"} if text is None else {"type": "keyDown", "text": text}
+        for event in (pressed, {"type": "keyUp"}):
+            keys = {"key": key, "code": code, "windowsVirtualKeyCode": number}
+            self.call("Input.dispatchKeyEvent", **event, **keys)
 
     def emulate(self, media="", scheme="light"):
         """Let the page be on paper (`print`), or in the dark."""

@@ -1,15 +1,19 @@
 """A run whose names would run scripts, if a page took them for its own."""
 
+import shutil
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.run.derive import derive
+from hyperdiag.run.report import write_report
 
+from .bands import add_bands
 from .browser import CHROMIUM, Browser
 from .networks import INPUTS, OUTPUTS, SCRIPT
-from .tables import Data
+from .tables import Data, column
 
 NOTE = "<img src=x onerror=\"document.title='broken'\">"
 
@@ -77,6 +81,14 @@ def data(tmp_path_factory, compose_run):
 
 
 @pytest.fixture(scope="session")
+def banded(tmp_path_factory, data):
+    """The output of these data with quantiles over bins, and what they are."""
+    folder = tmp_path_factory.mktemp("banded") / "out"
+    shutil.copytree(data.folder, folder)
+    return folder, add_bands(folder, lambda *of: column(*of)[1:-1])
+
+
+@pytest.fixture(scope="session")
 def started_browser(tmp_path_factory):
     """A browser for all tests of a session: it takes its time to start."""
     if CHROMIUM is None:
@@ -93,3 +105,12 @@ def browser(started_browser):
     started_browser.complaints.clear()
     started_browser.requests.clear()
     return started_browser
+
+
+@pytest.fixture
+def page(browser, data):
+    """The report of the run with names that would run scripts, opened anew."""
+    place = write_report(str(data.folder))
+    browser.open(data.folder / "run/report.html")
+    assert place.path == str(data.folder / "run/report.html")
+    return browser

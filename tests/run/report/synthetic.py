@@ -9,6 +9,7 @@ STATISTICS = (
     *("minimum", "maximum", "positive", "negative"),
 )
 QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+CURVES = ("curve_mean", "curve_p10", "curve_median", "curve_p90")
 BINS = 32
 _NAMES = ("grouped_by", "group_name", "quantity", "output", "input", "statistic")
 _SCHEMA = pa.schema(
@@ -27,7 +28,7 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
     """
     rng = np.random.default_rng(1)
     statistics = [(name, None) for name in STATISTICS] + [("quantile", at) for at in QUANTILES]
-    bins = [("curve_mean", (at + 0.5) / BINS) for at in range(BINS)]
+    bins = [(name, (at + 0.5) / BINS) for name in CURVES for at in range(BINS)]
     held = []  # row groups as large as those of a run
     with pq.ParquetWriter(folder / "run/summary.parquet", _SCHEMA) as writer:
 
@@ -52,10 +53,12 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
             held.clear()
 
         write(None, "input", None, inputs, statistics)
-        write(None, "input", None, inputs, [("bin_count", at) for _, at in bins])
+        write(None, "input", None, inputs, [("bin_count", at) for _, at in bins[:BINS]])
         for output in outputs:
             write(None, "value", output, [None], statistics)
             write(None, "value", output, inputs[:curves], bins)
+            for group in range(groups):
+                write(f"group {group}", "value", output, [None], statistics[:8])
             for quantity in ("jacobian", "hessian_diag"):
                 write(None, quantity, output, inputs, statistics)
                 write(None, quantity, output, inputs[:curves], bins)

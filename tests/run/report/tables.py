@@ -63,6 +63,21 @@ class Data:
             named |= {("quantile", at): x for at, x in zip(QUANTILES, row[-1], strict=True)}
         return named
 
+    def errors(self, column, where="true"):
+        """Return the standard error of a column's mean, and two of its root mean square.
+
+        The second of these follows from the mean of fourth powers, the first is at least as large.
+        """
+        x = f"{column}::FLOAT::DOUBLE"
+        square = f"({x} * {x})"
+        (row,) = self.query(
+            f"stddev_samp({x}) / sqrt(count({x})), "
+            f"sqrt((max({square}) - avg({square})) / (count({x}) - 1)) / 2, "
+            f"stddev_samp({square}) / sqrt(count({x})) / (2 * sqrt(avg({square})))",
+            where,
+        )
+        return row
+
     def curve(self, column, name, low, high):
         """Return the centres of bins of an input's range, and the means of a column and counts."""
         x, width = f'"{name}"::FLOAT::DOUBLE', (high - low) / BINS

@@ -7,8 +7,9 @@ import pytest
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.forecast.forecast import Price, forecast
-from hyperdiag.run.report import library, report
+from hyperdiag.run.report import reading
 from hyperdiag.run.report.after_run import check_report
+from hyperdiag.run.report.drawing import library
 
 from .conftest import overrides, write_rows
 
@@ -50,7 +51,7 @@ def test_report_that_fails_leaves_the_run_published(folder, compose_run, monkeyp
     def fails(*_):
         raise RuntimeError("password=hunter2 is no reason")
 
-    monkeypatch.setattr(report, "read_facts", fails)
+    monkeypatch.setattr(reading, "read_facts", fails)
     manifest = derive(*compose_run(*overrides(folder, "report.enabled=true")))
     assert manifest.rows.derived == 594
     assert (folder / "out/_SUCCESS").exists()

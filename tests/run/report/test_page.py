@@ -46,7 +46,7 @@ def page(data):
 
 def test_names_and_details_of_others_are_no_markup(page):
     elements = Elements(page)
-    assert elements.names["script"] == 4  # the data, Plotly, ours
+    assert elements.names["script"] == 5  # the data, Plotly, ours
     assert "img" not in elements.names
     assert not [name for name, _ in elements.attributes if name.startswith("on")]
     outside = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
@@ -66,7 +66,7 @@ def test_page_fetches_nothing(page):
     assert all(address.startswith("#") for address in addresses)
     (policy,) = [v for _, v in elements.attributes if v and v.startswith("default-src")]
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert policy.count("'sha256-") == 3
+    assert policy.count("'sha256-") == 4
     assert "http" not in policy
     assert "unsafe-inline" not in policy.partition("style-src")[0]
     assert "url(" not in page.partition("<style>")[2].partition("</style>")[0]

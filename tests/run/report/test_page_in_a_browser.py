@@ -1,5 +1,6 @@
 """The page in a real browser: it draws, complains of nothing, obeys keys, light, dark and paper."""
 
+import json
 import shutil
 
 import pyarrow as pa
@@ -9,30 +10,9 @@ import pytest
 
 from hyperdiag.run.report import read_report, write_report
 
+from .bands import LEVELS
+from .looks import DRAWN, text
 from .networks import OUTPUTS, SCRIPT
-
-# Figures that are drawn, by name, with the number of their bars, markers, boxes and pictures.
-DRAWN = """
-Object.fromEntries([...document.querySelectorAll('.plot')].map(place => [
-  place.dataset.figure,
-  place.hidden
-    ? null
-    : place.querySelectorAll('.point path, path.point, path.box, .hm image').length,
-]))
-"""
-
-
-@pytest.fixture
-def page(browser, data):
-    """The report of the run with names that would run scripts, opened anew."""
-    place = write_report(str(data.folder))
-    browser.open(data.folder / "run/report.html")
-    assert place.path == str(data.folder / "run/report.html")
-    return browser
-
-
-def text(browser, selector):
-    return browser.run(f"document.querySelector({selector!r}).textContent")
 
 
 def test_page_draws_all_figures_without_a_complaint_or_a_request(page):
@@ -41,9 +21,12 @@ def test_page_draws_all_figures_without_a_complaint_or_a_request(page):
     assert None not in drawn.values()
     # Three inputs: a bar and a mean of each; boxes; two and three bars of each; three curves.
     assert drawn["sensitivity"] == 6
+    errors = page.run("document.querySelectorAll('[data-figure=sensitivity] .xerror').length")
+    assert errors == 6
     assert drawn["spread"] == drawn["second_spread"] == 3
     assert drawn["second_order"] == 5  # price is linear in vol<b>: nothing on a logarithmic scale
-    assert drawn["throughput_by_stage"] == 5
+    assert drawn["group_values"] == 5  # four desks, and all rows
+    assert drawn["group_strengths"] == 1
     assert drawn["jacobian_map"] == drawn["hessian_diag_map"] == 1
     assert page.run("document.title") == "python: derivatives of 5,994 rows"  # not 'broken'
     assert page.complaints == []
@@ -104,7 +87,7 @@ def test_tables_say_in_words_what_the_figures_show(page, data):
     assert [row[0] for row in rows] == ["spot", "vol<b>", "rate"]
     (mean, count) = data.query("avg(d_price__d_spot::DOUBLE), count(*)")[0]
     assert rows[0][1] == f"{count:,}"
-    assert float(rows[0][3]) == pytest.approx(mean, rel=1e-3)
+    assert float(rows[0][4]) == pytest.approx(mean, rel=1e-3)
     unnamed = page.run(
         "[...document.querySelectorAll('.plot')].filter(place => "
         "!document.getElementById(place.getAttribute('aria-labelledby')) || "
@@ -182,8 +165,43 @@ def test_figures_keep_their_heights_as_the_window_changes(page):
 def test_page_without_summaries_complains_of_nothing(browser, published, tmp_path):
     write_report(str(published), str(tmp_path / "plain.html"))
     browser.open(tmp_path / "plain.html")
-    assert set(browser.run(DRAWN)) == {"throughput_by_worker", "throughput_by_stage"}
+    assert {name.partition("_")[0] for name in browser.run(DRAWN)} <= {"throughput"}
     assert "kept no summaries" in text(browser, "#one")
+    assert browser.complaints == []
+
+
+@pytest.mark.parametrize("intervals", [1, 3])
+def test_times_of_a_run_that_was_over_at_once_are_told_and_not_drawn(
+    intervals, published, browser, tmp_path
+):
+    folder = tmp_path / "out"
+    shutil.copytree(published, folder)
+    path = folder / "run/throughput.json"
+    times = json.loads(path.read_text()) | {
+        "interval_seconds": 2.0,
+        "rows": {"a:1": [4000] * intervals, "<b>": [5] * intervals},
+        "other_workers": 0,
+        "other_rows": [0] * intervals,
+        "stages": {"read": [0.25] * intervals, "compute": [0.75] * intervals},
+    }
+    path.write_text(json.dumps(times))
+    write_report(str(folder))
+    browser.open(folder / "run/report.html")
+    said = text(browser, "#time")
+    at_once = "Its work, 4,005 rows, was over within 2 s"
+    if intervals == 1:
+        assert browser.run(DRAWN) == {}
+        assert at_once in said
+    else:
+        assert browser.run(DRAWN) == {"throughput_by_worker": 6, "throughput_by_stage": 6}
+        assert "was over within" not in said
+    rows = "[...document.querySelectorAll('#time tbody tr')].map(row => row.innerText)"
+    assert browser.run(rows) == [
+        f"a:1\t{4000 * intervals:,}",
+        f"<b>\t{5 * intervals}",
+        f"read\t{0.25 * intervals}\t25%",
+        f"compute\t{0.75 * intervals}\t75%",
+    ]
     assert browser.complaints == []
 
 
@@ -224,7 +242,7 @@ def test_page_of_a_run_that_kept_neither_quantiles_nor_curves_says_so(data, brow
     path = folder / "run/summary.parquet"
     table = pq.read_table(path)
     # As a run of very many outputs and inputs keeps it.
-    left_out = pa.array(["quantile", "curve_mean", "bin_count"])
+    left_out = pa.array(["quantile", "curve_mean", "bin_count", *LEVELS])
     pq.write_table(table.filter(pc.invert(pc.is_in(table["statistic"], left_out))), path)
     report = read_report(str(folder))
     said = " ".join(report.left_out)

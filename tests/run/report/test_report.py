@@ -11,50 +11,18 @@ import pytest
 
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
-from hyperdiag.run.report import read_report
-from hyperdiag.run.report import report as report_module
-from hyperdiag.run.report.report import _labels
+from hyperdiag.run.report import read_report, reading
 from hyperdiag.run.report.terminal import print_report
 
+from .checks import DIGITS, QUANTILE, check_errors, check_statistics, close, strongest_first
 from .conftest import NOTE, overrides, write_rows
 from .networks import INPUTS, OUTPUTS, SCRIPT
 from .tables import QUANTILES, Data, bounds, column, is_group
-
-# A report has six digits.
-DIGITS = 1e-5
-# What a summary promises of quantiles.
-QUANTILE = 0.01
-NAMES = ("count", "mean", "deviation", "minimum", "maximum", "positive", "negative")
-
-
-def close(number, expected, relative=DIGITS, scale=0.0):
-    return number == pytest.approx(expected, rel=relative, abs=max(relative * scale, 1e-12))
 
 
 @pytest.fixture(scope="module")
 def report(data):
     return read_report(str(data.folder))
-
-
-def strongest_first(data, output):
-    """Inputs of an output, by the root mean square of J times their deviation."""
-
-    def strength(name):
-        square = data.numbers(column("jacobian", output, name))["mean_square", None]
-        return math.sqrt(square) * data.numbers(column("input", None, name))["deviation", None]
-
-    return sorted(data.inputs, key=strength, reverse=True)
-
-
-def check_statistics(shown, numbers, at=None):
-    """Check the statistics of one column; `at`: the place in lists by input."""
-    for name in NAMES:
-        number = shown[name] if at is None else shown[name][at]
-        # The mean of what cancels is known as well as what it is the mean of.
-        scale = math.sqrt(numbers["mean_square", None]) if name == "mean" else 0.0
-        assert close(number, numbers[name, None], scale=scale), name
-    number = shown["root_mean_square"] if at is None else shown["root_mean_square"][at]
-    assert close(number, math.sqrt(numbers["mean_square", None]))
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -65,6 +33,7 @@ def test_numbers_of_an_output_are_those_of_its_rows(report, data, place):
     assert record["positions"] == [0, 1, 2]
     value = data.numbers(column("value", output))
     check_statistics(record["value"], value)
+    check_errors(record["value"], data.errors(column("value", output)))
     ends = [value["minimum", None], *(value["quantile", q] for q in QUANTILES)]
     for shown, expected in zip(
         record["value"]["points"], [*ends, value["maximum", None]], strict=True
@@ -76,6 +45,7 @@ def test_numbers_of_an_output_are_those_of_its_rows(report, data, place):
         for quantity in ("jacobian", "hessian_diag"):
             numbers = data.numbers(column(quantity, output, name))
             check_statistics(record[quantity], numbers, at)
+            check_errors(record[quantity], data.errors(column(quantity, output, name)), at)
             for q in QUANTILES:
                 shown = record[quantity][f"q{round(100 * q):02d}"][at]
                 assert close(shown, numbers["quantile", q], QUANTILE)
@@ -102,57 +72,6 @@ def test_curves_of_an_output_are_means_over_bins_of_its_rows(report, data, place
                 assert close(number, expected, scale=scale)
         assert all(map(close, curve["at"], at))
         assert curve["rows"] == counts
-
-
-def test_numbers_of_a_group_are_those_of_its_rows(report, data):
-    assert report.grouped_by == "desk"
-    assert set(report.groups) == {"rates", "fx", SCRIPT, "(no value)"}
-    rows = [records[0]["value"]["count"] for records in report.groups.values()]
-    assert rows == sorted(rows, reverse=True)
-    assert sum(rows) == report.facts.manifest.rows.derived
-    for group, records in report.groups.items():
-        where = is_group("desk", group)
-        for output, whole, record in zip(OUTPUTS, report.records, records, strict=True):
-            assert record["group"] == group
-            assert record["inputs"] == whole["inputs"]
-            assert record["deviation"] == whole["deviation"]
-            value = data.numbers(column("value", output), where)
-            check_statistics(record["value"], value)
-            for at, place in enumerate(record["inputs"]):
-                for quantity in ("jacobian", "hessian_diag"):
-                    this = column(quantity, output, INPUTS[place])
-                    check_statistics(record[quantity], data.numbers(this, where), at)
-
-
-def test_groups_that_are_called_as_no_group_is_are_told_apart_from_it(tmp_path, compose_run):
-    names = ["(null)", "(no value)", '"(no value)"', "all rows", "", '"', None]
-    counts = range(20, 13, -1)
-    desks = [name for name, count in zip(names, counts, strict=True) for _ in range(count)]
-    (tmp_path / "in").mkdir()
-    rng = np.random.default_rng(2)
-    columns = {name: rng.uniform(0.1, 0.4, len(desks)) for name in INPUTS}
-    columns |= {"desk": desks, "note": ["n"] * len(desks)}
-    pq.write_table(pa.table(columns), tmp_path / "in/rows.parquet")
-    derive(*compose_run(*overrides(tmp_path, "summary.by=desk")))
-    report = read_report(str(tmp_path / "out"))
-    rows = {group: each[0]["value"]["count"] for group, each in report.groups.items()}
-    shown = ["(null)", '"(no value)"', '""(no value)""', '"all rows"', '""', '"""', "(no value)"]
-    assert rows == dict(zip(shown, counts, strict=True))
-
-
-def test_maps_are_root_mean_squares_in_units_of_deviations(report, data):
-    maps = report.shared["maps"]
-    for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
-        for output, row in zip(OUTPUTS, maps[quantity], strict=True):
-            unit = data.numbers(column("value", output))["deviation", None]
-            for place, number in zip(maps["input_places"], row, strict=True):
-                x = data.numbers(column("input", None, INPUTS[place]))
-                square = data.numbers(column(quantity, output, INPUTS[place]))["mean_square", None]
-                expected = math.sqrt(square) * x["deviation", None] ** power / unit
-                assert close(number, expected)
-        (cells,) = report.figure(f"{quantity}_map").data
-        assert cells.zmin == 0
-        assert close(cells.zmax, max(max(row) for row in maps[quantity]))
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -234,9 +153,25 @@ def test_derived_columns_have_a_line_with_the_numbers_of_their_rows(tmp_path, co
             scale = math.sqrt(numbers["mean_square", None])
             near = QUANTILE if "%" in title else DIGITS
             assert close(value, numbers[quantile], near, scale=scale), (name, title)
-    assert "<h3>Derived quantities</h3>" in report.html().decode()
+    groups = ["fx", "rates", SCRIPT, "(no value)"]
+    assert report.derived.groups_left_out == 0
+    assert {(name, group) for name, group, _, _ in report.derived.group_rows} == {
+        (name, group) for name in names for group in groups
+    }
+    for name, group, count, values in report.derived.group_rows:
+        quoted = name.replace('"', '""')
+        numbers = made.numbers(f'"{quoted}"', is_group("desk", group), quantiles=False)
+        assert count == numbers["count", None]
+        for title, value in zip(report.derived.group_head, values, strict=True):
+            scale = math.sqrt(numbers["mean_square", None])
+            assert close(value, numbers[title, None], scale=scale), (name, group, title)
+    page = report.html().decode()
+    assert "<h3>Derived quantities</h3>" in page
+    assert "<h3>Derived quantities by desk</h3>" in page
     print_report(report)
-    assert f"\n{names[0]} " in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"\n{names[0]} " in printed
+    assert "\nderived quantities by desk\n" in printed
 
 
 def test_report_is_of_one_publication_though_another_takes_its_place(
@@ -244,7 +179,7 @@ def test_report_is_of_one_publication_though_another_takes_its_place(
 ):
     write_rows(tmp_path, rows=300)
     derive(*compose_run(*overrides(tmp_path)))
-    read_facts, read = report_module.read_facts, []
+    read_facts, read = reading.read_facts, []
 
     def updated_after(*arguments):
         facts = read_facts(*arguments)
@@ -254,7 +189,7 @@ def test_report_is_of_one_publication_though_another_takes_its_place(
         read.append(facts.manifest.rows.derived)
         return facts
 
-    monkeypatch.setattr(report_module, "read_facts", updated_after)
+    monkeypatch.setattr(reading, "read_facts", updated_after)
     report = read_report(str(tmp_path / "out"))
     assert read == [594, 891]
     assert report.facts.manifest.rows.derived == report.records[0]["value"]["count"] == 891
@@ -285,6 +220,14 @@ def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, da
     figure = report.figure("sensitivity", OUTPUTS[1], "fx")
     assert type(figure).__module__ == "plotly.graph_objs._figure"
     bars, mean = figure.data
+    names = [INPUTS[at] for at in report.records[1]["inputs"]]
+    for at, name in enumerate(names):
+        this, where = column("jacobian", OUTPUTS[1], name), is_group("desk", "fx")
+        s = data.numbers(column("input", None, name))["deviation", None]
+        of_mean, most, _ = data.errors(this, where)
+        assert close(mean.error_x.array[at], 1.96 * of_mean * s)
+        assert close(bars.error_x.array[at], 1.96 * most * s)
+        assert close(bars.error_x.arrayminus[at], min(1.96 * most * s, bars.x[at]))
     name = INPUTS[report.records[1]["inputs"][0]]
     this, where = column("jacobian", OUTPUTS[1], name), is_group("desk", "fx")
     deviation = data.numbers(column("input", None, name))["deviation", None]
@@ -313,33 +256,3 @@ def test_output_that_is_not_published_has_no_report(published, tmp_path):
     shutil.rmtree(tmp_path / "out/run/current")
     with pytest.raises(UsageError, match=r"nothing is published in .*hyperdiag status"):
         read_report(str(tmp_path / "out"))
-
-
-def test_damaged_summary_is_named_and_mended_as_is_said(tmp_path, compose_run):
-    write_rows(tmp_path, rows=300)
-    derive(*compose_run(*overrides(tmp_path)))
-    path = tmp_path / "out/run/summary.parquet"
-    whole = path.read_bytes()
-    other = tmp_path / "other.parquet"
-    pq.write_table(pa.table({"quantity": ["value"]}), other)
-    for content in (b"", whole[:300], whole[:50] + bytes(500) + whole[550:], other.read_bytes()):
-        path.write_bytes(content)
-        with pytest.raises(UsageError, match=r"run/summary\.parquet cannot be read: .* _SUCCESS"):
-            read_report(str(tmp_path / "out"))
-    (tmp_path / "out/_SUCCESS").unlink()
-    derive(*compose_run(*overrides(tmp_path)))
-    assert path.read_bytes() == whole
-
-
-def test_labels_tell_names_apart_and_are_no_markup():
-    long = "a name of so many letters that no figure has room for it, "
-    names = [f"{long}1", f"{long}2", f"{long}b{long[-20:]}2", "a<b>", "a<b>", "c\n"]
-    labels = _labels(names)
-    assert labels == [
-        "a name of so man…s room for it, 1",
-        "a name of so man…s room for it, 2",
-        "a name of so man…s room for it, 2 [2]",
-        "a&lt;b&gt;",
-        "a&lt;b&gt; [4]",
-        "c\\n",
-    ]

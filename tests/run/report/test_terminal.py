@@ -1,14 +1,16 @@
 """The report in a terminal: the numbers are DuckDB's, and names are text."""
 
 import math
+import re
 
 import pytest
+from rich.table import Table
 
 from hyperdiag.run.report import read_report
-from hyperdiag.run.report.terminal import print_report
+from hyperdiag.run.report.terminal import _print_table, print_report
 
 from .networks import INPUTS, OUTPUTS
-from .tables import column
+from .tables import bounds, column, is_group
 
 
 def _lines(capsys):
@@ -18,26 +20,83 @@ def _lines(capsys):
 def test_table_of_an_output_has_what_duckdb_makes_of_the_rows(data, capsys):
     print_report(read_report(str(data.folder)))
     lines = _lines(capsys)
+    above = 0
     for output in OUTPUTS:
         (start,) = (at for at, line in enumerate(lines) if line.startswith(f"{output}: mean"))
         mean = data.numbers(column("value", output))["mean", None]
         assert float(lines[start].split("mean ")[1].split(",")[0]) == pytest.approx(mean, rel=1e-3)
         rows = lines[start + 2 : start + 2 + len(INPUTS)]
-        assert {row.rsplit(maxsplit=5)[0] for row in rows} == set(INPUTS)
+        cells = [re.split(" {2,}", row) for row in rows]
+        assert {row[0] for row in cells} == set(INPUTS)
         strengths = []
-        for row in rows:
-            name, *shown, convex = row.rsplit(maxsplit=5)
+        for name, rms, rms_error, mean_shown, mean_error, *second, convex, uniform, normal in cells:
             s = data.numbers(column("input", None, name))["deviation", None]
             right = []
             for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
-                found = data.numbers(column(quantity, output, name))
-                root = math.sqrt(found["mean_square", None])
-                right += [root * s**power, found["mean", None] * s**power]
-            assert [float(x) for x in shown] == pytest.approx(right, rel=1e-3, abs=1e-9)
+                numbers = data.numbers(column(quantity, output, name))
+                root = math.sqrt(numbers["mean_square", None])
+                right += [root * s**power, numbers["mean", None] * s**power]
+            shown = [float(x) for x in (rms, mean_shown, *second)]
+            assert shown == pytest.approx(right, rel=1e-3, abs=1e-9)
+            of_mean, most, _ = data.errors(column("jacobian", output, name))
+            assert float(mean_error) == pytest.approx(of_mean * s, rel=1e-3)
+            assert float(rms_error) == pytest.approx(most * s, rel=1e-3)
             positive = data.numbers(column("hessian_diag", output, name))["positive", None]
             assert float(convex[:-1]) == pytest.approx(100 * positive, abs=0.51)
+            for said, bound in zip(
+                (uniform, normal), bounds(data, output, name).values(), strict=True
+            ):
+                if bound >= 1:
+                    assert said == ">= 1 (nothing)"
+                    above += 1
+                else:
+                    assert float(said) == pytest.approx(bound, rel=1e-3)
             strengths.append(right[0])
         assert strengths == sorted(strengths, reverse=True)
+    assert above >= 2  # each output has an input of which a bound says nothing
+    assert any(line.startswith("index: ") and "says nothing" in line for line in lines)
+
+
+def test_groups_have_a_line_each_with_the_numbers_of_their_rows(data, capsys):
+    report = read_report(str(data.folder))
+    print_report(report)
+    lines = _lines(capsys)
+    starts = [at for at, line in enumerate(lines) if line.startswith("desk ")]
+    assert len(starts) == len(OUTPUTS)
+    for start, output, record in zip(starts, OUTPUTS, report.records, strict=True):
+        names = [INPUTS[place] for place in record["inputs"]]
+        heads = re.split(" {2,}", lines[start])
+        assert heads == [
+            "desk",
+            "rows",
+            "mean",
+            "+-",
+            "deviation",
+            *(f"rms J s, {n}" for n in names),
+        ]
+        rows = [re.split(" {2,}", line) for line in lines[start + 1 : start + 5]]
+        assert [row[0] for row in rows] == list(report.groups)
+        for group, *shown in rows:
+            where = is_group("desk", group)
+            value = data.numbers(column("value", output), where)
+            right = [value["count", None], value["mean", None]]
+            right += [data.errors(column("value", output), where)[0], value["deviation", None]]
+            for name in names:
+                s = data.numbers(column("input", None, name))["deviation", None]
+                square = data.numbers(column("jacobian", output, name), where)["mean_square", None]
+                right.append(math.sqrt(square) * s)
+            numbers = [float(x.replace(",", "")) for x in shown]
+            assert numbers == pytest.approx(right, rel=1e-3)
+
+
+def test_table_that_is_wider_than_the_terminal_loses_no_number(capsys):
+    names = [f"column {at}" for at in range(40)]
+    table = Table(*names, box=None)
+    table.add_row(*(f"{at}.123456789" for at in range(40)))
+    _print_table(table)
+    head, row = capsys.readouterr().out.splitlines()
+    assert re.split(" {2,}", head.strip()) == names
+    assert row.split() == [f"{at}.123456789" for at in range(40)]
 
 
 def test_run_without_statistics_says_what_it_can(published, capsys):

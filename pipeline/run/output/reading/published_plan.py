@@ -34,7 +34,10 @@ def published_plan(publication: Publication, path: str) -> Plan:
     try:
         plan = load_plan(publication.folder)
     except ValueError as error:
-        raise InputError(f"{where} cannot be read: {error}") from error
+        raise InputError(
+            f"{where} cannot be read: {error}; put a copy of it back, or start again with "
+            "output.mode=overwrite"
+        ) from error
     if plan is None:
         raise UsageError(f"{masked(path)} {no_run(publication.output)}")
     if publication.published and publication.published.plan != plan.digest:

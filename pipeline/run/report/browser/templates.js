@@ -6,6 +6,8 @@ const OPERATIONS = {
   "-": (a, b) => a - b,
   "*": (a, b) => a * b,
   "/": (a, b) => (b ? a / b : NaN),
+  min: Math.min,
+  above: (a, b) => (a > b ? a : NaN),
 };
 
 function filled(template, record, palette) {
@@ -25,15 +27,20 @@ function fill(part, record, palette, whole) {
   }
   if (part !== null && typeof part === "object") {
     const entries = Object.entries(part).map(([key, each]) => [key, fill(each, record, palette, whole)]);
-    if (whole && entries.some(([, each]) => each === MISSING)) return MISSING;
+    const needed = entries.filter(([key]) => !(typeof part[key] === "string" && part[key].startsWith("?")));
+    if (whole && needed.some(([, each]) => each === MISSING)) return MISSING;
     return Object.fromEntries(entries.filter(([, each]) => each !== MISSING));
   }
-  if (typeof part === "string" && part.startsWith("@")) {
+  if (typeof part === "string" && /^[@?]/.test(part)) {
     const value = evaluated(part.slice(1).split(" "), record);
-    return Array.isArray(value) && value.every((each) => each === null) ? MISSING : value;
+    return saysNothing(value) ? MISSING : value;
   }
   if (typeof part === "string" && part.startsWith("$")) return palette[part.slice(1)];
   return part;
+}
+
+function saysNothing(value) {
+  return Array.isArray(value) && value.every((each) => each === null || saysNothing(each));
 }
 
 function evaluated(words, record) {

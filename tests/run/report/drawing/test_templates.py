@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from hyperdiag.run.report import figures, read_report
-from hyperdiag.run.report.templates import filled
+from hyperdiag.run.report import read_report
+from hyperdiag.run.report.drawing import figures
+from hyperdiag.run.report.drawing.templates import filled
 
 RECORD = {
     "a": [1.0, None, 3.0],
@@ -34,6 +35,8 @@ def value_of(text):
         ("@1 - a - a", [-1.0, None, -5.0]),
         ("@a + ten * 2", [22.0, None, 26.0]),
         ("@ten / 4", 2.5),
+        ("@a min b.c", [1.0, None, 0.0]),
+        ("?a * b.c", [2.0, None, 0.0]),
     ],
 )
 def test_text_that_begins_with_a_sign_is_filled_in(text, value):
@@ -52,6 +55,12 @@ def test_what_a_record_does_not_have_leaves_its_trace_out_and_its_key_elsewhere(
         "data": [{"x": [1.0, None, 3.0]}],
         "layout": {"xaxis": {"range": [0, 1]}},
     }
+
+
+def test_what_may_be_missing_leaves_its_key_out_and_keeps_its_trace():
+    template = {"data": [{"x": "@a", "error_x": {"array": "?c", "width": 2}}], "layout": {}}
+    (trace,) = filled(template, RECORD, PALETTE)["data"]
+    assert trace == {"x": [1.0, None, 3.0], "error_x": {"width": 2}}
 
 
 def test_page_fills_templates_in_as_python_does(data, browser):

@@ -3,7 +3,9 @@
 A template is a figure as Plotly takes it, but for texts that begin with a sign:
 
 "@path"                 what a record has at a path of keys and positions, joined by dots
-"@a - b * 2 / c"        arithmetic, entry by entry, from left to right; null where an operand is
+"@a - b * 2 / c"        arithmetic, entry by entry, from left to right; null where an operand is;
+                        "a min b" is the lesser one, "a above b" is a where it is larger, else null
+"?a"                    as "@a", but a key without it, and no trace, is left out where it is missing
 "$name"                 a colour of the palette
 
 A trace that refers to what a record does not have, or to a list of nothing but null, is left out,
@@ -20,6 +22,8 @@ _OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b if b else float("nan"),
+    "min": min,
+    "above": lambda a, b: a if a > b else float("nan"),
 }
 
 
@@ -44,13 +48,14 @@ def _filled(part: Any, record: Mapping[str, Any], palette: Mapping[str, Any], wh
     """Fill in a part of a template; `whole`: missing as soon as something in it is."""
     if isinstance(part, Mapping):
         entries = {key: _filled(each, record, palette, whole) for key, each in part.items()}
-        if whole and any(each is _MISSING for each in entries.values()):
+        needed = (each for key, each in entries.items() if not _is_optional(part[key]))
+        if whole and any(each is _MISSING for each in needed):
             return _MISSING
         return {key: each for key, each in entries.items() if each is not _MISSING}
     if isinstance(part, list | tuple):
         items = [_filled(each, record, palette, whole) for each in part]
         return _MISSING if any(each is _MISSING for each in items) else items
-    if isinstance(part, str) and part.startswith("@"):
+    if isinstance(part, str) and part.startswith(("@", "?")):
         value = _evaluated(part[1:].split(" "), record)
         return _MISSING if _is_empty(value) else value
     if isinstance(part, str) and part.startswith("$"):
@@ -58,9 +63,13 @@ def _filled(part: Any, record: Mapping[str, Any], palette: Mapping[str, Any], wh
     return part
 
 
+def _is_optional(part: Any) -> bool:
+    return isinstance(part, str) and part.startswith("?")
+
+
 def _is_empty(value: Any) -> bool:
-    """Return whether a list says nothing."""
-    return isinstance(value, list) and all(each is None for each in value)
+    """Return whether a list, or one of lists, says nothing."""
+    return isinstance(value, list) and all(each is None or _is_empty(each) for each in value)
 
 
 def _evaluated(words: list[str], record: Mapping[str, Any]) -> Any:

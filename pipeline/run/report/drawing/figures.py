@@ -3,17 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .figure_templates import (
-    Template,
-    convexity,
-    curves,
-    distribution,
-    heat_map,
-    over_time,
-    second_order,
-    sensitivity,
-    spread,
-)
+from .curve_templates import bands, curves
+from .group_templates import group_strengths, group_values
+from .layouts import Template
+from .output_templates import convexity, distribution, second_order, sensitivity, spread
+from .run_templates import heat_map, over_time
 
 # Against its paper each colour has a contrast of at least 4.5, so that a thin line is seen.
 PALETTES: Mapping[str, Mapping[str, Any]] = {
@@ -25,6 +19,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "second": "#b54708",
         "third": "#0b7a55",
         "quiet": "#6b7280",
+        "band": "#c9dbf5",
         "scale": [[0, "#f3f6fb"], [0.25, "#b7cdea"], [0.6, "#4a82c9"], [1, "#0f2f66"]],
     },
     "dark": {
@@ -35,6 +30,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "second": "#ffab66",
         "third": "#62d3a8",
         "quiet": "#9aa4b2",
+        "band": "#2c4063",
         "scale": [[0, "#1c2129"], [0.25, "#28467a"], [0.6, "#5b93e0"], [1, "#e4efff"]],
     },
 }
@@ -54,14 +50,20 @@ class Figure(NamedTuple):
     template: Template
 
 
-def of_output() -> dict[str, Figure]:
-    """Return the figures that are drawn of each output, by name."""
+def of_output(panels: int) -> dict[str, Figure]:
+    """Return the figures that are drawn of each output, by name.
+
+    Args:
+        panels: how many dependence curves have bands, and so a panel of their own; 0: none has.
+    """
     return {
         "sensitivity": Figure(
             "Which inputs matter",
             "Bars: root mean square of the derivative J times the input's deviation s, in units of "
-            "the output. Diamonds: the mean of J s; of all rows, if quantiles were kept, with the "
-            "range from the 5% to the 95% quantile.",
+            "the output. Diamonds: mean of J s. Thin lines: 95% intervals, 1.96 standard errors to "
+            "each side. If the rows are a random sample, the number over all rows that there could "
+            "be lies within such a line for 95 of 100 samples; for a bar for 95 at least: its line "
+            "is as long as it can be. If the rows are all that there are, nothing is uncertain.",
             sensitivity(),
         ),
         "distribution": Figure(
@@ -94,23 +96,54 @@ def of_output() -> dict[str, Figure]:
             "(convex), negative (concave) or zero.",
             convexity(),
         ),
-        "value_curves": Figure(
-            "How the value depends on an input",
-            "Mean value over the rows whose input lies in a bin of its trained range (where none "
-            "is known, of the range of its values; of more than a million rows, over one in "
-            "eight). Inputs are in deviations from their mean; the others vary as they do in the "
-            "data.",
-            curves("value", 0, "mean value"),
+        **_curves(panels),
+    }
+
+
+def _curves(panels: int) -> dict[str, Figure]:
+    """Return the figures of dependence curves, by name."""
+    drawn = (
+        ("value", 0, "value", "How the value depends on an input"),
+        ("jacobian", 1, "J s", "How the first derivative depends on its input"),
+        ("hessian_diag", 2, "D s²", "How the second derivative depends on its input"),
+    )
+    where = "over the rows whose input lies in a bin of its range"
+    others = "the other inputs vary as they do in the data."
+    listed = {}
+    for quantity, power, what, title in drawn:
+        if panels:
+            caption = (
+                f"Mean and median of {what}, and the band from its 10% to its 90% quantile, "
+                f"{where}; {others} All panels have the same vertical axis."
+            )
+            template = bands(quantity, power, what, panels)
+        else:
+            caption = f"Mean of {what} {where}, in deviations from its mean; {others}"
+            template = curves(quantity, power, what)
+        if quantity == "value":
+            caption += (
+                " The range is the trained one; where none is known, that of the input's values. "
+                "Of many rows, these are over a sample of them, the band where a bin has ten rows "
+                "of a smaller one."
+            )
+        listed[f"{quantity}_curves"] = Figure(title, caption, template)
+    return listed
+
+
+def of_groups() -> dict[str, Figure]:
+    """Return the figures that compare groups, of each output, by name."""
+    return {
+        "group_values": Figure(
+            "The output in each group",
+            "Dots: mean over the rows of a group. Lines: one standard deviation of these rows to "
+            "each side.",
+            group_values(),
         ),
-        "jacobian_curves": Figure(
-            "How the first derivative depends on its input",
-            "Mean of J s over the rows whose input lies in a bin.",
-            curves("jacobian", 1, "mean J s"),
-        ),
-        "hessian_diag_curves": Figure(
-            "How the second derivative depends on its input",
-            "Mean of D s² over the rows whose input lies in a bin.",
-            curves("hessian_diag", 2, "mean D s²"),
+        "group_strengths": Figure(
+            "Which inputs matter in each group",
+            "Root mean square of J s over the rows of a group, for the inputs that are strongest "
+            "over all rows; s is that over all rows, so that groups compare.",
+            group_strengths(),
         ),
     }
 

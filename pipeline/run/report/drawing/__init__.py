@@ -1,0 +1,1 @@
+"""Figures as Plotly draws them: their titles, captions, colours, traces and layouts."""
