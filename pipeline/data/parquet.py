@@ -23,9 +23,6 @@ from .row_filter import parse_filter
 from .shard import InputFile, Rows, Shard
 
 _READ_BUFFER = 1 << 20  # bytes of a column chunk held at a time, so that its size does not matter
-# Bytes of a file whose column chunks may be held as they are: a buffer for each, filled and copied
-# from, takes a sixth of the time of reading them.
-_SMALL_FILE = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ class ParquetSource:
         assert file is not None
         _check_unchanged(place.filesystem, file)
         with _reading(file.path):
-            reader = self._kept.take(shard) or self._open(place, file, shard, batch_rows)
+            reader = self._kept.take(shard) or self._open(place, file.path, shard, batch_rows)
             kept = False
             try:
                 tables = reader.rows(shard.first_row, shard.rows)
@@ -135,12 +132,12 @@ class ParquetSource:
     def _kept(self) -> KeptReaders:
         return KeptReaders()
 
-    def _open(self, place: Place, file: InputFile, shard: Shard, batch_rows: int) -> GroupReader:
+    def _open(self, place: Place, path: str, shard: Shard, batch_rows: int) -> GroupReader:
         """Open a file at the start of a shard's first row group."""
         parquet = pq.ParquetFile(
-            file.path,
+            path,
             filesystem=place.filesystem,
-            buffer_size=_READ_BUFFER if file.size > _SMALL_FILE else 0,
+            buffer_size=_READ_BUFFER,
             pre_buffer=False,
             page_checksum_verification=True,  # of pages that have one; 5 GB/s
         )
