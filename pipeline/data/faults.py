@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 
@@ -26,8 +27,15 @@ class Faults:
 
     def __init__(self, rows: int):
         self.bad = np.zeros(rows, dtype=bool)
-        self._codes = np.full(rows, None, dtype=object)
-        self._details = np.full(rows, None, dtype=object)
+
+    # Made when the first is recorded: most batches have none.
+    @cached_property
+    def _codes(self) -> np.ndarray:
+        return np.full(self.bad.size, None, dtype=object)
+
+    @cached_property
+    def _details(self) -> np.ndarray:
+        return np.full(self.bad.size, None, dtype=object)
 
     def add(self, where: np.ndarray, code: Fault, detail: str | Sequence[str] | np.ndarray) -> None:
         """Record a fault.

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from math import prod
+from math import inf, prod
 from typing import NamedTuple
 
 import numpy as np
@@ -243,12 +243,15 @@ class Leaves(NamedTuple):
         others: the paths of those that hold anything else.
         row_bytes: bytes of a row in all columns of fixed width, not nested, that hold no null.
         measured: the names of the other columns.
+        most_row_bytes: what a row takes at most in all columns; infinite where any is nested or of
+            no fixed width.
     """
 
     floats: Sequence[str]
     others: Sequence[str]
     row_bytes: float
     measured: Sequence[str]
+    most_row_bytes: float
 
 
 @lru_cache(maxsize=16)  # hundreds of columns take as long as an eighth of encoding a small shard
@@ -257,16 +260,26 @@ def leaves(schema: pa.Schema) -> Leaves:
     every = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
     others = {path for path, kind in every if not pt.is_floating(kind) or pt.is_float16(kind)}
     paths = list(dict.fromkeys(path for path, _ in every))
+    row_bytes = sum(field.type.bit_width for field in schema if _is_plain(field)) / 8
+    measured = [field for field in schema if not _is_plain(field)]
     return Leaves(
         tuple(path for path in paths if path not in others),
         tuple(path for path in paths if path in others),
-        sum(field.type.bit_width for field in schema if _is_plain(field)) / 8,
-        tuple(field.name for field in schema if not _is_plain(field)),
+        row_bytes,
+        tuple(field.name for field in measured),
+        row_bytes + sum(_most_bytes(field.type) for field in measured),
     )
 
 
 def _is_plain(field: pa.Field) -> bool:
     return pt.is_primitive(field.type) and not field.nullable
+
+
+def _most_bytes(kind: pa.DataType) -> float:
+    """Return the bytes of a number at most, with its part of two bitmaps that begin and end amid
+    bytes, which a row by itself may have.
+    """
+    return kind.bit_width / 8 + 4 if pt.is_primitive(kind) else inf
 
 
 def _leaves(path: str, kind: pa.DataType) -> list[tuple[str, pa.DataType]]:

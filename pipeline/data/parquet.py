@@ -153,7 +153,9 @@ class ParquetSource:
                 batch_rows, row_groups=[group], columns=stored, use_threads=False
             )
         )
-        tables = (conformed(cast_views(pa.Table.from_batches([b])), own) for b in batches)
+        whole = (pa.Table.from_batches([batch]) for batch in batches)
+        # As a rule a file's columns are those of the dataset; one comparison tells so.
+        tables = (t if t.schema.equals(own) else conformed(cast_views(t), own) for t in whole)
         return GroupReader(parquet, shard, tables)
 
     @cached_property

@@ -45,11 +45,28 @@ class PointColumns:
             column = table[self.columns[0]]
             order = _logical_order(column.type)
             return self._read_vector(whole(column), order, dtype, faults), faults
+        at_once = self._read_at_once(table, dtype)
+        if at_once is not None:
+            return at_once, faults
         points = np.empty((table.num_rows, len(self.inputs)), dtype)
         for position, (name, column) in enumerate(zip(self.inputs, self.columns, strict=True)):
             what = f"input '{name}'" + (f" (column '{column}')" if column != name else "")
             points[:, position] = numbers_of(whole(table[column]), dtype, what, faults)
         return points, faults
+
+    def _read_at_once(self, table: pa.Table, dtype: str) -> np.ndarray | None:
+        """Return the points if all columns are of floats and all numbers finite: the usual case.
+
+        A column after the other takes two to four times as long.
+        """
+        columns = table.select(self.columns)
+        if not table.num_rows or not all(map(_is_float, columns.schema.types)):
+            return None
+        (batch,) = columns.combine_chunks().to_batches()
+        tensor = batch.to_tensor(null_to_nan=True, row_major=True)
+        with np.errstate(over="ignore"):
+            points = tensor.to_numpy().astype(dtype, copy=False)
+        return points if np.isfinite(points).all() else None
 
     def of_text(self, schema: pa.Schema) -> list["PointColumns"]:
         """Return those inputs, each by itself, whose columns hold text, perhaps of numbers."""
@@ -250,6 +267,10 @@ def _is_list(kind: pa.DataType) -> bool:
     return pt.is_list(kind) or pt.is_large_list(kind) or pt.is_fixed_size_list(kind)
 
 
+def _is_float(kind: pa.DataType) -> bool:
+    return pt.is_float32(kind) or pt.is_float64(kind)
+
+
 def _within_float32(kind: pa.DataType) -> bool:
     narrow = pt.is_float16(kind) or pt.is_float32(kind)
     return narrow or (pt.is_integer(kind) and kind.bit_width <= 16)
@@ -260,13 +281,14 @@ def fill_bad_rows(points: np.ndarray, bad: np.ndarray) -> None:
 
     Rows do not influence one another, but a NaN can slow a processor down and trip debug modes.
     """
-    good = np.flatnonzero(~bad)
-    points[bad] = points[good[0]] if good.size else 0
+    if bad.any():
+        good = np.flatnonzero(~bad)
+        points[bad] = points[good[0]] if good.size else 0
 
 
 def count_outside(points: np.ndarray, low: np.ndarray, high: np.ndarray, bad: np.ndarray) -> int:
     """Return how many of the rows that are not bad have an input outside its trained range."""
-    if not points.size:
+    if not points.size or not (np.isfinite(low).any() or np.isfinite(high).any()):
         return 0
     # Where all are within, as a rule, the extremes tell so in a tenth of the time.
     ends = np.stack([over_rows(ufunc, points)[:, 0] for ufunc in (np.minimum, np.maximum)])

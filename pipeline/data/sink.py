@@ -15,7 +15,7 @@ from hyperdiag.messages.errors import OutputError
 
 from .faults import Faults
 from .filesystem import Guard, Place, publish, write_whole
-from .layout import ROW_INDEX, SOURCE_FILE, leaves
+from .layout import ROW_INDEX, SOURCE_FILE, Leaves, leaves
 from .object_store.conditional import put_guarded
 from .object_store.tries import is_passing
 from .object_store.upload import upload
@@ -63,9 +63,9 @@ class ShardSink:
         self._file_name = file_name
         self._row_group_rows = row_group_rows
         self._held: list[pa.Table] = []
-        self._held_rows, self._held_bytes = 0, 0.0
+        self._held_rows, self._measured, self._held_bytes = 0, 0, 0.0
         self._leaves = leaves(schema)
-        self._data = _Scratch(output, f"data-{file_name}", schema)
+        self._data = _Scratch(output, f"data-{file_name}", schema, self._leaves)
         self._quarantine: _Scratch | None = None
 
     def __enter__(self) -> "ShardSink":
@@ -80,18 +80,25 @@ class ShardSink:
         """Add good rows."""
         self._held.append(table)
         self._held_rows += table.num_rows
-        # Asking each of hundreds of columns of numbers how large it is takes long.
-        self._held_bytes += table.num_rows * self._leaves.row_bytes
-        self._held_bytes += sum(table[name].nbytes for name in self._leaves.measured)
         # Wide columns that are passed through fill a row group before the derivatives do.
-        if self._held_rows >= self._row_group_rows or self._held_bytes >= _HELD_BYTES:
+        if self._held_rows >= self._row_group_rows or self._holds_much():
             self._flush()
+
+    def _holds_much(self) -> bool:
+        # Asking each of hundreds of columns of numbers how large it is takes long.
+        if self._held_rows * self._leaves.most_row_bytes < _HELD_BYTES:
+            return False
+        for table in self._held[self._measured :]:
+            self._held_bytes += table.num_rows * self._leaves.row_bytes
+            self._held_bytes += sum(table[name].nbytes for name in self._leaves.measured)
+        self._measured = len(self._held)
+        return self._held_bytes >= _HELD_BYTES
 
     def _flush(self) -> None:
         if self._held:
             self._data.write(pa.concat_tables(self._held))
             self._held = []
-            self._held_rows, self._held_bytes = 0, 0.0
+            self._held_rows, self._measured, self._held_bytes = 0, 0, 0.0
 
     def quarantine(
         self, table: pa.Table, source_file: str, index: pa.Array, faults: Faults
@@ -113,7 +120,8 @@ class ShardSink:
         for name, column in zip(_ADDED, (codes, details, *places), strict=True):
             rows = rows.append_column(name, column)
         if self._quarantine is None:
-            self._quarantine = _Scratch(self._output, f"quarantine-{self._file_name}", rows.schema)
+            name = f"quarantine-{self._file_name}"
+            self._quarantine = _Scratch(self._output, name, rows.schema, leaves(rows.schema))
         self._quarantine.write(rows)
 
     def commit(
@@ -166,14 +174,13 @@ def beside(names: Sequence[str], taken: Container[str]) -> list[str]:
 class _Scratch:
     """A Parquet file under way."""
 
-    def __init__(self, output: Place, name: str, schema: pa.Schema):
+    def __init__(self, output: Place, name: str, schema: pa.Schema, kinds: Leaves):
         self._open = True
         self._place = output / SCRATCH / f"{uuid.uuid4().hex}-{name}"
         self._local: IO[bytes] | None = None
         self._where: Place | str = self._place
         if output.is_store:
             self._where = f"a temporary file (TMPDIR), on its way to {output}"
-        kinds = leaves(schema)
         with writing(self._where):
             if output.is_store:  # nameless: gone when this process is, however it ends
                 self._local = tempfile.TemporaryFile()  # noqa: SIM115

@@ -117,6 +117,21 @@ def test_read_columns_takes_them_in_the_networks_order_and_leaves_the_rest():
     assert not faults.bad.any()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kinds", [("float32", "float32"), ("float64", "float32")])
+def test_read_columns_of_floats_in_chunks_and_slices_keeps_rows_and_bits(kinds, dtype):
+    rng = np.random.default_rng(5)
+    columns = [rng.normal(size=700).astype(kind) for kind in kinds]
+    table = pa.table({"b": columns[1], "a": columns[0], "other": ["-"] * 700})
+    table = pa.concat_tables([table.slice(3, 200), table.slice(203, 400)])
+    points, faults = PointColumns(("x", "y", "z"), ("a", "b", "a"), False).read(table, dtype)
+    wanted = np.stack([columns[0], columns[1], columns[0]], axis=1)[3:603].astype(dtype)
+    np.testing.assert_array_equal(points, wanted, strict=True)
+    assert points.flags.c_contiguous
+    assert points.flags.writeable
+    assert not faults.bad.any()
+
+
 def test_read_faults_name_input_and_column_and_the_first_of_a_row_counts():
     table = pa.table({"x": [None, 1.0, math.nan], "y": ["1", "one", "two"]})
     _, faults = PointColumns(["p", "y"], ["x", "y"], False).read(table, "float32")

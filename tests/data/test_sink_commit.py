@@ -59,6 +59,20 @@ def test_write_rows_too_large_to_hold_make_row_groups_before_there_are_enough(ou
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [2, 1]
 
 
+def test_write_numbers_that_may_be_null_fill_a_row_group_by_the_bytes_that_they_take(
+    output, tmp_path
+):
+    rows = (64 << 20) // (3 * 8)  # a third of 64 MiB, less a third of a number
+    batch = pa.table({"x": np.zeros(rows), "n": pa.nulls(rows, pa.bool_())})
+    with ShardSink(output, NAME, batch.schema, 10**9) as sink:
+        for _ in range(5):  # two bits of a row more, in the bitmaps of "n": three are enough
+            sink.write(batch)
+        sink.commit({})
+    metadata = pq.read_metadata(tmp_path / "data" / NAME)
+    groups = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+    assert groups == [3 * rows, 2 * rows]
+
+
 def test_exception_that_stops_the_process_leaves_nothing_either(output, tmp_path):
     def stopped():
         with ShardSink(output, NAME, TABLE.schema, 1) as sink:
