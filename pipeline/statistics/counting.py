@@ -31,8 +31,8 @@ class Counting:
             self._parts[start] = _Part(len(numbers))
         bins = bins_of(numbers)
         spans = _spans_of(bins)
-        zeros = np.flatnonzero(spans.zeros)
-        if zeros.size:
+        if spans.zeros.any():
+            zeros = np.flatnonzero(spans.zeros)
             tiny = np.where(bins[zeros] < AROUND_ZERO, numbers[zeros], 0)
             self._tiny[:, start + zeros] += np.sum([tiny > 0, tiny < 0], axis=2)
         self._parts[start].add(bins, spans)
@@ -73,18 +73,19 @@ class _Part:
         self._widths = np.maximum(spans.last - spans.first + 1, 0) + spans.zeros
         ends = np.cumsum(self._widths)
         self._begins = ends - self._widths
+        blocks = self._begins + spans.zeros - spans.first
+        self._offsets = (blocks << BLOCK_BITS).astype(np.uint32)[:, None]
         self._counts = np.zeros((ends[-1], BLOCK), np.int64)
 
     def add(self, bins: np.ndarray, spans: "_Spans") -> None:
         """Count bins (numbers, rows), of `bins_of`, with these spans; they are overwritten."""
         if not self._spans.cover(spans):
             self._widen(self._spans.joined(spans))
-        first, zeros = self._spans.first, np.flatnonzero(spans.zeros)
-        if zeros.size:
-            shift = ((first[zeros] - 1) << BLOCK_BITS).astype(np.uint32)
+        if spans.zeros.any():
+            zeros = np.flatnonzero(spans.zeros)
+            shift = ((self._spans.first[zeros] - 1) << BLOCK_BITS).astype(np.uint32)
             bins[zeros] += np.where(bins[zeros] < BLOCK, shift[:, None], np.uint32(0))
-        begins = self._begins + self._spans.zeros - first
-        bins += (begins << BLOCK_BITS).astype(np.uint32)[:, None]
+        bins += self._offsets
         counts = np.bincount(bins.ravel(), minlength=self._counts.size)
         self._counts += counts.reshape(self._counts.shape)
 
@@ -137,8 +138,8 @@ class _Spans(NamedTuple):
 def _spans_of(bins: np.ndarray) -> _Spans:
     low, high = bins.min(axis=1), bins.max(axis=1)
     zeros = low < BLOCK
-    at = np.flatnonzero(zeros)
-    if at.size:
+    if zeros.any():
+        at = np.flatnonzero(zeros)
         low[at] = np.where(bins[at] < BLOCK, np.uint32(_NOWHERE), bins[at]).min(axis=1)
     first, last = low.astype(np.int64) >> BLOCK_BITS, high.astype(np.int64) >> BLOCK_BITS
     return _Spans(first, np.where(last > 0, last, -1), zeros.astype(np.int64))

@@ -58,10 +58,11 @@ class Curves:
         """Add up the rows that are gathered."""
         if not self._rows:
             return
-        numbers = np.concatenate(self._gathered, axis=1).astype(np.float64)
+        numbers = np.concatenate(self._gathered, axis=1)
         self._gathered, self._rows = [], 0
         bins, positions = self._shape.bins, self._shape.numbers.curve_positions
-        for direction, place in enumerate(self._shape.bins_of(numbers[: len(self._inputs)])):
+        inputs = numbers[: len(self._inputs)].astype(np.float64)
+        for direction, place in enumerate(self._shape.bins_of(inputs)):
             self.bin_rows[direction] += np.bincount(place, minlength=bins + 1)[:-1]
             for quantity, of_outputs in enumerate(positions[:, :, direction]):
                 for output, position in enumerate(of_outputs):

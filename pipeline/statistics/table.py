@@ -189,29 +189,31 @@ def _bands(statistics: Statistics, middles: np.ndarray) -> Iterator[pa.Table]:
     numbers = statistics.shape.numbers
     sample = statistics.sample().numbers.astype(np.float64)
     places = statistics.shape.bins_of(sample[:, : len(numbers.directions)].T)
-    rows = [[sample[of == place] for place in range(middles.shape[1])] for of in places]
-    direction, place = np.nonzero([[len(some) >= _LEAST_ROWS for some in each] for each in rows])
+    positions, bins = numbers.curve_positions, middles.shape[1]
+    rows = np.array([np.bincount(of, minlength=bins + 1)[:-1] for of in places]).reshape(-1, bins)
+    direction, place = np.nonzero(rows >= _LEAST_ROWS)
+    values = np.zeros((len(BANDS), *positions.shape[:2], direction.size))
+    for at, (of, bin_) in enumerate(zip(direction, place, strict=True)):
+        some = sample[places[of] == bin_][:, positions[:, :, of]]
+        values[..., at] = _quantiles_within(some, [*BANDS.values()])
     inputs = pa.array(numbers.directions, pa.string()).take(pa.array(direction))
     nothing, position = pa.nulls(direction.size, pa.string()), middles[direction, place]
-    for name, positions in zip(numbers.curves, numbers.curve_positions, strict=True):
-        quantity = pa.repeat(pa.scalar(name, pa.string()), direction.size)
-        for output, of_directions in zip(numbers.outputs, positions, strict=True):
-            outputs = pa.repeat(pa.scalar(output, pa.string()), direction.size)
-            columns = (
-                _quantiles_within(rows[at][bin_][:, of_directions[at]], [*BANDS.values()])
-                for at, bin_ in zip(direction, place, strict=True)
-            )
-            values = np.array([*columns]).reshape(-1, len(BANDS)).T
-            for statistic, of_bins in zip(BANDS, values, strict=True):
-                yield _table(
-                    nothing, nothing, quantity, outputs, inputs, statistic, position, of_bins
-                )
+    for quantity, output in np.ndindex(positions.shape[:2]):
+        name, of_output = (
+            pa.repeat(pa.scalar(each, pa.string()), direction.size)
+            for each in (numbers.curves[quantity], numbers.outputs[output])
+        )
+        for statistic, each in zip(BANDS, values[:, quantity, output], strict=True):
+            yield _table(nothing, nothing, name, of_output, inputs, statistic, position, each)
 
 
 def _quantiles_within(numbers: np.ndarray, levels: Sequence[float]) -> np.ndarray:
-    """Return quantiles of finite numbers; of the largest, too, whose differences are infinite."""
+    """Return quantiles (levels, ...) of finite numbers (rows, ...).
+
+    Of the largest, too, whose differences are infinite.
+    """
     scale = 0.25 if np.abs(numbers).max() > 1e300 else 1.0
-    return np.quantile(scale * numbers, levels) / scale
+    return np.quantile(scale * numbers, levels, axis=0) / scale
 
 
 def _groups(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
