@@ -45,7 +45,7 @@ class Curves:
         hashes = row_hashes(places)
         rows = sampled(hashes, self._shape.curve_step)
         quantities = (blocks[name].take(rows, axis=1) for name in self._shape.numbers.curves)
-        some = np.concatenate([blocks[INPUT][self._inputs].take(rows, axis=1), *quantities])
+        some = np.concatenate([blocks[INPUT].take(rows, axis=1)[self._inputs], *quantities])
         if self._shape.sample_step:
             of_these = sampled(hashes[rows], self._shape.sample_step)
             self._samples.append(Sample(hashes[rows[of_these]], some[:, of_these].T))

@@ -37,7 +37,7 @@ class ShardStatistics:
         low, high = np.array(shape.ranges, np.float64).reshape(-1, 2).T
         self._widths = high - low
         self._rows = 0
-        self._differences = np.empty(_AT_ONCE)
+        self._differences, self._ones = np.empty(_AT_ONCE), np.ones(_ROWS)
         # Sums are of differences from about the first row: of numbers that are close together
         # beside their size, squares would leave nothing.
         self._origin: np.ndarray | None = None
@@ -123,9 +123,8 @@ class ShardStatistics:
                 at = slice(start + first, start + first + len(part))
                 differences = self._differences[: part.size].reshape(part.shape)
                 np.subtract(part, origin[at, None], out=differences)
-                with np.errstate(over="ignore"):  # then they are infinite
-                    self._sums[at] += differences.sum(axis=1)
-                    self._squares[at] += np.vecdot(differences, differences)
+                self._sums[at] += np.vecdot(differences, self._ones[: part.shape[1]])
+                self._squares[at] += np.vecdot(differences, differences)
                 if self._counting is not None:
                     self._counting.add(start + first, part)
 
