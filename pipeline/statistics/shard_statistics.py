@@ -122,7 +122,8 @@ class ShardStatistics:
                 part = block[first : first + step, first_row : first_row + _ROWS]
                 at = slice(start + first, start + first + len(part))
                 differences = self._differences[: part.size].reshape(part.shape)
-                np.subtract(part, origin[at, None], out=differences)
+                np.copyto(differences, part)
+                differences -= origin[at, None]
                 self._sums[at] += np.vecdot(differences, self._ones[: part.shape[1]])
                 self._squares[at] += np.vecdot(differences, differences)
                 if self._counting is not None:
