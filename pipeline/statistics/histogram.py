@@ -5,7 +5,7 @@ the leading one: its ends differ by at most 1/64, so that its middle is within 0
 Such a sketch is known as a log-linear, or HDR, histogram.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,10 +111,10 @@ class Histograms:
         return values[order], counts[order]
 
 
-def quantile(values: np.ndarray, counts: np.ndarray, level: float) -> float:
-    """Return the value at a level, from 0 to 1, of values that come so often each.
+def quantiles(values: np.ndarray, counts: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+    """Return the values at levels, from 0 to 1, of values that come so often each.
 
     The smallest that so large a part of all does not exceed: what SQL calls PERCENTILE_DISC.
     """
     total = np.cumsum(counts)
-    return float(values[np.searchsorted(total, max(level * total[-1], 1))])
+    return values[np.searchsorted(total, np.maximum(np.multiply(levels, total[-1]), 1))]

@@ -18,8 +18,10 @@ _BITS = 63  # of a hash
 
 def row_hashes(places: Places) -> np.ndarray:
     """Return a whole number from 0 to 2^63 - 1, int64, for each row."""
+    hashes = places.row.astype(np.uint64)
+    hashes *= _STEP
     starts = np.array([_start(name) for name in places.files], np.uint64)
-    hashes = starts[places.file] + places.row.astype(np.uint64) * _STEP
+    hashes += starts[places.file] if starts.size > 1 else starts
     for shift, factor in _MIX:
         hashes ^= hashes >> np.uint64(shift)
         hashes *= factor

@@ -19,6 +19,7 @@ from .statistics import Shape, packed
 # Rows that are looked at together, of so many numbers that, in float64, they stay in a core's
 # cache. Of more rows, a BLAS of several threads would add up in another order.
 _ROWS, _AT_ONCE = 8192, 1 << 17
+_FAR = 16  # times how far apart numbers lie: so far from zero are those that are close together
 
 # Sums and squares of the largest numbers are infinite, as the page of runs says: no warning.
 _beyond_float64 = np.errstate(over="ignore", invalid="ignore")
@@ -38,8 +39,8 @@ class ShardStatistics:
         self._widths = high - low
         self._rows = 0
         self._differences, self._ones = np.empty(_AT_ONCE), np.ones(_ROWS)
-        # Sums are of differences from about the first row: of numbers that are close together
-        # beside their size, squares would leave nothing.
+        # Of numbers that are close together beside their size, squares would leave nothing: sums
+        # are of their differences from about the first row.
         self._origin: np.ndarray | None = None
         self._sums, self._squares = np.zeros((2, numbers.count))
         self._low, self._high = np.full((2, numbers.count), [[np.inf], [-np.inf]])
@@ -82,17 +83,18 @@ class ShardStatistics:
         if numbers.derived:
             columns = [array.reshape(count, -1).T for array in derived]
             blocks[DERIVED] = np.concatenate(columns)
+        known = {name: each.reshape(2, -1) for name, each in ends.items()}
+        others = numbers.slices.keys() - known.keys()
+        known |= {name: np.stack([blocks[name].min(1), blocks[name].max(1)]) for name in others}
+        low, high = np.concatenate([known[name] for name in numbers.slices], axis=1)
         if self._origin is None:
             firsts = np.concatenate([blocks[name][:, 0] for name in numbers.slices])
-            self._origin = origin_near(firsts)
+            far = np.abs(firsts) > _FAR * (high.astype(np.float64) - low)
+            self._origin = origin_near(np.where(far, firsts, 0.0))
         self._rows += count
+        self._low, self._high = np.minimum(self._low, low), np.maximum(self._high, high)
         for name, where in numbers.slices.items():
-            block = blocks[name]
-            if name in ends:
-                low, high = ends[name].reshape(2, -1)
-            else:
-                low, high = block.min(axis=1), block.max(axis=1)
-            self._add_numbers(where.start, block, low, high)
+            self._add_numbers(where.start, blocks[name])
         self._curves.add(blocks, places)
         if self._groups and groups is not None:
             self._groups.add(blocks, groups)
@@ -102,15 +104,11 @@ class ShardStatistics:
             more = extreme_rows(numbers, blocks, largest, self._widths, places, score)
             self._extreme = self._extreme.merged(more)
 
-    def _add_numbers(
-        self, start: int, block: np.ndarray, low: np.ndarray, high: np.ndarray
-    ) -> None:
-        """Take in the numbers (numbers, rows) from a position on, with their lows and highs."""
+    def _add_numbers(self, start: int, block: np.ndarray) -> None:
+        """Take in the numbers (numbers, rows) from a position on."""
         count, rows = block.shape
-        where = slice(start, start + count)
-        np.minimum(self._low[where], low, out=self._low[where])
-        np.maximum(self._high[where], high, out=self._high[where])
         if self._counting is None:
+            where = slice(start, start + count)
             self._positive[where] += np.count_nonzero(block > 0, axis=1)
             self._negative[where] += np.count_nonzero(block < 0, axis=1)
         assert self._origin is not None
@@ -123,7 +121,8 @@ class ShardStatistics:
                 at = slice(start + first, start + first + len(part))
                 differences = self._differences[: part.size].reshape(part.shape)
                 np.copyto(differences, part)
-                differences -= origin[at, None]
+                if origin[at].any():
+                    differences -= origin[at, None]
                 self._sums[at] += np.vecdot(differences, self._ones[: part.shape[1]])
                 self._squares[at] += np.vecdot(differences, differences)
                 if self._counting is not None:

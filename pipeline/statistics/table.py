@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from .extreme_rows import lists_of
-from .histogram import quantile
+from .histogram import quantiles
 from .numbers import INPUT, RowNumbers
 from .statistics import Statistics
 
@@ -126,9 +126,9 @@ def _quantiles(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
     if not statistics.shape.histograms:
         return
     low, high = statistics.moments.ends()
-    counted = [statistics.histograms.of(at) for at in range(low.size)]
-    for level in LEVELS:
-        values = np.array([quantile(*each, level) for each in counted])
+    counted = (statistics.histograms.of(at) for at in range(low.size))
+    of_numbers = np.array([quantiles(*each, LEVELS) for each in counted])
+    for level, values in zip(LEVELS, of_numbers.T, strict=True):
         # The middle of the lowest bin may lie beyond the lowest number.
         yield names.rows("quantile", np.clip(values, low, high), position=level)
 

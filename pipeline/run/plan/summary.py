@@ -23,7 +23,7 @@ _NAMES = (
 # less than the least, there are none.
 _MOST_CURVE_NUMBERS, _LEAST_BINS = 1 << 18, 4
 # So many rows are enough for the mean of a bin; of more, all but one in so many are left out.
-_CURVE_ROWS, _LARGEST_STEP = 1 << 15, 32
+_CURVE_ROWS, _LARGEST_STEP = 1 << 14, 64
 # So many are enough for its quantiles, and are kept, if a row has no more numbers than that: 16 MB.
 _SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 1 << 12, 1 << 10
 # Numbers of a row with a histogram: each takes some 25 kB in each shard that is under way.
