@@ -65,4 +65,5 @@ class Sample(NamedTuple):
     @staticmethod
     def of(arrays: Mapping[str, np.ndarray]) -> "Sample":
         """Return the sample in arrays, as `arrays` returned them."""
-        return Sample(arrays["sample_hashes"], arrays["sample_numbers"])
+        # Copied: they are views of all that was read with them.
+        return Sample(arrays["sample_hashes"].copy(), arrays["sample_numbers"].copy())

@@ -101,7 +101,9 @@ class Statistics:
         values, arrays = unpack(content)
         self.moments.add(values["rows"], arrays)
         self.histograms.add(Counts.of(arrays))
-        self._samples.append(Sample.of(arrays))
+        sample = Sample.of(arrays)
+        if sample.hashes.size:
+            self._samples.append(sample)
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
         extreme = {name: arrays[name] for name in ExtremeRows._fields if name != "files"}

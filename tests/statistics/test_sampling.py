@@ -57,3 +57,14 @@ def test_the_order_of_parts_is_not_seen():
     whole, again = Sample.joined(parts), Sample.joined(parts[::-1])
     assert np.array_equal(whole.numbers, again.numbers)
     assert sorted(whole.numbers[:, 0]) == sorted(numbers[:, 0])
+
+
+def test_a_sample_does_not_keep_what_was_read_with_it():
+    read = bytearray(10_000)
+    arrays = {
+        "sample_hashes": np.frombuffer(read, np.int64, 2),
+        "sample_numbers": np.frombuffer(read, np.float32, 6, 16).reshape(2, 3),
+    }
+    sample = Sample.of(arrays)
+    assert not np.shares_memory(sample.numbers, arrays["sample_numbers"])
+    assert not np.shares_memory(sample.hashes, arrays["sample_hashes"])
