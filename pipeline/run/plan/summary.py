@@ -83,7 +83,8 @@ def plan_summary(
     configured = config.summary
     enabled = configured.enabled
     if enabled is None:
-        enabled = previous.summary is not None if previous else kernel.device == "cpu"
+        asked = configured.only or configured.by is not None or kernel.device == "cpu"
+        enabled = previous.summary is not None if previous else asked
     if not enabled:
         if configured.only:
             raise UsageError("summary.only=true and summary.enabled=false leave nothing to write")
