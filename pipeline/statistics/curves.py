@@ -6,7 +6,7 @@ import numpy as np
 
 from .numbers import INPUT
 from .places import Places
-from .sampling import Sample, row_hashes, sampled
+from .sampling import MOST_ROWS, Sample, row_hashes, sampled
 from .statistics import Shape
 
 _ROWS = 8192  # that are gathered before they are added up: calls for a few rows take long
@@ -49,6 +49,8 @@ class Curves:
         if self._shape.sample_step:
             of_these = sampled(hashes[rows], self._shape.sample_step)
             self._samples.append(Sample(hashes[rows[of_these]], some[:, of_these].T))
+            if sum(each.hashes.size for each in self._samples) > 2 * MOST_ROWS:
+                self.sample()  # leaves some of them out
         self._gathered.append(some)
         self._rows += rows.size
         if self._rows >= _ROWS:
@@ -71,4 +73,5 @@ class Curves:
 
     def sample(self) -> Sample:
         """Return the sample of all rows."""
-        return Sample.joined([self._shape.no_sample(), *self._samples])
+        self._samples = [Sample.joined([self._shape.no_sample(), *self._samples])]
+        return self._samples[0]

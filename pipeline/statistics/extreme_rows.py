@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .highest_scores import highest_scores
+from .highest_scores import Scores
 from .numbers import INPUT, RowNumbers
 from .places import Places
 
@@ -108,8 +108,9 @@ def extreme_rows(
     widths: np.ndarray,
     places: Places,
     floor: np.ndarray,
+    ties: bool,
 ) -> ExtremeRows:
-    """Return the most extreme of some rows.
+    """Return the most extreme of some rows, which are in order of their places.
 
     Args:
         numbers: of a row.
@@ -119,6 +120,7 @@ def extreme_rows(
         places: where they come from.
         floor: float64 (lists, keep), scores of rows that are known already: who is not above the
             last of a list need not be looked at.
+        ties: whether who is equal to it must be: where these rows are not after those.
     """
     m, keep = len(numbers.outputs), floor.shape[1]
     extreme = no_rows(numbers, keep)
@@ -131,9 +133,8 @@ def extreme_rows(
         values = blocks[quantity].reshape(m, -1, places.row.size)
         scale = scales[quantity].astype(np.float64 if narrow else values.dtype)
         lists = slice(position * m, (position + 1) * m)
-        highest = highest_scores(
-            values, _SIZES[quantity, end], scale, largest[quantity], floor[lists, -1], keep
-        )
+        scores = Scores(values, _SIZES[quantity, end], scale, largest[quantity])
+        highest = scores.highest(floor[lists, -1], keep, ties)
         output, rank, row, direction, score = highest
         at = output + position * m, rank
         extreme.score[at], extreme.value[at] = score, values[output, direction, row]

@@ -14,6 +14,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
 _LAST_SHIFT = 31
 _BITS = 63  # of a hash
+MOST_ROWS = 1 << 12  # of a sample
 
 
 def row_hashes(places: Places) -> np.ndarray:
@@ -46,24 +47,37 @@ class Sample(NamedTuple):
     Attributes:
         hashes: int64 (rows,), of `row_hashes`, ascending.
         numbers: (rows, numbers), float32 or float64.
+        step: only one row in so many is kept, of those that came.
     """
 
     hashes: np.ndarray
     numbers: np.ndarray
+    step: int = 1
 
     @staticmethod
     def joined(parts: "list[Sample]") -> "Sample":
-        """Return the rows of all parts, at least one, whose order is not seen."""
-        hashes, numbers = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        order = np.argsort(hashes, kind="stable")
-        return Sample(hashes[order], numbers[order])
+        """Return the rows of all parts, at least one, whose order is not seen.
+
+        Of more than `MOST_ROWS`, every second is left out, as often as it takes.
+        """
+        hashes, numbers, steps = zip(*parts, strict=True)
+        whole = np.concatenate(hashes)
+        order, step = np.argsort(whole, kind="stable"), max(steps)
+        while (rows := int(np.searchsorted(whole[order], (1 << _BITS) // step))) > MOST_ROWS:
+            step *= 2
+        return Sample(whole[order[:rows]], np.concatenate(numbers)[order[:rows]], step)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Return arrays for `of`."""
-        return {"sample_hashes": self.hashes, "sample_numbers": self.numbers}
+        return {
+            "sample_hashes": self.hashes,
+            "sample_numbers": self.numbers,
+            "sample_step": np.array(self.step),
+        }
 
     @staticmethod
     def of(arrays: Mapping[str, np.ndarray]) -> "Sample":
         """Return the sample in arrays, as `arrays` returned them."""
         # Copied: they are views of all that was read with them.
-        return Sample(arrays["sample_hashes"].copy(), arrays["sample_numbers"].copy())
+        hashes, numbers = arrays["sample_hashes"].copy(), arrays["sample_numbers"].copy()
+        return Sample(hashes, numbers, int(arrays["sample_step"]))

@@ -47,6 +47,7 @@ class ShardStatistics:
         self._positive, self._negative = np.zeros((2, numbers.count), np.int64)
         self._curves = Curves(shape)
         self._extreme = no_rows(numbers, shape.extreme_rows)
+        self._last: tuple[str, int] | None = None  # the place of the last row
         self._groups = GroupsOfShard(numbers) if shape.by else None
         self._counting = Counting(numbers.count) if shape.histograms else None
 
@@ -100,9 +101,12 @@ class ShardStatistics:
             self._groups.add(blocks, groups)
         if self._shape.extreme_rows:
             largest = {name: np.abs(each).max(axis=0) for name, each in ends.items()}
+            first, last = ((places.files[places.file[at]], places.row[at]) for at in (0, -1))
+            ties = self._last is not None and first <= self._last
             score = self._extreme.score
-            more = extreme_rows(numbers, blocks, largest, self._widths, places, score)
+            more = extreme_rows(numbers, blocks, largest, self._widths, places, score, ties)
             self._extreme = self._extreme.merged(more)
+            self._last = last
 
     def _add_numbers(self, start: int, block: np.ndarray) -> None:
         """Take in the numbers (numbers, rows) from a position on."""

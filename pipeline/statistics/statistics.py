@@ -14,6 +14,8 @@ from .numbers import RowNumbers
 from .packed import pack, unpack
 from .sampling import Sample
 
+_MOST_SAMPLES = 32  # that wait to be joined, of some rows each
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -102,8 +104,10 @@ class Statistics:
         self.moments.add(values["rows"], arrays)
         self.histograms.add(Counts.of(arrays))
         sample = Sample.of(arrays)
-        if sample.hashes.size:
+        if sample.hashes.size or sample.step > 1:
             self._samples.append(sample)
+            if len(self._samples) > _MOST_SAMPLES:
+                self.sample()
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
         extreme = {name: arrays[name] for name in ExtremeRows._fields if name != "files"}

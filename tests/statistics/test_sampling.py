@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hyperdiag.statistics.places import Places
-from hyperdiag.statistics.sampling import Sample, row_hashes, sampled
+from hyperdiag.statistics.sampling import MOST_ROWS, Sample, row_hashes, sampled
 
 _64_BITS = (1 << 64) - 1
 
@@ -64,7 +64,23 @@ def test_a_sample_does_not_keep_what_was_read_with_it():
     arrays = {
         "sample_hashes": np.frombuffer(read, np.int64, 2),
         "sample_numbers": np.frombuffer(read, np.float32, 6, 16).reshape(2, 3),
+        "sample_step": np.array(4),
     }
     sample = Sample.of(arrays)
     assert not np.shares_memory(sample.numbers, arrays["sample_numbers"])
     assert not np.shares_memory(sample.hashes, arrays["sample_hashes"])
+
+
+def test_of_many_rows_a_sample_keeps_some_whatever_was_joined_before():
+    hashes = row_hashes(Places.in_file("f", np.arange(20 * MOST_ROWS)))
+    numbers = np.arange(hashes.size, dtype=np.float64)[:, None]
+    parts = [Sample(hashes[at], numbers[at]) for at in np.array_split(np.arange(hashes.size), 31)]
+    whole = Sample.joined(parts)
+    assert MOST_ROWS / 2 * 0.9 < whole.hashes.size <= MOST_ROWS
+    # The rows with the smallest hashes, up to a power of two.
+    limit = (1 << 63) // 32
+    assert sorted(whole.numbers[:, 0]) == np.flatnonzero(hashes < limit).tolist()
+    in_turn = parts[0]
+    for part in reversed(parts[1:]):
+        in_turn = Sample.joined([in_turn, part])
+    assert np.array_equal(in_turn.numbers, whole.numbers)

@@ -23,9 +23,10 @@ _NAMES = (
 # less than the least, there are none.
 _MOST_CURVE_NUMBERS, _LEAST_BINS = 1 << 18, 4
 # So many rows are enough for the mean of a bin; of more, all but one in so many are left out.
-_CURVE_ROWS, _LARGEST_STEP = 1 << 14, 64
-# So many are enough for its quantiles, and are kept, if a row has no more numbers than that: 16 MB.
-_SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 1 << 12, 1 << 10
+_CURVE_ROWS, _LARGEST_STEP, _FILTERED_STEP = 1 << 14, 64, 4
+# For its quantiles, rows are kept, if they have no more numbers than that: 16 MB of `MOST_ROWS`,
+# of which so many leave room for chance.
+_SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 3500, 1 << 10
 # Numbers of a row with a histogram: each takes some 25 kB in each shard that is under way.
 _MOST_HISTOGRAMS = 2048
 # Of the points of extreme rows of a shard: 16 MB.
@@ -94,10 +95,15 @@ def plan_summary(
         ranges, step, every = kept.ranges, kept.curve_step, kept.sample_step
     else:
         ranges = _ranges(network, kernel, dataset, files, location)
-        step = min(max(rows // _CURVE_ROWS, 1), _LARGEST_STEP)
-        every = step * max(rows // (_SAMPLE_ROWS * step), 1)
+        filtered = isinstance(dataset, ParquetSpec) and dataset.row_filter is not None
+        # Who filters may leave a few rows of many.
+        most = _FILTERED_STEP if filtered else _LARGEST_STEP
+        step = min(max(rows // _CURVE_ROWS, 1), most)
+        every = step if filtered else step * -(-rows // (_SAMPLE_ROWS * step))
     m, k = network.n_outputs, len(kernel.directions)
     bins = min(configured.bins, _MOST_CURVE_NUMBERS // (3 * m * k))
+    if not {"value", "jacobian", "hessian_diag"} & {*kernel.quantities}:
+        bins = 0  # there are no curves of others
     bins = bins if bins >= min(configured.bins, _LEAST_BINS) else 0
     extremes = 4 * m * configured.extreme_rows * network.n_inputs
     fits = _MOST_EXTREME_NUMBERS // (4 * m * network.n_inputs)

@@ -1,9 +1,12 @@
 """What of `summary` an output that is there does not let change, in the words of its options."""
 
 import json
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from hyperdiag.config.override import quoted
 from hyperdiag.config.schema import Config
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
@@ -11,6 +14,7 @@ from hyperdiag.messages.masking import masked
 from .spec import Settings, SummarySpec
 
 # The others follow from these, and from what is derived.
+_PLAIN = re.compile(r"[A-Za-z_]\w*")
 _OPTIONS = ("only", "by", "bins", "extreme_rows")
 
 
@@ -27,11 +31,13 @@ def summary_changes(
 
 def as_before(changes: Mapping[str, tuple[Any, Any]]) -> str:
     """Return what to type so that nothing changes."""
-    values = {option: was for option, (was, _) in changes.items()}
-    return " ".join(
-        f"{option}={value if isinstance(value, str) else json.dumps(value)}"
-        for option, value in values.items()
-    )
+    return " ".join(shlex.quote(f"{option}={_typed(was)}") for option, (was, _) in changes.items())
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, str):
+        return value if _PLAIN.fullmatch(value) else quoted(value)
+    return json.dumps(value)
 
 
 def check_statistics_are_kept(config: Config, previous: Settings | None) -> None:
