@@ -1,27 +1,62 @@
 """Arrays whose axes and positions have names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from hyperdiag.messages.errors import UsageError, closest_or_all, listed
+from hyperdiag.messages.errors import UsageError, closest_or_all
+
+from .named_axes import (
+    FOREIGN,
+    common_axes,
+    refuse_foreign,
+    refuse_misfit,
+    refuse_others,
+    refuse_out,
+    refuse_repeated,
+)
 
 ROW = "row"
 Axis = str | int | Sequence[str | int] | None
+
+# What of NumPy goes by names besides its ufuncs: functions of each number, and those over axes.
+_OF_EACH = {np.allclose, np.around, np.clip, np.isclose, np.nan_to_num, np.round, np.where}
+_OVER_AXES = {np.all, np.amax, np.amin, np.any, np.max, np.mean, np.median, np.min, np.prod}
+_OVER_AXES |= {np.std, np.sum, np.var, np.nanmax, np.nanmean, np.nanmin, np.nansum}
+
+
+class _OfTheType:
+    """A method that NumPy sees, which asks the type, and xarray does not, which asks the object.
+
+    With it, `xarray.DataArray(array)` would hold a NamedArray in the place of its numbers.
+    """
+
+    def __init__(self, method: Callable) -> None:
+        self._method = method
+
+    def __get__(self, instance: Any, owner: type) -> Callable:
+        if instance is None:
+            return self._method
+        raise AttributeError(self._method.__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class NamedArray(NDArrayOperatorsMixin):
     """An array with named axes, as xarray has them, without xarray.
 
-    `numpy.asarray(array)` is `array.values`. Operators, comparisons and NumPy's functions of single
-    numbers (`numpy.abs`, `numpy.exp`) return arrays with names. Of two of them, axes of one name
-    belong together, and so do positions of one name along them; the axes that one does not have are
-    added to it: `jacobian / value`. With a plain array, axes belong together as NumPy has it, from
-    the last on, and it may add none.
+    `numpy.asarray(array)` is `array.values`. Operators, comparisons, NumPy's ufuncs (`numpy.abs`,
+    `numpy.exp`) and its `clip`, `isclose`, `nan_to_num`, `round` and `where` return arrays with
+    names; `allclose` goes by them, too. Of two arrays, axes of one name belong together, and so do
+    positions of one name along them; the axes that one does not have are added to it:
+    `jacobian / value`. Rows have no names and belong together by their order. With a plain array,
+    axes belong together as NumPy has it, from the last on, and it may add none.
+
+    Every other function of NumPy takes the numbers for plain arrays, and refuses two whose axes or
+    names differ, or are in another order.
 
     Attributes:
         values: the numbers, float32 or float64; or texts, as objects.
@@ -48,34 +83,36 @@ class NamedArray(NDArrayOperatorsMixin):
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
-        """Return what a function of NumPy's makes of arrays.
+        """Return what a ufunc of NumPy's makes of arrays.
 
         Raises:
-            UsageError: if their axes or positions do not belong together, or one is to be changed
-                in place.
+            UsageError: if their axes or positions do not belong together, one is no NamedArray but
+                has named axes, or one is to be changed in place.
         """
-        if options.get("out") is not None:
-            raise UsageError("a NamedArray is not changed in place: write a = a + b for a += b")
-        if method != "__call__" or ufunc.signature is not None:  # of axes by their positions
-            plain = [each.values if isinstance(each, NamedArray) else each for each in inputs]
-            return getattr(ufunc, method)(*plain, **options)
-        dims, coords, sizes = _common_axes([i for i in inputs if isinstance(i, NamedArray)])
-        plain = []
-        for each in inputs:
-            if isinstance(each, NamedArray):
-                plain.append(each._values_along(dims, coords))
-                continue
-            # Numbers as they are: one of Python's takes the dtype of the others.
-            plain.append(np.asarray(each) if np.ndim(each) else each)
-            if not _fits(np.shape(each), tuple(sizes.values())):
-                raise UsageError(
-                    f"an array of shape {np.shape(each)} does not go with axes "
-                    f"{', '.join(f'{dim}: {size:,}' for dim, size in sizes.items())}"
-                )
-        results = ufunc(*plain, **options)
-        if isinstance(results, tuple):
-            return tuple(NamedArray(values, dims, coords) for values in results)
-        return NamedArray(results, dims, coords)
+        if method == "__call__" and ufunc.signature is None:
+            return _by_names(ufunc, inputs, options)
+        return _by_position(
+            ufunc if method == "__call__" else getattr(ufunc, method), inputs, options
+        )
+
+    @_OfTheType
+    def __array_function__(
+        self, function: Callable, types: Any, arguments: tuple, options: dict[str, Any]
+    ) -> Any:
+        """Return what another function of NumPy's makes of arrays; see `__array_ufunc__`."""
+        if function in _OVER_AXES:
+            bound = signature(function).bind(*arguments, **options).arguments
+            if isinstance(array := bound.pop("a"), NamedArray):
+                return array._over(function, **bound)
+        # Of a condition alone, `where` returns positions.
+        if function in _OF_EACH and not (function is np.where and len(arguments) == 1):
+            return _by_names(function, arguments, options)
+        return _by_position(function, arguments, options)
+
+    @property
+    def variable(self) -> Any:
+        """Refused: xarray asks an operand for it, and would pair with another by position."""
+        raise UsageError(FOREIGN)
 
     def _values_along(self, dims: Sequence[str], coords: Mapping[str, Sequence[str]]) -> np.ndarray:
         """Return the numbers along other axes too, all positions in a given order."""
@@ -88,48 +125,60 @@ class NamedArray(NDArrayOperatorsMixin):
         values = values.transpose([self.dims.index(dim) for dim in own])
         return np.expand_dims(values, [at for at, dim in enumerate(dims) if dim not in own])
 
-    def sum(self, axis: Axis = None, dtype: Any = None, out: None = None) -> Any:
+    def sum(self, axis: Axis = None, **options: Any) -> Any:
         """Return sums over axes, by name (or position): `sum("row")`, `sum(("row", "input"))`.
 
+        So do NumPy's own functions: `numpy.sum(array, axis="row")`, `numpy.median` and `numpy.var`.
         Sums, means and deviations are float64 unless a dtype is asked for: of many float32 numbers,
         others lose digits.
 
         Args:
             axis: which; None: all, which makes a number.
-            dtype: of the sums.
-            out: none: NumPy's own functions name it.
+            options: of NumPy's function: `dtype`, of deviations `ddof`. An array among them, as
+                `where`, has the axes of this one.
 
         Raises:
             UsageError: if there is no such axis.
         """
-        return self._over(np.sum, axis, dtype=self._wide(dtype), out=out)
+        return self._over(np.sum, axis, **options)
 
-    def mean(self, axis: Axis = None, dtype: Any = None, out: None = None) -> Any:
+    def mean(self, axis: Axis = None, **options: Any) -> Any:
         """Return means over axes; see `sum`."""
-        return self._over(np.mean, axis, dtype=self._wide(dtype), out=out)
+        return self._over(np.mean, axis, **options)
 
-    def std(self, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0) -> Any:
+    def std(self, axis: Axis = None, **options: Any) -> Any:
         """Return standard deviations over axes, of n numbers by n - ddof; see `sum`."""
-        return self._over(np.std, axis, dtype=self._wide(dtype), out=out, ddof=ddof)
+        return self._over(np.std, axis, **options)
 
-    def min(self, axis: Axis = None, out: None = None) -> Any:
+    def min(self, axis: Axis = None, **options: Any) -> Any:
         """Return the smallest numbers over axes; see `sum`."""
-        return self._over(np.min, axis, out=out)
+        return self._over(np.min, axis, **options)
 
-    def max(self, axis: Axis = None, out: None = None) -> Any:
+    def max(self, axis: Axis = None, **options: Any) -> Any:
         """Return the largest numbers over axes; see `sum`."""
-        return self._over(np.max, axis, out=out)
+        return self._over(np.max, axis, **options)
 
-    def _wide(self, dtype: Any) -> Any:
-        return np.float64 if dtype is None and self.dtype.kind == "f" else dtype
+    def any(self, axis: Axis = None, **options: Any) -> Any:
+        """Return whether any number is true (not 0) over axes; see `sum`."""
+        return self._over(np.any, axis, **options)
 
-    def _over(self, function: Any, axis: Axis, **options: Any) -> Any:
+    def all(self, axis: Axis = None, **options: Any) -> Any:
+        """Return whether all numbers are true (not 0) over axes; see `sum`."""
+        return self._over(np.all, axis, **options)
+
+    def _over(self, function: Callable, axis: Axis = None, **options: Any) -> Any:
+        if options.pop("keepdims", None):
+            raise UsageError(
+                'no keepdims: axes go by name, so that array - array.mean("row") does without'
+            )
         wanted = self.dims if axis is None else (axis,) if isinstance(axis, str | int) else axis
         for each in wanted:
             if isinstance(each, str) and each not in self.dims:
                 raise UsageError(f"no axis '{each}'{closest_or_all(each, self.dims)}")
         positions = [self.dims.index(a) if isinstance(a, str) else a for a in wanted]
-        values = function(self.values, axis=tuple(positions), **options)
+        if self.dtype.kind == "f" and "dtype" in signature(function).parameters:
+            options["dtype"] = options.get("dtype") or np.float64
+        values = _by_position(function, (self,), {"axis": tuple(positions), **options})
         gone = {self.dims[position] for position in positions}
         dims = tuple(dim for dim in self.dims if dim not in gone)
         coords = {dim: names for dim, names in self.coords.items() if dim in dims}
@@ -166,12 +215,15 @@ class NamedArray(NDArrayOperatorsMixin):
         if dim not in self.coords:
             raise UsageError(f"no axis '{dim}'{closest_or_all(dim, self.coords)}")
         known, axis = self.coords[dim], self.dims.index(dim)
-        chosen = (wanted,) if isinstance(wanted, str) else tuple(wanted)
+        single = isinstance(wanted, str) or not isinstance(wanted, Iterable)
+        chosen: tuple[Any, ...] = (wanted,) if single else tuple(wanted)
         for name in chosen:
-            if name not in known:
-                raise UsageError(f"no {dim} '{name}'{closest_or_all(name, known)}")
+            if not isinstance(name, str) or name not in known:
+                shown = f"'{name}'" if isinstance(name, str) else name
+                raise UsageError(f"no {dim} {shown}{closest_or_all(str(name), known)}")
+            refuse_repeated(dim, known, (name,))
         positions = [known.index(name) for name in chosen]
-        if not isinstance(wanted, str):
+        if not single:
             values = np.take(self.values, positions, axis)
             return replace(self, values=values, coords={**self.coords, dim: chosen})
         dims = self.dims[:axis] + self.dims[axis + 1 :]
@@ -195,37 +247,47 @@ class NamedArray(NDArrayOperatorsMixin):
         return xarray.DataArray(self.values, coords=coords, dims=self.dims)
 
 
-def _fits(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    """Return whether NumPy spreads a shape over a whole one, which stays as it is."""
-    try:
-        return np.broadcast_shapes(shape, whole) == whole
-    except ValueError:
-        return False
+def _by_names(function: Callable, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """Return what a function of single numbers makes of arrays, whose names belong together."""
+    operands = [*arguments, *options.values()]
+    dims, coords, sizes = common_axes([each for each in operands if isinstance(each, NamedArray)])
+    refuse_out(options)
+    if options.get("where", True) is not True:
+        raise UsageError(
+            "where= leaves numbers undefined: write numpy.where(condition, function(a), others)"
+        )
+
+    def spread(operand: Any) -> Any:
+        if isinstance(operand, NamedArray):
+            return operand._values_along(dims, coords)
+        refuse_foreign(operand)
+        refuse_misfit(np.shape(operand), sizes)
+        # Numbers as they are: one of Python's takes the dtype of the others.
+        return np.asarray(operand) if np.ndim(operand) else operand
+
+    no_operands = "dtype", "signature"
+    named = {key: o if key in no_operands else spread(o) for key, o in options.items()}
+    results = function(*map(spread, arguments), **named)
+    if isinstance(results, tuple):
+        return tuple(NamedArray(values, dims, coords) for values in results)
+    return NamedArray(results, dims, coords) if np.ndim(results) else results
 
 
-def _common_axes(
-    arrays: Sequence[NamedArray],
-) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]], dict[str, int]]:
-    """Return the axes of all arrays, as they come, with the names and numbers of their positions.
+def _by_position(function: Callable, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """Return what a function makes of plain arrays of the numbers, of one order of the names."""
+    arrays: list[NamedArray] = []
 
-    Raises:
-        UsageError: if an axis has other positions in one of them than in another.
-    """
-    sizes: dict[str, int] = {}
-    coords: dict[str, tuple[str, ...]] = {}
-    for array in arrays:
-        for dim, size in zip(array.dims, array.shape, strict=True):
-            first, names = coords.get(dim), array.coords.get(dim)
-            if first is not None and names is not None and {*first} != {*names}:
-                raise UsageError(
-                    f"axis '{dim}' has {listed(first)} in one array and {listed(names)} in another:"
-                    " take parts of one kind with sel(...)"
-                )
-            if sizes.setdefault(dim, size) != size:
-                raise UsageError(
-                    f"axis '{dim}' has {sizes[dim]:,} positions in one array and {size:,} in "
-                    "another: take arrays of the same rows"
-                )
-            if names is not None:
-                coords.setdefault(dim, names)
-    return tuple(sizes), coords, sizes
+    def plain(operand: Any) -> Any:
+        if type(operand) in (list, tuple):
+            return type(operand)(map(plain, operand))
+        if not isinstance(operand, NamedArray):
+            refuse_foreign(operand)
+            return operand
+        arrays.append(operand)
+        refuse_others(arrays[0], operand, function.__name__)
+        return operand.values
+
+    refuse_out(options)
+    if isinstance(options.get("axis"), str):
+        raise UsageError(f"{function.__name__}() takes axes by position: axis=0")
+    return function(*map(plain, arguments), **{key: plain(o) for key, o in options.items()})
