@@ -136,6 +136,8 @@ def _dataset(
             raise UsageError(f"no column '{name}'{closest_or_all(name, names)}")
     try:
         dataset.scanner(filter=filter)  # it looks at the types of columns, and at no row
+        if filter is not None:
+            dataset.schema.empty_table().filter(filter)  # whether it says yes or no
     except (TypeError, pa.ArrowException) as error:
         missing = _NO_COLUMN.match(str(error))
         why = f"no column '{missing[1]}'{closest_or_all(missing[1], names)}" if missing else error

@@ -27,8 +27,8 @@ _CURVE_ROWS, _LARGEST_STEP, _FILTERED_STEP = 1 << 14, 64, 4
 # For its quantiles, rows are kept, if they have no more numbers than that: 16 MB of `MOST_ROWS`,
 # of which so many leave room for chance.
 _SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 3500, 1 << 10
-# Numbers of a row with a histogram: each takes some 10 kB in each shard that is under way, 80 kB where
-# it spans 80 octaves.
+# Numbers of a row with a histogram: each takes 10 kB in each shard that is under way, or, where it
+# spans 80 octaves, 80 kB.
 _MOST_HISTOGRAMS = 2048
 # Of the points of extreme rows of a shard: 16 MB.
 _MOST_EXTREME_NUMBERS = 1 << 21

@@ -45,6 +45,7 @@ def test_rows_columns_and_filter_are_those_of_the_files(book):
         ({"filter": pc.field("numbr") > 4}, r"\(numbr > 4\): no column 'numbr' .*'number'\)$"),
         ({"filter": pc.field("number") > "x"}, r"^filter \(number > \"x\"\): .*int64"),
         ({"filter": "number > 4"}, r"^filter number > 4: .*Expression"),
+        ({"filter": pc.field("number")}, r"^filter number: .*must evaluate to bool"),
     ],
 )
 def test_columns_and_filters_that_cannot_be_are_said_with_their_names(book, options, said):
