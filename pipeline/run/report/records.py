@@ -137,6 +137,10 @@ def _curve(
         "deviation": 1.0 if deviation is None else numbers(deviation[0, [place]])[0],
         "at": numbers(at),
     }
+    if record["deviation"] == 0 and len(at) == 1:
+        record["at"] = [record["mean"]]  # the range around a single number is made up
+    if len(at) > 1:
+        record["width"] = numbers([np.diff(at).min()])[0]  # bins are equally wide
     for name, curve in by_name.items():
         if curve is not None:
             known = dict(zip(curve.at.tolist(), curve.numbers.tolist(), strict=True))

@@ -26,6 +26,18 @@ def hostile(dtype="float32"):
     )
 
 
+def far_from_zero(dtype="float32"):
+    """Outputs whose values, and a derivative, vary little beside their size."""
+    return Network(
+        name="far",
+        function=lambda x: jnp.stack([1000 + jnp.sin(x[0]) + 0.1 * x[1] ** 2, 100 * x[0] + x[1]]),
+        inputs=("a", "b"),
+        outputs=("y", "z"),
+        ranges={},
+        digest=digest_of("far", {}),
+    )
+
+
 def wide(n=1000, m=300):
     """Many inputs with long names, and many outputs."""
     weights = np.random.default_rng(0).standard_normal((m, n)) / n**0.5

@@ -1,0 +1,61 @@
+"""A run whose outputs vary little beside their size, in a browser: axes, sentences, tables."""
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hyperdiag.run.derive import derive
+from hyperdiag.run.report import read_report, write_report
+
+from .looks import drawn_all
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, compose_run):
+    """An output of inputs that are normal, so that bins at either end have few rows."""
+    folder = tmp_path_factory.mktemp("far")
+    rng = np.random.default_rng(3)
+    (folder / "in").mkdir()
+    rows = {"a": rng.normal(size=4000), "b": rng.normal(size=4000)}
+    rows["g"] = np.repeat(["many", "few"], [3980, 20])
+    pq.write_table(pa.table(rows), folder / "in/rows.parquet")
+    derive(
+        *compose_run(
+            *("cluster=inline", "network=python", "summary.by=g"),
+            *("network.target=tests.run.report.networks:far_from_zero", "dataset=parquet"),
+            *(f"dataset.path={folder}/in", "derivatives.method=hyperdual"),
+            f"output.path={folder}/out",
+        )
+    )
+    write_report(str(folder / "out"))
+    return folder / "out"
+
+
+def test_axis_of_dependence_curves_reaches_as_far_as_they_do(folder, browser):
+    browser.open(folder / "run/report.html")
+    drawn_all(browser)
+    plot = "document.querySelector('#value_curves .plot')"
+    low, high = browser.run(f"{plot}._fullLayout.yaxis.range")
+    ((least, most),) = duckdb.sql(
+        f"SELECT min(y), max(y) FROM read_parquet('{folder}/data/*.parquet')"
+    ).fetchall()
+    # Means and quantiles over bins lie within the values; Plotly leaves a margin.
+    margin = 0.2 * (most - least)
+    assert least - margin < low < high < most + margin
+    (curve,) = (c for c in read_report(str(folder)).records[0]["curves"] if c["label"] == "a")
+    without = [at for at, low in zip(curve["at"], curve["value_p10"], strict=True) if low is None]
+    assert without  # else nothing was seen of it
+    bars = browser.run(
+        f"{plot}._fullData.filter(trace => trace.type === 'bar').map(trace => "
+        "({x: trace.x, base: trace.base, y: trace.y, width: trace.width}))"
+    )
+    for bar in bars:
+        assert None not in [*bar["x"], *bar["base"], *bar["y"]]
+        assert len(bar["x"]) == len(bar["base"]) == len(bar["y"])
+        # As wide as a bin, however far apart those with a band are.
+        steps = np.diff(bar["x"])
+        assert bar["width"] == pytest.approx(steps.min(), rel=1e-4)
+    assert not set(without) & set(bars[0]["x"])
+    assert browser.complaints == []
