@@ -14,6 +14,7 @@ from .derived import DerivedTable
 from .facts import LOOK
 from .records import Record
 from .report import Report
+from .standard_error import LEAST_ROWS
 
 _MOST_OUTPUTS, _MOST_INPUTS, _MOST_GROUPS = 24, 10, 12  # that are shown: more are in the page
 _MOST_STRONGEST = 3
@@ -38,7 +39,9 @@ def print_report(report: Report) -> None:
     console.print(
         "\ns: an input's deviation over all rows. J s: how much the output changes with it, to "
         "first order; half of D s^2 stands beside it to second order. rms: root mean square. "
-        "+-: a standard error, if the rows are a random sample (of rms, the most that it can be).",
+        "+-: a standard error, as if the rows were a random sample and s exact (of rms, the most "
+        "that these rows allow): too small where few rows, or rare large ones, decide, and none "
+        f"below {LEAST_ROWS} rows.",
         soft_wrap=True,
     )
     if any(f"total_index_bound_{kind}" in each for each in report.records for kind in _KINDS):

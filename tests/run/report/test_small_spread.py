@@ -1,5 +1,7 @@
 """A run whose outputs vary little beside their size, in a browser: axes, sentences, tables."""
 
+import re
+
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -8,8 +10,9 @@ import pytest
 
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report, write_report
+from hyperdiag.run.report.terminal import print_report
 
-from .looks import drawn_all
+from .looks import drawn_all, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,15 @@ def folder(tmp_path_factory, compose_run):
     )
     write_report(str(folder / "out"))
     return folder / "out"
+
+
+def choose(browser, picker, name):
+    browser.run(
+        f"(() => {{ const picker = document.getElementById('{picker}');"
+        f"picker.value = [...picker.options].findIndex(each => each.textContent === '{name}');"
+        "picker.dispatchEvent(new Event('change')); })()"
+    )
+    drawn_all(browser)
 
 
 def test_axis_of_dependence_curves_reaches_as_far_as_they_do(folder, browser):
@@ -58,4 +70,25 @@ def test_axis_of_dependence_curves_reaches_as_far_as_they_do(folder, browser):
         steps = np.diff(bar["x"])
         assert bar["width"] == pytest.approx(steps.min(), rel=1e-4)
     assert not set(without) & set(bars[0]["x"])
+    assert browser.complaints == []
+
+
+def test_few_rows_have_no_standard_errors(folder, browser, capsys):
+    report = read_report(str(folder))
+    (few, many) = (report.groups[name][0] for name in ("few", "many"))
+    assert few["value"]["count"] == 20
+    assert few["value"]["mean_error"] is None
+    assert set(few["jacobian"]["mean_error"]) == {None}
+    assert set(few["jacobian"]["root_mean_square_error"]) == {None}
+    assert many["value"]["mean_error"] > 0
+    browser.open(folder / "run/report.html")
+    errors = "document.querySelectorAll('[data-figure=sensitivity] .xerror').length"
+    assert browser.run(errors) == 4
+    choose(browser, "group", "few")
+    assert browser.run(errors) == 0
+    lines = rows_of(browser, "group-numbers")
+    assert {line[0]: line[3] for line in lines[2:]}["few"] == "–"
+    print_report(report)
+    (line,) = {x for x in capsys.readouterr().out.splitlines() if re.match("few +20 +100", x)}
+    assert re.split(" {2,}", line)[3] == "-"
     assert browser.complaints == []

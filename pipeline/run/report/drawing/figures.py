@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..standard_error import LEAST_ROWS
 from .curve_templates import bands, curves
 from .group_templates import group_strengths, group_values
 from .layouts import Template
@@ -60,10 +61,11 @@ def of_output(panels: int) -> dict[str, Figure]:
         "sensitivity": Figure(
             "Which inputs matter",
             "Bars: root mean square of the derivative J times the input's deviation s, in units of "
-            "the output. Diamonds: mean of J s. Thin lines: 95% intervals, 1.96 standard errors to "
-            "each side. If the rows are a random sample, the number over all rows that there could "
-            "be lies within such a line for 95 of 100 samples; for a bar for 95 at least: its line "
-            "is as long as it can be. If the rows are all that there are, nothing is uncertain.",
+            "the output. Diamonds: mean of J s. Thin lines: 1.96 standard errors to each side, as "
+            "if the rows were a random sample, with s taken as exact; for a bar, the most that "
+            "these rows allow. They are too short where few rows, or rare large ones, decide; "
+            f"below {LEAST_ROWS} rows none are drawn. If the rows are all that there are, nothing "
+            "is uncertain.",
             sensitivity(),
         ),
         "distribution": Figure(

@@ -2,7 +2,8 @@
 
 from .layouts import BY_INPUT, Template, layout, pattern, scaled, titled
 
-# Of a normal distribution, 95% lie within so many deviations of the mean.
+# Of a normal distribution, 95% lie within so many deviations of the mean. A line so long says no
+# more than that: how often it holds the true number depends on the rows (see `standard_error`).
 _INTERVAL = 1.96
 
 
