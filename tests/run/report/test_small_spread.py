@@ -92,3 +92,20 @@ def test_few_rows_have_no_standard_errors(folder, browser, capsys):
     (line,) = {x for x in capsys.readouterr().out.splitlines() if re.match("few +20 +100", x)}
     assert re.split(" {2,}", line)[3] == "-"
     assert browser.complaints == []
+
+
+def test_sentences_of_all_rows_do_not_stand_under_the_name_of_a_group(folder, browser):
+    browser.open(folder / "run/report.html")
+    shown = "document.querySelector('#value_curves figcaption').innerText"
+    assert "Here, by a: mean value from" in browser.run(shown)
+    choose(browser, "group", "many")
+    hidden = browser.run(
+        "[...document.querySelectorAll('figure')].filter(figure => "
+        "!figure.querySelector('.absent').hidden)"
+        ".map(figure => [figure.id, figure.querySelector('figcaption').innerText.trim()])"
+    )
+    assert {name for name, _ in hidden} >= {"spread", "value_curves", "jacobian_curves"}
+    assert {said for _, said in hidden} == {""}
+    choose(browser, "group", "all rows")
+    assert "Here, by a: mean value from" in browser.run(shown)
+    assert browser.complaints == []
