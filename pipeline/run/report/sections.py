@@ -10,6 +10,7 @@ from .derived import DerivedTable
 from .drawing.figures import Figure
 from .facts import LOOK, Check, Example, Facts
 from .groups import ALL_ROWS
+from .quantiles import QUANTILES_NOTE
 from .records import Record
 
 _STRONGEST = 3
@@ -88,6 +89,8 @@ def derived(listed: DerivedTable, by: str) -> str:
     title = "Derived quantities"
     rows = ([name, *map(number, values)] for name, values in listed.rows)
     section = f"<h3>{title}</h3>{table(title, ['column', *listed.head], rows, listed.head)}"
+    if any(name.endswith("%") for name in listed.head):
+        section += f"<p>{text(QUANTILES_NOTE)}</p>"
     if listed.group_rows:
         title = f"Derived quantities by {by}"
         head = ["column", by, "rows", *listed.group_head]

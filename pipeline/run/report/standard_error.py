@@ -15,6 +15,7 @@ import numpy as np
 
 LEAST_ROWS = 30  # fewer tell too little of how much they vary
 
+
 def of_mean(count: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Return the standard error of a mean: d / sqrt(N - 1), which is s / sqrt(N).
 

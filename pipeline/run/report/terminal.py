@@ -12,6 +12,7 @@ from hyperdiag.messages.wording import counted
 
 from .derived import DerivedTable
 from .facts import LOOK
+from .quantiles import QUANTILES_NOTE
 from .records import Record
 from .report import Report
 from .standard_error import LEAST_ROWS
@@ -100,6 +101,8 @@ def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
     if derived.left_out:
         table.add_row(f"{derived.left_out:,} more")
     _print_table(table)
+    if any(name.endswith("%") for name in derived.head):
+        console.print(QUANTILES_NOTE, soft_wrap=True)
     if derived.group_rows:
         console.print(f"\n[bold]derived quantities by {escape(by)}[/]")
         table = Table("column", escape(by), "rows", *derived.group_head, box=None, pad_edge=False)

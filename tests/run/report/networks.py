@@ -30,7 +30,9 @@ def far_from_zero(dtype="float32"):
     """Outputs whose values, and a derivative, vary little beside their size."""
     return Network(
         name="far",
-        function=lambda x: jnp.stack([1000 + jnp.sin(x[0]) + 0.1 * x[1] ** 2, 100 * x[0] + x[1]]),
+        function=lambda x: jnp.stack(
+            [1000 + jnp.sin(x[0]) + 0.1 * x[1] ** 2, 100 * x[0] + jnp.sin(x[0]) + x[1]]
+        ),
         inputs=("a", "b"),
         outputs=("y", "z"),
         ranges={},

@@ -10,9 +10,11 @@ import pytest
 
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report, write_report
+from hyperdiag.run.report.quantiles import are_coarse
+from hyperdiag.run.report.summary_batch import STATISTICS
 from hyperdiag.run.report.terminal import print_report
 
-from .looks import drawn_all, rows_of
+from .looks import drawn_all, rows_of, text
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,51 @@ def test_sentences_of_all_rows_do_not_stand_under_the_name_of_a_group(folder, br
     choose(browser, "group", "all rows")
     assert "Here, by a: mean value from" in browser.run(shown)
     assert browser.complaints == []
+
+
+def test_quantiles_that_are_coarser_than_the_spread_are_not_shown(folder, browser):
+    """Of y, about 1000 with a deviation below 1, and of J of z by a, which is 100 +- 1."""
+    y, z = read_report(str(folder)).records
+    ((deviation, median),) = duckdb.sql(
+        f"SELECT stddev_pop(y), median(y) FROM read_parquet('{folder}/data/*.parquet')"
+    ).fetchall()
+    assert 0.008 * median > 0.1 * deviation
+    assert "points" not in y["value"]
+    points = z["value"]["points"]
+    levels = [0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99]
+    ((right, minimum, maximum),) = duckdb.sql(
+        f"SELECT quantile_disc(z, {levels}), min(z), max(z) "
+        f"FROM read_parquet('{folder}/data/*.parquet')"
+    ).fetchall()
+    assert points == pytest.approx([minimum, *right, maximum], rel=0.008)
+    assert z["jacobian"]["q50"] == [None, 1.0]  # by b equal on all rows: exact
+    browser.open(folder / "run/report.html")
+    drawn_all(browser)
+    place = "document.querySelector('#distribution .plot').hidden"
+    assert browser.run(place)
+    why = "Quantiles are kept to 0.8% of the number, which here is more than a tenth"
+    assert why in text(browser, "#distribution .absent")
+    choose(browser, "output", "z")
+    assert not browser.run(place)
+    assert "within 0.8% of the number" in text(browser, "#distribution .caption")
+    boxes = "document.querySelectorAll('#spread path.box').length"
+    assert browser.run(boxes) == 1
+    head, *lines = rows_of(browser, "jacobian-numbers")
+    (at,) = (at for at, title in enumerate(head) if title.startswith("50%"))
+    assert [(line[0], line[at]) for line in lines] == [("a", "–"), ("b", "1")]
+    assert "5% (within 0.8%)" in head
+    assert browser.complaints == []
+
+
+def test_quantiles_are_coarse_by_the_deviation_and_not_by_their_size():
+    def of(deviation, quantile, minimum=0.0):
+        named = {"deviation": deviation, "minimum": minimum, "maximum": quantile}
+        return are_coarse(
+            np.array([named.get(n, quantile if "quantile" in n else 0.0) for n in STATISTICS])
+        )
+
+    # 0.8% of 1000 is 8: a tenth of 80.
+    assert of(79.0, 1000.0)
+    assert not of(81.0, 1000.0)
+    assert of(79.0, -1000.0)
+    assert not of(0.0, 5.0, minimum=5.0)

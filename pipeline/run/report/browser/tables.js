@@ -42,7 +42,8 @@ function showTable(id, columns, rows) {
 const STATISTICS = [
   ["root_mean_square", "root mean square"], ["root_mean_square_error", "± standard error, at most"],
   ["mean", "mean"], ["mean_error", "± standard error"], ["deviation", "deviation"],
-  ["minimum", "minimum"], ["q05", "5%"], ["q50", "50%"], ["q95", "95%"], ["maximum", "maximum"],
+  ["minimum", "minimum"], ["q05", "5% (within 0.8%)"], ["q50", "50% (within 0.8%)"],
+  ["q95", "95% (within 0.8%)"], ["maximum", "maximum"],
   ["positive", "share > 0"], ["negative", "share < 0"],
 ];
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..quantiles import PRECISION
 from ..standard_error import LEAST_ROWS
 from .curve_templates import bands, curves
 from .group_templates import group_strengths, group_values
@@ -35,6 +36,12 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "scale": [[0, "#1c2129"], [0.25, "#28467a"], [0.6, "#5b93e0"], [1, "#e4efff"]],
     },
 }
+
+
+_BOXES = (
+    f"Quantiles are {PRECISION} of the number; where that is more than a tenth of the deviation, "
+    "there is no box."
+)
 
 
 class Figure(NamedTuple):
@@ -71,18 +78,19 @@ def of_output(panels: int) -> dict[str, Figure]:
         "distribution": Figure(
             "How the output is distributed",
             "The share of rows with at most this value, at the minimum, nine quantiles and the "
-            "maximum.",
+            f"maximum. Quantiles are {PRECISION} of the number.",
             distribution(),
         ),
         "spread": Figure(
             "How the first derivatives are distributed",
             "J s over the rows. Box: from the 25% to the 75% quantile, with the median; whiskers: "
-            "from the 5% to the 95% quantile.",
+            f"from the 5% to the 95% quantile. {_BOXES}",
             spread("jacobian", 1, "first", "J s"),
         ),
         "second_spread": Figure(
             "How the second derivatives are distributed",
-            "D s² over the rows, as above.",
+            "D s² over the rows. Box: from the 25% to the 75% quantile, with the median; whiskers: "
+            f"from the 5% to the 95% quantile. {_BOXES}",
             spread("hessian_diag", 2, "second", "D s²"),
         ),
         "second_order": Figure(

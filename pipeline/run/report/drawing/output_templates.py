@@ -75,21 +75,20 @@ def spread(quantity: str, power: int, colour: str, title: str) -> Template:
         colour: of the boxes, in the palette.
         title: of the axis.
     """
+    ends = {
+        "lowerfence": "q05",
+        "q1": "q25",
+        "median": "q50",
+        "q3": "q75",
+        "upperfence": "q95",
+    }
     box = {
         "type": "box",
+        "complete": ["y", *ends],
         "orientation": "h",
         "name": title,
         "y": "@positions",
-        **{
-            end: scaled(f"{quantity}.{quantile}", power)
-            for end, quantile in (
-                ("lowerfence", "q05"),
-                ("q1", "q25"),
-                ("median", "q50"),
-                ("q3", "q75"),
-                ("upperfence", "q95"),
-            )
-        },
+        **{end: scaled(f"{quantity}.{quantile}", power) for end, quantile in ends.items()},
         "line": {"color": f"${colour}", "width": 2},
         "fillcolor": "$paper",
     }
