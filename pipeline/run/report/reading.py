@@ -25,7 +25,7 @@ from .labels import labels_of
 from .left_out import left_out, not_kept
 from .page import json_in_html
 from .records import LEVELS, Record, heat_maps, records
-from .report import Report
+from .report import Report, Totals
 from .summary_table import SummaryTable
 
 _BINS = 32  # of a dependence curve, before they are counted
@@ -67,7 +67,8 @@ def _read(publication: Publication, path: str) -> Report:
     if not manifest.rows.derived or not (folder / SUMMARY).exists():
         names = plan.network.outputs, plan.network.inputs
         why = _why_no_records(plan, manifest)
-        return Report(facts, *names, shared, [], why, "", {}, [], [], {}, NO_DERIVED)
+        totals = Totals(len(plan.kernel.directions), 0)
+        return Report(facts, *names, shared, [], why, "", {}, [], [], {}, NO_DERIVED, totals)
     return _summarised(folder, plan, facts, shared)
 
 
@@ -154,4 +155,5 @@ def _detailed(
         left_out(plan, table, detail, derived, complaint),
         not_kept(table),
         derived,
+        Totals(len(plan.kernel.directions), len(table.groups)),
     )

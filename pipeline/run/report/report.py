@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.wording import counted
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+class Totals(NamedTuple):
+    """How many there are; fewer may be shown.
+
+    Attributes:
+        inputs: that outputs were differentiated with respect to.
+        groups: that have statistics.
+    """
+
+    inputs: int
+    groups: int
+
+
 @dataclass(frozen=True)
 class Report:
     """What a published run says, ready to be drawn.
@@ -45,6 +57,7 @@ class Report:
         left_out: a sentence on each thing that is not shown.
         not_kept: of figures that show what the run did not keep, a sentence that says so, by name.
         derived: statistics of derived columns.
+        totals: how many inputs and groups there are.
     """
 
     facts: Facts
@@ -59,6 +72,7 @@ class Report:
     left_out: Sequence[str]
     not_kept: Mapping[str, str]
     derived: DerivedTable
+    totals: Totals
 
     @property
     def figures(self) -> dict[str, Figure]:

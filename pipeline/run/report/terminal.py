@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from hyperdiag.data.output_folder import SUMMARY
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted
 
-from .derived import DerivedTable
 from .facts import LOOK
 from .quantiles import QUANTILES_NOTE
 from .records import Record
@@ -55,14 +55,22 @@ def print_report(report: Report) -> None:
     shown = list(zip(report.outputs[:_MOST_OUTPUTS], report.records, strict=False))
     for at, (output, record) in enumerate(shown):
         names = [report.inputs[place] for place in record["inputs"]]
-        _print_output(console, output, names, record)
+        _print_output(console, output, names, record, report.totals.inputs)
         if report.groups:
             _print_groups(console, report, at, names)
-    more = len(report.outputs) - _MOST_OUTPUTS
+    more = len(report.outputs) - len(shown)
     if more > 0:
-        console.print(f"\n{counted(more, 'output')} more: see the page (format=html)")
+        in_page = len(report.records) - len(shown)
+        console.print(
+            f"\n{counted(more, 'output')} more: {in_page:,} of them in the page (format=html), all "
+            f"in {SUMMARY}",
+            soft_wrap=True,
+        )
     if report.derived.rows:
-        _print_derived(console, report.derived, report.grouped_by)
+        _print_derived(console, report)
+    console.print("\n[bold]What the page (format=html) does not show[/]")
+    for sentence in report.left_out:
+        console.print(escape(sentence), soft_wrap=True)
 
 
 def _print_groups(console: Console, report: Report, output: int, names: Sequence[str]) -> None:
@@ -77,7 +85,8 @@ def _print_groups(console: Console, report: Report, output: int, names: Sequence
         box=None,
         pad_edge=False,
     )
-    for name, records in list(report.groups.items())[:_MOST_GROUPS]:
+    shown = list(report.groups.items())[:_MOST_GROUPS]
+    for name, records in shown:
         record, cells = records[output], []
         if heads:
             value = record["value"]
@@ -87,13 +96,14 @@ def _print_groups(console: Console, report: Report, output: int, names: Sequence
             rms = record["jacobian"]["root_mean_square"][at]
             cells.append(_number(rms, record["deviation"][at]))
         table.add_row(escape(name), *cells)
-    if len(report.groups) > _MOST_GROUPS:
-        table.add_row(f"{len(report.groups) - _MOST_GROUPS:,} more")
+    if report.totals.groups > len(shown):
+        table.add_row(f"{report.totals.groups - len(shown):,} more")
     console.print()
     _print_table(table)
 
 
-def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
+def _print_derived(console: Console, report: Report) -> None:
+    derived, by = report.derived, report.grouped_by
     console.print("\n[bold]derived quantities[/]")
     table = Table("column", *derived.head, box=None, pad_edge=False)
     for name, values in derived.rows:
@@ -111,13 +121,21 @@ def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
             if shown[name] < _MOST_GROUPS and (name in shown or len(shown) < _MOST_COLUMNS):
                 table.add_row(escape(name), escape(group), f"{count:,}", *map(_number, values))
                 shown[name] += 1
-        more = len(derived.group_rows) - shown.total()
-        if more:
-            table.add_row(f"{more:,} more")
         _print_table(table)
+        columns, groups = len(derived.rows) + derived.left_out, report.totals.groups
+        of_each = max(shown.values())
+        for printed, total, what in (
+            (len(shown), columns, "columns are here"),
+            (of_each, groups, "groups are here of each column: those of the most rows"),
+        ):
+            if printed < total:
+                sentence = f"{printed:,} of {total:,} {what}. All are in {SUMMARY}."
+                console.print(sentence, soft_wrap=True)
 
 
-def _print_output(console: Console, output: str, names: Sequence[str], record: Record) -> None:
+def _print_output(
+    console: Console, output: str, names: Sequence[str], record: Record, inputs: int
+) -> None:
     value = record.get("value")
     said = ""
     if value:
@@ -154,8 +172,9 @@ def _print_output(console: Console, output: str, names: Sequence[str], record: R
             cells.append(f"{record['hessian_diag']['positive'][at]:.0%}")
         cells += [_bound(record[f"total_index_bound_{kind}"][at]) for kind in kinds]
         table.add_row(*cells)
-    if len(names) > _MOST_INPUTS:
-        table.add_row(f"{len(names) - _MOST_INPUTS:,} more")
+    shown = min(len(names), _MOST_INPUTS)
+    if inputs > shown:
+        table.add_row(f"{inputs - shown:,} more")
     _print_table(table)
 
 
