@@ -73,7 +73,9 @@ def _strongest(record: Record, inputs: Sequence[str]) -> Iterable[str]:
     if "jacobian" in record:
         mean = record["jacobian"]["root_mean_square"]
         for at, place in enumerate(record["inputs"][:_STRONGEST]):
-            if mean[at] is not None and record["deviation"][at] is not None:
+            if record["deviation"][at] == 0:
+                yield f"{inputs[place]} does not vary (s = 0)"
+            elif mean[at] is not None and record["deviation"][at] is not None:
                 yield f"{inputs[place]} {number(mean[at] * record['deviation'][at])}"
 
 

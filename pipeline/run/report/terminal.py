@@ -161,7 +161,7 @@ def _print_output(
     table = Table(*columns, box=None, pad_edge=False)
     for at, title in enumerate(names[:_MOST_INPUTS]):
         deviation = record["deviation"][at]
-        cells = [escape(title)]
+        cells = [f"{escape(title)} (s = 0)" if deviation == 0 else escape(title)]
         for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
             if quantity in record:
                 for statistic in ("root_mean_square", "mean"):

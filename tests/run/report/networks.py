@@ -40,6 +40,18 @@ def far_from_zero(dtype="float32"):
     )
 
 
+def of_two(dtype="float32"):
+    """A wave of one input, and outputs that do not vary with it."""
+    return Network(
+        name="of two",
+        function=lambda x: jnp.stack([jnp.sin(x[0]) + 2e-9 * x[1], 3.0 * x[0], 0.0 * x[0] + 7.0]),
+        inputs=("a", "b"),
+        outputs=("wave", "line", "constant"),
+        ranges={},
+        digest=digest_of("of two", {}),
+    )
+
+
 def wide(n=1000, m=300):
     """Many inputs with long names, and many outputs."""
     weights = np.random.default_rng(0).standard_normal((m, n)) / n**0.5

@@ -151,7 +151,8 @@ function showExtremes(record) {
 
 // What the figures say, for whoever does not see them.
 function describe(record) {
-  const size = (numbers, at, power) => shortNumber(scaled(numbers[at], record.deviation[at] ** power));
+  const size = (numbers, at, power) => record.deviation[at] === 0
+    ? "does not vary (s = 0)" : shortNumber(scaled(numbers[at], record.deviation[at] ** power));
   const strongest = (quantity, power) => record.inputs.slice(0, 5).map((input, at) =>
     `${DATA.inputs[input]} ${size(record[quantity].root_mean_square, at, power)}`).join(", ");
   const more = record.inputs.length > 5 ? ` and ${record.inputs.length - 5} more, in the table below` : "";
@@ -172,6 +173,8 @@ function describeCurves(record) {
         .filter(([, mean]) => mean !== null);
       if (known.length < 2) return "";
       const [low, high] = [-1, 1].map((sign) => known.reduce((a, b) => (sign * (b[1] - a[1]) > 0 ? b : a)));
+      const ends = [low[1], high[1]].map(shortNumber);
+      if (ends[0] === ends[1]) return `${DATA.inputs[curve.input]}: mean ${title} ${ends[0]} throughout`;
       return `${DATA.inputs[curve.input]}: mean ${title} from ${shortNumber(low[1])} (at ${shortNumber(low[0])}) ` +
         `to ${shortNumber(high[1])} (at ${shortNumber(high[0])})`;
     }).filter(Boolean).join("; ");

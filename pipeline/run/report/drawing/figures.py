@@ -72,7 +72,7 @@ def of_output(panels: int) -> dict[str, Figure]:
             "if the rows were a random sample, with s taken as exact; for a bar, the most that "
             "these rows allow. They are too short where few rows, or rare large ones, decide; "
             f"below {LEAST_ROWS} rows none are drawn. If the rows are all that there are, nothing "
-            "is uncertain.",
+            "is uncertain. Of an input that does not vary s is 0, and so is J s, whatever J is.",
             sensitivity(),
         ),
         "distribution": Figure(
@@ -132,9 +132,9 @@ def _curves(panels: int) -> dict[str, Figure]:
             template = curves(quantity, power, what)
         if quantity == "value":
             caption += (
-                " The range is the trained one; where none is known, that of the input's values. "
-                "Of many rows, these are over a sample of them, the band where a bin has ten rows "
-                "of a smaller one."
+                " The range is the trained one; where none is known, that of a sample of the "
+                "input's values. Of many rows, these are over a sample of them, the band where a "
+                "bin has ten rows of a smaller one."
             )
         listed[f"{quantity}_curves"] = Figure(title, caption, template)
     return listed
