@@ -11,6 +11,7 @@ from hyperdiag.messages.wording import counted
 from . import sections
 from .derived import DerivedTable
 from .drawing.figures import (
+    OF_A_GROUP,
     PALETTES,
     Figure,
     of_all_outputs,
@@ -100,22 +101,30 @@ class Report:
         Args:
             name: one of `figures`.
             output: whose figure it is; None: the first output's. Some figures are of all outputs.
-            group: whose rows it is of; None: all rows. Some figures are of all groups.
+            group: whose rows it is of; None: all rows. Figures that compare groups are of all of
+                them all the same.
 
         Raises:
-            UsageError: if there is no such figure, output or group in the report.
+            UsageError: if there is no such figure, output or group in the report, or the figure is
+                kept of all rows together and a group is asked for.
         """
         if name not in self.figures:
             raise UsageError(f"no figure '{name}': there are {listed(self.figures, 20)}")
         record = self._record(output or self.outputs[0], group) if self.records else {}
         if name in self._of_groups():
-            record = self._record(output or self.outputs[0], None)
+            group, record = None, self._record(output or self.outputs[0], None)
+        elif group is not None and name not in OF_A_GROUP:
+            raise UsageError(
+                f"figure '{name}' is kept of all rows together, and not by group: leave group out. "
+                f"Of a group there are {listed(sorted(OF_A_GROUP), 20)}"
+            )
         described = self.figures[name]
         scope = {**self.shared, **record}
         made = plotly_figure(filled(described.template, scope, PALETTES["light"]))
         (label,) = labels_of([output or self.outputs[0]])
         of_all = name in of_all_outputs() or name in of_throughput(0, 0)
-        of = "" if of_all else f" – {label}"
+        rows = "" if group is None else f", {labels_of([group])[0]}"
+        of = "" if of_all else f" – {label}{rows}"
         made.update_layout(title={"text": f"{described.title}{of}"}, margin={"t": 90})
         return made
 

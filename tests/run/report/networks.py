@@ -41,12 +41,12 @@ def far_from_zero(dtype="float32"):
 
 
 def of_two(dtype="float32"):
-    """A wave of one input, and outputs that do not vary with it."""
+    """A wave and a line of an input, and a constant."""
     return Network(
         name="of two",
         function=lambda x: jnp.stack([jnp.sin(x[0]) + 2e-9 * x[1], 3.0 * x[0], 0.0 * x[0] + 7.0]),
         inputs=("a", "b"),
-        outputs=("wave", "line", "constant"),
+        outputs=("$wave$ in $", "line", "constant"),
         ranges={},
         digest=digest_of("of two", {}),
     )

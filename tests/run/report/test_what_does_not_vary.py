@@ -46,6 +46,8 @@ def test_input_that_does_not_vary_is_said_not_to(folder, browser, capsys):
     assert report.html().decode().count(", b does not vary (s = 0)</td>") == 3
     browser.open(folder / "run/report.html")
     drawn_all(browser)
+    ticks = "[...document.querySelectorAll('#jacobian_map .ytick text')].map(t => t.textContent)"
+    assert sorted(browser.run(ticks)) == ["$wave$ in $", "constant", "line"]  # and no mathematics
     assert text(browser, "#sensitivity .reading").endswith(", b does not vary (s = 0).")
     assert browser.complaints == []
 
