@@ -92,12 +92,17 @@ def read_facts(publication: Publication, plan: Plan, manifest: Manifest) -> Fact
         plan, manifest: of the run.
     """
     throughput, why = _throughput(publication.output, manifest.plan)
+    examples, unread = _examples(publication) if manifest.rows.bad else ([], [])
     lost = plan.summary is not None and not (publication.folder / SUMMARY).exists()
     return Facts(
         manifest,
         _description(plan, manifest),
-        [*_checks(manifest), *([Check(LOOK, "Statistics", missing(SUMMARY))] if lost else ())],
-        _examples(publication) if manifest.rows.bad else [],
+        [
+            *_checks(manifest),
+            *([Check(LOOK, "Statistics", missing(SUMMARY))] if lost else ()),
+            *(Check(LOOK, "Quarantined rows", sentence) for sentence in unread),
+        ],
+        examples,
         throughput,
         why,
     )
@@ -193,8 +198,14 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _examples(publication: Publication) -> list[Example]:
-    """Return some rows of each cause, from the first files of the quarantine."""
+def _examples(publication: Publication) -> tuple[list[Example], list[str]]:
+    """Return some rows of each cause, from the first files of the quarantine.
+
+    And, for each of these files that cannot be read, a sentence on why, and on what mends it.
+
+    Raises:
+        UsageError: if what lists these files cannot be read.
+    """
     output, published = publication.output, publication.published
     try:
         paths = publication.quarantine_paths()
@@ -202,9 +213,14 @@ def _examples(publication: Publication) -> list[Example]:
         assert published is not None  # else no file lists them
         raise unreadable(output / published.listing, published.listing, error) from error
     examples: dict[str, list[Example]] = {}
+    unread: list[str] = []
     for path in heapq.nsmallest(_MOST_FILES, paths, key=lambda path: path.rpartition("/")[2]):
         name = path.removeprefix(f"{output.path}/")
-        table = read_parquet(output._replace(path=path), name, _PLACE)
+        try:
+            table = read_parquet(output._replace(path=path), name, _PLACE)
+        except UsageError as error:
+            unread.append(f"{error}.")  # all else can be shown without it
+            continue
         for row in _first_of_each_code(table):
             own = [key for key in row if key not in _PLACE][:_MOST_VALUES]
             code, detail, file, index = (_text(row[key]) for key in _PLACE)
@@ -213,7 +229,7 @@ def _examples(publication: Publication) -> list[Example]:
             of_code = examples.setdefault(example.code, [])
             if len(of_code) < _EXAMPLES:
                 of_code.append(example)
-    return [example for code in sorted(examples) for example in examples[code]]
+    return [example for code in sorted(examples) for example in examples[code]], unread
 
 
 _PLACE = (ERROR_CODE, ERROR_DETAIL, SOURCE_FILE, ROW_INDEX)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hyperdiag.data.filesystem import Place, resolve
-from hyperdiag.data.output_folder import MANIFEST, PLAN, REPORT, SUMMARY, write_file
+from hyperdiag.data.output_folder import DATA, MANIFEST, PLAN, REPORT, SUMMARY, write_file
 from hyperdiag.messages.errors import InputError, UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.output.manifest import Manifest, load_manifest
@@ -46,7 +46,12 @@ def read_report(path: str) -> Report:
     except UsageError:
         output = resolve(path)
         if not (output / PLAN).exists():
-            raise UsageError(f"output.path {masked(path)} {no_run(output)}") from None
+            mend = (
+                ", though there is data: put a copy of it back, or derive again into a new folder"
+                if (output / DATA).exists()
+                else ""
+            )
+            raise UsageError(f"output.path {masked(path)} {no_run(output)}{mend}") from None
         raise
 
 
