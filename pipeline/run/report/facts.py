@@ -98,7 +98,7 @@ def read_facts(publication: Publication, plan: Plan, manifest: Manifest) -> Fact
         manifest,
         _description(plan, manifest),
         [
-            *_checks(manifest),
+            *_checks(manifest, bool(plan.network.ranges)),
             *([Check(LOOK, "Statistics", missing(SUMMARY))] if lost else ()),
             *(Check(LOOK, "Quarantined rows", sentence) for sentence in unread),
         ],
@@ -137,7 +137,8 @@ def _description(plan: Plan, manifest: Manifest) -> list[tuple[str, str]]:
     ]
 
 
-def _checks(manifest: Manifest) -> list[Check]:
+def _checks(manifest: Manifest, ranges: bool) -> list[Check]:
+    """Return what the manifest says; `ranges`: whether any trained range is known."""
     rows = manifest.rows
     checks = [Check(RIGHT if rows.derived else LOOK, "Rows", _rows_text(manifest))]
     if rows.bad:
@@ -154,6 +155,12 @@ def _checks(manifest: Manifest) -> list[Check]:
         text = (
             f"{rows.out_of_range:,} of {rows.read:,} rows read lie outside the ranges that the "
             "network was trained in, where nobody knows how good it is."
+        )
+        checks.append(Check(LOOK, "Trained ranges", text))
+    elif not ranges:
+        text = (
+            "None is known (network.ranges gives them): no row was looked at for whether the "
+            "network was trained there."
         )
         checks.append(Check(LOOK, "Trained ranges", text))
     else:

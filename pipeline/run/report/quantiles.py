@@ -18,8 +18,8 @@ WHY_COARSE = (
 )
 # Of tables.
 QUANTILES_NOTE = (
-    f"Quantiles are {PRECISION} of the number; a dash stands where that is more than a tenth of the "
-    "deviation."
+    f"Quantiles are {PRECISION} of the number; a dash stands where that is more than a tenth of "
+    "the deviation."
 )
 
 

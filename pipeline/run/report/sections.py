@@ -10,6 +10,7 @@ from .derived import DerivedTable
 from .drawing.figures import Figure
 from .facts import LOOK, Check, Example, Facts
 from .groups import ALL_ROWS
+from .number_text import number
 from .quantiles import QUANTILES_NOTE
 from .records import Record
 
@@ -138,11 +139,6 @@ def throughput(times: Record, drawn: Mapping[str, Figure]) -> str:
 
 def _pairs(times: Record, names: str, series: str) -> Iterable[tuple[str, Sequence[float]]]:
     return zip(times[names], times[series], strict=True)
-
-
-def number(value: float | None) -> str:
-    """Return a number to four digits; a dash for none."""
-    return "–" if value is None else f"{value + 0.0:.4g}"  # no -0
 
 
 def table(

@@ -37,7 +37,9 @@ def most_of_root_mean_square(
 ) -> np.ndarray:
     """Return what the standard error of a root mean square is at most: sqrt((M - q) / (N - 1)) / 2.
 
-    At most as far as these rows tell: of all rows that there could be, M may be larger. q is the mean of the squares, M the largest of them. By the delta method the standard error of
+    At most as far as these rows tell: of all rows that there could be, M may be larger.
+
+    q is the mean of the squares, M the largest of them. By the delta method the standard error of
     sqrt(q) is that of q over 2 sqrt(q): sqrt(v / (N - 1)) / (2 sqrt(q)), v being the variance of
     the squares as a population. That takes fourth powers, which a run does not keep; but squares
     lie between 0 and M, so that v <= (M - q) q (Bhatia and Davis, A better bound on the variance,

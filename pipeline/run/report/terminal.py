@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -12,6 +13,7 @@ from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted
 
 from .facts import LOOK
+from .number_text import number
 from .quantiles import QUANTILES_NOTE
 from .records import Record
 from .report import Report
@@ -20,6 +22,7 @@ from .standard_error import LEAST_ROWS
 _MOST_OUTPUTS, _MOST_INPUTS, _MOST_GROUPS = 24, 10, 12  # that are shown: more are in the page
 _MOST_STRONGEST = 3
 _MOST_WIDTH = 4096  # of a table, in letters
+_number = partial(number, missing="-")
 _WITH_ERRORS = "jacobian"
 _KINDS = ("uniform", "normal")  # of inputs, whose total indices have bounds
 _MOST_COLUMNS = 8  # that are derived, by group
@@ -189,8 +192,3 @@ def _print_table(table: Table) -> None:
 def _bound(x: float | None) -> str:
     """Return a bound of a total index."""
     return ">= 1 (nothing)" if x is not None and x >= 1 else _number(x)
-
-
-def _number(x: float | None, scale: float | None = 1.0, power: int = 1) -> str:
-    """Return a number times a power of a scale; what is not finite is "-"."""
-    return "-" if x is None or scale is None else f"{x * scale**power + 0.0:.4g}"  # no -0

@@ -7,6 +7,7 @@ import pytest
 
 from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report, write_report
+from hyperdiag.run.report.facts import LOOK
 from hyperdiag.run.report.terminal import print_report
 
 from .looks import drawn_all, text
@@ -44,6 +45,11 @@ def test_input_that_does_not_vary_is_said_not_to(folder, browser, capsys):
     assert len([line for line in printed if line.startswith("b (s = 0) ")]) == 3
     assert not [line for line in printed if line.startswith("a (s")]
     assert report.html().decode().count(", b does not vary (s = 0)</td>") == 3
+    (ranges,) = (check for check in report.facts.checks if check.title == "Trained ranges")
+    assert ranges.state == LOOK
+    assert ranges.text.startswith("None is known")
+    assert "none: its row is blank" in report.figures["jacobian_map"].caption
+    assert report.shared["maps"]["jacobian"][2] == [None, None]
     browser.open(folder / "run/report.html")
     drawn_all(browser)
     ticks = "[...document.querySelectorAll('#jacobian_map .ytick text')].map(t => t.textContent)"

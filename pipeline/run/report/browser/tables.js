@@ -14,8 +14,14 @@ function chosenRecord() {
   return group ? DATA.groups[group - 1].records[output] : DATA.records[output];
 }
 
+// The same as number_text.py.
 function shortNumber(value) {
-  return value === null || value === undefined ? "–" : String(Number(value.toPrecision(4)));
+  if (value === null || value === undefined) return "–";
+  const rounded = Number(value.toPrecision(4));
+  const size = Math.abs(rounded);
+  if (size === 0 || (size >= 1e-4 && size < 1e6)) return String(rounded);
+  const [digits, power] = rounded.toExponential().split("e");
+  return `${digits}e${power[0]}${power.slice(1).padStart(2, "0")}`;
 }
 
 function cell(kind, text, number) {

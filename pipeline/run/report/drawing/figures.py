@@ -11,7 +11,8 @@ from .layouts import Template
 from .output_templates import convexity, distribution, second_order, sensitivity, spread
 from .run_templates import heat_map, over_time
 
-# Against its paper each colour has a contrast of at least 4.5, so that a thin line is seen.
+# Against its paper each colour has a contrast of at least 4.5, so that a thin line is seen; and so
+# has the text against each colour between the ends of "scale_under_text".
 PALETTES: Mapping[str, Mapping[str, Any]] = {
     "light": {
         "paper": "#ffffff",
@@ -23,6 +24,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "quiet": "#6b7280",
         "band": "#c9dbf5",
         "scale": [[0, "#f3f6fb"], [0.25, "#b7cdea"], [0.6, "#4a82c9"], [1, "#0f2f66"]],
+        "scale_under_text": [[0, "#f3f6fb"], [1, "#86aee2"]],
     },
     "dark": {
         "paper": "#15181d",
@@ -34,6 +36,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "quiet": "#9aa4b2",
         "band": "#2c4063",
         "scale": [[0, "#1c2129"], [0.25, "#28467a"], [0.6, "#5b93e0"], [1, "#e4efff"]],
+        "scale_under_text": [[0, "#1c2129"], [1, "#2c5596"]],
     },
 }
 
@@ -164,7 +167,10 @@ def of_groups() -> dict[str, Figure]:
 
 def of_all_outputs() -> dict[str, Figure]:
     """Return the figures that show all outputs at once, by name."""
-    unit = "in units of the output's deviation (in those of the output, where no values were kept)"
+    unit = (
+        "in units of the output's deviation (in those of the output, where no values were kept). "
+        "An output that does not vary has none: its row is blank"
+    )
     return {
         "jacobian_map": Figure(
             "First derivatives of all outputs",

@@ -111,7 +111,8 @@ def second_order() -> Template:
             "marker": {"color": colour, "symbol": symbol, "size": 11},
         }
 
-    x = {**titled("root mean square"), "type": "log", "exponentformat": "power"}
+    # Few ticks, each with its whole number: else those between powers of ten have a digit alone.
+    x = {**titled("root mean square"), "type": "log", "nticks": 4, "tickformat": ".3~g"}
     return {
         "data": [
             sizes("jacobian", 1, "J s", "$first", "circle"),
