@@ -112,7 +112,7 @@ def second_order() -> Template:
         }
 
     # Few ticks, each with its whole number: else those between powers of ten have a digit alone.
-    x = {**titled("root mean square"), "type": "log", "nticks": 4, "tickformat": ".3~g"}
+    x = {**titled("root mean square"), "type": "log", "nticks": 4, "tickformat": "~g"}
     return {
         "data": [
             sizes("jacobian", 1, "J s", "$first", "circle"),
