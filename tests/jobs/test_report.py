@@ -32,6 +32,9 @@ def test_report_of_no_run_and_into_no_folder_is_refused_with_a_sentence(invoke, 
     done = invoke("report", "output.path=out", "fil=x.html")
     assert done.returncode == 2
     assert "unknown key 'fil' (closest: 'file')" in done.stderr
+    done = invoke("report", "output.path=out", "format=text", "file=book.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "format=text goes to standard output and to no file; leave file out" in done.stderr
     done = invoke("report", "output.path=out", "file=book.parquet")
     assert (done.returncode, done.stdout) == (2, "")
     assert "file=book.parquet: give a name that ends in .html or .htm" in done.stderr

@@ -11,7 +11,7 @@ from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import EXTREMES
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.shard import Shard
-from hyperdiag.messages.errors import HyperdiagError
+from hyperdiag.messages.errors import HyperdiagError, UsageError
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
 
@@ -50,7 +50,10 @@ def add_extremes(
     place = output / EXTREMES
     if not place.exists():
         return [], missing(EXTREMES) if plan.summary else None
-    table = read_parquet(place, EXTREMES, _COLUMNS)
+    try:
+        table = read_parquet(place, EXTREMES, _COLUMNS)
+    except UsageError as error:
+        return [], f"{error}."  # all else can be shown without it
     table = table.filter(pc.less_equal(table["rank"], most))
     rows = table.drop_columns(["point"]).to_pylist()
     points = table["point"].combine_chunks()

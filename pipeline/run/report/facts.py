@@ -92,12 +92,17 @@ def read_facts(publication: Publication, plan: Plan, manifest: Manifest) -> Fact
         plan, manifest: of the run.
     """
     throughput, why = _throughput(publication.output, manifest.plan)
+    examples, unread = _examples(publication) if manifest.rows.bad else ([], [])
     lost = plan.summary is not None and not (publication.folder / SUMMARY).exists()
     return Facts(
         manifest,
         _description(plan, manifest),
-        [*_checks(manifest), *([Check(LOOK, "Statistics", missing(SUMMARY))] if lost else ())],
-        _examples(publication) if manifest.rows.bad else [],
+        [
+            *_checks(manifest, bool(plan.network.ranges)),
+            *([Check(LOOK, "Statistics", missing(SUMMARY))] if lost else ()),
+            *(Check(LOOK, "Quarantined rows", sentence) for sentence in unread),
+        ],
+        examples,
         throughput,
         why,
     )
@@ -132,7 +137,8 @@ def _description(plan: Plan, manifest: Manifest) -> list[tuple[str, str]]:
     ]
 
 
-def _checks(manifest: Manifest) -> list[Check]:
+def _checks(manifest: Manifest, ranges: bool) -> list[Check]:
+    """Return what the manifest says; `ranges`: whether any trained range is known."""
     rows = manifest.rows
     checks = [Check(RIGHT if rows.derived else LOOK, "Rows", _rows_text(manifest))]
     if rows.bad:
@@ -149,6 +155,12 @@ def _checks(manifest: Manifest) -> list[Check]:
         text = (
             f"{rows.out_of_range:,} of {rows.read:,} rows read lie outside the ranges that the "
             "network was trained in, where nobody knows how good it is."
+        )
+        checks.append(Check(LOOK, "Trained ranges", text))
+    elif not ranges:
+        text = (
+            "None is known (network.ranges gives them): no row was looked at for whether the "
+            "network was trained there."
         )
         checks.append(Check(LOOK, "Trained ranges", text))
     else:
@@ -193,8 +205,14 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _examples(publication: Publication) -> list[Example]:
-    """Return some rows of each cause, from the first files of the quarantine."""
+def _examples(publication: Publication) -> tuple[list[Example], list[str]]:
+    """Return some rows of each cause, from the first files of the quarantine.
+
+    And, for each of these files that cannot be read, a sentence on why, and on what mends it.
+
+    Raises:
+        UsageError: if what lists these files cannot be read.
+    """
     output, published = publication.output, publication.published
     try:
         paths = publication.quarantine_paths()
@@ -202,9 +220,14 @@ def _examples(publication: Publication) -> list[Example]:
         assert published is not None  # else no file lists them
         raise unreadable(output / published.listing, published.listing, error) from error
     examples: dict[str, list[Example]] = {}
+    unread: list[str] = []
     for path in heapq.nsmallest(_MOST_FILES, paths, key=lambda path: path.rpartition("/")[2]):
         name = path.removeprefix(f"{output.path}/")
-        table = read_parquet(output._replace(path=path), name, _PLACE)
+        try:
+            table = read_parquet(output._replace(path=path), name, _PLACE)
+        except UsageError as error:
+            unread.append(f"{error}.")  # all else can be shown without it
+            continue
         for row in _first_of_each_code(table):
             own = [key for key in row if key not in _PLACE][:_MOST_VALUES]
             code, detail, file, index = (_text(row[key]) for key in _PLACE)
@@ -213,7 +236,7 @@ def _examples(publication: Publication) -> list[Example]:
             of_code = examples.setdefault(example.code, [])
             if len(of_code) < _EXAMPLES:
                 of_code.append(example)
-    return [example for code in sorted(examples) for example in examples[code]]
+    return [example for code in sorted(examples) for example in examples[code]], unread
 
 
 _PLACE = (ERROR_CODE, ERROR_DETAIL, SOURCE_FILE, ROW_INDEX)

@@ -17,8 +17,8 @@ _NO_CURVES = (
     "and inputs (pipeline/run/README.md says how many are too many)."
 )
 _NO_BANDS = (
-    "The run kept means of dependence curves, and no quantiles: it is of an earlier release, or "
-    "has too many outputs and inputs."
+    "The run kept means of dependence curves, and no quantiles: no bin has ten rows, there are too "
+    "many outputs and inputs, or it is of an earlier release."
 )
 _NO_SPREAD = "No output varies over the rows: there is no deviation to measure its derivatives by."
 _OF_QUANTILES = ("distribution", "spread", "second_spread")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hyperdiag.data.filesystem import Place, resolve
-from hyperdiag.data.output_folder import MANIFEST, PLAN, REPORT, SUMMARY, write_file
+from hyperdiag.data.output_folder import DATA, MANIFEST, PLAN, REPORT, SUMMARY, write_file
 from hyperdiag.messages.errors import InputError, UsageError
 from hyperdiag.messages.masking import masked
 from hyperdiag.run.output.manifest import Manifest, load_manifest
@@ -25,7 +25,7 @@ from .labels import labels_of
 from .left_out import left_out, not_kept
 from .page import json_in_html
 from .records import LEVELS, Record, heat_maps, records
-from .report import Report
+from .report import Report, Totals
 from .summary_table import SummaryTable
 
 _BINS = 32  # of a dependence curve, before they are counted
@@ -46,7 +46,12 @@ def read_report(path: str) -> Report:
     except UsageError:
         output = resolve(path)
         if not (output / PLAN).exists():
-            raise UsageError(f"output.path {masked(path)} {no_run(output)}") from None
+            mend = (
+                ", though there is data: put a copy of it back, or derive again into a new folder"
+                if (output / DATA).exists()
+                else ""
+            )
+            raise UsageError(f"output.path {masked(path)} {no_run(output)}{mend}") from None
         raise
 
 
@@ -67,7 +72,8 @@ def _read(publication: Publication, path: str) -> Report:
     if not manifest.rows.derived or not (folder / SUMMARY).exists():
         names = plan.network.outputs, plan.network.inputs
         why = _why_no_records(plan, manifest)
-        return Report(facts, *names, shared, [], why, "", {}, [], [], {}, NO_DERIVED)
+        totals = Totals(len(plan.kernel.directions), 0)
+        return Report(facts, *names, shared, [], why, "", {}, [], [], {}, NO_DERIVED, totals)
     return _summarised(folder, plan, facts, shared)
 
 
@@ -154,4 +160,5 @@ def _detailed(
         left_out(plan, table, detail, derived, complaint),
         not_kept(table),
         derived,
+        Totals(len(plan.kernel.directions), len(table.groups)),
     )

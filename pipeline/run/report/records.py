@@ -8,6 +8,7 @@ import numpy as np
 
 from . import standard_error
 from .detail import Detail, shown_pairs, strongest
+from .quantiles import WHY_COARSE
 from .summary_batch import OF_GROUPS, QUANTILES, STATISTICS
 from .summary_table import ENDINGS, Curve, SummaryTable
 
@@ -53,7 +54,7 @@ def _record(
     curves: Mapping[tuple[str, int, int], Curve],
     detail: Detail,
 ) -> Record:
-    record = frame(table, places, labels)
+    record = frame(table, places, labels) | {"absent": _absent(table, output, places)}
     for quantity in ("value", "laplacian"):
         if quantity in table.numbers:
             column = table.numbers[quantity][:, output, 0]
@@ -62,7 +63,7 @@ def _record(
             record[quantity] = {
                 name: each[0] for name, each in statistics_by_name(column[:8, None]).items()
             }
-            if table.has_quantiles:
+            if table.has_quantiles and not table.coarse[quantity][output, 0]:
                 ends = [named["minimum"], *quantiles, named["maximum"]]
                 record[quantity]["points"] = numbers(ends)
     for quantity in ("jacobian", "hessian_diag"):
@@ -83,6 +84,17 @@ def _record(
         _curve(table, output, place, labels[place], curves) for place in places[: detail.curves]
     ]
     return record
+
+
+def _absent(table: SummaryTable, output: int, places: Sequence[int]) -> dict[str, str]:
+    """Return, for figures of this output that would mislead, a sentence that says so, by name."""
+    drawn = {"value": "distribution", "jacobian": "spread", "hessian_diag": "second_spread"}
+    return {
+        figure: WHY_COARSE
+        for quantity, figure in drawn.items()
+        if quantity in table.coarse
+        and table.coarse[quantity][output, [0] if quantity == "value" else places].all()
+    }
 
 
 def frame(table: SummaryTable, places: Sequence[int], labels: Sequence[str]) -> Record:
@@ -137,6 +149,10 @@ def _curve(
         "deviation": 1.0 if deviation is None else numbers(deviation[0, [place]])[0],
         "at": numbers(at),
     }
+    if record["deviation"] == 0 and len(at) == 1:
+        record["at"] = [record["mean"]]  # the range around a single number is made up
+    if len(at) > 1:
+        record["width"] = numbers([np.diff(at).min()])[0]  # bins are equally wide
     for name, curve in by_name.items():
         if curve is not None:
             known = dict(zip(curve.at.tolist(), curve.numbers.tolist(), strict=True))

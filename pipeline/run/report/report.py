@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hyperdiag.messages.errors import UsageError, listed
 from hyperdiag.messages.wording import counted
@@ -11,6 +11,7 @@ from hyperdiag.messages.wording import counted
 from . import sections
 from .derived import DerivedTable
 from .drawing.figures import (
+    OF_A_GROUP,
     PALETTES,
     Figure,
     of_all_outputs,
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
+class Totals(NamedTuple):
+    """How many there are; fewer may be shown.
+
+    Attributes:
+        inputs: that outputs were differentiated with respect to.
+        groups: that have statistics.
+    """
+
+    inputs: int
+    groups: int
+
+
 @dataclass(frozen=True)
 class Report:
     """What a published run says, ready to be drawn.
@@ -45,6 +58,7 @@ class Report:
         left_out: a sentence on each thing that is not shown.
         not_kept: of figures that show what the run did not keep, a sentence that says so, by name.
         derived: statistics of derived columns.
+        totals: how many inputs and groups there are.
     """
 
     facts: Facts
@@ -59,6 +73,7 @@ class Report:
     left_out: Sequence[str]
     not_kept: Mapping[str, str]
     derived: DerivedTable
+    totals: Totals
 
     @property
     def figures(self) -> dict[str, Figure]:
@@ -86,22 +101,30 @@ class Report:
         Args:
             name: one of `figures`.
             output: whose figure it is; None: the first output's. Some figures are of all outputs.
-            group: whose rows it is of; None: all rows. Some figures are of all groups.
+            group: whose rows it is of; None: all rows. Figures that compare groups are of all of
+                them all the same.
 
         Raises:
-            UsageError: if there is no such figure, output or group in the report.
+            UsageError: if there is no such figure, output or group in the report, or the figure is
+                kept of all rows together and a group is asked for.
         """
         if name not in self.figures:
             raise UsageError(f"no figure '{name}': there are {listed(self.figures, 20)}")
         record = self._record(output or self.outputs[0], group) if self.records else {}
         if name in self._of_groups():
-            record = self._record(output or self.outputs[0], None)
+            group, record = None, self._record(output or self.outputs[0], None)
+        elif group is not None and name not in OF_A_GROUP:
+            raise UsageError(
+                f"figure '{name}' is kept of all rows together, and not by group: leave group out. "
+                f"Of a group there are {listed(sorted(OF_A_GROUP), 20)}"
+            )
         described = self.figures[name]
         scope = {**self.shared, **record}
         made = plotly_figure(filled(described.template, scope, PALETTES["light"]))
         (label,) = labels_of([output or self.outputs[0]])
         of_all = name in of_all_outputs() or name in of_throughput(0, 0)
-        of = "" if of_all else f" – {label}"
+        rows = "" if group is None else f", {labels_of([group])[0]}"
+        of = "" if of_all else f" – {label}{rows}"
         made.update_layout(title={"text": f"{described.title}{of}"}, margin={"t": 90})
         return made
 

@@ -10,6 +10,8 @@ from .derived import DerivedTable
 from .drawing.figures import Figure
 from .facts import LOOK, Check, Example, Facts
 from .groups import ALL_ROWS
+from .number_text import number
+from .quantiles import QUANTILES_NOTE
 from .records import Record
 
 _STRONGEST = 3
@@ -72,7 +74,9 @@ def _strongest(record: Record, inputs: Sequence[str]) -> Iterable[str]:
     if "jacobian" in record:
         mean = record["jacobian"]["root_mean_square"]
         for at, place in enumerate(record["inputs"][:_STRONGEST]):
-            if mean[at] is not None and record["deviation"][at] is not None:
+            if record["deviation"][at] == 0:
+                yield f"{inputs[place]} does not vary (s = 0)"
+            elif mean[at] is not None and record["deviation"][at] is not None:
                 yield f"{inputs[place]} {number(mean[at] * record['deviation'][at])}"
 
 
@@ -88,6 +92,8 @@ def derived(listed: DerivedTable, by: str) -> str:
     title = "Derived quantities"
     rows = ([name, *map(number, values)] for name, values in listed.rows)
     section = f"<h3>{title}</h3>{table(title, ['column', *listed.head], rows, listed.head)}"
+    if any(name.endswith("%") for name in listed.head):
+        section += f"<p>{text(QUANTILES_NOTE)}</p>"
     if listed.group_rows:
         title = f"Derived quantities by {by}"
         head = ["column", by, "rows", *listed.group_head]
@@ -133,11 +139,6 @@ def throughput(times: Record, drawn: Mapping[str, Figure]) -> str:
 
 def _pairs(times: Record, names: str, series: str) -> Iterable[tuple[str, Sequence[float]]]:
     return zip(times[names], times[series], strict=True)
-
-
-def number(value: float | None) -> str:
-    """Return a number to four digits; a dash for none."""
-    return "–" if value is None else f"{value + 0.0:.4g}"  # no -0
 
 
 def table(

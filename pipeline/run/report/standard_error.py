@@ -4,9 +4,16 @@ They say how far such a number may lie from that over all rows that there could 
 independent draws of those. Over the rows themselves it is exact: of rows that are all that there
 are, nothing is uncertain. Of rows that resemble their neighbours (a time series) errors are larger,
 of a design that covers its box evenly smaller, than these.
+
+An interval of 1.96 of them to each side holds the true number less often than 95 times in 100 where
+few rows decide, or rare large ones, of which a sample may have none; and of J s, where s is
+estimated from the same rows, since these errors take s as exact. Of fewer than `LEAST_ROWS` rows
+there are none.
 """
 
 import numpy as np
+
+LEAST_ROWS = 30  # fewer tell too little of how much they vary
 
 
 def of_mean(count: np.ndarray, deviation: np.ndarray) -> np.ndarray:
@@ -20,7 +27,7 @@ def of_mean(count: np.ndarray, deviation: np.ndarray) -> np.ndarray:
         deviation: float64, of the same shape.
 
     Returns:
-        float64, of the same shape, in units of the number; NaN where there is one row.
+        float64, of the same shape, in units of the number; NaN where rows are too few.
     """
     return deviation / _freedom(count)
 
@@ -29,6 +36,8 @@ def most_of_root_mean_square(
     count: np.ndarray, mean_square: np.ndarray, minimum: np.ndarray, maximum: np.ndarray
 ) -> np.ndarray:
     """Return what the standard error of a root mean square is at most: sqrt((M - q) / (N - 1)) / 2.
+
+    At most as far as these rows tell: of all rows that there could be, M may be larger.
 
     q is the mean of the squares, M the largest of them. By the delta method the standard error of
     sqrt(q) is that of q over 2 sqrt(q): sqrt(v / (N - 1)) / (2 sqrt(q)), v being the variance of
@@ -41,7 +50,7 @@ def most_of_root_mean_square(
         mean_square, minimum, maximum: float64, of the same shape.
 
     Returns:
-        float64, of the same shape, in units of the number; NaN where there is one row.
+        float64, of the same shape, in units of the number; NaN where rows are too few.
     """
     largest = np.maximum(np.square(minimum), np.square(maximum))
     # Of equal squares their mean may be rounded up.
@@ -49,4 +58,4 @@ def most_of_root_mean_square(
 
 
 def _freedom(count: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.where(count > 1, count - 1, np.nan))
+    return np.sqrt(np.where(count >= LEAST_ROWS, count - 1, np.nan))

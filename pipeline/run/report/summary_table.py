@@ -15,6 +15,7 @@ from hyperdiag.data.output_folder import SUMMARY
 from hyperdiag.statistics.numbers import DERIVED
 
 from .damaged import unreadable
+from .quantiles import are_coarse
 from .summary_batch import (
     BIN_COUNT,
     CURVES,
@@ -96,6 +97,10 @@ class SummaryTable:
                 self._take(batch)
         except (OSError, pa.ArrowException, KeyError) as error:
             raise unreadable(self._place, SUMMARY, error) from error
+        self.coarse = {name: are_coarse(numbers) for name, numbers in self.numbers.items()}
+        for name, coarse in self.coarse.items():
+            self.numbers[name][FIRST_QUANTILE:, coarse] = np.nan
+        self.derived_numbers[FIRST_QUANTILE:, are_coarse(self.derived_numbers)] = np.nan
         self.groups = dict(sorted(self.groups.items(), key=lambda item: (-item[1], item[0] or "")))
 
     def of(self, quantity: str, statistic: str) -> np.ndarray | None:

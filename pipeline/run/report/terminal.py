@@ -2,22 +2,27 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from hyperdiag.data.output_folder import SUMMARY
 from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted
 
-from .derived import DerivedTable
 from .facts import LOOK
+from .number_text import number
+from .quantiles import QUANTILES_NOTE
 from .records import Record
 from .report import Report
+from .standard_error import LEAST_ROWS
 
 _MOST_OUTPUTS, _MOST_INPUTS, _MOST_GROUPS = 24, 10, 12  # that are shown: more are in the page
 _MOST_STRONGEST = 3
 _MOST_WIDTH = 4096  # of a table, in letters
+_number = partial(number, missing="-")
 _WITH_ERRORS = "jacobian"
 _KINDS = ("uniform", "normal")  # of inputs, whose total indices have bounds
 _MOST_COLUMNS = 8  # that are derived, by group
@@ -38,7 +43,9 @@ def print_report(report: Report) -> None:
     console.print(
         "\ns: an input's deviation over all rows. J s: how much the output changes with it, to "
         "first order; half of D s^2 stands beside it to second order. rms: root mean square. "
-        "+-: a standard error, if the rows are a random sample (of rms, the most that it can be).",
+        "+-: a standard error, as if the rows were a random sample and s exact (of rms, the most "
+        "that these rows allow): too small where few rows, or rare large ones, decide, and none "
+        f"below {LEAST_ROWS} rows.",
         soft_wrap=True,
     )
     if any(f"total_index_bound_{kind}" in each for each in report.records for kind in _KINDS):
@@ -51,14 +58,22 @@ def print_report(report: Report) -> None:
     shown = list(zip(report.outputs[:_MOST_OUTPUTS], report.records, strict=False))
     for at, (output, record) in enumerate(shown):
         names = [report.inputs[place] for place in record["inputs"]]
-        _print_output(console, output, names, record)
+        _print_output(console, output, names, record, report.totals.inputs)
         if report.groups:
             _print_groups(console, report, at, names)
-    more = len(report.outputs) - _MOST_OUTPUTS
+    more = len(report.outputs) - len(shown)
     if more > 0:
-        console.print(f"\n{counted(more, 'output')} more: see the page (format=html)")
+        in_page = len(report.records) - len(shown)
+        console.print(
+            f"\n{counted(more, 'output')} more: {in_page:,} of them in the page (format=html), all "
+            f"in {SUMMARY}",
+            soft_wrap=True,
+        )
     if report.derived.rows:
-        _print_derived(console, report.derived, report.grouped_by)
+        _print_derived(console, report)
+    console.print("\n[bold]What the page (format=html) does not show[/]")
+    for sentence in report.left_out:
+        console.print(escape(sentence), soft_wrap=True)
 
 
 def _print_groups(console: Console, report: Report, output: int, names: Sequence[str]) -> None:
@@ -73,7 +88,8 @@ def _print_groups(console: Console, report: Report, output: int, names: Sequence
         box=None,
         pad_edge=False,
     )
-    for name, records in list(report.groups.items())[:_MOST_GROUPS]:
+    shown = list(report.groups.items())[:_MOST_GROUPS]
+    for name, records in shown:
         record, cells = records[output], []
         if heads:
             value = record["value"]
@@ -83,13 +99,14 @@ def _print_groups(console: Console, report: Report, output: int, names: Sequence
             rms = record["jacobian"]["root_mean_square"][at]
             cells.append(_number(rms, record["deviation"][at]))
         table.add_row(escape(name), *cells)
-    if len(report.groups) > _MOST_GROUPS:
-        table.add_row(f"{len(report.groups) - _MOST_GROUPS:,} more")
+    if report.totals.groups > len(shown):
+        table.add_row(f"{report.totals.groups - len(shown):,} more")
     console.print()
     _print_table(table)
 
 
-def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
+def _print_derived(console: Console, report: Report) -> None:
+    derived, by = report.derived, report.grouped_by
     console.print("\n[bold]derived quantities[/]")
     table = Table("column", *derived.head, box=None, pad_edge=False)
     for name, values in derived.rows:
@@ -97,6 +114,8 @@ def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
     if derived.left_out:
         table.add_row(f"{derived.left_out:,} more")
     _print_table(table)
+    if any(name.endswith("%") for name in derived.head):
+        console.print(QUANTILES_NOTE, soft_wrap=True)
     if derived.group_rows:
         console.print(f"\n[bold]derived quantities by {escape(by)}[/]")
         table = Table("column", escape(by), "rows", *derived.group_head, box=None, pad_edge=False)
@@ -105,13 +124,21 @@ def _print_derived(console: Console, derived: DerivedTable, by: str) -> None:
             if shown[name] < _MOST_GROUPS and (name in shown or len(shown) < _MOST_COLUMNS):
                 table.add_row(escape(name), escape(group), f"{count:,}", *map(_number, values))
                 shown[name] += 1
-        more = len(derived.group_rows) - shown.total()
-        if more:
-            table.add_row(f"{more:,} more")
         _print_table(table)
+        columns, groups = len(derived.rows) + derived.left_out, report.totals.groups
+        of_each = max(shown.values())
+        for printed, total, what in (
+            (len(shown), columns, "columns are here"),
+            (of_each, groups, "groups are here of each column: those of the most rows"),
+        ):
+            if printed < total:
+                sentence = f"{printed:,} of {total:,} {what}. All are in {SUMMARY}."
+                console.print(sentence, soft_wrap=True)
 
 
-def _print_output(console: Console, output: str, names: Sequence[str], record: Record) -> None:
+def _print_output(
+    console: Console, output: str, names: Sequence[str], record: Record, inputs: int
+) -> None:
     value = record.get("value")
     said = ""
     if value:
@@ -137,7 +164,7 @@ def _print_output(console: Console, output: str, names: Sequence[str], record: R
     table = Table(*columns, box=None, pad_edge=False)
     for at, title in enumerate(names[:_MOST_INPUTS]):
         deviation = record["deviation"][at]
-        cells = [escape(title)]
+        cells = [f"{escape(title)} (s = 0)" if deviation == 0 else escape(title)]
         for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
             if quantity in record:
                 for statistic in ("root_mean_square", "mean"):
@@ -148,8 +175,9 @@ def _print_output(console: Console, output: str, names: Sequence[str], record: R
             cells.append(f"{record['hessian_diag']['positive'][at]:.0%}")
         cells += [_bound(record[f"total_index_bound_{kind}"][at]) for kind in kinds]
         table.add_row(*cells)
-    if len(names) > _MOST_INPUTS:
-        table.add_row(f"{len(names) - _MOST_INPUTS:,} more")
+    shown = min(len(names), _MOST_INPUTS)
+    if inputs > shown:
+        table.add_row(f"{inputs - shown:,} more")
     _print_table(table)
 
 
@@ -164,8 +192,3 @@ def _print_table(table: Table) -> None:
 def _bound(x: float | None) -> str:
     """Return a bound of a total index."""
     return ">= 1 (nothing)" if x is not None and x >= 1 else _number(x)
-
-
-def _number(x: float | None, scale: float | None = 1.0, power: int = 1) -> str:
-    """Return a number times a power of a scale; what is not finite is "-"."""
-    return "-" if x is None or scale is None else f"{x * scale**power + 0.0:.4g}"  # no -0

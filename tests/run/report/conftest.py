@@ -8,11 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from hyperdiag.run.derive import derive
-from hyperdiag.run.report import write_report
+from hyperdiag.run.report import read_report, write_report
 
 from .bands import add_bands
 from .browser import CHROMIUM, Browser
-from .networks import INPUTS, OUTPUTS, SCRIPT
+from .networks import INPUTS, OUTPUTS, SCRIPT, wide
+from .synthetic import write_synthetic
 from .tables import Data, column
 
 NOTE = "<img src=x onerror=\"document.title='broken'\">"
@@ -86,6 +87,31 @@ def banded(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("banded") / "out"
     shutil.copytree(data.folder, folder)
     return folder, add_bands(folder, lambda *of: column(*of)[1:-1])
+
+
+@pytest.fixture
+def many(tmp_path, compose_run):
+    """Return the report of a run of many outputs and inputs."""
+
+    def make(n, m, groups, curves):
+        target = "tests.run.report.networks:wide"
+        sizes = (f"+network.kwargs={{n: {n}, m: {m}}}", "dataset.rows=8", "dataset.shard_rows=8")
+        derive(
+            *compose_run(
+                *("network=python", f"network.target={target}", *sizes, "cluster=inline"),
+                *("derivatives.method=hyperdual", "derivatives.tile=8"),
+                *(
+                    "derivatives.verify_rows=0",
+                    "summary.enabled=false",
+                    f"output.path={tmp_path}/out",
+                ),
+            )
+        )
+        network = wide(n, m)
+        write_synthetic(tmp_path / "out", network.outputs, network.inputs, groups, curves)
+        return read_report(str(tmp_path / "out"))
+
+    return make
 
 
 @pytest.fixture(scope="session")

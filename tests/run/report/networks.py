@@ -26,6 +26,32 @@ def hostile(dtype="float32"):
     )
 
 
+def far_from_zero(dtype="float32"):
+    """Outputs whose values, and a derivative, vary little beside their size."""
+    return Network(
+        name="far",
+        function=lambda x: jnp.stack(
+            [1000 + jnp.sin(x[0]) + 0.1 * x[1] ** 2, 100 * x[0] + jnp.sin(x[0]) + x[1]]
+        ),
+        inputs=("a", "b"),
+        outputs=("y", "z"),
+        ranges={},
+        digest=digest_of("far", {}),
+    )
+
+
+def of_two(dtype="float32"):
+    """A wave and a line of an input, and a constant."""
+    return Network(
+        name="of two",
+        function=lambda x: jnp.stack([jnp.sin(x[0]) + 2e-9 * x[1], 3.0 * x[0], 0.0 * x[0] + 7.0]),
+        inputs=("a", "b"),
+        outputs=("$wave$ in $", "line", "constant"),
+        ranges={},
+        digest=digest_of("of two", {}),
+    )
+
+
 def wide(n=1000, m=300):
     """Many inputs with long names, and many outputs."""
     weights = np.random.default_rng(0).standard_normal((m, n)) / n**0.5

@@ -1,6 +1,9 @@
 """Files of an output that are missing or damaged: each is named, and mended as is said."""
 
+import html
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,11 +14,12 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.report import read_report
+from hyperdiag.run.report.facts import LOOK
 from hyperdiag.run.report.terminal import print_report
 
 from .conftest import overrides, write_rows
 
-TABLES = ("run/summary.parquet", "run/extremes.parquet")
+SUMMARY, EXTREMES = "run/summary.parquet", "run/extremes.parquet"
 QUARANTINED = "quarantine/part-0000000.parquet"
 
 
@@ -60,9 +64,8 @@ def contents(path):
     }
 
 
-@pytest.mark.parametrize("name", [*TABLES, QUARANTINED])
-def test_damaged_table_is_named_and_mended_as_is_said(name, output, written):
-    path = output / name
+def test_damaged_statistics_are_named_and_mended_as_is_said(output, written):
+    path = output / SUMMARY
     whole = path.read_bytes()
     for what, content in contents(path).items():
         path.write_bytes(content)
@@ -77,6 +80,37 @@ def test_damaged_table_is_named_and_mended_as_is_said(name, output, written):
     assert path.read_bytes() == whole
     assert audit(str(output), None, 1, 1).findings == []
     assert read_report(str(output)).records
+
+
+@pytest.mark.parametrize("name", [EXTREMES, QUARANTINED])
+def test_damaged_rows_are_said_with_the_mend_and_the_rest_is_shown(name, output, written, capsys):
+    path = output / name
+    whole = path.read_bytes()
+    for what, content in contents(path).items():
+        path.write_bytes(content)
+        report = read_report(str(output))
+        assert report.records, what
+        if name == EXTREMES:
+            assert "extremes" not in report.records[0]
+            assert report.facts.examples
+            (said, *_) = (each for each in report.left_out if str(path) in each)
+        else:
+            assert report.records[0]["extremes"]
+            assert {Path(each.file).name for each in report.facts.examples} == {"tues<day>.parquet"}
+            (check,) = (each for each in report.facts.checks if str(path) in each.text)
+            assert check.state == LOOK
+            said = check.text
+        assert said.startswith(f"{path} is damaged: "), what
+        assert "Delete it, and the same command as before" in said, what
+        assert said.endswith("hyperdiag verify checks the rest of the output."), what
+        assert html.escape(said) in report.html().decode()
+        print_report(report)
+        assert said in capsys.readouterr().out
+    path.unlink()
+    written[1]()
+    assert path.read_bytes() == whole
+    assert audit(str(output), None, 1, 1).findings == []
+    assert read_report(str(output)).facts.examples
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"plan": 3}'])
@@ -108,8 +142,10 @@ def test_missing_quarantine_file_is_named_and_mended_as_is_said(output, written)
     path = output / QUARANTINED
     whole = path.read_bytes()
     path.unlink()
-    with pytest.raises(UsageError, match=r"part-0000000\.parquet is missing: .*derives its shard"):
-        read_report(str(output))
+    report = read_report(str(output))
+    assert report.records
+    (said,) = (each.text for each in report.facts.checks if each.title == "Quarantined rows")
+    assert re.match(r".*part-0000000\.parquet is missing: .*derives its shard again", said)
     written[1]()
     assert path.read_bytes() == whole
     assert read_report(str(output)).facts.examples
@@ -153,3 +189,14 @@ def test_file_that_may_not_be_read_is_not_said_to_be_damaged(output):
         read_report(str(output))
     assert "Delete it" not in str(refused.value)
     assert str(path) in str(refused.value)
+
+
+def test_missing_plan_beside_data_is_said_with_the_mend(output):
+    kept = (output / "run/plan.json").read_bytes()
+    (output / "run/plan.json").unlink()
+    with pytest.raises(
+        UsageError, match=r"there is no run/plan\.json, though there is data: put a"
+    ):
+        read_report(str(output))
+    (output / "run/plan.json").write_bytes(kept)
+    assert read_report(str(output)).records

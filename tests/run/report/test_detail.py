@@ -4,13 +4,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from hyperdiag.run.derive import derive
-from hyperdiag.run.report import read_report
 from hyperdiag.run.report.detail import MOST_BYTES, first_detail, strongest
 
 from .browser import CHROMIUM
-from .networks import wide
-from .synthetic import write_synthetic
 
 
 def test_strongest_come_first_and_equals_in_their_order():
@@ -26,34 +22,9 @@ def test_few_outputs_are_shown_in_full_and_many_in_less():
     assert most.groups < 60
 
 
-@pytest.fixture
-def written(tmp_path, compose_run):
-    """Return the report of a run of many outputs and inputs."""
-
-    def make(n, m, groups, curves):
-        target = "tests.run.report.networks:wide"
-        sizes = (f"+network.kwargs={{n: {n}, m: {m}}}", "dataset.rows=8", "dataset.shard_rows=8")
-        derive(
-            *compose_run(
-                *("network=python", f"network.target={target}", *sizes, "cluster=inline"),
-                *("derivatives.method=hyperdual", "derivatives.tile=8"),
-                *(
-                    "derivatives.verify_rows=0",
-                    "summary.enabled=false",
-                    f"output.path={tmp_path}/out",
-                ),
-            )
-        )
-        network = wide(n, m)
-        write_synthetic(tmp_path / "out", network.outputs, network.inputs, groups, curves)
-        return read_report(str(tmp_path / "out"))
-
-    return make
-
-
 @pytest.mark.slow
-def test_what_is_left_out_is_said_and_the_strongest_are_shown(written, tmp_path):
-    report = written(42, 62, groups=61, curves=9)
+def test_what_is_left_out_is_said_and_the_strongest_are_shown(many, tmp_path):
+    report = many(42, 62, groups=61, curves=9)
     assert len(report.records) == 62
     shown = len(report.records[0]["inputs"])
     assert 1 < shown < 42
@@ -75,9 +46,9 @@ def test_what_is_left_out_is_said_and_the_strongest_are_shown(written, tmp_path)
 
 @pytest.mark.slow
 def test_three_hundred_outputs_of_a_thousand_inputs_are_below_ten_megabytes(
-    written, tmp_path, request
+    many, tmp_path, request
 ):
-    report = written(1000, 300, groups=3, curves=20)
+    report = many(1000, 300, groups=3, curves=20)
     page = report.html()
     assert len(page) < MOST_BYTES
     assert len(report.records) == 300

@@ -15,3 +15,14 @@ def test_labels_tell_names_apart_and_are_no_markup():
         "a&lt;b&gt; [4]",
         "c\\n",
     ]
+
+
+def test_each_name_has_a_label_of_its_own_whatever_others_are_called():
+    names = ["a", "a [2]", "a", "a", "a [3]", "a [2]", "a"]
+    labels = labels_of(names)
+    assert len(labels) == len(set(labels)) == len(names)
+    assert all(label.startswith("a") for label in labels)
+
+
+def test_dollars_are_no_mathematics():
+    assert labels_of(["$x$ < US$"]) == ["&#36;x&#36; &lt; US&#36;"]

@@ -11,7 +11,7 @@ import pytest
 from hyperdiag.run.report import read_report, write_report
 
 from .bands import LEVELS
-from .looks import DRAWN, text
+from .looks import DRAWN, drawn_all, text
 from .networks import OUTPUTS, SCRIPT
 
 
@@ -123,6 +123,41 @@ def test_texts_and_lines_stand_out_in_light_and_dark(page, scheme):
         assert contrast(colour, paper) >= 3, figure
     ticks = page.run("getComputedStyle(document.querySelector('.ytick text')).fill")
     assert contrast(ticks, paper) >= 4.5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_in_the_map_of_groups_stand_out_from_any_of_its_colours(page, scheme):
+    page.emulate(scheme=scheme)
+    page.run("new Promise(done => setTimeout(done, 300))")
+    label = "document.querySelector('[data-figure=group_strengths] .heatmap-label text')"
+    text_colour = page.run(f"getComputedStyle({label}).fill")
+    drawn = page.run(
+        "document.querySelector('[data-figure=group_strengths]')._fullData[0].colorscale"
+    )
+    (start, first), (end, last) = drawn
+    assert (start, end) == (0, 1)
+    ends = [[int(c[at : at + 2], 16) for at in (1, 3, 5)] for c in (first, last)]
+    for share in range(101):
+        mixed = [a + (b - a) * share / 100 for a, b in zip(*ends, strict=True)]
+        cell = f"rgb({', '.join(str(round(channel)) for channel in mixed)})"
+        assert contrast(text_colour, cell) >= 4.5, cell
+
+
+def test_ticks_of_a_logarithmic_axis_are_whole_numbers(page):
+    for output in range(2):
+        page.run(f"document.querySelector('#output').value = '{output}'")
+        page.run("document.querySelector('#output').dispatchEvent(new Event('change'))")
+        drawn_all(page)
+        plot = "document.querySelector('#second_order .plot')"
+        low, high = page.run(f"{plot}._fullLayout.xaxis.range")
+        ticks = page.run(
+            f"[...{plot}.querySelectorAll('.xtick text')].map(t => "
+            "[t.getBoundingClientRect().x, t.textContent])"
+        )
+        values = [float(label) for _, label in sorted(ticks)]
+        assert len(values) >= 2
+        assert values == sorted(set(values))
+        assert all(10**low <= value <= 10**high for value in values)
 
 
 def test_page_on_paper_is_light_whole_and_no_wider_than_a_sheet(page, tmp_path):

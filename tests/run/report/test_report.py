@@ -235,8 +235,10 @@ def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, da
     assert close(bars.x[0], math.sqrt(numbers["mean_square", None]) * deviation)
     assert close(mean.x[0], numbers["mean", None] * deviation)
     assert figure.layout.title.text == (
-        "Which inputs matter – &lt;script&gt;document…broken'&lt;/script&gt;"
+        "Which inputs matter – &lt;script&gt;document…broken'&lt;/script&gt;, fx"
     )
+    alone = report.figure("sensitivity", OUTPUTS[0]).layout.title.text
+    assert alone == "Which inputs matter – price"
     for each in report.figures:
         assert report.figure(each).data, each
     for name, output, group, what in (
@@ -246,6 +248,18 @@ def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, da
     ):
         with pytest.raises(UsageError, match=what):
             report.figure(name, output, group)
+
+
+def test_figure_that_is_kept_of_all_rows_together_is_refused_of_a_group(report):
+    of_a_group = {"sensitivity", "second_order", "convexity"}
+    drawn = of_a_group | {"group_values", "group_strengths"}  # which compare groups
+    refused = report.figures.keys() - drawn
+    assert {"value_curves", "distribution", "spread", "jacobian_map"} <= refused
+    for name in drawn:
+        assert report.figure(name, OUTPUTS[0], "fx").data, name
+    for name in refused:
+        with pytest.raises(UsageError, match="Of a group there are convexity, second_order, sens"):
+            report.figure(name, OUTPUTS[0], "fx")
 
 
 def test_output_that_is_not_published_has_no_report(published, tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from hyperdiag.run.report.standard_error import most_of_root_mean_square, of_mean
+from hyperdiag.run.report.drawing.figures import of_output
+from hyperdiag.run.report.standard_error import LEAST_ROWS, most_of_root_mean_square, of_mean
 
 SAMPLES = {
     "normal": lambda rng: rng.normal(0.3, 2.0, 400),
@@ -67,6 +68,32 @@ def test_error_of_a_root_mean_square_is_what_is_said_where_squares_are_zero_or_t
     assert most == pytest.approx(drawn_again(x)[1], rel=0.02)
 
 
-def test_equal_numbers_have_no_error_and_one_number_has_none_that_is_known():
-    assert errors(np.full(9, 0.1)) == (0.0, 0.0)
-    assert np.isnan(errors(np.array([0.1]))).all()
+def test_equal_numbers_have_no_error_and_few_numbers_have_none_that_is_known():
+    assert errors(np.full(30, 0.125)) == (0.0, 0.0)
+    for rows in (1, 2, 29):
+        assert np.isnan(errors(np.linspace(0.1, 0.2, rows))).all()
+
+
+def held_by_intervals(draw, rows, times=2000):
+    """How often an interval of 1.96 standard errors to each side has the mean of the population."""
+    rng = np.random.default_rng(11)
+    samples = draw(rng, (times, rows))
+    error = of_mean(np.full(times, float(rows)), samples.std(axis=1))
+    return np.mean(np.abs(samples.mean(axis=1)) <= 1.96 * error)
+
+
+def test_intervals_hold_as_often_as_the_caption_says_and_no_more_is_promised():
+    # Of 2,000 samples a share of 0.95 is told to 0.005.
+    assert held_by_intervals(lambda rng, of: rng.normal(size=of), 1000) > 0.93
+    rare = 0.001
+
+    def draw(rng, of):
+        return (rng.uniform(size=of) < rare) - rare
+
+    # Without one of the rare rows, of which e^-1 of such samples have none, the error is 0.
+    assert held_by_intervals(draw, 1000) < 0.7
+    caption = of_output(0)["sensitivity"].caption
+    for said in ("1.96 standard errors", "s taken as exact", "rare large ones", "below 30 rows"):
+        assert said in caption
+    assert "95" not in caption
+    assert LEAST_ROWS == 30

@@ -3,12 +3,17 @@
 import math
 import re
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.table import Table
 
+from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report
 from hyperdiag.run.report.terminal import _print_table, print_report
 
+from .conftest import overrides
 from .networks import INPUTS, OUTPUTS
 from .tables import bounds, column, is_group
 
@@ -104,3 +109,45 @@ def test_run_without_statistics_says_what_it_can(published, capsys):
     lines = _lines(capsys)
     assert lines[-1].startswith("The run kept no summaries (run/summary.parquet, summary.enabled)")
     assert any(line.startswith("look at this: Quarantine. ") for line in lines)
+
+
+def test_more_is_as_much_as_there_is_and_not_as_the_page_has(many, capsys):
+    report = many(50, 310, groups=0, curves=1)
+    assert len(report.records) == 300
+    assert len(report.records[0]["inputs"]) == 5  # and so many lines
+    print_report(report)
+    lines = _lines(capsys)
+    assert [line for line in lines if re.match(r"\d+ more", line)] == ["45 more"] * 24
+    assert (
+        "286 outputs more: 276 of them in the page (format=html), all in run/summary.parquet"
+        in lines
+    )
+    start = lines.index("What the page (format=html) does not show")
+    assert lines[start + 1 :] == report.left_out
+    assert "300 of 310 outputs are shown, the first in the network's order." in lines[start + 1]
+
+
+def test_groups_that_are_not_printed_are_counted(many, capsys):
+    report = many(3, 2, groups=4993, curves=1)
+    assert len(report.groups) < 4993
+    print_report(report)
+    lines = _lines(capsys)
+    assert [line.strip() for line in lines if "more" in line.split()[1:2]] == ["4,981 more"] * 2
+
+
+def test_columns_and_groups_of_derived_quantities_that_are_not_printed_are_counted(
+    tmp_path, compose_run, capsys
+):
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(3)
+    columns = {name: rng.uniform(0.1, 0.4, 200) for name in INPUTS}
+    columns |= {"desk": [f"desk {at % 14}" for at in range(200)], "note": ["n"] * 200}
+    pq.write_table(pa.table(columns), tmp_path / "in/rows.parquet")
+    derive(*compose_run(*overrides(tmp_path, "summary.by=desk", "derived=[elasticity,relative]")))
+    report = read_report(str(tmp_path / "out"))
+    assert len(report.derived.rows) > 8
+    print_report(report)
+    lines = _lines(capsys)
+    said = f"8 of {len(report.derived.rows)} columns are here. All are in run/summary.parquet."
+    assert said in lines
+    assert any(line.startswith("12 of 14 groups are here of each column") for line in lines)

@@ -23,11 +23,12 @@ function prepared(place) {
   const absent = place.nextElementSibling;
   place.hidden = figure.data.length === 0; // first: what is hidden has no width to draw in
   absent.hidden = !place.hidden;
-  const caption = absent.nextElementSibling.querySelector(".caption");
-  caption.hidden = place.hidden;
+  // What it says is of all rows: under the name of a group it would be taken for that of its rows.
+  for (const said of absent.nextElementSibling.children) said.hidden = place.hidden;
   if (place.hidden) {
-    const why = DATA.not_kept[name] ?? "The run computed or kept nothing that this could show, or all of it is zero.";
     const whole = { ...DATA.shared, ...DATA.records[chosen("output")] };
+    const why = whole.absent?.[name] ?? DATA.not_kept[name]
+      ?? "The run computed or kept nothing that this could show, or all of it is zero.";
     const keptOfAll = record.group !== undefined && filled(DATA.figures[name], whole, palette).data.length;
     absent.textContent = keptOfAll ? "This is kept of all rows together, not by group." : why;
     return null;

@@ -14,8 +14,14 @@ function chosenRecord() {
   return group ? DATA.groups[group - 1].records[output] : DATA.records[output];
 }
 
+// The same as number_text.py.
 function shortNumber(value) {
-  return value === null || value === undefined ? "–" : String(Number(value.toPrecision(4)));
+  if (value === null || value === undefined) return "–";
+  const rounded = Number(value.toPrecision(4));
+  const size = Math.abs(rounded);
+  if (size === 0 || (size >= 1e-4 && size < 1e6)) return String(rounded);
+  const [digits, power] = rounded.toExponential().split("e");
+  return `${digits}e${power[0]}${power.slice(1).padStart(2, "0")}`;
 }
 
 function cell(kind, text, number) {
@@ -42,7 +48,8 @@ function showTable(id, columns, rows) {
 const STATISTICS = [
   ["root_mean_square", "root mean square"], ["root_mean_square_error", "± standard error, at most"],
   ["mean", "mean"], ["mean_error", "± standard error"], ["deviation", "deviation"],
-  ["minimum", "minimum"], ["q05", "5%"], ["q50", "50%"], ["q95", "95%"], ["maximum", "maximum"],
+  ["minimum", "minimum"], ["q05", "5% (within 0.8%)"], ["q50", "50% (within 0.8%)"],
+  ["q95", "95% (within 0.8%)"], ["maximum", "maximum"],
   ["positive", "share > 0"], ["negative", "share < 0"],
 ];
 
@@ -150,7 +157,8 @@ function showExtremes(record) {
 
 // What the figures say, for whoever does not see them.
 function describe(record) {
-  const size = (numbers, at, power) => shortNumber(scaled(numbers[at], record.deviation[at] ** power));
+  const size = (numbers, at, power) => record.deviation[at] === 0
+    ? "does not vary (s = 0)" : shortNumber(scaled(numbers[at], record.deviation[at] ** power));
   const strongest = (quantity, power) => record.inputs.slice(0, 5).map((input, at) =>
     `${DATA.inputs[input]} ${size(record[quantity].root_mean_square, at, power)}`).join(", ");
   const more = record.inputs.length > 5 ? ` and ${record.inputs.length - 5} more, in the table below` : "";
@@ -171,6 +179,8 @@ function describeCurves(record) {
         .filter(([, mean]) => mean !== null);
       if (known.length < 2) return "";
       const [low, high] = [-1, 1].map((sign) => known.reduce((a, b) => (sign * (b[1] - a[1]) > 0 ? b : a)));
+      const ends = [low[1], high[1]].map(shortNumber);
+      if (ends[0] === ends[1]) return `${DATA.inputs[curve.input]}: mean ${title} ${ends[0]} throughout`;
       return `${DATA.inputs[curve.input]}: mean ${title} from ${shortNumber(low[1])} (at ${shortNumber(low[0])}) ` +
         `to ${shortNumber(high[1])} (at ${shortNumber(high[0])})`;
     }).filter(Boolean).join("; ");

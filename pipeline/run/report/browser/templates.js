@@ -14,9 +14,17 @@ function filled(template, record, palette) {
   return {
     data: template.data
       .map((trace) => fill(trace, record, palette, true))
-      .filter((trace) => trace !== MISSING),
+      .filter((trace) => trace !== MISSING)
+      .map(completed),
     layout: fill(template.layout, record, palette, false),
   };
+}
+
+// Without the places where any of the lists under "complete" is null.
+function completed({ complete = [], ...trace }) {
+  const isWhole = (_, at) => complete.every((key) => trace[key][at] !== null);
+  const shorter = complete.map((key) => [key, trace[key].filter(isWhole)]);
+  return { ...trace, ...Object.fromEntries(shorter) };
 }
 
 // `whole`: missing as soon as something in it is.

@@ -93,6 +93,8 @@ def _panel(at: int, quantity: str, power: int) -> list[Template]:
     band = {
         **shared,
         "type": "bar",
+        "complete": ["x", "base", "y", "customdata"],
+        "width": f"?curves.{at}.width",
         "name": "10% to 90% of rows",
         "legendgroup": "band",
         "base": low,

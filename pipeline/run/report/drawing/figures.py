@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ..quantiles import PRECISION
+from ..standard_error import LEAST_ROWS
 from .curve_templates import bands, curves
 from .group_templates import group_strengths, group_values
 from .layouts import Template
 from .output_templates import convexity, distribution, second_order, sensitivity, spread
 from .run_templates import heat_map, over_time
 
-# Against its paper each colour has a contrast of at least 4.5, so that a thin line is seen.
+# Against its paper each colour has a contrast of at least 4.5, so that a thin line is seen; and so
+# has the text against each colour between the ends of "scale_under_text".
 PALETTES: Mapping[str, Mapping[str, Any]] = {
     "light": {
         "paper": "#ffffff",
@@ -21,6 +24,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "quiet": "#6b7280",
         "band": "#c9dbf5",
         "scale": [[0, "#f3f6fb"], [0.25, "#b7cdea"], [0.6, "#4a82c9"], [1, "#0f2f66"]],
+        "scale_under_text": [[0, "#f3f6fb"], [1, "#86aee2"]],
     },
     "dark": {
         "paper": "#15181d",
@@ -32,8 +36,15 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
         "quiet": "#9aa4b2",
         "band": "#2c4063",
         "scale": [[0, "#1c2129"], [0.25, "#28467a"], [0.6, "#5b93e0"], [1, "#e4efff"]],
+        "scale_under_text": [[0, "#1c2129"], [1, "#2c5596"]],
     },
 }
+
+
+_BOXES = (
+    f"Quantiles are {PRECISION} of the number; where that is more than a tenth of the deviation, "
+    "there is no box."
+)
 
 
 class Figure(NamedTuple):
@@ -60,27 +71,29 @@ def of_output(panels: int) -> dict[str, Figure]:
         "sensitivity": Figure(
             "Which inputs matter",
             "Bars: root mean square of the derivative J times the input's deviation s, in units of "
-            "the output. Diamonds: mean of J s. Thin lines: 95% intervals, 1.96 standard errors to "
-            "each side. If the rows are a random sample, the number over all rows that there could "
-            "be lies within such a line for 95 of 100 samples; for a bar for 95 at least: its line "
-            "is as long as it can be. If the rows are all that there are, nothing is uncertain.",
+            "the output. Diamonds: mean of J s. Thin lines: 1.96 standard errors to each side, as "
+            "if the rows were a random sample, with s taken as exact; for a bar, the most that "
+            "these rows allow. They are too short where few rows, or rare large ones, decide; "
+            f"below {LEAST_ROWS} rows none are drawn. If the rows are all that there are, nothing "
+            "is uncertain. Of an input that does not vary s is 0, and so is J s, whatever J is.",
             sensitivity(),
         ),
         "distribution": Figure(
             "How the output is distributed",
             "The share of rows with at most this value, at the minimum, nine quantiles and the "
-            "maximum.",
+            f"maximum. Quantiles are {PRECISION} of the number.",
             distribution(),
         ),
         "spread": Figure(
             "How the first derivatives are distributed",
             "J s over the rows. Box: from the 25% to the 75% quantile, with the median; whiskers: "
-            "from the 5% to the 95% quantile.",
+            f"from the 5% to the 95% quantile. {_BOXES}",
             spread("jacobian", 1, "first", "J s"),
         ),
         "second_spread": Figure(
             "How the second derivatives are distributed",
-            "D s² over the rows, as above.",
+            "D s² over the rows. Box: from the 25% to the 75% quantile, with the median; whiskers: "
+            f"from the 5% to the 95% quantile. {_BOXES}",
             spread("hessian_diag", 2, "second", "D s²"),
         ),
         "second_order": Figure(
@@ -98,6 +111,10 @@ def of_output(panels: int) -> dict[str, Figure]:
         ),
         **_curves(panels),
     }
+
+
+# Of these figures of an output there are the numbers of each group.
+OF_A_GROUP = frozenset({"sensitivity", "second_order", "convexity"})
 
 
 def _curves(panels: int) -> dict[str, Figure]:
@@ -122,9 +139,9 @@ def _curves(panels: int) -> dict[str, Figure]:
             template = curves(quantity, power, what)
         if quantity == "value":
             caption += (
-                " The range is the trained one; where none is known, that of the input's values. "
-                "Of many rows, these are over a sample of them, the band where a bin has ten rows "
-                "of a smaller one."
+                " The range is the trained one; where none is known, that of a sample of the "
+                "input's values. Of many rows, these are over a sample of them, the band where a "
+                "bin has ten rows of a smaller one."
             )
         listed[f"{quantity}_curves"] = Figure(title, caption, template)
     return listed
@@ -150,7 +167,10 @@ def of_groups() -> dict[str, Figure]:
 
 def of_all_outputs() -> dict[str, Figure]:
     """Return the figures that show all outputs at once, by name."""
-    unit = "in units of the output's deviation (in those of the output, where no values were kept)"
+    unit = (
+        "in units of the output's deviation (in those of the output, where no values were kept). "
+        "An output that does not vary has none: its row is blank"
+    )
     return {
         "jacobian_map": Figure(
             "First derivatives of all outputs",

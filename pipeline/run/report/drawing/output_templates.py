@@ -2,7 +2,8 @@
 
 from .layouts import BY_INPUT, Template, layout, pattern, scaled, titled
 
-# Of a normal distribution, 95% lie within so many deviations of the mean.
+# Of a normal distribution, 95% lie within so many deviations of the mean. A line so long says no
+# more than that: how often it holds the true number depends on the rows (see `standard_error`).
 _INTERVAL = 1.96
 
 
@@ -74,21 +75,20 @@ def spread(quantity: str, power: int, colour: str, title: str) -> Template:
         colour: of the boxes, in the palette.
         title: of the axis.
     """
+    ends = {
+        "lowerfence": "q05",
+        "q1": "q25",
+        "median": "q50",
+        "q3": "q75",
+        "upperfence": "q95",
+    }
     box = {
         "type": "box",
+        "complete": ["y", *ends],
         "orientation": "h",
         "name": title,
         "y": "@positions",
-        **{
-            end: scaled(f"{quantity}.{quantile}", power)
-            for end, quantile in (
-                ("lowerfence", "q05"),
-                ("q1", "q25"),
-                ("median", "q50"),
-                ("q3", "q75"),
-                ("upperfence", "q95"),
-            )
-        },
+        **{end: scaled(f"{quantity}.{quantile}", power) for end, quantile in ends.items()},
         "line": {"color": f"${colour}", "width": 2},
         "fillcolor": "$paper",
     }
@@ -111,7 +111,8 @@ def second_order() -> Template:
             "marker": {"color": colour, "symbol": symbol, "size": 11},
         }
 
-    x = {**titled("root mean square"), "type": "log", "exponentformat": "power"}
+    # Few ticks, each with its whole number: else those between powers of ten have a digit alone.
+    x = {**titled("root mean square"), "type": "log", "nticks": 4, "tickformat": "~g"}
     return {
         "data": [
             sizes("jacobian", 1, "J s", "$first", "circle"),

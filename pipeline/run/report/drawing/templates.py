@@ -9,13 +9,15 @@ A template is a figure as Plotly takes it, but for texts that begin with a sign:
 "$name"                 a colour of the palette
 
 A trace that refers to what a record does not have, or to a list of nothing but null, is left out,
-and so is a key elsewhere.
+and so is a key elsewhere. Of the lists that a trace names under "complete", the places where any of
+them is null are left out: a bar without a base, say, would begin at zero.
 `browser/templates.js` does the same in the page.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+COMPLETE = "complete"
 _MISSING = object()
 _OPERATIONS: Mapping[str, Callable[[float, float], float]] = {
     "+": lambda a, b: a + b,
@@ -39,9 +41,18 @@ def filled(
     """
     traces = [_filled(trace, record, palette, whole=True) for trace in template["data"]]
     return {
-        "data": [trace for trace in traces if trace is not _MISSING],
+        "data": [_completed(trace) for trace in traces if trace is not _MISSING],
         "layout": _filled(template["layout"], record, palette, whole=False),
     }
+
+
+def _completed(trace: dict[str, Any]) -> dict[str, Any]:
+    """Leave out of the lists under "complete" the places where any of them is null."""
+    keys = trace.get(COMPLETE, [])
+    lists = [trace[key] for key in keys]
+    kept = [entries for entries in zip(*lists, strict=True) if None not in entries]
+    shorter = {key: [entries[at] for entries in kept] for at, key in enumerate(keys)}
+    return {key: shorter.get(key, each) for key, each in trace.items() if key != COMPLETE}
 
 
 def _filled(part: Any, record: Mapping[str, Any], palette: Mapping[str, Any], whole: bool) -> Any:

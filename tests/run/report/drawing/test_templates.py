@@ -57,6 +57,16 @@ def test_what_a_record_does_not_have_leaves_its_trace_out_and_its_key_elsewhere(
     }
 
 
+def test_lists_that_belong_together_are_complete():
+    template = {
+        "data": [{"complete": ["x", "y"], "x": "@a", "y": "@b.d", "text": "@a", "width": "?c"}],
+        "layout": {},
+    }
+    record = RECORD | {"b": {"d": [None, 2.0, 0.0]}}
+    (trace,) = filled(template, record, PALETTE)["data"]
+    assert trace == {"x": [3.0], "y": [0.0], "text": [1.0, None, 3.0]}
+
+
 def test_what_may_be_missing_leaves_its_key_out_and_keeps_its_trace():
     template = {"data": [{"x": "@a", "error_x": {"array": "?c", "width": 2}}], "layout": {}}
     (trace,) = filled(template, RECORD, PALETTE)["data"]
