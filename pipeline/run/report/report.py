@@ -166,8 +166,8 @@ class Report:
             or "<p>Nothing.</p>",
             "footer": sections.text(
                 f"Made by hyperdiag {version('hyperdiag')} with Plotly {version('plotly')}. "
-                "Numbers are to six digits, quantiles as the run kept them. This file needs no "
-                "network."
+                "Numbers are rounded to six digits, in tables and sentences to four. This file "
+                "needs no network."
             ),
         }
         return make_page(parts, self.data(), plotly_script())

@@ -161,7 +161,7 @@ function describe(record) {
     ? "does not vary (s = 0)" : shortNumber(scaled(numbers[at], record.deviation[at] ** power));
   const strongest = (quantity, power) => record.inputs.slice(0, 5).map((input, at) =>
     `${DATA.inputs[input]} ${size(record[quantity].root_mean_square, at, power)}`).join(", ");
-  const more = record.inputs.length > 5 ? ` and ${record.inputs.length - 5} more, in the table below` : "";
+  const more = record.inputs.length > 5 ? ` and ${record.inputs.length - 5} more` : "";
   say("sensitivity", record.jacobian ? `Here: ${strongest("jacobian", 1)}${more}.` : "");
   say("second_order", record.hessian_diag ? `Here, D s²: ${strongest("hessian_diag", 2)}${more}.` : "");
   say("convexity", record.hessian_diag ? "Convex: " + record.inputs.slice(0, 5).map((input, at) =>

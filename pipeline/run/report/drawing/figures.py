@@ -135,13 +135,16 @@ def _curves(panels: int) -> dict[str, Figure]:
             )
             template = bands(quantity, power, what, panels)
         else:
-            caption = f"Mean of {what} {where}, in deviations from its mean; {others}"
+            caption = (
+                f"Mean of {what} {where}, in deviations from its mean; {others} Sentences and "
+                "tables have inputs in their own units."
+            )
             template = curves(quantity, power, what)
         if quantity == "value":
             caption += (
                 " The range is the trained one; where none is known, that of a sample of the "
-                "input's values. Of many rows, these are over a sample of them, the band where a "
-                "bin has ten rows of a smaller one."
+                "input's values. Of many rows, means are over a sample; median and band are over a "
+                "smaller sample, where a bin has ten rows of it."
             )
         listed[f"{quantity}_curves"] = Figure(title, caption, template)
     return listed
@@ -168,8 +171,8 @@ def of_groups() -> dict[str, Figure]:
 def of_all_outputs() -> dict[str, Figure]:
     """Return the figures that show all outputs at once, by name."""
     unit = (
-        "in units of the output's deviation (in those of the output, where no values were kept). "
-        "An output that does not vary has none: its row is blank"
+        "divided by the output's deviation s_y (not divided, where the run kept no values). An "
+        "output that does not vary has none: its row is blank"
     )
     return {
         "jacobian_map": Figure(
@@ -195,13 +198,15 @@ def of_throughput(workers: int, stages: int) -> dict[str, Figure]:
     return {
         "throughput_by_worker": Figure(
             "Rows in a second, by worker",
-            "Rows of shards that were done in an interval, over its length.",
+            "Rows of shards that were done in an interval, over its length: all rows of a shard "
+            "count where it ends.",
             over_time("worker_rows", "worker_names", workers, "rows/s"),
         ),
         "throughput_by_stage": Figure(
             "Seconds of work, by stage",
             "Seconds of all workers on shards that were done in an interval, over its length: 1 is "
-            "a worker that does nothing else.",
+            "a worker that does nothing else. All seconds of a shard count where it ends, so that "
+            "there may be more than workers.",
             over_time("stage_seconds", "stage_names", stages, "workers"),
         ),
     }
