@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from pyarrow import ArrowException, fs
 
-from hyperdiag.messages.errors import OutputError, UsageError
+from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 
 from .object_store.tries import STORES, open_s3
@@ -155,17 +155,14 @@ def write_whole(place: Place, content: bytes, scratch: Place) -> None:
         scratch: where it is written first, unless it is in an object store.
 
     Raises:
-        OutputError: naming the path and the cause.
+        OSError: if it cannot be written.
     """
-    try:
-        if place.is_store:
-            upload(place.filesystem, place.path, io.BytesIO(content))
-            return
-        with scratch.filesystem.open_output_stream(scratch.path) as stream:
-            stream.write(content)
-        publish(scratch, place)
-    except OSError as error:
-        raise OutputError(f"cannot write {place}: {error}") from error
+    if place.is_store:
+        upload(place.filesystem, place.path, io.BytesIO(content))
+        return
+    with scratch.filesystem.open_output_stream(scratch.path) as stream:
+        stream.write(content)
+    publish(scratch, place)
 
 
 def publish(scratch: Place, place: Place, guard: Guard | None = None) -> None:

@@ -119,7 +119,8 @@ def write_file(output: Place, name: str, content: bytes) -> None:
     Raises:
         OutputError: naming the path and the cause.
     """
-    write_whole(output / name, content, output / SCRATCH / name.rpartition("/")[2])
+    with writing(output / name):
+        write_whole(output / name, content, output / SCRATCH / name.rpartition("/")[2])
 
 
 def _cause(error: OSError) -> str:

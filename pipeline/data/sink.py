@@ -150,7 +150,8 @@ class ShardSink:
                 self._guard()
             name = statistics_name(self._file_name)
             scratch = self._output / SCRATCH / f"{uuid.uuid4().hex}-{name}"
-            write_whole(self._output / STATISTICS / name, statistics, scratch)
+            with writing(self._output / STATISTICS / name):
+                write_whole(self._output / STATISTICS / name, statistics, scratch)
         place = self._output / DATA / self._file_name
         self._data.publish(place, self._guard)
         with writing(place):

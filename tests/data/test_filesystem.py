@@ -12,6 +12,7 @@ from hyperdiag.data.filesystem import (
     scan,
     write_whole,
 )
+from hyperdiag.data.output_folder import write_file
 from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.messages.masking import masked
 
@@ -136,11 +137,11 @@ def test_write_whole_content_reads_back_and_scratch_is_gone(tmp_path):
     assert not scratch.exists()
 
 
-def test_write_whole_below_a_regular_file_is_an_output_error_that_names_it(tmp_path):
+def test_file_below_a_regular_file_is_an_output_error_that_names_it_and_the_mend(tmp_path):
     (tmp_path / "file").touch()
-    place = resolve(str(tmp_path / "file/name"))
-    with pytest.raises(OutputError, match=r"cannot write .*file/name: "):
-        write_whole(place, b"content", resolve(str(tmp_path / "file/scratch")))
+    said = r"cannot write .*file/name: .*run the same command again"
+    with pytest.raises(OutputError, match=said):
+        write_file(resolve(str(tmp_path / "file")), "name", b"content")
     assert Path(tmp_path / "file").read_bytes() == b""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from pyarrow import fs
 
 from hyperdiag.data.filesystem import Guard, Place, write_whole
+from hyperdiag.data.output_folder import writing
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.statistics.statistics import Shape, Statistics
@@ -133,6 +134,7 @@ class Journal:
                 content["statistics"] = base64.b64encode(statistics).decode()
             text = json.dumps(content, separators=(",", ":"))
             self._guard()
-            write_whole(self._folder / name, text.encode(), self._scratch / name)
+            with writing(self._folder / name):
+                write_whole(self._folder / name, text.encode(), self._scratch / name)
         self._begin()
         return statistics
