@@ -12,6 +12,7 @@ import pytest
 
 from hyperdiag.data.filesystem import resolve, write_whole
 from hyperdiag.data.object_store.upload import upload
+from hyperdiag.data.output_folder import write_file
 from hyperdiag.messages.errors import OutputError
 
 LARGE = os.urandom(25 << 20)  # three parts
@@ -179,8 +180,8 @@ def test_signal_in_an_upload_leaves_it_whole_or_absent(store, proxy):
     assert store.objects() == {"a": LARGE}
 
 
-def test_write_whole_refused_is_an_output_error_that_names_the_object(store, proxy):
+def test_file_that_is_refused_is_an_output_error_that_names_the_object_and_the_mend(store, proxy):
     proxy.access_keys = ("another",)
-    place = resolve(store.uri("a/b"))
-    with pytest.raises(OutputError, match=f"cannot write s3://{store.bucket}/a/b: .*INVALID_ACC"):
-        write_whole(place, b"content", place)
+    said = f"cannot write s3://{store.bucket}/a/b: .*INVALID_ACC.*Mend the credentials"
+    with pytest.raises(OutputError, match=said):
+        write_file(resolve(store.uri("a")), "b", b"content")
