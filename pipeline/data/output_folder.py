@@ -144,8 +144,14 @@ def _mend(error: OSError) -> str:
 
 
 @contextmanager
-def writing(where: Place | str) -> Iterator[None]:
+def writing(
+    where: Place | str, again: str = "run the same command again: finished shards are kept"
+) -> Iterator[None]:
     """Let an error of the filesystem name what could not be written, and how to go on.
+
+    Args:
+        where: what is written.
+        again: what to do once that is mended.
 
     Raises:
         OutputError: in the place of OSError.
@@ -154,8 +160,7 @@ def writing(where: Place | str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"cannot write {where}: {_cause(error)}. {_mend(error)}, then run the same command "
-            "again: finished shards are kept"
+            f"cannot write {where}: {_cause(error)}. {_mend(error)}, then {again}"
         ) from error
 
 

@@ -78,9 +78,8 @@ class GroupsOfShard:
                 total[at] += np.add.reduceat(signed, starts, 1, dtype=np.int64).T
             for part in self._origin:
                 numbers -= np.repeat(part[at].T, sizes, axis=1)
-            with np.errstate(over="ignore"):  # then they are infinite
-                self._sums[at] += np.add.reduceat(numbers, starts, 1).T
-                self._squares[at] += np.add.reduceat(np.square(numbers), starts, 1).T
+            self._sums[at] += np.add.reduceat(numbers, starts, 1).T
+            self._squares[at] += np.add.reduceat(np.square(numbers), starts, 1).T
 
     def _positions_of(self, names: Sequence[str | None], firsts: np.ndarray) -> list[int]:
         """Return the positions of groups, having made room for new ones.

@@ -12,6 +12,7 @@ import numpy as np
 
 _DROPPED = 17  # of the 23 binary digits of a float32 that follow the leading one
 _BINS = 1 << (32 - _DROPPED)  # of a number
+PRECISION = 0.008  # within which a number is beside the middle of its bin: 1/128, rounded up
 AROUND_ZERO = 2  # of these bins: of either sign
 BLOCK_BITS = 6
 BLOCK = 1 << BLOCK_BITS  # bins that are kept together: half an octave

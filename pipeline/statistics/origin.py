@@ -38,11 +38,10 @@ def about_zero(
         Terms (terms, numbers) of each, whose exact sums they are.
     """
     first, second = origin
-    with np.errstate(over="ignore", invalid="ignore"):  # then they are infinite
-        big = _SPLIT * sums
-        upper = big - (big - sums)
-        halves = upper, sums - upper
-        products = [2 * part * half for part in origin for half in halves]
-        products += [rows * (first * first), 2 * rows * (first * second), rows * (second * second)]
+    big = _SPLIT * sums
+    upper = big - (big - sums)
+    halves = upper, sums - upper
+    products = [2 * part * half for part in origin for half in halves]
+    products += [rows * (first * first), 2 * rows * (first * second), rows * (second * second)]
     terms = np.stack([sums, rows * first, rows * second]), np.stack([squares, *products])
     return terms_of_shard(terms[0]), terms_of_shard(terms[1])

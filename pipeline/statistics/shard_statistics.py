@@ -118,7 +118,7 @@ class ShardStatistics:
         assert self._origin is not None
         origin = self._origin.sum(axis=0)
         # Counts are of the same numbers each time, however few rows there are.
-        step = _AT_ONCE // (_ROWS if self._counting else min(rows, _ROWS))
+        step = _AT_ONCE // (min(rows, _ROWS) if self._counting is None else _ROWS)
         for first_row in range(0, rows, _ROWS):
             for first in range(0, count, step):
                 part = block[first : first + step, first_row : first_row + _ROWS]

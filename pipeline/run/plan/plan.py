@@ -179,13 +179,12 @@ def rows_source(
 
 def _for_people(plan: Plan) -> dict[str, Any]:
     """Return a plan's settings as one level, its dataset's schema as one of each column."""
-    settings = _dotted(plan.to_json() | {"summary": None}) | {
-        "derivatives.precision": plan.kernel.precision
-    }
+    whole = plan.to_json()
+    whole.pop("summary", None)  # see `summary_changes`
+    settings = _dotted(whole) | {"derivatives.precision": plan.kernel.precision}
     # As it is configured; what is computed besides follows from `derived`.
     settings["derivatives.outputs"] = plan.written
     settings.pop("output.quantities", None)
-    settings.pop("summary", None)
     if isinstance(plan.dataset, ParquetSpec):
         schema = decoded_schema(settings.pop("dataset.schema"))
         settings["dataset.columns"] = schema.names

@@ -13,8 +13,8 @@ from hyperdiag.messages.masking import masked
 
 from .spec import Settings, SummarySpec
 
+_PLAIN = re.compile(r"[A-Za-z_]\w*")  # needs no quotes
 # The others follow from these, and from what is derived.
-_PLAIN = re.compile(r"[A-Za-z_]\w*")
 _OPTIONS = ("only", "by", "bins", "extreme_rows")
 
 

@@ -5,7 +5,8 @@ from uuid import uuid4
 from pyarrow.fs import FileType
 
 from hyperdiag.data.filesystem import Place, resolve, write_whole
-from hyperdiag.messages.errors import OutputError, UsageError
+from hyperdiag.data.output_folder import writing
+from hyperdiag.messages.errors import UsageError
 from hyperdiag.messages.masking import masked
 
 _ENDINGS = (".html", ".htm")
@@ -43,9 +44,8 @@ def write_page(place: Place, page: bytes) -> None:
     folder, _, name = place.path.rpartition("/")
     scratch = place._replace(path=f"{folder}/.{name}.{uuid4().hex}.part")
     try:
-        write_whole(place, page, scratch)
-    except OSError as error:
-        raise OutputError(f"cannot write {place}: {error}") from error
+        with writing(place, again="ask for the report again"):
+            write_whole(place, page, scratch)
     finally:
         if not place.is_store and scratch.exists():
             scratch.filesystem.delete_file(scratch.path)

@@ -7,18 +7,19 @@ like their distribution is that of the bins.
 
 import numpy as np
 
+from hyperdiag.statistics.histogram import PRECISION
+
 from .summary_batch import FIRST_QUANTILE, OF_GROUPS
 
-PRECISION = "within 0.8%"
-_PRECISION = 0.008
+SAID = f"within {PRECISION:.1%}"
 _MOST = 0.1  # of the deviation, that a quantile may be off
 WHY_COARSE = (
-    "Quantiles are kept to 0.8% of the number, which here is more than a tenth of the deviation: "
-    "they would show the rounding, and not how the rows are distributed."
+    f"Quantiles are kept to {PRECISION:.1%} of the number, which here is more than a tenth of the "
+    "deviation: they would show the rounding, and not how the rows are distributed."
 )
 # Of tables.
 QUANTILES_NOTE = (
-    f"Quantiles are {PRECISION} of the number; a dash stands where that is more than a tenth of "
+    f"Quantiles are {SAID} of the number; a dash stands where that is more than a tenth of "
     "the deviation."
 )
 
@@ -38,5 +39,5 @@ def are_coarse(numbers: np.ndarray) -> np.ndarray:
     quantiles = numbers[FIRST_QUANTILE:]
     largest = np.maximum(np.fmax.reduce(quantiles), -np.fmin.reduce(quantiles))
     deviation = np.nan_to_num(numbers[OF_GROUPS.index("deviation")], nan=np.inf)
-    coarse: np.ndarray = (minimum != maximum) & (_PRECISION * largest > _MOST * deviation)
+    coarse: np.ndarray = (minimum != maximum) & (PRECISION * largest > _MOST * deviation)
     return coarse

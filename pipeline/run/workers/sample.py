@@ -23,7 +23,7 @@ class Sample:
     """
 
     def __init__(self, rows: int, wanted: int, columns: Sequence[str]):
-        self._places = sorted({int(at * (rows / wanted)) for at in range(wanted)})
+        self._places = np.unique(np.linspace(0, rows, wanted, endpoint=False, dtype=np.int64))
         self._columns = list(dict.fromkeys(columns))
         self.tables: list[pa.Table] = []
         self.computed: list[Arrays] = []

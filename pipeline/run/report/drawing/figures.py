@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..quantiles import PRECISION
+from ..quantiles import SAID
 from ..standard_error import LEAST_ROWS
 from .curve_templates import bands, curves
 from .group_templates import group_strengths, group_values
@@ -42,7 +42,7 @@ PALETTES: Mapping[str, Mapping[str, Any]] = {
 
 
 _BOXES = (
-    f"Quantiles are {PRECISION} of the number; where that is more than a tenth of the deviation, "
+    f"Quantiles are {SAID} of the number; where that is more than a tenth of the deviation, "
     "there is no box."
 )
 
@@ -81,7 +81,7 @@ def of_output(panels: int) -> dict[str, Figure]:
         "distribution": Figure(
             "How the output is distributed",
             "The share of rows with at most this value, at the minimum, nine quantiles and the "
-            f"maximum. Quantiles are {PRECISION} of the number.",
+            f"maximum. Quantiles are {SAID} of the number.",
             distribution(),
         ),
         "spread": Figure(
