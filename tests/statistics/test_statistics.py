@@ -1,6 +1,6 @@
 """Statistics of rows, gathered in shards and added up, against NumPy on all rows at once."""
 
-from itertools import pairwise, permutations
+from itertools import permutations
 
 import numpy as np
 import pyarrow as pa
@@ -8,67 +8,25 @@ import pytest
 
 from hyperdiag.statistics.numbers import RowNumbers
 from hyperdiag.statistics.places import Places
-from hyperdiag.statistics.sampling import row_hashes, sampled
 from hyperdiag.statistics.shard_statistics import ShardStatistics
-from hyperdiag.statistics.statistics import Shape, Statistics
-from hyperdiag.statistics.table import BANDS, LEVELS, extremes_table, summary_table
-
-ROWS, N, M = 700, 3, 2
-NUMBERS = RowNumbers(["a", "b", "c"], ["u", "v"], ["c", "a"], ["value", "jacobian", "hessian_diag"])
-RANGES = ((-1.0, 1.0), (0.0, 2.0))  # of c and a; some rows lie outside
-
-
-def _shape(**changes):
-    options = {"bins": 5, "curve_step": 1, "sample_step": 1, "histograms": True, "extreme_rows": 4}
-    return Shape(NUMBERS, RANGES, **(options | changes))
-
-
-def _rows(dtype, seed=0):
-    rng = np.random.default_rng(seed)
-    points = rng.normal(size=(ROWS, N))
-    arrays = {
-        "value": rng.normal(size=(ROWS, M)) * [1.0, 1e-9] + [1e6, 0.0],
-        "jacobian": rng.normal(size=(ROWS, M, 2)) ** 3,
-        "hessian_diag": np.maximum(rng.normal(size=(ROWS, M, 2)), 0.0),
-    }
-    return points.astype(dtype), {name: array.astype(dtype) for name, array in arrays.items()}
-
-
-def _ends(arrays):
-    shaped = {name: array.reshape(len(array), M, -1) for name, array in arrays.items()}
-    return {name: np.stack([a.min(axis=0), a.max(axis=0)]) for name, a in shaped.items()}
-
-
-def _shard(shape, points, arrays, rows, batch=97):
-    """Return the statistics of some rows as a shard's, some batches laid out rows last."""
-    shard = ShardStatistics(shape)
-    for number, first in enumerate(range(rows.start, rows.stop, batch)):
-        part = slice(first, min(first + batch, rows.stop))
-        computed = {name: array[part] for name, array in arrays.items()}
-        if number % 2:
-            computed = {
-                name: np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 0, -1)), -1, 0)
-                for name, array in computed.items()
-            }
-        index = np.arange(part.start, part.stop)
-        shard.add(points[part], computed, _ends(computed), Places.in_file("f.parquet", index))
-    return shard.to_bytes()
-
-
-def _total(shape, parts):
-    total = Statistics(shape)
-    for part in parts:
-        total.add(part)
-    return total
-
-
-SHARDS = [slice(0, 300), slice(300, 301), slice(301, 700)]
+from hyperdiag.statistics.statistics import Shape
+from hyperdiag.statistics.table import LEVELS, extremes_table, summary_table
+from tests.statistics.shards import (
+    NUMBERS,
+    ROWS,
+    SHARDS,
+    ends_of,
+    rows_of,
+    shape_of,
+    shard_of,
+    total_of,
+)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_statistic_is_numpys(dtype):
-    points, arrays = _rows(dtype)
-    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    points, arrays = rows_of(dtype)
+    total = total_of(shape_of(), [shard_of(shape_of(), points, arrays, rows) for rows in SHARDS])
     columns = {("input", None, name): points[:, i] for i, name in enumerate("abc")}
     for quantity, array in arrays.items():
         for j, output in enumerate("uv"):
@@ -99,91 +57,10 @@ def test_every_statistic_is_numpys(dtype):
     assert seen == len(columns) * (8 + len(LEVELS))
 
 
-def test_curves_are_means_over_the_rows_of_each_bin():
-    points, arrays = _rows("float64")
-    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
-    found = {
-        (row["quantity"], row["output"], row["input"], round(row["position"], 9)): row["value"]
-        for row in summary_table(total).to_pylist()
-        if row["statistic"] in ("curve_mean", "bin_count")
-    }
-    right = {}
-    for i, (name, (low, high)) in enumerate(zip("ca", RANGES, strict=True)):
-        x = points[:, "abc".index(name)]
-        edges = np.linspace(low, high, 6)
-        for left, end in pairwise(edges):
-            rows, at = (x >= left) & (x < end), round((left + end) / 2, 9)
-            right["input", None, name, at] = rows.sum()
-            for j, output in enumerate("uv"):
-                right["value", output, name, at] = arrays["value"][rows, j].mean()
-                for quantity in ("jacobian", "hessian_diag"):
-                    right[quantity, output, name, at] = arrays[quantity][rows, j, i].mean()
-    assert found == pytest.approx(right, rel=1e-12)
-
-
-def test_bands_are_quantiles_of_the_sample_in_each_bin():
-    points, arrays = _rows("float32")
-    shape = _shape(sample_step=2)
-    total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
-    index = np.arange(ROWS)
-    sample = sampled(row_hashes(Places.in_file("f.parquet", index)), 2)
-    assert 0.4 * ROWS < sample.size < 0.6 * ROWS
-    right = {}
-    for i, (name, (low, high)) in enumerate(zip("ca", RANGES, strict=True)):
-        x = points[sample, "abc".index(name)]
-        for left, end in pairwise(np.linspace(low, high, 6)):
-            rows, at = sample[(x >= left) & (x < end)], round((left + end) / 2, 9)
-            if rows.size < 10:
-                continue
-            for statistic, level in (("p10", 0.1), ("median", 0.5), ("p90", 0.9)):
-                key = f"curve_{statistic}", name, at
-                for j, output in enumerate("uv"):
-                    value = arrays["value"][rows, j].astype(np.float64)
-                    right["value", output, *key] = np.quantile(value, level)
-                    for quantity in ("jacobian", "hessian_diag"):
-                        numbers = arrays[quantity][rows, j, i].astype(np.float64)
-                        right[quantity, output, *key] = np.quantile(numbers, level)
-    seen = {
-        (
-            row["quantity"],
-            row["output"],
-            row["statistic"],
-            row["input"],
-            round(row["position"], 9),
-        ): (row["value"])
-        for row in summary_table(total).to_pylist()
-        if row["statistic"] in BANDS
-    }
-    assert len(seen) > 100
-    assert seen == pytest.approx(right, rel=1e-12)
-
-
-def test_bins_with_hardly_any_rows_of_a_sample_have_no_bands():
-    points, arrays = _rows("float32")
-    shape = _shape()
-    total = _total(shape, [_shard(shape, points, arrays, slice(0, 9))])
-    statistics = set(summary_table(total)["statistic"].to_pylist())
-    assert "curve_mean" in statistics
-    assert not statistics & BANDS.keys()
-
-
-def test_curves_of_many_rows_are_of_a_sample_whatever_the_shards():
-    points, arrays = _rows("float64")
-    shape = _shape(curve_step=8, sample_step=32)
-    total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
-    chosen = sampled(row_hashes(Places.in_file("f.parquet", np.arange(ROWS))), 8)
-    inside = (points[chosen, 2] >= -1) & (points[chosen, 2] < 1)
-    assert total.bin_rows[0].sum() == inside.sum()
-    assert total.moments.rows == ROWS
-    again = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS), batch=350)])
-    assert np.array_equal(again.sample().numbers, total.sample().numbers)
-    assert np.array_equal(again.bin_rows, total.bin_rows)
-
-
 def test_bounds_of_total_indices_are_those_of_the_literature():
     """Sobol' and Kucherenko 2009: nu (b - a)^2 / (pi^2 V), and nu s^2 / V for normal inputs."""
-    points, arrays = _rows("float64")
-    total = _total(_shape(), [_shard(_shape(), points, arrays, slice(0, ROWS))])
+    points, arrays = rows_of("float64")
+    total = total_of(shape_of(), [shard_of(shape_of(), points, arrays, slice(0, ROWS))])
     found = {
         (row["output"], row["input"], row["statistic"]): row["value"]
         for row in summary_table(total).to_pylist()
@@ -200,9 +77,9 @@ def test_bounds_of_total_indices_are_those_of_the_literature():
 
 
 def test_extreme_rows_are_the_first_of_all_rows_in_order():
-    points, arrays = _rows("float32")
+    points, arrays = rows_of("float32")
     arrays["value"][[50, 400, 690], 0] = arrays["value"][:, 0].max() + 1  # the same, three times
-    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    total = total_of(shape_of(), [shard_of(shape_of(), points, arrays, rows) for rows in SHARDS])
     table = extremes_table(total).to_pylist()
     widths = np.array([2.0, 2.0])
     for j, output in enumerate("uv"):
@@ -233,12 +110,14 @@ def test_extreme_rows_are_the_first_of_all_rows_in_order():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_order_of_shards_and_what_was_added_up_before_are_not_seen(dtype):
-    points, arrays = _rows(dtype)
-    parts = [_shard(_shape(), points, arrays, rows) for rows in SHARDS]
-    found = {_total(_shape(), order).to_bytes() for order in permutations(parts)}
+    points, arrays = rows_of(dtype)
+    parts = [shard_of(shape_of(), points, arrays, rows) for rows in SHARDS]
+    found = {total_of(shape_of(), order).to_bytes() for order in permutations(parts)}
     first, *rest = parts
-    found.add(_total(_shape(), [first, _total(_shape(), rest).to_bytes()]).to_bytes())
-    found.add(_total(_shape(), [_total(_shape(), parts[:2]).to_bytes(), parts[2]]).to_bytes())
+    found.add(total_of(shape_of(), [first, total_of(shape_of(), rest).to_bytes()]).to_bytes())
+    found.add(
+        total_of(shape_of(), [total_of(shape_of(), parts[:2]).to_bytes(), parts[2]]).to_bytes()
+    )
     assert len(found) == 1
 
 
@@ -251,8 +130,8 @@ def test_order_of_shards_and_what_was_added_up_before_are_not_seen(dtype):
     ],
 )
 def test_order_of_shards_is_not_seen_in_signs_of_zeros_nor_in_the_largest_sums(slopes, least, mean):
-    points, arrays = _rows("float64")
-    shape = _shape(by="desk", bins=0)
+    points, arrays = rows_of("float64")
+    shape = shape_of(by="desk", bins=0)
     parts = []
     for rows, slope in zip(SHARDS, slopes, strict=True):
         arrays["jacobian"][rows] = slope
@@ -261,11 +140,11 @@ def test_order_of_shards_is_not_seen_in_signs_of_zeros_nor_in_the_largest_sums(s
         desks = pa.chunked_array([["fx"] * (rows.stop - rows.start)])
         shard = ShardStatistics(shape)
         with np.errstate(over="ignore"):
-            shard.add(points[rows], computed, _ends(computed), places, desks)
+            shard.add(points[rows], computed, ends_of(computed), places, desks)
         parts.append(shard.to_bytes())
-    totals = [_total(shape, order) for order in permutations(parts)]
+    totals = [total_of(shape, order) for order in permutations(parts)]
     totals += [
-        _total(shape, [_total(shape, (a, b)).to_bytes(), c]) for a, b, c in permutations(parts)
+        total_of(shape, [total_of(shape, (a, b)).to_bytes(), c]) for a, b, c in permutations(parts)
     ]
     tables = [summary_table(total).to_pylist() for total in totals]
     assert len({repr(table) for table in tables}) == 1  # that tells the sign of zero
@@ -282,9 +161,9 @@ def test_order_of_shards_is_not_seen_in_signs_of_zeros_nor_in_the_largest_sums(s
 
 def test_numbers_close_together_beside_their_size_keep_their_deviation():
     """As seconds since 1970 are, within an hour."""
-    points, arrays = _rows("float64")
+    points, arrays = rows_of("float64")
     points[:, 0] = 1.7e9 + points[:, 0]
-    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    total = total_of(shape_of(), [shard_of(shape_of(), points, arrays, rows) for rows in SHARDS])
     (found,) = (
         row["value"]
         for row in summary_table(total).to_pylist()
@@ -294,9 +173,9 @@ def test_numbers_close_together_beside_their_size_keep_their_deviation():
 
 
 def test_constant_numbers_have_no_deviation():
-    points, arrays = _rows("float32")
+    points, arrays = rows_of("float32")
     arrays["value"][:, 1] = 0.1
-    total = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    total = total_of(shape_of(), [shard_of(shape_of(), points, arrays, rows) for rows in SHARDS])
     (found,) = (
         row["value"]
         for row in summary_table(total).to_pylist()
@@ -306,10 +185,10 @@ def test_constant_numbers_have_no_deviation():
 
 
 def test_without_histograms_curves_and_extreme_rows_the_rest_is_the_same():
-    points, arrays = _rows("float32")
-    shape = _shape(bins=0, histograms=False, extreme_rows=0)
-    total = _total(shape, [_shard(shape, points, arrays, rows) for rows in SHARDS])
-    whole = _total(_shape(), [_shard(_shape(), points, arrays, rows) for rows in SHARDS])
+    points, arrays = rows_of("float32")
+    shape = shape_of(bins=0, histograms=False, extreme_rows=0)
+    total = total_of(shape, [shard_of(shape, points, arrays, rows) for rows in SHARDS])
+    whole = total_of(shape_of(), [shard_of(shape_of(), points, arrays, rows) for rows in SHARDS])
     left_out = ("quantile", "curve", "bin_count")
     kept = [r for r in summary_table(whole).to_pylist() if not r["statistic"].startswith(left_out)]
     assert summary_table(total).to_pylist() == kept
@@ -317,20 +196,20 @@ def test_without_histograms_curves_and_extreme_rows_the_rest_is_the_same():
 
 
 def test_no_rows_have_no_statistics():
-    for shape in (_shape(), _shape(by="desk")):
-        total = _total(shape, [ShardStatistics(shape).to_bytes()])
-        total = _total(shape, [total.to_bytes()])
+    for shape in (shape_of(), shape_of(by="desk")):
+        total = total_of(shape, [ShardStatistics(shape).to_bytes()])
+        total = total_of(shape, [total.to_bytes()])
         assert (summary_table(total).num_rows, extremes_table(total).num_rows) == (0, 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
     """As an index at 40,000 beside an exchange rate at 1.1."""
-    points, arrays = _rows(dtype)
+    points, arrays = rows_of(dtype)
     names = np.where(np.arange(ROWS) % 3 == 0, "index", "rate")
     scale = np.where(names == "index", 4e4, 1.1)
     points = (scale[:, None] * (1 + 1e-4 * points)).astype(dtype)
-    shape = _shape(by="kind")
+    shape = shape_of(by="kind")
     parts = []
     for rows in SHARDS:
         shard = ShardStatistics(shape)
@@ -338,12 +217,12 @@ def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
         groups = pa.chunked_array([names[rows].tolist()])
         index = np.arange(rows.start, rows.stop)
         places = Places.in_file("f.parquet", index)
-        shard.add(points[rows], computed, _ends(computed), places, groups)
+        shard.add(points[rows], computed, ends_of(computed), places, groups)
         parts.append(shard.to_bytes())
-    assert _total(shape, parts).to_bytes() == _total(shape, parts[::-1]).to_bytes()
+    assert total_of(shape, parts).to_bytes() == total_of(shape, parts[::-1]).to_bytes()
     found = {
         (row["group_name"], row["statistic"]): row["value"]
-        for row in summary_table(_total(shape, parts)).to_pylist()
+        for row in summary_table(total_of(shape, parts)).to_pylist()
         if (row["grouped_by"], row["quantity"], row["input"]) == ("kind", "input", "b")
     }
     for name in ("index", "rate"):
@@ -357,10 +236,10 @@ def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
 
 def test_inputs_of_very_different_units_are_compared_all_the_same():
     """Densities of 1e19 beside lengths of 1e-4, in float32."""
-    points, arrays = _rows("float32")
+    points, arrays = rows_of("float32")
     shape = Shape(NUMBERS, ((1e19, 1e20), (1e-4, 1e-3)), 5, 1, 1, True, 4)
     arrays["hessian_diag"] = arrays["hessian_diag"] * np.array([1e-38, 1e8], np.float32)
-    total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
+    total = total_of(shape, [shard_of(shape, points, arrays, slice(0, ROWS))])
     rows = [
         row["row_index"]
         for row in extremes_table(total).to_pylist()
@@ -369,15 +248,6 @@ def test_inputs_of_very_different_units_are_compared_all_the_same():
     widths = np.array([9e19, 9e-4])
     scores = np.abs(arrays["hessian_diag"][:, 1].astype(np.float64) * widths**2).max(axis=1)
     assert rows == np.argsort(-scores, kind="stable")[:4].tolist()
-
-
-@pytest.mark.filterwarnings("error")
-def test_numbers_that_are_hardly_any_have_curves_too():
-    points, arrays = _rows("float64")
-    points = np.abs(points) * 1e-310
-    shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, 1, True, 4)
-    total = _total(shape, [_shard(shape, points, arrays, slice(0, ROWS))])
-    assert total.bin_rows[0].sum() == np.count_nonzero(points[:, 2] <= 1e-310)
 
 
 def test_many_numbers_and_rows_are_looked_at_in_parts():
@@ -399,7 +269,7 @@ def test_many_numbers_and_rows_are_looked_at_in_parts():
         index = np.arange(part.start, part.stop)
         shard.add(points[part], computed, ends, Places.in_file("f.parquet", index))
     seen = 0
-    for row in summary_table(_total(shape, [shard.to_bytes()])).to_pylist():
+    for row in summary_table(total_of(shape, [shard.to_bytes()])).to_pylist():
         if row["statistic"] in ("mean", "quantile", "positive"):
             i = names.index(row["input"] or "x0")
             x = {
