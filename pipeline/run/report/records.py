@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from hyperdiag.statistics.table import LEVELS as QUANTILES
+
 from . import standard_error
 from .detail import Detail, shown_pairs, strongest
 from .quantiles import WHY_COARSE
-from .summary_batch import OF_GROUPS, QUANTILES, STATISTICS
+from .summary_batch import OF_GROUPS, STATISTICS
 from .summary_table import ENDINGS, Curve, SummaryTable
 
 Record = dict[str, Any]

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 
 from hyperdiag.data.filesystem import Place
 from hyperdiag.statistics.numbers import DERIVED
+from hyperdiag.statistics.table import BANDS
+from hyperdiag.statistics.table import LEVELS as QUANTILES
 
-QUANTILES = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 OF_GROUPS = (
     *("count", "mean", "deviation", "mean_square"),
     *("minimum", "maximum", "positive", "negative"),
@@ -24,7 +25,7 @@ FIRST_QUANTILE = len(STATISTICS) - len(QUANTILES)
 QUANTITIES = ("input", "value", "jacobian", "hessian_diag", "laplacian")
 # Of the rows whose input lies in a bin; the last of the input alone.
 BIN_COUNT = "bin_count"
-CURVES = ("curve_mean", "curve_p10", "curve_median", "curve_p90", BIN_COUNT)
+CURVES = ("curve_mean", *BANDS, BIN_COUNT)
 _BATCH_ROWS = 1 << 20
 _TEXTS = ("grouped_by", "group_name", "quantity", "output", "input", "statistic")
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import SUMMARY
 from hyperdiag.statistics.numbers import DERIVED
+from hyperdiag.statistics.table import BANDS
 
 from .damaged import unreadable
 from .quantiles import are_coarse
@@ -33,7 +34,7 @@ Pair = tuple[int, int]
 
 
 # What there is of the rows whose input lies in a bin: endings of a quantity's name.
-ENDINGS = ("", "_p10", "_median", "_p90")
+ENDINGS = ("", *(name.removeprefix("curve") for name in BANDS))
 
 
 class Curve(NamedTuple):
