@@ -7,7 +7,7 @@ import numpy as np
 from .numbers import INPUT
 from .places import Places
 from .sampling import MOST_ROWS, Sample, row_hashes, sampled
-from .statistics import Shape
+from .shape import Shape
 
 _ROWS = 8192  # that are gathered before they are added up: calls for a few rows take long
 

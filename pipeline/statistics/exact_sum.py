@@ -14,6 +14,8 @@ _MASK = (1 << _BASE) - 1
 # Of a shard, the largest term: of ten million shards, ten terms each, sums are float64 numbers.
 # Were some infinite that are sums of others, it would matter which were added up first.
 _MOST = 2.0**992
+# Sums and squares of the largest numbers are infinite, as the page of runs says: no warning.
+beyond_float64 = np.errstate(over="ignore", invalid="ignore")
 _CARRIES = 2  # digits beyond the highest: one of the number, one of what is carried
 
 

@@ -1,5 +1,6 @@
 """Where rows come from."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,3 +30,14 @@ class Places(NamedTuple):
         """Return the places that two columns tell."""
         files, file = np.unique(names.to_numpy(zero_copy_only=False), return_inverse=True)
         return Places(tuple(files.tolist()), file, row.to_numpy())
+
+    @staticmethod
+    def joined(parts: "Sequence[Places]") -> "Places":
+        """Return the places of the rows of all parts, at least one."""
+        files = tuple(sorted({name for part in parts for name in part.files}))
+        file = [np.array([files.index(name) for name in p.files])[p.file] for p in parts]
+        return Places(files, np.concatenate(file), np.concatenate([part.row for part in parts]))
+
+    def take(self, rows: np.ndarray) -> "Places":
+        """Return the places of the rows at some positions."""
+        return self._replace(file=self.file[rows], row=self.row[rows])

@@ -1,163 +1,116 @@
-"""Statistics of rows, and how those of two sets of rows become those of both, in any order."""
+"""Statistics of all rows, and of those of each group."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .exact_sum import ExactSums
-from .extreme_rows import ExtremeRows, no_rows
-from .groups import Groups, Packed
-from .histogram import Counts, Histograms
-from .moments import Moments
-from .numbers import RowNumbers
+from .group_moments import GroupMoments, PackedMoments
+from .group_names import Name, group_order, most_complete_groups
 from .packed import pack, unpack
-from .sampling import Sample
-
-_MOST_SAMPLES = 32  # that wait to be joined, of some rows each
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What there are statistics of.
-
-    Attributes:
-        numbers: of a row.
-        ranges: (low, high) of each direction, of its curves.
-        bins: of each curve, between the ends of its input's range; 0: there are no curves.
-        curve_step: curves are of a sample of one row in so many.
-        sample_step: one row in so many is kept with the numbers that curves are of; 0: none. A
-            multiple of the step of curves.
-        histograms: whether there are any: they take memory for each number.
-        extreme_rows: how many are kept of each list.
-        by: the column that tells the group of a row; None: there are no groups.
-    """
-
-    numbers: RowNumbers
-    ranges: Sequence[tuple[float, float]]
-    bins: int
-    curve_step: int
-    sample_step: int
-    histograms: bool
-    extreme_rows: int
-    by: str | None = None
-
-    @property
-    def curves(self) -> tuple[int, int, int, int]:
-        """The shape of the sums of curves: quantities, m, k, bins."""
-        numbers = self.numbers
-        sizes = len(numbers.outputs), len(numbers.directions)
-        return len(numbers.curves), *sizes, self.bins
-
-    def bins_of(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the bins of inputs (k, rows); of those outside their range, how many there are."""
-        low, high = np.array(self.ranges, np.float64).reshape(-1, 2, 1).transpose(1, 0, 2)
-        # Not times bins / (high - low), which is infinite of the smallest numbers.
-        place = np.floor((inputs - low) / (high - low) * self.bins)
-        place[inputs == high] = self.bins - 1
-        return np.where((place >= 0) & (place < self.bins), place, self.bins).astype(np.intp)
-
-    def no_sample(self) -> Sample:
-        """Return a sample of no rows."""
-        numbers = len(self.numbers.directions)
-        if self.numbers.curve_positions.size:
-            numbers = int(self.numbers.curve_positions.max()) + 1
-        return Sample(np.zeros(0, np.int64), np.zeros((0, numbers), np.float32))
+from .row_statistics import Packed, RowStatistics
+from .shape import Shape
 
 
 class Statistics:
-    """Statistics of rows.
+    """Statistics of rows, and of each group of them, which add up in any order to the same.
 
-    Counts are exact. Sums are exact sums of what each shard adds up, so that neither the order of
-    shards nor who derived them is seen in a single bit.
+    Of a few groups there is all that there is of all rows, which are their sum. Of more there are
+    counts, sums and ends alone, beside the statistics of all rows. Which it is shows as soon as
+    there are too many in any rows, and stays so.
 
     Args:
         shape: what there are statistics of.
 
     Attributes:
-        moments: counts, sums and ends of each number.
-        histograms: of each number.
-        bin_rows: int64 (k, bins), rows whose input lies in each bin of its curves.
-        curves: sums over these rows, (quantities, m, k, bins) as one level.
-        extreme: the most extreme rows.
-        groups: the statistics of each group; None where there are none.
+        complete: the statistics of each of a few groups.
+        moments: those of each of many groups; None where there are none, or a few.
     """
 
     def __init__(self, shape: Shape):
         self.shape = shape
-        count = shape.numbers.count
-        self.moments = Moments(count)
-        self.histograms = Histograms(count if shape.histograms else 0)
-        self.bin_rows = np.zeros((len(shape.numbers.directions), shape.bins), np.int64)
-        self.curves = ExactSums(int(np.prod(shape.curves)))
-        self._samples = [shape.no_sample()]
-        self.extreme: ExtremeRows = no_rows(shape.numbers, shape.extreme_rows)
-        self.groups = None if shape.by is None else Groups(shape.by, count)
+        self.complete: dict[Name, RowStatistics] = {}
+        self.moments: GroupMoments | None = None
+        self._most = most_complete_groups(shape.numbers.count)
+        # Of rows whose group has no statistics of its own.
+        self._others = RowStatistics(shape)
+
+    @property
+    def names(self) -> list[Name]:
+        """The names of the groups in `complete`, sorted; first that of rows without a value."""
+        return sorted(self.complete, key=group_order)
 
     def add(self, content: bytes) -> None:
-        """Take in the statistics of other rows, as `packed` returns them.
+        """Take in the statistics of other rows, as `packed_statistics` returns them.
 
         Raises:
             ValueError: if that is not what they are.
         """
         values, arrays = unpack(content)
-        self.moments.add(values["rows"], arrays)
-        self.histograms.add(Counts.of(arrays))
-        sample = Sample.of(arrays)
-        if sample.hashes.size or sample.step > 1:
-            self._samples.append(sample)
-            if len(self._samples) > _MOST_SAMPLES:
-                self.sample()
-        self.bin_rows += arrays["bin_rows"]
-        self.curves.add(arrays["curves"])
-        extreme = {name: arrays[name] for name in ExtremeRows._fields if name != "files"}
-        self.extreme = self.extreme.merged(ExtremeRows(**extreme, files=tuple(values["files"])))
-        if self.groups is not None:
-            self.groups.add(values["groups"], arrays)
+        parts: list[dict[str, np.ndarray]] = [{} for _ in values["parts"]]
+        of_moments: dict[str, np.ndarray] = {}
+        for name, array in arrays.items():
+            part, _, inner = name.partition(".")
+            (of_moments if part == _MOMENTS else parts[int(part)])[inner] = array
+        others, *groups = zip(values["parts"], parts, strict=True)
+        self._others.add(others)
+        if _MOMENTS in values:
+            self._keep_moments().add(values[_MOMENTS], of_moments)
+        for name, packed in zip(values["groups"], groups, strict=True):
+            self._add_group(name, packed)
 
-    def sample(self) -> Sample:
-        """Return the sample of rows, ordered."""
-        self._samples = [Sample.joined(self._samples)]
-        return self._samples[0]
+    def _add_group(self, name: Name, packed: Packed) -> None:
+        if self.moments is None and name not in self.complete and len(self.complete) == self._most:
+            self._keep_moments()
+        if self.moments is None:
+            if name not in self.complete:
+                self.complete[name] = RowStatistics(self.shape)
+            self.complete[name].add(packed)
+            return
+        self._others.add(packed)
+        self.moments.add_group(name, packed[0]["rows"], packed[1])
+
+    def _keep_moments(self) -> GroupMoments:
+        """Keep of groups counts, sums and ends alone from now on."""
+        if self.moments is None:
+            self.moments = GroupMoments(self.shape.numbers.count)
+            groups, self.complete = self.complete, {}
+            for name, rows in groups.items():
+                self._add_group(name, rows.packed())
+        return self.moments
+
+    def all_rows(self) -> RowStatistics:
+        """Return the statistics of all rows; they are not kept up to date."""
+        if not self.complete:
+            return self._others
+        total = RowStatistics(self.shape)
+        for rows in (self._others, *self.complete.values()):
+            total.add(rows.packed())
+        return total
 
     def to_bytes(self) -> bytes:
         """Return the same as bytes; the same statistics are the same bytes."""
-        return packed(
-            self.moments.rows,
-            self.histograms.counts(),
-            self.sample(),
-            self.extreme,
-            self.groups.packed() if self.groups else None,
-            **self.moments.arrays(),
-            bin_rows=self.bin_rows,
-            curves=self.curves.terms(),
-        )
+        moments = None if self.moments is None else self.moments.packed()
+        groups = {name: self.complete[name].packed() for name in self.names}
+        return packed_statistics(self._others.packed(), groups, moments)
 
 
-def packed(
-    rows: int,
-    histograms: Counts,
-    sample: Sample,
-    extreme: ExtremeRows,
-    groups: Packed | None,
-    **arrays: np.ndarray,
+_MOMENTS = "moments"
+
+
+def packed_statistics(
+    others: Packed, groups: Mapping[Name, Packed], moments: PackedMoments | None
 ) -> bytes:
     """Return statistics as bytes, for `Statistics.add`.
 
     Args:
-        rows: how many rows.
-        histograms: of each number.
-        sample: of rows.
-        extreme: the most extreme rows.
-        groups: names and arrays of groups; None where there are none.
-        arrays: those of `Moments.add`; `curves`, terms (terms, ...) of which each is the exact sum;
-            and `bin_rows`.
+        others: of rows whose group is not among these.
+        groups: of each group that has all statistics.
+        moments: of groups that have no others; None where there are none.
     """
-    fields = extreme._asdict()
-    files = fields.pop("files")
-    names, of_groups = groups or ([], {})
-    others = {**fields, **of_groups, **histograms.arrays(), **sample.arrays()}
-    return pack(
-        {"rows": rows, "files": list(files), "groups": names},
-        {**arrays, **others},
-    )
+    parts: Sequence[Packed] = [others, *groups.values()]
+    arrays = {f"{at}.{name}": a for at, (_, part) in enumerate(parts) for name, a in part.items()}
+    values = {"parts": [part for part, _ in parts], "groups": list(groups)}
+    if moments is not None:
+        values[_MOMENTS] = moments[0]
+        arrays |= {f"{_MOMENTS}.{name}": array for name, array in moments[1].items()}
+    return pack(values, arrays)

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from .extreme_rows import lists_of
+from .group_names import Name
 from .histogram import quantiles
 from .numbers import INPUT, RowNumbers
+from .row_statistics import RowStatistics
 from .statistics import Statistics
 
 # Statistics of the bins of curves, and the levels of these quantiles.
@@ -30,6 +33,8 @@ SUMMARY_SCHEMA = pa.schema(
 )
 _EXTREMES_SCHEMA = pa.schema(
     [
+        pa.field("grouped_by", pa.string()),
+        pa.field("group_name", pa.string()),
         pa.field("quantity", pa.string(), nullable=False),
         pa.field("output", pa.string(), nullable=False),
         pa.field("input", pa.string()),
@@ -55,58 +60,73 @@ def summary_table(statistics: Statistics) -> pa.Table:
         rows; `position` is the level of a quantile, or the middle of a curve's bin.
     """
     parts = [SUMMARY_SCHEMA.empty_table()]
-    if statistics.moments.rows:
-        moments = statistics.moments.statistics()
-        names = _Names(statistics.shape.numbers)
-        parts += [names.rows(statistic, values) for statistic, values in moments.items()]
-        parts += _quantiles(statistics, names)
-        parts += _bounds(statistics, names, moments)
-        parts += _curves(statistics)
-        parts += _groups(statistics, names)
+    for of, rows in _sets_of_rows(statistics):
+        parts += _statistics(rows, of)
+    parts += _moments_of_groups(statistics)
     return pa.concat_tables(parts).combine_chunks()
+
+
+class _Of(NamedTuple):
+    """Which rows statistics are of.
+
+    Attributes:
+        by: the column that tells the group; None: all rows.
+        group: the name of the group.
+    """
+
+    by: str | None = None
+    group: Name = None
+
+
+def _sets_of_rows(statistics: Statistics) -> Iterator[tuple[_Of, RowStatistics]]:
+    """Yield all rows, and each group that has all statistics."""
+    rows = statistics.all_rows()
+    if rows.moments.rows:
+        yield _Of(), rows
+    yield from ((_Of(statistics.shape.by, n), statistics.complete[n]) for n in statistics.names)
+
+
+def _statistics(rows: RowStatistics, of: _Of) -> Iterator[pa.Table]:
+    moments = rows.moments.statistics()
+    names = _Names(rows.shape.numbers, of)
+    for statistic, values in moments.items():
+        yield names.rows(statistic, values)
+    yield from _quantiles(rows, names)
+    yield from _bounds(rows, names, moments)
+    yield from _curves(rows, of)
 
 
 class _Names:
     """The names of the numbers of a row, as columns."""
 
-    def __init__(self, numbers: RowNumbers):
+    def __init__(self, numbers: RowNumbers, of: _Of):
         columns = zip(*numbers.names(), strict=True)
         self._columns = [pa.array(column, pa.string()) for column in columns]
-        self._count = numbers.count
+        self._of = of
 
     def rows(
         self,
         statistic: str,
         values: np.ndarray,
-        which: Sequence[int] | np.ndarray | None = None,
+        which: np.ndarray | None = None,
         position: float | None = None,
-        group: tuple[str, pa.Array] | None = None,
     ) -> pa.Table:
         """Return rows of one statistic.
 
         Args:
             statistic: which.
-            values: float64, of each number; or of each group's numbers, one group after the other.
+            values: float64, of each number.
             which: positions of the numbers; None: all.
             position: of all of them.
-            group: the column that tells the groups, and the name of each.
         """
-        at = np.arange(self._count) if which is None else np.asarray(which, np.int64)
-        by, names = pa.nulls(values.size, pa.string()), pa.nulls(values.size, pa.string())
-        if group is not None:
-            by = pa.repeat(pa.scalar(group[0], pa.string()), values.size)
-            names = group[1].take(pa.array(np.repeat(np.arange(len(group[1])), at.size)))
-            at = np.tile(at, len(group[1]))
-        quantity, output, name = (column.take(pa.array(at)) for column in self._columns)
-        return _table(by, names, quantity, output, name, statistic, position, values)
+        at = np.arange(values.size) if which is None else which
+        columns = [column.take(pa.array(at)) for column in self._columns]
+        return _table(self._of, columns, statistic, position, values)
 
 
 def _table(
-    by: pa.Array,
-    group: pa.Array,
-    quantity: pa.Array,
-    output: pa.Array,
-    name: pa.Array,
+    of: _Of,
+    names: Sequence[pa.Array],  # quantity, output and input
     statistic: str,
     position: float | np.ndarray | None,
     values: np.ndarray,
@@ -116,17 +136,21 @@ def _table(
         positions = pa.array(position, pa.float64())
     else:
         positions = pa.repeat(pa.scalar(position, pa.float64()), count)
-    statistics = pa.repeat(pa.scalar(statistic, pa.string()), count)
+    by, group, statistics = (_repeated(text, count) for text in (*of, statistic))
     value = pa.array(np.asarray(values, np.float64))
-    columns = [by, group, quantity, output, name, statistics, positions, value]
+    columns = [by, group, *names, statistics, positions, value]
     return pa.table(columns, schema=SUMMARY_SCHEMA)
 
 
-def _quantiles(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
-    if not statistics.shape.histograms:
+def _repeated(text: str | None, count: int) -> pa.Array:
+    return pa.repeat(pa.scalar(text, pa.string()), count)
+
+
+def _quantiles(rows: RowStatistics, names: _Names) -> Iterator[pa.Table]:
+    if not rows.shape.histograms:
         return
-    low, high = statistics.moments.ends()
-    counted = (statistics.histograms.of(at) for at in range(low.size))
+    low, high = rows.moments.ends()
+    counted = (rows.histograms.of(at) for at in range(low.size))
     of_numbers = np.array([quantiles(*each, LEVELS) for each in counted])
     for level, values in zip(LEVELS, of_numbers.T, strict=True):
         # The middle of the lowest bin may lie beyond the lowest number.
@@ -134,21 +158,21 @@ def _quantiles(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
 
 
 def _bounds(
-    statistics: Statistics, names: _Names, moments: Mapping[str, np.ndarray]
+    rows: RowStatistics, names: _Names, moments: Mapping[str, np.ndarray]
 ) -> Iterator[pa.Table]:
     """Yield bounds of total Sobol indices, from mean squares of derivatives (DGSM).
 
     nu (b - a)^2 / (pi^2 V) for inputs that are uniform from a to b, and nu s^2 / V for normal ones
     of deviation s; nu is the mean of (dy/dx)^2, V the variance of y (Sobol' and Kucherenko, 2009).
     """
-    numbers = statistics.shape.numbers
+    numbers = rows.shape.numbers
     if not {"value", "jacobian"} <= numbers.slices.keys():
         return
     m, k = len(numbers.outputs), len(numbers.directions)
     variances = moments["deviation"][numbers.slices["value"]] ** 2
     mean_squares = moments["mean_square"][numbers.slices["jacobian"]].reshape(m, k)
     at = [numbers.inputs.index(name) for name in numbers.directions]
-    low, high = statistics.moments.ends()
+    low, high = rows.moments.ends()
     which = np.arange(numbers.slices["jacobian"].start, numbers.slices["jacobian"].stop)
     squares = {
         "uniform": ((high - low)[at] / math.pi) ** 2,
@@ -161,50 +185,46 @@ def _bounds(
         yield names.rows(f"total_index_bound_{kind}", bounds[good], which[good])
 
 
-def _curves(statistics: Statistics) -> Iterator[pa.Table]:
+def _curves(rows: RowStatistics, of: _Of) -> Iterator[pa.Table]:
     """Yield the means of value, Jacobian and Hessian diagonal over bins of each input."""
-    numbers, bins = statistics.shape.numbers, statistics.shape.bins
+    numbers, bins = rows.shape.numbers, rows.shape.bins
     if not bins:
         return
-    low, high = np.array(statistics.shape.ranges, np.float64).reshape(-1, 2).T
+    low, high = np.array(rows.shape.ranges, np.float64).reshape(-1, 2).T
     middles = low[:, None] + (np.arange(bins) + 0.5) * ((high - low) / bins)[:, None]
-    direction, place = np.nonzero(statistics.bin_rows)
-    rows, position = statistics.bin_rows[direction, place], middles[direction, place]
+    direction, place = np.nonzero(rows.bin_rows)
+    count, position = rows.bin_rows[direction, place], middles[direction, place]
     inputs = pa.array(numbers.directions, pa.string()).take(pa.array(direction))
-    nothing = pa.nulls(rows.size, pa.string())
-    quantity = pa.repeat(pa.scalar(INPUT, pa.string()), rows.size)
-    yield _table(nothing, nothing, quantity, nothing, inputs, "bin_count", position, rows)
-    sums = statistics.curves.rounded().reshape(statistics.shape.curves)
+    nothing, quantity = _repeated(None, count.size), _repeated(INPUT, count.size)
+    yield _table(of, (quantity, nothing, inputs), "bin_count", position, count)
+    sums = rows.curves.rounded().reshape(rows.shape.curves)
     for name, of_quantity in zip(numbers.curves, sums, strict=True):
-        quantity = pa.repeat(pa.scalar(name, pa.string()), rows.size)
         for output, curve in zip(numbers.outputs, of_quantity, strict=True):
-            outputs = pa.repeat(pa.scalar(output, pa.string()), rows.size)
-            means = curve[direction, place] / rows
-            yield _table(nothing, nothing, quantity, outputs, inputs, "curve_mean", position, means)
-    yield from _bands(statistics, middles)
+            columns = _repeated(name, count.size), _repeated(output, count.size), inputs
+            means = curve[direction, place] / count
+            yield _table(of, columns, "curve_mean", position, means)
+    yield from _bands(rows, of, middles)
 
 
-def _bands(statistics: Statistics, middles: np.ndarray) -> Iterator[pa.Table]:
+def _bands(rows: RowStatistics, of: _Of, middles: np.ndarray) -> Iterator[pa.Table]:
     """Yield quantiles of a sample's rows in bins of each input, whose middles are (k, bins)."""
-    numbers = statistics.shape.numbers
-    sample = statistics.sample().numbers.astype(np.float64)
-    places = statistics.shape.bins_of(sample[:, : len(numbers.directions)].T)
+    numbers = rows.shape.numbers
+    sample = rows.sample().numbers.astype(np.float64)
+    places = rows.shape.bins_of(sample[:, : len(numbers.directions)].T)
     positions, bins = numbers.curve_positions, middles.shape[1]
-    rows = np.array([np.bincount(of, minlength=bins + 1)[:-1] for of in places]).reshape(-1, bins)
-    direction, place = np.nonzero(rows >= _LEAST_ROWS)
+    counts = [np.bincount(each, minlength=bins + 1)[:-1] for each in places]
+    direction, place = np.nonzero(np.array(counts).reshape(-1, bins) >= _LEAST_ROWS)
     values = np.zeros((len(BANDS), *positions.shape[:2], direction.size))
-    for at, (of, bin_) in enumerate(zip(direction, place, strict=True)):
-        some = sample[places[of] == bin_][:, positions[:, :, of]]
+    for at, (each, bin_) in enumerate(zip(direction, place, strict=True)):
+        some = sample[places[each] == bin_][:, positions[:, :, each]]
         values[..., at] = _quantiles_within(some, [*BANDS.values()])
     inputs = pa.array(numbers.directions, pa.string()).take(pa.array(direction))
-    nothing, position = pa.nulls(direction.size, pa.string()), middles[direction, place]
+    position = middles[direction, place]
     for quantity, output in np.ndindex(positions.shape[:2]):
-        name, of_output = (
-            pa.repeat(pa.scalar(each, pa.string()), direction.size)
-            for each in (numbers.curves[quantity], numbers.outputs[output])
-        )
+        names = numbers.curves[quantity], numbers.outputs[output]
+        columns = *(_repeated(name, direction.size) for name in names), inputs
         for statistic, each in zip(BANDS, values[:, quantity, output], strict=True):
-            yield _table(nothing, nothing, name, of_output, inputs, statistic, position, each)
+            yield _table(of, columns, statistic, position, each)
 
 
 def _quantiles_within(numbers: np.ndarray, levels: Sequence[float]) -> np.ndarray:
@@ -216,38 +236,48 @@ def _quantiles_within(numbers: np.ndarray, levels: Sequence[float]) -> np.ndarra
     return np.quantile(scale * numbers, levels, axis=0) / scale
 
 
-def _groups(statistics: Statistics, names: _Names) -> Iterator[pa.Table]:
-    if statistics.groups is None:
+def _moments_of_groups(statistics: Statistics) -> Iterator[pa.Table]:
+    """Yield statistics of groups that have no others, all groups' of one after the other's."""
+    groups = statistics.moments
+    if groups is None:
         return
-    group = statistics.groups.by, pa.array(statistics.groups.names, pa.string())
-    for statistic, values in statistics.groups.statistics().items():
-        yield names.rows(statistic, values.reshape(-1), group=group)
+    names = zip(*statistics.shape.numbers.names(), strict=True)
+    each = pa.array(np.tile(np.arange(groups.numbers), len(groups.names)))
+    group = pa.array(np.repeat(np.arange(len(groups.names)), groups.numbers))
+    of_groups = pa.array(groups.names, pa.string()).take(group)
+    columns = [pa.array(column, pa.string()).take(each) for column in names]
+    for statistic, values in groups.statistics().items():
+        table = _table(_Of(statistics.shape.by), columns, statistic, None, values.reshape(-1))
+        yield table.set_column(1, SUMMARY_SCHEMA.field("group_name"), of_groups)
 
 
 def extremes_table(statistics: Statistics) -> pa.Table:
     """Return the most extreme rows.
 
     Returns:
-        Columns `quantity`, `output`, `input` (null for a value), `extreme` ("largest" or
-        "smallest"), `rank` (from 1), `value`, `source_file`, `row_index` and `point`, a list of
-        the n inputs.
+        Columns `grouped_by` and `group_name` (null of all rows), `quantity`, `output`, `input`
+        (null for a value), `extreme` ("largest" or "smallest"), `rank` (from 1), `value`,
+        `source_file`, `row_index` and `point`, a list of the n inputs.
     """
-    numbers, extreme = statistics.shape.numbers, statistics.extreme
-    rows = []
+    rows = [row for of, rows in _sets_of_rows(statistics) for row in _extremes(rows, of)]
+    return pa.Table.from_pylist(rows, _EXTREMES_SCHEMA)
+
+
+def _extremes(rows: RowStatistics, of: _Of) -> Iterator[dict[str, Any]]:
+    numbers, extreme = rows.shape.numbers, rows.extreme
     for at, (quantity, end, output) in enumerate(lists_of(numbers)):
         for rank in range(int(np.isfinite(extreme.score[at]).sum())):
             direction = extreme.direction[at, rank]
-            rows.append(
-                {
-                    "quantity": quantity,
-                    "output": output,
-                    "input": None if direction < 0 else numbers.directions[direction],
-                    "extreme": end,
-                    "rank": rank + 1,
-                    "value": float(extreme.value[at, rank]),
-                    "source_file": extreme.files[extreme.file[at, rank]],
-                    "row_index": int(extreme.row[at, rank]),
-                    "point": extreme.point[at, rank].tolist(),
-                }
-            )
-    return pa.Table.from_pylist(rows, _EXTREMES_SCHEMA)
+            yield {
+                "grouped_by": of.by,
+                "group_name": of.group,
+                "quantity": quantity,
+                "output": output,
+                "input": None if direction < 0 else numbers.directions[direction],
+                "extreme": end,
+                "rank": rank + 1,
+                "value": float(extreme.value[at, rank]),
+                "source_file": extreme.files[extreme.file[at, rank]],
+                "row_index": int(extreme.row[at, rank]),
+                "point": extreme.point[at, rank].tolist(),
+            }

@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from hyperdiag.statistics.batch import Batch
 from hyperdiag.statistics.numbers import RowNumbers
 from hyperdiag.statistics.places import Places
+from hyperdiag.statistics.shape import Shape
 from hyperdiag.statistics.shard_statistics import ShardStatistics
-from hyperdiag.statistics.statistics import Shape, Statistics
+from hyperdiag.statistics.statistics import Statistics
 
 ROWS, N, M = 700, 3, 2
 NUMBERS = RowNumbers(["a", "b", "c"], ["u", "v"], ["c", "a"], ["value", "jacobian", "hessian_diag"])
@@ -45,7 +47,8 @@ def shard_of(shape, points, arrays, rows, batch=97):
                 for name, array in computed.items()
             }
         index = np.arange(part.start, part.stop)
-        shard.add(points[part], computed, ends_of(computed), Places.in_file("f.parquet", index))
+        places = Places.in_file("f.parquet", index)
+        shard.add(Batch.of(shape.numbers, points[part], computed, ends_of(computed), places))
     return shard.to_bytes()
 
 

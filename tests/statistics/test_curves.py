@@ -7,7 +7,7 @@ import pytest
 
 from hyperdiag.statistics.places import Places
 from hyperdiag.statistics.sampling import row_hashes, sampled
-from hyperdiag.statistics.statistics import Shape
+from hyperdiag.statistics.shape import Shape
 from hyperdiag.statistics.table import BANDS, summary_table
 from tests.statistics.shards import (
     NUMBERS,
@@ -95,11 +95,11 @@ def test_curves_of_many_rows_are_of_a_sample_whatever_the_shards():
     total = total_of(shape, [shard_of(shape, points, arrays, rows) for rows in SHARDS])
     chosen = sampled(row_hashes(Places.in_file("f.parquet", np.arange(ROWS))), 8)
     inside = (points[chosen, 2] >= -1) & (points[chosen, 2] < 1)
-    assert total.bin_rows[0].sum() == inside.sum()
-    assert total.moments.rows == ROWS
+    assert total.all_rows().bin_rows[0].sum() == inside.sum()
+    assert total.all_rows().moments.rows == ROWS
     again = total_of(shape, [shard_of(shape, points, arrays, slice(0, ROWS), batch=350)])
-    assert np.array_equal(again.sample().numbers, total.sample().numbers)
-    assert np.array_equal(again.bin_rows, total.bin_rows)
+    assert np.array_equal(again.all_rows().sample().numbers, total.all_rows().sample().numbers)
+    assert np.array_equal(again.all_rows().bin_rows, total.all_rows().bin_rows)
 
 
 @pytest.mark.filterwarnings("error")
@@ -108,4 +108,4 @@ def test_numbers_that_are_hardly_any_have_curves_too():
     points = np.abs(points) * 1e-310
     shape = Shape(NUMBERS, ((0.0, 1e-310), (0.0, 2e-310)), 5, 1, 1, True, 4)
     total = total_of(shape, [shard_of(shape, points, arrays, slice(0, ROWS))])
-    assert total.bin_rows[0].sum() == np.count_nonzero(points[:, 2] <= 1e-310)
+    assert total.all_rows().bin_rows[0].sum() == np.count_nonzero(points[:, 2] <= 1e-310)

@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from hyperdiag.statistics.batch import Batch
 from hyperdiag.statistics.numbers import RowNumbers
 from hyperdiag.statistics.places import Places
+from hyperdiag.statistics.shape import Shape
 from hyperdiag.statistics.shard_statistics import ShardStatistics
-from hyperdiag.statistics.statistics import Shape
 from hyperdiag.statistics.table import LEVELS, extremes_table, summary_table
 from tests.statistics.shards import (
     NUMBERS,
@@ -140,7 +141,8 @@ def test_order_of_shards_is_not_seen_in_signs_of_zeros_nor_in_the_largest_sums(s
         desks = pa.chunked_array([["fx"] * (rows.stop - rows.start)])
         shard = ShardStatistics(shape)
         with np.errstate(over="ignore"):
-            shard.add(points[rows], computed, ends_of(computed), places, desks)
+            batch = Batch.of(NUMBERS, points[rows], computed, ends_of(computed), places)
+            shard.add(batch, desks)
         parts.append(shard.to_bytes())
     totals = [total_of(shape, order) for order in permutations(parts)]
     totals += [
@@ -217,7 +219,7 @@ def test_groups_of_small_and_large_numbers_do_not_spoil_each_other(dtype):
         groups = pa.chunked_array([names[rows].tolist()])
         index = np.arange(rows.start, rows.stop)
         places = Places.in_file("f.parquet", index)
-        shard.add(points[rows], computed, ends_of(computed), places, groups)
+        shard.add(Batch.of(NUMBERS, points[rows], computed, ends_of(computed), places), groups)
         parts.append(shard.to_bytes())
     assert total_of(shape, parts).to_bytes() == total_of(shape, parts[::-1]).to_bytes()
     found = {
@@ -267,7 +269,8 @@ def test_many_numbers_and_rows_are_looked_at_in_parts():
             for name, a in ((n, c.reshape(len(c), 1, -1)) for n, c in computed.items())
         }
         index = np.arange(part.start, part.stop)
-        shard.add(points[part], computed, ends, Places.in_file("f.parquet", index))
+        places = Places.in_file("f.parquet", index)
+        shard.add(Batch.of(numbers, points[part], computed, ends, places))
     seen = 0
     for row in summary_table(total_of(shape, [shard.to_bytes()])).to_pylist():
         if row["statistic"] in ("mean", "quantile", "positive"):

@@ -18,7 +18,8 @@ from hyperdiag.data.filesystem import Guard, Place, write_whole
 from hyperdiag.data.output_folder import writing
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import UsageError
-from hyperdiag.statistics.statistics import Shape, Statistics
+from hyperdiag.statistics.shape import Shape
+from hyperdiag.statistics.statistics import Statistics
 
 from .receipt import Receipt, Tally
 

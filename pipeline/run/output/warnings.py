@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from hyperdiag.data.output_folder import MANIFEST
 from hyperdiag.run.plan.planner import Planned
-from hyperdiag.statistics.groups import most_groups
+from hyperdiag.statistics.group_names import most_groups
 from hyperdiag.statistics.statistics import Statistics
 
 from .receipt import Tally
@@ -119,12 +119,12 @@ def left_out_groups(statistics: Statistics | None) -> Iterator[str]:
     Args:
         statistics: of all rows so far; None where none are kept.
     """
-    groups = statistics.groups if statistics else None
-    if groups and groups.too_many:
+    if statistics and statistics.moments and statistics.moments.too_many:
+        numbers = statistics.shape.numbers.count
         yield (
-            f"there are no statistics of groups: summary.by={groups.by} has more values in the "
-            f"rows that were derived than {most_groups(groups.numbers):,}, the most for rows of "
-            f"{groups.numbers:,} numbers. A column of fewer values, or fewer derivatives, have "
+            f"there are no statistics of groups: summary.by={statistics.shape.by} has more values "
+            f"in the rows that were derived than {most_groups(numbers):,}, the most for rows of "
+            f"{numbers:,} numbers. A column of fewer values, or fewer derivatives, have "
             "them, in a new output; rows and all other statistics are as ever"
         )
 

@@ -14,7 +14,7 @@ from hyperdiag.derived.derived import Derived
 from hyperdiag.derived.rows import Names
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.networks import Network
-from hyperdiag.statistics.groups import group_names, most_groups
+from hyperdiag.statistics.group_names import group_names, most_groups
 from hyperdiag.statistics.numbers import RowNumbers
 
 from .kernel import directions_of

@@ -13,7 +13,7 @@ from hyperdiag.data.points import PointColumns
 from hyperdiag.data.shard import InputFile, Shard, Source
 from hyperdiag.derived.rows import Names
 from hyperdiag.statistics.numbers import RowNumbers
-from hyperdiag.statistics.statistics import Shape
+from hyperdiag.statistics.shape import Shape
 
 from .spec import (
     DatasetSpec,

@@ -28,6 +28,7 @@ from hyperdiag.run.output.fence import Fence
 from hyperdiag.run.output.receipt import STAGES, Receipt, Tally, extremes
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.versions import differences
+from hyperdiag.statistics.batch import Batch
 from hyperdiag.statistics.places import Places
 from hyperdiag.statistics.shard_statistics import ShardStatistics
 
@@ -225,17 +226,18 @@ class Worker:
             if not self.plan.writes_no_rows:
                 written = [self._named(computed)[name] for name in self.plan.written]
                 sink.write(self.plan.layout.assemble(table, source_file, index, written, derived))
-        if statistics:
+        if statistics and table.num_rows:
             with clock("summarise"):
-                by = self.plan.summary.by if self.plan.summary else None
-                statistics.add(
+                batch = Batch.of(
+                    statistics.numbers,
                     points,
                     self._named(computed),
                     ends,
                     _places(table, source_file, index),
-                    groups=table[by] if by else None,
-                    derived=self.deriver.numbers(derived),
+                    self.deriver.numbers(derived),
                 )
+                by = self.plan.summary.by if self.plan.summary else None
+                statistics.add(batch, table[by] if by else None)
 
     def _named(self, computed: Arrays) -> dict[str, np.ndarray]:
         return dict(zip(self.plan.kernel.quantities, computed, strict=True))

@@ -13,7 +13,7 @@ from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.summary import print_summary
-from hyperdiag.statistics import groups
+from hyperdiag.statistics import group_names
 from tests.run.book import KILLED
 
 SAID = "summary.by=trade has more values in the rows that were derived than 10,000, the most for"
@@ -104,7 +104,7 @@ def test_too_many_groups_are_none_for_any_number_of_workers(tmp_path, configure)
 
 
 def test_update_that_makes_groups_few_enough_has_their_statistics(tmp_path, configure, monkeypatch):
-    monkeypatch.setattr(groups, "MOST_GROUPS", 8)
+    monkeypatch.setattr(group_names, "MOST_GROUPS", 8)
     overrides = configure(*_overrides(tmp_path, "summary.by=book", "output.mode=update"))
     for name in ("first", "second"):
         _write(tmp_path / f"in/{name}.parquet", "book", [f"{name} {at % 8}" for at in range(2000)])
@@ -137,10 +137,10 @@ def test_too_many_groups_in_the_paths_of_files_are_refused_before_any_work(
 ):
     for day in range(9):
         _write(tmp_path / f"in/day={day}/rows.parquet", "trade", [1, 2])
-    monkeypatch.setattr(groups, "MOST_GROUPS", 9)
+    monkeypatch.setattr(group_names, "MOST_GROUPS", 9)
     derive(*configure(*_overrides(tmp_path, "summary.by=day")))
     assert _groups(tmp_path) == 9
-    monkeypatch.setattr(groups, "MOST_GROUPS", 8)
+    monkeypatch.setattr(group_names, "MOST_GROUPS", 8)
     with pytest.raises(
         UsageError, match=r"summary\.by=day: .* more values in the rows looked at than 8, the most"
     ):

@@ -1,4 +1,4 @@
-"""Statistics of the rows of each group: those with one value in a column of the dataset.
+"""Counts, sums, squares and ends of the rows of each of many groups.
 
 Where there are too many groups, there are statistics of none. Whether there are shows as soon as
 they are too many of any of the rows, and stays so whatever comes: neither the order of rows nor who
@@ -8,23 +8,20 @@ has looked at them is seen.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pyarrow as pa
 
-from .exact_sum import ExactSums
+from .exact_sum import ExactSums, beyond_float64
+from .group_names import Name, group_order, most_groups
 from .moments import statistics_of
 from .numbers import RowNumbers
 from .origin import about_zero, origin_near
 
-MOST_GROUPS = 10_000
-# Groups times numbers of a row: a shard keeps 40 bytes of each, and the driver some 200.
-MOST_NUMBERS = 1 << 19
 # Names of groups, and arrays, whose order is theirs; None for names where there were too many.
-Packed = tuple[list[str | None] | None, dict[str, np.ndarray]]
-TOO_MANY: Packed = None, {}
+PackedMoments = tuple[list[Name] | None, dict[str, np.ndarray]]
+TOO_MANY: PackedMoments = None, {}
 
 
-class GroupsOfShard:
-    """Gathers the statistics of each group of a shard's rows.
+class GroupMomentsOfShard:
+    """Gathers those of each group of a shard's rows.
 
     Args:
         numbers: of a row.
@@ -38,7 +35,7 @@ class GroupsOfShard:
     def _clear(self) -> None:
         """Hold no groups."""
         numbers = self._numbers
-        self._positions: dict[str | None, int] = {}
+        self._positions: dict[Name, int] = {}
         self._rows = np.zeros(0, np.int64)
         # Of each group, since groups may be of other sizes than the shard's first row.
         self._origin = np.zeros((2, 0, numbers.count))
@@ -47,24 +44,25 @@ class GroupsOfShard:
         self._low, self._high = empty, empty
         self._positive, self._negative = empty.astype(np.int64), empty.astype(np.int64)
 
-    def add(self, blocks: Mapping[str, np.ndarray], values: pa.ChunkedArray) -> None:
+    @beyond_float64
+    def add(
+        self, blocks: Mapping[str, np.ndarray], names: Sequence[Name], codes: np.ndarray
+    ) -> None:
         """Take in rows.
 
         Args:
             blocks: the inputs and quantities (numbers, rows), by name.
-            values: of the column that tells the group.
+            names: of the groups that they are of.
+            codes: (rows,), the position of each row's group among these.
         """
         if self._too_many:
             return
-        names, codes = _encoded(values)
-        present, codes = np.unique(codes, return_inverse=True)
-        names = [names[at] for at in present]
         if len(self._positions.keys() | {*names}) > most_groups(self._numbers.count):
             self._clear()
             self._too_many = True
             return
         order = np.argsort(codes, kind="stable")
-        starts = np.searchsorted(codes[order], np.arange(present.size))
+        starts = np.searchsorted(codes[order], np.arange(len(names)))
         sizes = np.diff(starts, append=codes.size)
         firsts = np.concatenate([blocks[name][:, order[starts]] for name in self._numbers.slices])
         positions = self._positions_of(names, firsts.T)
@@ -81,7 +79,7 @@ class GroupsOfShard:
             self._sums[at] += np.add.reduceat(numbers, starts, 1).T
             self._squares[at] += np.add.reduceat(np.square(numbers), starts, 1).T
 
-    def _positions_of(self, names: Sequence[str | None], firsts: np.ndarray) -> list[int]:
+    def _positions_of(self, names: Sequence[Name], firsts: np.ndarray) -> list[int]:
         """Return the positions of groups, having made room for new ones.
 
         Args:
@@ -106,11 +104,12 @@ class GroupsOfShard:
                 setattr(self, name, np.concatenate([array, more]))
         return [self._positions[name] for name in names]
 
-    def packed(self) -> Packed:
-        """Return the names of the groups, sorted, and arrays for `Groups.add`."""
+    @beyond_float64
+    def packed(self) -> PackedMoments:
+        """Return the names of the groups, sorted, and arrays for `GroupMoments.add`."""
         if self._too_many:
             return TOO_MANY
-        names = sorted(self._positions, key=_order)
+        names = sorted(self._positions, key=group_order)
         order = [self._positions[name] for name in names]
         rows = self._rows[order]
         sums, squares = about_zero(
@@ -128,50 +127,25 @@ class GroupsOfShard:
         }
 
 
-def most_groups(numbers: int) -> int:
-    """Return how many groups there may be of rows of so many numbers each."""
-    return min(MOST_GROUPS, MOST_NUMBERS // numbers)
-
-
-def group_names(values: pa.ChunkedArray) -> set[str | None]:
-    """Return the names of the groups that values of a column tell; None where there is none."""
-    names, codes = _encoded(values)
-    return {names[at] for at in np.unique(codes)}
-
-
-def _encoded(values: pa.ChunkedArray) -> tuple[list[str | None], np.ndarray]:
-    """Return names of groups, and the position of each value's among them."""
-    encoded = values.combine_chunks().cast(pa.string()).dictionary_encode("encode")
-    # As bytes: text of other programs need not be UTF-8.
-    texts = encoded.dictionary.cast(pa.binary()).to_pylist()
-    names = [None if t is None else t.decode(errors="backslashreplace") for t in texts]
-    return names, np.asarray(encoded.indices)
-
-
-def _order(name: str | None) -> tuple[bool, str]:
-    return name is not None, name or ""
-
-
-class Groups:
-    """Statistics of groups, which add up in any order to the same.
+class GroupMoments:
+    """Those of groups, which add up in any order to the same.
 
     Args:
-        by: the column that tells the group.
         numbers: how many numbers a row has.
 
     Attributes:
         too_many: whether there were more than may be: then there are none any more.
     """
 
-    def __init__(self, by: str, numbers: int):
-        self.by, self.numbers = by, numbers
+    def __init__(self, numbers: int):
+        self.numbers = numbers
         self.too_many = False
         self._clear()
 
     def _clear(self) -> None:
         """Hold no groups."""
         numbers = self.numbers
-        self._positions: dict[str | None, int] = {}
+        self._positions: dict[Name, int] = {}
         self._room = 0
         self._rows = np.zeros(0, np.int64)
         self._sums, self._squares = ExactSums(0), ExactSums(0)
@@ -179,11 +153,11 @@ class Groups:
         self._positive, self._negative = np.zeros((2, 0, numbers), np.int64)
 
     @property
-    def names(self) -> list[str | None]:
+    def names(self) -> list[Name]:
         """The names of the groups, sorted; first that of rows without a value."""
-        return sorted(self._positions, key=_order)
+        return sorted(self._positions, key=group_order)
 
-    def add(self, names: Sequence[str | None] | None, arrays: Mapping[str, np.ndarray]) -> None:
+    def add(self, names: Sequence[Name] | None, arrays: Mapping[str, np.ndarray]) -> None:
         """Take in groups of other rows.
 
         Args:
@@ -209,6 +183,19 @@ class Groups:
         self._positive[at] += arrays["group_positive"]
         self._negative[at] += arrays["group_negative"]
 
+    def add_group(self, name: Name, rows: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take in some rows of a group.
+
+        Args:
+            name: of the group.
+            rows: how many rows.
+            arrays: as of `Moments.add`.
+        """
+        of_group = {"group_rows": np.array([rows])}
+        for each in ("sums", "squares", "low", "high", "positive", "negative"):
+            of_group[f"group_{each}"] = np.expand_dims(arrays[each], -2)
+        self.add([name], of_group)
+
     def _entries(self, at: np.ndarray) -> np.ndarray:
         """Return the positions of groups' numbers in sums."""
         return (at[:, None] * self.numbers + np.arange(self.numbers)).reshape(-1)
@@ -226,7 +213,7 @@ class Groups:
                 sums.resize(room * self.numbers)
             self._room = room
 
-    def packed(self) -> Packed:
+    def packed(self) -> PackedMoments:
         """Return names and arrays for `add`; the same groups are the same."""
         if self.too_many:
             return TOO_MANY

@@ -1,0 +1,57 @@
+"""What there are statistics of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .numbers import RowNumbers
+from .sampling import Sample
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What there are statistics of.
+
+    Attributes:
+        numbers: of a row.
+        ranges: (low, high) of each direction, of its curves.
+        bins: of each curve, between the ends of its input's range; 0: there are no curves.
+        curve_step: curves are of a sample of one row in so many.
+        sample_step: one row in so many is kept with the numbers that curves are of; 0: none. A
+            multiple of the step of curves.
+        histograms: whether there are any: they take memory for each number.
+        extreme_rows: how many are kept of each list.
+        by: the column that tells the group of a row; None: there are no groups.
+    """
+
+    numbers: RowNumbers
+    ranges: Sequence[tuple[float, float]]
+    bins: int
+    curve_step: int
+    sample_step: int
+    histograms: bool
+    extreme_rows: int
+    by: str | None = None
+
+    @property
+    def curves(self) -> tuple[int, int, int, int]:
+        """The shape of the sums of curves: quantities, m, k, bins."""
+        numbers = self.numbers
+        sizes = len(numbers.outputs), len(numbers.directions)
+        return len(numbers.curves), *sizes, self.bins
+
+    def bins_of(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the bins of inputs (k, rows); of those outside their range, how many there are."""
+        low, high = np.array(self.ranges, np.float64).reshape(-1, 2, 1).transpose(1, 0, 2)
+        # Not times bins / (high - low), which is infinite of the smallest numbers.
+        place = np.floor((inputs - low) / (high - low) * self.bins)
+        place[inputs == high] = self.bins - 1
+        return np.where((place >= 0) & (place < self.bins), place, self.bins).astype(np.intp)
+
+    def no_sample(self) -> Sample:
+        """Return a sample of no rows."""
+        numbers = len(self.numbers.directions)
+        if self.numbers.curve_positions.size:
+            numbers = int(self.numbers.curve_positions.max()) + 1
+        return Sample(np.zeros(0, np.int64), np.zeros((0, numbers), np.float32))
