@@ -57,20 +57,19 @@ class Batch(NamedTuple):
         return _with_ends(blocks, known, places)
 
     @staticmethod
-    def joined(batches: "Sequence[Batch]") -> "Batch":
-        """Return the rows of several batches, at least one, as one."""
+    def joined(parts: "Sequence[tuple[Batch, slice]]") -> "Batch":
+        """Return some of the rows of several batches, at least one row, as one batch."""
         blocks = {
-            name: np.concatenate([batch.blocks[name] for batch in batches], axis=1)
-            for name in batches[0].blocks
+            name: np.concatenate([batch.blocks[name][:, rows] for batch, rows in parts], axis=1)
+            for name in parts[0][0].blocks
         }
-        low = np.min([batch.low for batch in batches], axis=0)
-        high = np.max([batch.high for batch in batches], axis=0)
-        return Batch(blocks, low, high, Places.joined([batch.places for batch in batches]))
+        places = Places.joined([batch.places.take(rows) for batch, rows in parts])
+        return _with_ends(blocks, {}, places)
 
     def take(self, rows: np.ndarray) -> "Batch":
-        """Return the rows at some positions, at least one."""
+        """Return all rows in another order."""
         blocks = {name: block.take(rows, axis=1) for name, block in self.blocks.items()}
-        return _with_ends(blocks, {}, self.places.take(rows))
+        return self._replace(blocks=blocks, places=self.places.take(rows))
 
     def largest(self, numbers: RowNumbers) -> dict[str, np.ndarray]:
         """Return of each quantity the largest sizes (m, k) that it has in these rows."""

@@ -8,7 +8,7 @@ MOST_GROUPS = 10_000
 _MOST_NUMBERS = 1 << 19
 # The same of groups that have all statistics: of each number, a shard keeps some kilobytes.
 _MOST_COMPLETE = 64
-_MOST_COMPLETE_NUMBERS = 1 << 13
+_MOST_COMPLETE_NUMBERS = 1 << 12
 
 Name = str | None  # of a group; None: that of rows without a value
 

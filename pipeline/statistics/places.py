@@ -38,6 +38,6 @@ class Places(NamedTuple):
         file = [np.array([files.index(name) for name in p.files])[p.file] for p in parts]
         return Places(files, np.concatenate(file), np.concatenate([part.row for part in parts]))
 
-    def take(self, rows: np.ndarray) -> "Places":
+    def take(self, rows: np.ndarray | slice) -> "Places":
         """Return the places of the rows at some positions."""
         return self._replace(file=self.file[rows], row=self.row[rows])

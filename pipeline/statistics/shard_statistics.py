@@ -12,8 +12,8 @@ from .shape import Shape
 from .shard_rows import ShardRows
 from .statistics import packed_statistics
 
-# Rows, and numbers of these, that are sorted by group together: calls for a few rows take long.
-_ROWS, _NUMBERS = 1 << 15, 1 << 23
+# Rows, and numbers of these, that wait for others of their groups: calls for a few take long.
+_ROWS, _NUMBERS = 1 << 16, 1 << 24
 
 
 class ShardStatistics:
@@ -33,8 +33,8 @@ class ShardStatistics:
         self._others = ShardRows(shape)
         self._groups: dict[Name, ShardRows] = {}
         self._moments: GroupMomentsOfShard | None = None  # once there are too many groups
-        # What waits to be sorted by group: rows, and to which of `_groups` each belongs.
-        self._waiting: list[tuple[Batch, np.ndarray]] = []
+        self._waiting: dict[Name, list[tuple[Batch, slice]]] = {}
+        self._rows_waiting = 0
 
     def add(self, batch: Batch, groups: pa.ChunkedArray | None = None) -> None:
         """Take in rows.
@@ -47,37 +47,33 @@ class ShardStatistics:
             self._others.add(batch)
             return
         names, codes = groups_of(groups)
-        if self._moments is None and len(self._groups.keys() | {*names}) > self._most:
-            self._sort()
+        known = self._groups.keys() | self._waiting.keys()
+        if self._moments is None and len(known | {*names}) > self._most:
+            self._finish()
             self._moments = GroupMomentsOfShard(self.numbers)
         if self._moments is None:
-            for name in names:
-                self._groups.setdefault(name, ShardRows(self._shape))
-            positions = {name: at for at, name in enumerate(self._groups)}
-            self._waiting.append((batch, np.array([positions[name] for name in names])[codes]))
-            rows = sum(codes.size for _, codes in self._waiting)
-            if rows >= min(_ROWS, _NUMBERS // self.numbers.count):
-                self._sort()
+            order = np.argsort(codes, kind="stable")
+            batch, ends = batch.take(order), np.cumsum(np.bincount(codes))
+            for name, first, end in zip(names, [0, *ends], ends, strict=False):
+                self._waiting.setdefault(name, []).append((batch, slice(first, end)))
+            self._rows_waiting += codes.size
+            if self._rows_waiting >= min(_ROWS, _NUMBERS // self.numbers.count):
+                self._finish()
             return
         self._others.add(batch)
         self._moments.add(batch.blocks, names, codes)
 
-    def _sort(self) -> None:
+    def _finish(self) -> None:
         """Give the rows that wait to their groups."""
-        if not self._waiting:
-            return
-        batches, codes = zip(*self._waiting, strict=True)
-        self._waiting = []
-        batch, code = Batch.joined(batches), np.concatenate(codes)
-        order = np.argsort(code, kind="stable")
-        ends = np.searchsorted(code[order], np.arange(len(self._groups) + 1))
-        for group, first, end in zip(self._groups.values(), ends[:-1], ends[1:], strict=True):
-            if first < end:
-                group.add(batch.take(order[first:end]))
+        for name, parts in self._waiting.items():
+            if name not in self._groups:
+                self._groups[name] = ShardRows(self._shape)
+            self._groups[name].add(Batch.joined(parts))
+        self._waiting, self._rows_waiting = {}, 0
 
     def to_bytes(self) -> bytes:
         """Return the statistics of all rows that were taken in, for `Statistics.add`."""
-        self._sort()
+        self._finish()
         names: Sequence[Name] = sorted(self._groups, key=group_order)
         groups = {name: self._groups[name].packed() for name in names}
         moments = None if self._moments is None else self._moments.packed()

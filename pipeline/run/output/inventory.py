@@ -31,7 +31,7 @@ from .journal import Journal, Segment
 from .listing import Listing
 from .receipt import Receipt, Tally
 
-_AT_ONCE = 256  # receipts with statistics, which may have a megabyte each
+_AT_ONCE = 64  # receipts with statistics, which have up to some megabytes each
 
 
 class Files:
