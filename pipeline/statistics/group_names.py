@@ -20,7 +20,7 @@ def most_groups(numbers: int) -> int:
 
 def most_complete_groups(numbers: int) -> int:
     """Return how many groups of such rows have all statistics that all rows have."""
-    return min(_MOST_COMPLETE, _MOST_COMPLETE_NUMBERS // numbers)
+    return min(_MOST_COMPLETE, _MOST_COMPLETE_NUMBERS // numbers, most_groups(numbers))
 
 
 def group_names(values: pa.ChunkedArray) -> set[Name]:

@@ -1,6 +1,6 @@
 """What a report says of quantities that are derived from derivatives: a line for each column."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -42,14 +42,14 @@ class DerivedTable(NamedTuple):
 
 
 def derived_table(
-    table: SummaryTable, groups: Sequence[str | None], of_groups: np.ndarray
+    table: SummaryTable, groups: Mapping[str | None, SummaryTable], total: int
 ) -> DerivedTable:
     """Return what is said of the derived columns that have statistics: texts have none.
 
     Args:
         table: the statistics of all rows.
-        groups: names of groups, those of the most rows first.
-        of_groups: float64 (groups, 8, columns), the statistics of each, in the order of OF_GROUPS.
+        groups: those of groups, by name, of the most rows first.
+        total: how many groups there are.
     """
     kept = ~np.isnan(table.derived_numbers[STATISTICS.index("count")])
     places = np.flatnonzero(kept)
@@ -62,18 +62,19 @@ def derived_table(
     lines = [table.derived_numbers[STATISTICS.index(_SHOWN[title])] for title in head]
     rows = [(table.derived[at], numbers(line[at] for line in lines)) for at in shown]
     most = min(len(groups), max(_MOST_LINES // max(shown.size, 1), 2))
+    by_group = {name: each.derived_numbers for name, each in groups.items()}
     in_groups = [
         (
             table.derived[at],
             group_label(name),
-            int(statistics[OF_GROUPS.index("count"), at]),
-            numbers(statistics[OF_GROUPS.index(title), at] for title in _OF_GROUPS),
+            int(of_group[OF_GROUPS.index("count"), at]),
+            numbers(of_group[OF_GROUPS.index(title), at] for title in _OF_GROUPS),
         )
         for at in shown
-        for name, statistics in zip(groups[:most], of_groups, strict=False)
-        if np.isfinite(statistics[OF_GROUPS.index("count"), at])
+        for name, of_group in list(by_group.items())[:most]
+        if np.isfinite(of_group[OF_GROUPS.index("count"), at])
     ]
-    left_out = len(table.groups) - most if shown.size else 0
+    left_out = total - most if shown.size else 0
     return DerivedTable(head, rows, places.size - shown.size, _OF_GROUPS, in_groups, left_out)
 
 

@@ -13,7 +13,7 @@ _BYTES_OF_A_NUMBER = 12
 _MOST_OUTPUTS = 300
 _MOST_GROUPS = 60
 _NUMBERS_OF_A_PAIR = 45  # statistics of J and D, as `records` writes them
-_NUMBERS_OF_A_PAIR_IN_A_GROUP = 21
+_NUMBERS_OF_A_PAIR_IN_A_GROUP = 21  # without quantiles
 _NUMBERS_OF_A_BIN, _NUMBERS_OF_ITS_BANDS = 5, 9
 _NUMBERS_OF_A_GROUP_BESIDE_OTHERS = 14
 
@@ -50,24 +50,27 @@ class Detail:
         )
 
 
-def first_detail(outputs: int, inputs: int, groups: int, bins: int, bands: bool) -> Detail:
+def first_detail(
+    outputs: int, inputs: int, groups: int, complete: bool, bins: int, bands: bool
+) -> Detail:
     """Return the most that is likely to fit.
 
     Args:
         outputs, inputs, groups: how many there are.
+        complete: whether groups have all that all rows have.
         bins: of a dependence curve.
         bands: whether curves have quantiles.
     """
     of_bins = bins * (_NUMBERS_OF_A_BIN + (_NUMBERS_OF_ITS_BANDS if bands else 0))
     detail = Detail(outputs=min(outputs, _MOST_OUTPUTS))
-    while _numbers(detail, inputs, groups, of_bins) * _BYTES_OF_A_NUMBER > DATA_BYTES:
+    while _numbers(detail, inputs, groups, complete, of_bins) * _BYTES_OF_A_NUMBER > DATA_BYTES:
         if detail.inputs == 1:
             break
         detail = detail.smaller()
     return detail
 
 
-def _numbers(detail: Detail, inputs: int, groups: int, of_bins: int) -> int:
+def _numbers(detail: Detail, inputs: int, groups: int, complete: bool, of_bins: int) -> int:
     pairs = min(detail.inputs, inputs)
     of_an_output = (
         20
@@ -75,7 +78,8 @@ def _numbers(detail: Detail, inputs: int, groups: int, of_bins: int) -> int:
         + min(detail.curves, inputs) * of_bins
         + 4 * detail.extremes * (4 + min(pairs, 8))
     )
-    of_a_group = 12 + pairs * _NUMBERS_OF_A_PAIR_IN_A_GROUP + _NUMBERS_OF_A_GROUP_BESIDE_OTHERS
+    of_a_group = of_an_output if complete else 12 + pairs * _NUMBERS_OF_A_PAIR_IN_A_GROUP
+    of_a_group += _NUMBERS_OF_A_GROUP_BESIDE_OTHERS
     in_groups = min(detail.groups, groups) * of_a_group
     maps = 2 * detail.map_outputs * detail.map_inputs
     return detail.outputs * (of_an_output + in_groups) + maps

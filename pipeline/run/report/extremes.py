@@ -16,14 +16,17 @@ from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
 
 from .damaged import missing, read_parquet
+from .groups import ALL_ROWS, group_label
 from .records import Record, numbers
 
+_MOST_IN_GROUP = 5  # of each list
 _MOST_POINT = 8  # inputs of a row that are shown
 _MOST_COLUMNS = 12  # columns of the dataset that are shown
 _MOST_SHARDS = 64  # that are read for these
 _MOST_LETTERS = 60
 _ROWS_AT_ONCE = 1 << 16
 _COLUMNS = (
+    *("grouped_by", "group_name"),
     *("quantity", "output", "input", "extreme", "rank", "value"),
     *("source_file", "row_index", "point"),
 )
@@ -33,14 +36,20 @@ RowPlace = tuple[str, int]  # source file, row index
 
 
 def add_extremes(
-    output: Place, plan: Plan, shown: Sequence[Record], outputs: Sequence[str], most: int
+    output: Place,
+    plan: Plan,
+    shown: Sequence[Record],
+    by_group: Mapping[str, Sequence[Record]],
+    outputs: Sequence[str],
+    most: int,
 ) -> tuple[list[str], str | None]:
     """Add to what is said of each output its most extreme rows, as `extremes`.
 
     Args:
         output: the output folder.
         plan: of the run.
-        shown: what is said of the first outputs.
+        shown: what is said of the first outputs, over all rows.
+        by_group: likewise, over the rows of each group.
         outputs: names of all of them.
         most: rows of each list.
 
@@ -54,23 +63,25 @@ def add_extremes(
         table = read_parquet(place, EXTREMES, _COLUMNS)
     except UsageError as error:
         return [], f"{error}."  # all else can be shown without it
-    table = table.filter(pc.less_equal(table["rank"], most))
+    all_rows = pc.is_null(table["grouped_by"])
+    few = pc.if_else(all_rows, most, min(most, _MOST_IN_GROUP))
+    table = table.filter(pc.less_equal(table["rank"], few))
     rows = table.drop_columns(["point"]).to_pylist()
     points = table["point"].combine_chunks()
     positions = {name: at for at, name in enumerate(outputs[: len(shown)])}
     inputs = {name: at for at, name in enumerate(plan.network.inputs)}
-    wanted = [at for at, row in enumerate(rows) if row["output"] in positions]
+    records = {ALL_ROWS: shown, **by_group}
+    of = [group_label(row["group_name"]) if row["grouped_by"] else ALL_ROWS for row in rows]
+    wanted = [at for at, row in enumerate(rows) if row["output"] in positions and of[at] in records]
     places = [(rows[at]["source_file"], rows[at]["row_index"]) for at in wanted]
     passed = [name for name in plan.output.columns if name not in plan.points.columns]
     names = passed[:_MOST_COLUMNS]
     columns, complaint = passed_columns(plan, places, names)
-    for record in shown:
-        record["extremes"] = []
     for at, row_place in zip(wanted, places, strict=True):
         row = rows[at]
-        record = shown[positions[row["output"]]]
+        record = records[of[at]][positions[row["output"]]]
         point = points[at].values
-        record["extremes"].append(
+        record.setdefault("extremes", []).append(
             {
                 "quantity": row["quantity"],
                 "extreme": row["extreme"],
@@ -83,8 +94,8 @@ def add_extremes(
                 "columns": columns.get(row_place, []),
             }
         )
-    for record in shown:
-        record["extremes"].sort(key=_rank)
+    for record in (record for each in records.values() for record in each):
+        record.get("extremes", []).sort(key=_rank)
     left_out = len(passed) - len(names)
     if left_out > 0 and complaint is None:
         complaint = f"{left_out} of the columns that are passed through are not shown."
@@ -139,19 +150,19 @@ def _filtered_by(source: ParquetSource) -> list[str]:
 
 
 def _by_shard(plan: Plan, places: Sequence[RowPlace]) -> dict[Shard, set[int]]:
-    """Return which rows, by index, are in which shard."""
-    by_file: dict[str, set[int]] = defaultdict(set)
-    for path, index in places:
-        by_file[path].add(index)
-    by_shard: dict[Shard, set[int]] = {}
+    """Return which rows, by index, are in which shard, those of the first places first."""
+    by_file: dict[str, dict[int, int]] = defaultdict(dict)
+    for order, (path, index) in enumerate(places):
+        by_file[path].setdefault(index, order)
+    by_shard: dict[Shard, dict[int, int]] = {}
     for shard in plan.shards():
-        path = plan.source.file_name(shard)
-        if path in by_file:
-            last = shard.first_row + shard.rows
-            rows = {index for index in by_file[path] if shard.first_row <= index < last}
-            if rows:
-                by_shard[shard] = rows
-    return by_shard
+        known = by_file.get(plan.source.file_name(shard), {})
+        last = shard.first_row + shard.rows
+        rows = {index: order for index, order in known.items() if shard.first_row <= index < last}
+        if rows:
+            by_shard[shard] = rows
+    first = sorted(by_shard, key=lambda shard: min(by_shard[shard].values()))
+    return {shard: set(by_shard[shard]) for shard in first}
 
 
 def _rows(

@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hyperdiag.statistics.numbers import DERIVED
-
 from .labels import labels_of
-from .records import BAR_HEIGHT, HEIGHT, Record, frame, numbers, room, statistics_by_name
-from .summary_table import SummaryTable
+from .records import BAR_HEIGHT, HEIGHT, Record, numbers, room
 
 # What people see as the name of all rows, and of the group of rows whose column is null.
 ALL_ROWS, WITHOUT_VALUE = "all rows", "(no value)"
@@ -30,46 +27,6 @@ def group_label(name: str | None) -> str:
     if name in (ALL_ROWS, WITHOUT_VALUE, "") or name[0] == name[-1] == '"':
         return f'"{name}"'
     return name
-
-
-def records_of_groups(
-    table: SummaryTable,
-    shown: Sequence[Record],
-    groups: Sequence[str | None],
-    by_quantity: Mapping[str, np.ndarray],
-    labels: Sequence[str],
-) -> dict[str, list[Record]]:
-    """Return what is said of each output that is shown, over the rows of each group.
-
-    Args:
-        table: the statistics of all rows.
-        shown: what is said over all rows: the same inputs are shown of a group.
-        groups: their names; None is the group of rows without a value.
-        by_quantity: statistics of these groups and of the pairs of output and input that are
-            shown, as `SummaryTable.of_groups` returns them.
-        labels: of the inputs, as figures write them.
-
-    Returns:
-        {group: records}, by the names that people see.
-    """
-    first = np.cumsum([0, *(len(record["inputs"]) for record in shown)])
-    by_group = {}
-    for number, name in enumerate(groups):
-        group = group_label(name)
-        by_group[group] = [
-            frame(table, whole["inputs"], labels) | {"group": group} for whole in shown
-        ]
-        for quantity, statistics in by_quantity.items():
-            if quantity == DERIVED:
-                continue
-            for output, record in enumerate(by_group[group]):
-                if quantity in ("value", "laplacian"):
-                    named = statistics_by_name(statistics[number][:, [output]])
-                    record[quantity] = {name: each[0] for name, each in named.items()}
-                else:
-                    mine = slice(first[output], first[output + 1])
-                    record[quantity] = statistics_by_name(statistics[number][:, mine])
-    return by_group
 
 
 def add_side_by_side(shown: Sequence[Record], groups: Mapping[str, Sequence[Record]]) -> None:

@@ -2,10 +2,12 @@
 
 from hyperdiag.data.output_folder import EXTREMES, SUMMARY
 from hyperdiag.run.plan.plan import Plan
+from hyperdiag.statistics.group_names import most_complete_groups
 
 from .derived import DerivedTable
 from .detail import Detail
 from .groups import MOST_SIDE_BY_SIDE
+from .summary_file import SummaryFile
 from .summary_table import SummaryTable
 
 _NO_QUANTILES = (
@@ -40,7 +42,7 @@ def not_kept(table: SummaryTable) -> dict[str, str]:
 
 def left_out(
     plan: Plan,
-    table: SummaryTable,
+    file: SummaryFile,
     detail: Detail,
     columns: DerivedTable,
     complaint: str | None,
@@ -49,12 +51,13 @@ def left_out(
 
     Args:
         plan: of the run.
-        table: what it kept.
+        file: what it kept.
         detail: how much of it is shown.
         columns: what is shown of derived columns.
         complaint: why not more is shown of extreme rows, if so.
     """
-    groups, side_by_side = len(table.groups), min(detail.groups, MOST_SIDE_BY_SIDE)
+    table = file.all_rows
+    groups, side_by_side = len(file.groups), min(detail.groups, MOST_SIDE_BY_SIDE)
     m, k = len(plan.network.outputs), len(plan.kernel.directions)
     curves = k if table.has_curves else 0
     sentences = list(dict.fromkeys(not_kept(table).values()))
@@ -71,6 +74,13 @@ def left_out(
     ):
         if shown < total:
             sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
+    if groups and not file.groups_are_complete and plan.statistics:
+        numbers = plan.statistics.numbers.count
+        sentences.append(
+            "Of each group there are counts, means, deviations, extremes and signs; quantiles, "
+            "curves and extreme rows are of all rows together. There are these, too, where there "
+            f"are at most {most_complete_groups(numbers)} groups, for rows of {numbers:,} numbers."
+        )
     if columns.left_out:
         total = len(columns.rows) + columns.left_out
         sentences.append(

@@ -11,22 +11,21 @@ from hyperdiag.run.output.reader import Publication, consistently
 from hyperdiag.run.output.reading.published_plan import published_plan
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.plan_file import no_run
-from hyperdiag.statistics.numbers import DERIVED
 
 from .damaged import missing, unreadable
 from .derived import NO_DERIVED, derived_table
 from .destination import destination, write_page
-from .detail import DATA_BYTES, Detail, first_detail, strengths
+from .detail import DATA_BYTES, Detail, first_detail, shown_pairs, strengths
 from .drawing.library import check_plotly
 from .extremes import add_extremes
 from .facts import Facts, read_facts
-from .groups import add_side_by_side, records_of_groups
+from .groups import add_side_by_side, group_label
 from .labels import labels_of
 from .left_out import left_out, not_kept
 from .page import json_in_html
 from .records import LEVELS, Record, heat_maps, records
 from .report import Report, Totals
-from .summary_table import SummaryTable
+from .summary_file import SummaryFile
 
 _BINS = 32  # of a dependence curve, before they are counted
 
@@ -73,7 +72,7 @@ def _read(publication: Publication, path: str) -> Report:
         names = plan.network.outputs, plan.network.inputs
         why = _why_no_records(plan, manifest)
         totals = Totals(len(plan.kernel.directions), 0)
-        return Report(facts, *names, shared, [], why, "", {}, [], [], {}, NO_DERIVED, totals)
+        return Report(facts, *names, shared, [], why, "", {}, False, [], [], {}, NO_DERIVED, totals)
     return _summarised(folder, plan, facts, shared)
 
 
@@ -120,33 +119,38 @@ def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Repo
     """Return the report of a run that kept summaries, in as much detail as its size allows."""
     network = plan.network
     derived = [name for block in plan.layout.derived for name in block.columns]
-    table = SummaryTable(output, network.outputs, network.inputs, derived)
-    sizes = len(network.outputs), len(network.inputs), len(table.groups)
-    detail = first_detail(*sizes, _BINS, table.has_bands)
+    file = SummaryFile(output, network.outputs, network.inputs, derived)
+    sizes = len(network.outputs), len(network.inputs), len(file.groups)
+    detail = first_detail(*sizes, file.groups_are_complete, _BINS, file.all_rows.has_bands)
     while True:
         with np.errstate(all="ignore"):  # what is not finite is shown as a dash
-            report = _detailed(output, plan, facts, dict(shared), table, detail)
+            report = _detailed(output, plan, facts, dict(shared), file, detail)
         if detail.inputs == 1 or len(json_in_html(report.data())) <= DATA_BYTES:
             return report
         detail = detail.smaller()
 
 
 def _detailed(
-    folder: Place, plan: Plan, facts: Facts, shared: Record, table: SummaryTable, detail: Detail
+    folder: Place, plan: Plan, facts: Facts, shared: Record, file: SummaryFile, detail: Detail
 ) -> Report:
     outputs, inputs = plan.network.outputs, plan.network.inputs
     output_labels, input_labels = labels_of(outputs), labels_of(inputs)
-    strength = strengths(table)
-    shown = records(table, strength, input_labels, detail)
+    table, strength = file.all_rows, strengths(file.all_rows)
+    pairs = shown_pairs(strength, detail)
+    groups = list(file.groups)[: detail.groups]
+    tables = file.of_groups(groups)
+    with_curves = [pair for of_output in pairs for pair in of_output[: detail.curves]]
+    curves, group_curves = file.curves(with_curves, groups)
+    shown = records(table, curves, pairs, input_labels, detail)
+    by_group = {
+        group_label(name): records(each, its_curves, pairs, input_labels, detail, whole=table)
+        for name, each, its_curves in zip(groups, tables, group_curves, strict=True)
+    }
     shared["maps"] = heat_maps(table, strength, output_labels, input_labels, detail)
-    groups = list(table.groups)[: detail.groups]
-    pairs = [(output, place) for output, record in enumerate(shown) for place in record["inputs"]]
-    of_groups = table.of_groups(groups, pairs)
-    by_group = records_of_groups(table, shown, groups, of_groups, input_labels)
     if by_group:
         add_side_by_side(shown, by_group)
-    derived = derived_table(table, groups, of_groups[DERIVED])
-    columns, complaint = add_extremes(folder, plan, shown, outputs, detail.extremes)
+    derived = derived_table(table, dict(zip(groups, tables, strict=True)), len(file.groups))
+    columns, complaint = add_extremes(folder, plan, shown, by_group, outputs, detail.extremes)
     return Report(
         facts,
         outputs,
@@ -154,11 +158,12 @@ def _detailed(
         shared,
         shown,
         "",
-        table.grouped_by or "",
+        file.grouped_by or "",
         by_group,
+        file.groups_are_complete,
         columns,
-        left_out(plan, table, detail, derived, complaint),
+        left_out(plan, file, detail, derived, complaint),
         not_kept(table),
         derived,
-        Totals(len(plan.kernel.directions), len(table.groups)),
+        Totals(len(plan.kernel.directions), len(file.groups)),
     )

@@ -1,6 +1,6 @@
 """What a page says of one output: numbers to six digits, in lists that are aligned by input."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import unescape
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 from hyperdiag.statistics.table import LEVELS as QUANTILES
 
 from . import standard_error
-from .detail import Detail, shown_pairs, strongest
+from .detail import Detail, strongest
 from .quantiles import WHY_COARSE
 from .summary_batch import OF_GROUPS, STATISTICS
-from .summary_table import ENDINGS, Curve, SummaryTable
+from .summary_table import ENDINGS, Curves, Pair, SummaryTable
 
 Record = dict[str, Any]
 
@@ -29,34 +29,40 @@ def numbers(values: Iterable[float]) -> list[float | None]:
 
 
 def records(
-    table: SummaryTable, strength: np.ndarray, labels: Sequence[str], detail: Detail
+    table: SummaryTable,
+    curves: Curves,
+    shown: Sequence[Sequence[Pair]],
+    labels: Sequence[str],
+    detail: Detail,
+    whole: SummaryTable | None = None,
 ) -> list[Record]:
-    """Return what is said of each output that is shown, over all rows.
+    """Return what is said of each output that is shown.
 
     Args:
-        table: the statistics of all rows.
-        strength: (m, n), how strong each input is for each output.
+        table: the statistics of some rows.
+        curves: of these rows, of the first pairs that are shown of each output.
+        shown: for each output that is shown, its pairs with the inputs that are.
         labels: of the inputs, as figures write them.
         detail: how much is shown.
+        whole: the statistics of all rows, if the others are those of a group: deviations of inputs
+            are those over all rows, so that groups compare.
     """
-    shown = shown_pairs(strength, detail)
-    with_curves = [pair for pairs in shown for pair in pairs[: detail.curves]]
-    curves = table.curves(with_curves)
     return [
-        _record(table, output, [place for _, place in pairs], labels, curves, detail)
+        _record(table, whole or table, output, [at for _, at in pairs], labels, curves, detail)
         for output, pairs in enumerate(shown)
     ]
 
 
 def _record(
     table: SummaryTable,
+    whole: SummaryTable,
     output: int,
     places: Sequence[int],
     labels: Sequence[str],
-    curves: Mapping[tuple[str, int, int], Curve],
+    curves: Curves,
     detail: Detail,
 ) -> Record:
-    record = frame(table, places, labels) | {"absent": _absent(table, output, places)}
+    record = _frame(whole, places, labels) | {"absent": _absent(table, output, places)}
     for quantity in ("value", "laplacian"):
         if quantity in table.numbers:
             column = table.numbers[quantity][:, output, 0]
@@ -82,8 +88,9 @@ def _record(
         bound = table.of("jacobian", f"total_index_bound_{kind}")
         if bound is not None and np.isfinite(bound[output, places]).any():
             record[f"total_index_bound_{kind}"] = numbers(bound[output, places])
+    with_curves = places[: detail.curves] if table.has_curves or table is whole else []
     record["curves"] = [
-        _curve(table, output, place, labels[place], curves) for place in places[: detail.curves]
+        _curve(whole, output, place, labels[place], curves) for place in with_curves
     ]
     return record
 
@@ -99,7 +106,7 @@ def _absent(table: SummaryTable, output: int, places: Sequence[int]) -> dict[str
     }
 
 
-def frame(table: SummaryTable, places: Sequence[int], labels: Sequence[str]) -> Record:
+def _frame(table: SummaryTable, places: Sequence[int], labels: Sequence[str]) -> Record:
     """Return what every record has: the inputs, with their deviations over all rows."""
     deviation = table.of("input", "deviation")
     scale = np.ones(len(places)) if deviation is None else deviation[0, list(places)]
@@ -130,15 +137,9 @@ def statistics_by_name(columns: np.ndarray) -> dict[str, list[Any]]:
     return named
 
 
-def _curve(
-    table: SummaryTable,
-    output: int,
-    place: int,
-    label: str,
-    curves: Mapping[tuple[str, int, int], Curve],
-) -> Record:
+def _curve(whole: SummaryTable, output: int, place: int, label: str, curves: Curves) -> Record:
     """Return the dependence curves on one input, on the bins that have rows."""
-    mean, deviation = (table.of("input", name) for name in ("mean", "deviation"))
+    mean, deviation = (whole.of("input", name) for name in ("mean", "deviation"))
     by_name = {"rows": curves.get(("input", 0, place))}
     for quantity in ("value", "jacobian", "hessian_diag"):
         for name in (f"{quantity}{ending}" for ending in ENDINGS):

@@ -11,7 +11,6 @@ from hyperdiag.messages.wording import counted
 from . import sections
 from .derived import DerivedTable
 from .drawing.figures import (
-    OF_A_GROUP,
     PALETTES,
     Figure,
     of_all_outputs,
@@ -54,6 +53,7 @@ class Report:
         why_no_records: a sentence on why there are none, if so.
         grouped_by: the column that tells a row's group; empty without groups.
         groups: the same of each group that is shown, by its name.
+        groups_are_complete: whether all that is said of all rows is said of each group.
         columns: of the dataset, that extreme rows are shown with.
         left_out: a sentence on each thing that is not shown.
         not_kept: of figures that show what the run did not keep, a sentence that says so, by name.
@@ -69,6 +69,7 @@ class Report:
     why_no_records: str
     grouped_by: str
     groups: Mapping[str, Sequence[Record]]
+    groups_are_complete: bool
     columns: Sequence[str]
     left_out: Sequence[str]
     not_kept: Mapping[str, str]
@@ -113,14 +114,14 @@ class Report:
         record = self._record(output or self.outputs[0], group) if self.records else {}
         if name in self._of_groups():
             group, record = None, self._record(output or self.outputs[0], None)
-        elif group is not None and name not in OF_A_GROUP:
-            raise UsageError(
-                f"figure '{name}' is kept of all rows together, and not by group: leave group out. "
-                f"Of a group there are {listed(sorted(OF_A_GROUP), 20)}"
-            )
         described = self.figures[name]
-        scope = {**self.shared, **record}
-        made = plotly_figure(filled(described.template, scope, PALETTES["light"]))
+        figure = filled(described.template, {**self.shared, **record}, PALETTES["light"])
+        if group is not None and not figure["data"] and not self.groups_are_complete:
+            raise UsageError(
+                f"figure '{name}' is kept of all rows together, and not by group, since there are "
+                "too many groups: leave group out"
+            )
+        made = plotly_figure(figure)
         (label,) = labels_of([output or self.outputs[0]])
         of_all = name in of_all_outputs() or name in of_throughput(0, 0)
         rows = "" if group is None else f", {labels_of([group])[0]}"
@@ -147,6 +148,7 @@ class Report:
             "records": list(self.records),
             "grouped_by": self.grouped_by,
             "groups": [{"name": n, "records": list(r)} for n, r in self.groups.items()],
+            "groups_are_complete": self.groups_are_complete,
             "columns": list(self.columns),
             "not_kept": dict(self.not_kept),
         }

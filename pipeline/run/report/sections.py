@@ -230,11 +230,13 @@ def one_output(
         f'<div class="pickers">{picker}</div><p>Shown: <strong id="chosen" aria-live="polite">'
         f"</strong>. Deviations s of inputs are those over all rows.</p>"
         f'<div class="figures">{figures("output", listed)}</div>{compared}{tables}'
-        "<p>An index is at most 1: a bound that is not below 1 says nothing.</p>"
+        "<p>An index is at most 1: a bound that is not below 1 says nothing. Bounds are of the "
+        "rows shown, with their own ranges and deviations.</p>"
         '<details id="curves"><summary>Dependence curves in numbers</summary>'
         '<div class="scroll" role="region" tabindex="0" aria-label="Dependence curves in numbers" '
         'id="curve-numbers"></div></details>'
-        f"{_place_of_table('extremes', 'The most extreme of all rows')}"
+        f"{_place_of_table('extremes', 'The most extreme rows')}"
+        '<p id="extremes-of"></p>'
     )
 
 

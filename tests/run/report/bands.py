@@ -31,11 +31,11 @@ def add_bands(folder, column_of):
     data = pq.read_table(folder / "data")
     middles = {}
     for row in table.to_pylist():
-        if row["statistic"] == "bin_count":
+        if row["statistic"] == "bin_count" and row["grouped_by"] is None:
             middles.setdefault(row["input"], []).append(row["position"])
     rows, right = [], {}
     for row in table.to_pylist():
-        if row["statistic"] != "curve_mean":
+        if row["statistic"] != "curve_mean" or row["grouped_by"] is not None:
             continue
         at = middles[row["input"]]
         half = min(np.diff(sorted(at))) / 2

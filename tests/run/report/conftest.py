@@ -82,6 +82,19 @@ def data(tmp_path_factory, compose_run):
 
 
 @pytest.fixture(scope="session")
+def of_books(tmp_path_factory, compose_run):
+    """The data of an output that has more groups than have all statistics: 65 books."""
+    folder = tmp_path_factory.mktemp("books")
+    write_rows(folder)
+    for path in sorted((folder / "in").iterdir()):
+        table = pq.read_table(path)
+        books = pa.array([f"book {at % 65}" for at in range(table.num_rows)])
+        pq.write_table(table.append_column("book", books), path)
+    derive(*compose_run(*overrides(folder, "summary.by=book")))
+    return Data(folder / "out", OUTPUTS, INPUTS)
+
+
+@pytest.fixture(scope="session")
 def banded(tmp_path_factory, data):
     """The output of these data with quantiles over bins, and what they are."""
     folder = tmp_path_factory.mktemp("banded") / "out"

@@ -71,6 +71,7 @@ def write_synthetic(folder, outputs, inputs, groups=0, curves=20):
     points = rng.standard_normal(len(places) * len(inputs))
     starts = np.arange(len(places) + 1) * len(inputs)
     table = {
+        **{name: pa.nulls(len(places), pa.string()) for name in ("grouped_by", "group_name")},
         "quantity": quantities,
         "output": names,
         "input": [inputs[0]] * len(places),

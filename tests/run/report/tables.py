@@ -78,13 +78,13 @@ class Data:
         )
         return row
 
-    def curve(self, column, name, low, high):
+    def curve(self, column, name, low, high, where="true"):
         """Return the centres of bins of an input's range, and the means of a column and counts."""
         x, width = f'"{name}"::FLOAT::DOUBLE', (high - low) / BINS
         rows = self.query(
             f"{low!r} + {width!r} * (least(floor(({x} - {low!r}) / {width!r}), {BINS - 1}) + 0.5), "
             f"avg({column}::DOUBLE), count(*)",
-            f"{x} BETWEEN {low!r} AND {high!r} GROUP BY 1 ORDER BY 1",
+            f"{x} BETWEEN {low!r} AND {high!r} AND {where} GROUP BY 1 ORDER BY 1",
         )
         return [list(each) for each in zip(*rows, strict=True)]
 

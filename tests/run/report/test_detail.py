@@ -14,12 +14,19 @@ def test_strongest_come_first_and_equals_in_their_order():
 
 
 def test_few_outputs_are_shown_in_full_and_many_in_less():
-    full = first_detail(outputs=1, inputs=10, groups=5, bins=32, bands=False)
+    options = {"bins": 32, "bands": False, "complete": False}
+    full = first_detail(outputs=1, inputs=10, groups=5, **options)
     assert (full.outputs, full.inputs, full.curves, full.groups) == (1, 30, 8, 60)
-    most = first_detail(outputs=5000, inputs=10**6, groups=10**4, bins=32, bands=False)
+    most = first_detail(outputs=5000, inputs=10**6, groups=10**4, **options)
     assert most.outputs == 300
     assert 1 <= most.inputs < 30
     assert most.groups < 60
+    options |= {"bands": True}
+    moments, whole = (
+        first_detail(outputs=8, inputs=10, groups=60, **options | {"complete": complete})
+        for complete in (False, True)
+    )
+    assert whole.curves < moments.curves
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """What is said of groups, and of groups side by side, against DuckDB on their rows."""
 
+import json
 import math
 
 import numpy as np
@@ -11,10 +12,10 @@ from hyperdiag.run.derive import derive
 from hyperdiag.run.report import read_report
 from hyperdiag.run.report.labels import labels_of
 
-from .checks import check_errors, check_statistics, close, strongest_first
+from .checks import QUANTILE, check_errors, check_statistics, close, strongest_first
 from .conftest import overrides
 from .networks import INPUTS, OUTPUTS, SCRIPT
-from .tables import column, is_group
+from .tables import QUANTILES, column, is_group
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,6 @@ def test_numbers_of_a_group_are_those_of_its_rows(report, data):
     for group, records in report.groups.items():
         where = is_group("desk", group)
         for output, whole, record in zip(OUTPUTS, report.records, records, strict=True):
-            assert record["group"] == group
             assert record["inputs"] == whole["inputs"]
             assert record["deviation"] == whole["deviation"]
             value = data.numbers(column("value", output), where)
@@ -41,6 +41,46 @@ def test_numbers_of_a_group_are_those_of_its_rows(report, data):
                     this = column(quantity, output, INPUTS[place])
                     check_statistics(record[quantity], data.numbers(this, where), at)
                     check_errors(record[quantity], data.errors(this, where), at)
+
+
+def test_a_few_groups_have_quantiles_curves_and_extreme_rows(report, data):
+    assert report.groups_are_complete
+    settings = json.loads((data.folder / "run/plan.json").read_text())["settings"]
+    for group, records in report.groups.items():
+        where = is_group("desk", group)
+        for output, whole, record in zip(OUTPUTS, report.records, records, strict=True):
+            value = data.numbers(column("value", output), where)
+            ends = [value["minimum", None], *(value["quantile", q] for q in QUANTILES)]
+            points = [*ends, value["maximum", None]]
+            for shown, expected in zip(record["value"]["points"], points, strict=True):
+                assert close(shown, expected, QUANTILE)
+            for at, place in enumerate(record["inputs"]):
+                this = column("hessian_diag", output, INPUTS[place])
+                numbers = data.numbers(this, where)
+                for q in QUANTILES:
+                    shown = record["hessian_diag"][f"q{round(100 * q):02d}"][at]
+                    assert close(shown, numbers["quantile", q], QUANTILE)
+            assert [c["input"] for c in record["curves"]] == [c["input"] for c in whole["curves"]]
+            for curve in record["curves"]:
+                name = INPUTS[curve["input"]]
+                ends = settings["summary"]["ranges"][name]
+                this = column("jacobian", output, name)
+                _, means, counts = data.curve(this, name, *ends, where)
+                assert curve["rows"] == counts
+                scale = max(map(abs, means))
+                for number, expected in zip(curve["jacobian"], means, strict=True):
+                    assert close(number, expected, scale=scale)
+            largest = [
+                row
+                for row in record["extremes"]
+                if (row["quantity"], row["extreme"]) == ("value", "largest")
+            ]
+            value = column("value", output)
+            right = data.query(f"{value}, desk", f"{where} ORDER BY 1 DESC LIMIT 5")
+            assert [row["rank"] for row in largest] == [1, 2, 3, 4, 5]
+            for row, (x, desk) in zip(largest, right, strict=True):
+                assert close(row["value"], x)
+                assert row["columns"][1] == (desk or "")
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -70,13 +70,31 @@ def test_output_and_group_are_chosen_with_keys_alone(page):
     page.press("ArrowDown", "ArrowDown", 40)
     name = page.run("document.querySelector('#group').selectedOptions[0].textContent")
     assert text(page, "#chosen") == f"{OUTPUTS[1]}, {name}"
-    drawn = page.run(DRAWN)
+    assert None not in page.run(DRAWN).values()
+    assert "of the rows of this group" in text(page, "#extremes-of")
+    assert page.complaints == []
+
+
+def test_what_is_kept_of_all_rows_alone_does_not_stand_under_the_name_of_a_group(of_books, browser):
+    write_report(str(of_books.folder))
+    browser.open(of_books.folder / "run/report.html")
+    drawn_all(browser)
+    shown = "document.querySelector('#value_curves figcaption').innerText"
+    assert "mean value from" in browser.run(shown)
+    browser.run("document.querySelector('#group').value = '1'")
+    browser.run("document.querySelector('#group').dispatchEvent(new Event('change'))")
+    drawn_all(browser)
+    drawn = browser.run(DRAWN)
     assert [name for name, count in drawn.items() if count is None] == [
         *("distribution", "spread", "second_spread"),
         *("value_curves", "jacobian_curves", "hessian_diag_curves"),
     ]
-    assert "not by group" in text(page, "#spread .absent")
-    assert page.complaints == []
+    assert "not by group" in text(browser, "#spread .absent")
+    for name in ("value_curves", "spread"):
+        said = f"document.querySelector('#{name} figcaption').innerText.trim()"
+        assert browser.run(said) == ""
+    assert "of all rows" in text(browser, "#extremes-of")
+    assert browser.complaints == []
 
 
 def test_tables_say_in_words_what_the_figures_show(page, data):

@@ -250,16 +250,18 @@ def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, da
             report.figure(name, output, group)
 
 
-def test_figure_that_is_kept_of_all_rows_together_is_refused_of_a_group(report):
-    of_a_group = {"sensitivity", "second_order", "convexity"}
-    drawn = of_a_group | {"group_values", "group_strengths"}  # which compare groups
-    refused = report.figures.keys() - drawn
-    assert {"value_curves", "distribution", "spread", "jacobian_map"} <= refused
-    for name in drawn:
-        assert report.figure(name, OUTPUTS[0], "fx").data, name
+def test_figure_that_is_kept_of_all_rows_together_is_refused_of_a_group(of_books):
+    report = read_report(str(of_books.folder))
+    assert not report.groups_are_complete
+    of_all = {name for name in report.figures if name.endswith("_map") or "throughput" in name}
+    refused = {name for name in report.figures if name.endswith("_curves")}
+    refused |= {"distribution", "spread", "second_spread"}
+    for name in report.figures.keys() - refused - of_all:
+        assert report.figure(name, OUTPUTS[0], "book 3").data, name
     for name in refused:
-        with pytest.raises(UsageError, match="Of a group there are convexity, second_order, sens"):
-            report.figure(name, OUTPUTS[0], "fx")
+        with pytest.raises(UsageError, match="by group, since there are too many groups: leave"):
+            report.figure(name, OUTPUTS[0], "book 3")
+    assert any("at most 64 groups, for rows of 17 numbers" in said for said in report.left_out)
 
 
 def test_output_that_is_not_published_has_no_report(published, tmp_path):

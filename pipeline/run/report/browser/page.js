@@ -27,10 +27,12 @@ function prepared(place) {
   for (const said of absent.nextElementSibling.children) said.hidden = place.hidden;
   if (place.hidden) {
     const whole = { ...DATA.shared, ...DATA.records[chosen("output")] };
-    const why = whole.absent?.[name] ?? DATA.not_kept[name]
-      ?? "The run computed or kept nothing that this could show, or all of it is zero.";
-    const keptOfAll = record.group !== undefined && filled(DATA.figures[name], whole, palette).data.length;
-    absent.textContent = keptOfAll ? "This is kept of all rows together, not by group." : why;
+    const keptOfAll = chosen("group") && filled(DATA.figures[name], whole, palette).data.length;
+    const ofGroup = DATA.groups_are_complete
+      ? "The rows of this group are too few for this, or all of it is zero."
+      : "This is kept of all rows together, not by group: there are too many groups.";
+    absent.textContent = record.absent?.[name] ?? (keptOfAll ? ofGroup : DATA.not_kept[name]
+      ?? "The run computed or kept nothing that this could show, or all of it is zero.");
     return null;
   }
   // What makes room anew as the window changes takes the height from the element.

@@ -14,6 +14,11 @@ function chosenRecord() {
   return group ? DATA.groups[group - 1].records[output] : DATA.records[output];
 }
 
+// The same, where all is kept of each group; else what is kept of all rows together.
+function fullRecord() {
+  return DATA.groups_are_complete ? chosenRecord() : DATA.records[chosen("output")];
+}
+
 // The same as number_text.py.
 function shortNumber(value) {
   if (value === null || value === undefined) return "–";
@@ -119,7 +124,7 @@ const CURVE_NUMBERS = [["", "mean"], ["_p10", "10%"], ["_median", "median"], ["_
 // Many lines: made when they are asked for.
 function showCurves() {
   if (!document.getElementById("curves").open) return;
-  const curves = DATA.records[chosen("output")].curves;
+  const { curves } = fullRecord();
   const rows = curves.flatMap((curve) => curve.at.map((_, at) => [curve, at]));
   const columns = [
     ["input", false, ([curve]) => DATA.inputs[curve.input]],
@@ -152,6 +157,9 @@ function showExtremes(record) {
     ...DATA.columns.map((name, at) => [name, false, (row) => row.columns[at] ?? ""]),
     ...points.map((input, at) => [DATA.inputs[input], true, (row) => shortNumber(row.point[at])]),
   ];
+  const rows = DATA.groups_are_complete && chosen("group") ? "the rows of this group" : "all rows";
+  document.getElementById("extremes-of").textContent =
+    `The most extreme of ${rows}: values first, then J, then D, each the largest first.`;
   showTable("extremes", columns, record.extremes ?? []);
 }
 
@@ -202,10 +210,9 @@ function tell() {
   describe(record);
   showNumbers(record, "jacobian");
   showNumbers(record, "hessian_diag");
-  const whole = DATA.records[chosen("output")]; // what is kept of all rows together
-  describeCurves(whole);
-  showInputs(whole);
+  describeCurves(fullRecord());
+  showInputs(fullRecord());
   showGroups();
   showCurves();
-  showExtremes(whole);
+  showExtremes(fullRecord());
 }

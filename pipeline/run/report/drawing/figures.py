@@ -113,10 +113,6 @@ def of_output(panels: int) -> dict[str, Figure]:
     }
 
 
-# Of these figures of an output there are the numbers of each group.
-OF_A_GROUP = frozenset({"sensitivity", "second_order", "convexity"})
-
-
 def _curves(panels: int) -> dict[str, Figure]:
     """Return the figures of dependence curves, by name."""
     drawn = (
