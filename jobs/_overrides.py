@@ -75,6 +75,7 @@ def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
     for key, times in Counter(override.key_or_group for override in values).items():
         if times > 1 and key in FREE:  # Hydra would put the second into the first
             problems.append(f"{key} is given twice: give it once, as a whole: '{key}={{...}}'")
+    problems += _replaced(values)
     for override in values:
         problems += _value_problem(base, loader, config_name, override)
     return problems
@@ -135,10 +136,28 @@ def _elsewhere(base: DictConfig, loader: ConfigLoader, config_name: str, key: st
     if group not in base or group not in loader.list_groups(""):
         return ""
     for option in loader.get_group_options(group, results_filter=ObjectType.CONFIG):
-        keys = compose(config_name, [f"{group}={option}"])[group].keys()
-        if key.partition(".")[2].partition(".")[0] in keys:
+        node: Any = compose(config_name, [f"{group}={option}"])[group]
+        for part in key.split(".")[1:]:
+            # What is not set has no value yet, but is there.
+            is_there = isinstance(node, DictConfig) and part in map(str, node)
+            node = node._get_node(part) if is_there else None
+            if not is_there:
+                break
+        else:
             return f" (a key of {group}={option})"
     return ""
+
+
+def _replaced(values: Sequence[Override]) -> list[str]:
+    """Say which keys are given whose whole section another override replaces by a value."""
+    plain = {v.key_or_group for v in values if not v.is_delete() and isinstance(v.value(), str)}
+    return [
+        f"{key} is given, and {section}=... takes the place of the whole section: give its keys "
+        f"one by one, as {key}"
+        for key in (override.key_or_group for override in values)
+        for section in sorted(plain)
+        if key.startswith(f"{section}.")
+    ]
 
 
 def _value_problem(

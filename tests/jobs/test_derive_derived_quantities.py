@@ -80,6 +80,14 @@ def test_configuration_with_a_defaults_list_chooses_kinds(invoke, tmp_path):
             ["unknown key 'derived.top.count' (a key of derived=top); derived has: mine"],
         ),
         (
+            ["derived=[mine]", "derived.mine=mine:top", "derived.mine.options={k: 1}"],
+            ["derived.mine.options is given, and derived.mine=... takes the place of the whole"],
+        ),
+        (
+            ["derived.mine=mine:top", "derived.mine.options={k: 1}"],
+            ["unknown key 'derived.mine.options' (a key of derived=mine)"],
+        ),
+        (
             ["derived=[top]", "derived.top.cont=2"],
             ["unknown key 'derived.top.cont' (closest: 'derived.top.count')"],
         ),

@@ -92,6 +92,10 @@ def derived(listed: DerivedTable, by: str) -> str:
     title = "Derived quantities"
     rows = ([name, *map(number, values)] for name, values in listed.rows)
     section = f"<h3>{title}</h3>{table(title, ['column', *listed.head], rows, listed.head)}"
+    section += (
+        "<p>Deviations and shocks in these are those that their options give; figures have the "
+        "deviations of the rows.</p>"
+    )
     if any(name.endswith("%") for name in listed.head):
         section += f"<p>{text(QUANTILES_NOTE)}</p>"
     if listed.group_rows:

@@ -39,14 +39,15 @@ def curves(quantity: str, power: int, what: str) -> Template:
     }
 
 
-def bands(quantity: str, power: int, what: str, count: int) -> Template:
+def bands(quantity: str, power: int, what: str, count: int, shared: bool) -> Template:
     """Return the figure: a panel for each of the strongest inputs, with mean, median and a band.
 
     Args:
         quantity: whose means and quantiles a record has.
         power: of the input's deviation that it is multiplied by.
-        what: the title of the axes, which all have the same range.
+        what: the title of the vertical axes.
         count: how many panels.
+        shared: whether all vertical axes have the same range.
     """
     rows, columns = ceil(count / 2), min(count, 2)
     step = _PANEL_HEIGHT + _PANEL_GAP
@@ -54,6 +55,7 @@ def bands(quantity: str, power: int, what: str, count: int) -> Template:
     axes: Template = {}
     for at in range(count):
         number = str(at + 1) if at else ""
+        others = shared and at > 0
         top, left = 1 - step * (at // 2) / inside, (at % 2) * 0.54
         axes[f"xaxis{number}"] = axis(
             title={"text": f"@curves.{at}.label", "standoff": 4},
@@ -66,7 +68,7 @@ def bands(quantity: str, power: int, what: str, count: int) -> Template:
             anchor=f"x{number}",
             domain=[max(top - _PANEL_HEIGHT / inside, 0.0), top],
             nticks=6,
-            **({"matches": "y", "showticklabels": columns == 1 or at % 2 == 0} if at else {}),
+            **({"matches": "y", "showticklabels": columns == 1 or at % 2 == 0} if others else {}),
             **(titled(what) if at % 2 == 0 else {}),
         )
     return {

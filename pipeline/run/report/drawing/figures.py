@@ -124,12 +124,15 @@ def _curves(panels: int) -> dict[str, Figure]:
     others = "the other inputs vary as they do in the data."
     listed = {}
     for quantity, power, what, title in drawn:
+        # Of second derivatives a few rows are so large that all other panels would be flat.
+        shared = quantity != "hessian_diag"
+        axes = f"{'All panels have the same' if shared else 'Each panel has its own'} vertical axis."
         if panels:
             caption = (
                 f"Mean and median of {what}, and the band from its 10% to its 90% quantile, "
-                f"{where}; {others} All panels have the same vertical axis."
+                f"{where}; {others} {axes}"
             )
-            template = bands(quantity, power, what, panels)
+            template = bands(quantity, power, what, panels, shared)
         else:
             caption = (
                 f"Mean of {what} {where}, in deviations from its mean; {others} Sentences and "
