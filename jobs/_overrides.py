@@ -16,7 +16,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from hyperdiag.config.schema import Config
 from hyperdiag.jobs._arguments import FREE
@@ -75,7 +75,7 @@ def find_problems(config_name: str, overrides: Sequence[str]) -> list[str]:
     for key, times in Counter(override.key_or_group for override in values).items():
         if times > 1 and key in FREE:  # Hydra would put the second into the first
             problems.append(f"{key} is given twice: give it once, as a whole: '{key}={{...}}'")
-    problems += _replaced(values)
+    problems += _replaced(base, values)
     for override in values:
         problems += _value_problem(base, loader, config_name, override)
     return problems
@@ -136,21 +136,31 @@ def _elsewhere(base: DictConfig, loader: ConfigLoader, config_name: str, key: st
     if group not in base or group not in loader.list_groups(""):
         return ""
     for option in loader.get_group_options(group, results_filter=ObjectType.CONFIG):
-        node: Any = compose(config_name, [f"{group}={option}"])[group]
-        for part in key.split(".")[1:]:
-            # What is not set has no value yet, but is there.
-            is_there = isinstance(node, DictConfig) and part in map(str, node)
-            node = node._get_node(part) if is_there else None
-            if not is_there:
-                break
-        else:
+        if _leads_somewhere(compose(config_name, [f"{group}={option}"])[group], key.split(".")[1:]):
             return f" (a key of {group}={option})"
     return ""
 
 
-def _replaced(values: Sequence[Override]) -> list[str]:
+def _leads_somewhere(node: Any, path: Sequence[str]) -> bool:
+    """Return whether a section has a key, or one that the path goes on from."""
+    for part in path:
+        if not isinstance(node, DictConfig):
+            return node is not None
+        if part not in map(str, node):
+            return False
+        node = MISSING if OmegaConf.is_missing(node, part) else node[part]
+    return True
+
+
+def _replaced(base: DictConfig, values: Sequence[Override]) -> list[str]:
     """Say which keys are given whose whole section another override replaces by a value."""
-    plain = {v.key_or_group for v in values if not v.is_delete() and isinstance(v.value(), str)}
+    plain = {
+        v.key_or_group
+        for v in values
+        if not v.is_delete()
+        and isinstance(v.value(), str)
+        and isinstance(OmegaConf.select(base, v.key_or_group), DictConfig)
+    }
     return [
         f"{key} is given, and {section}=... takes the place of the whole section: give its keys "
         f"one by one, as {key}"

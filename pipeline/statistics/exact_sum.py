@@ -101,7 +101,8 @@ class ExactSums:
         The same sums have the same terms.
         """
         terms: list[np.ndarray] = []
-        rest = self._units()
+        # Beside what is infinite nothing else is seen.
+        rest = [units or 0 for units in self.units()]
         while not terms or any(rest):
             term = np.array([quotient(units, UNIT) for units in rest], np.float64)
             # Of a sum that no float64 is near, nothing is left but that it is infinite.

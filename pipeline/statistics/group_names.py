@@ -3,12 +3,14 @@
 import numpy as np
 import pyarrow as pa
 
+from .shape import Shape
+
 MOST_GROUPS = 10_000
 # Groups times numbers of a row: a shard keeps 40 bytes of each, and the driver some 200.
 _MOST_NUMBERS = 1 << 19
-# The same of groups that have all statistics: of each number, a shard keeps some kilobytes.
+# The same of groups that have all statistics, and bytes that these may take.
 _MOST_COMPLETE = 64
-_MOST_COMPLETE_NUMBERS = 1 << 12
+_MOST_BYTES = 1 << 27
 
 Name = str | None  # of a group; None: that of rows without a value
 
@@ -18,9 +20,9 @@ def most_groups(numbers: int) -> int:
     return min(MOST_GROUPS, _MOST_NUMBERS // numbers)
 
 
-def most_complete_groups(numbers: int) -> int:
-    """Return how many groups of such rows have all statistics that all rows have."""
-    return min(_MOST_COMPLETE, _MOST_COMPLETE_NUMBERS // numbers, most_groups(numbers))
+def most_complete_groups(shape: Shape) -> int:
+    """Return how many groups may have all statistics of this shape that all rows have."""
+    return min(_MOST_COMPLETE, _MOST_BYTES // shape.bytes, most_groups(shape.numbers.count))
 
 
 def group_names(values: pa.ChunkedArray) -> set[Name]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+_FORMAT = b"hds2"  # of what follows; changed with every change of what is packed
 _CODEC = "lz4"  # zstd makes a third less of it, in twice the time
 
 
@@ -24,7 +25,12 @@ def pack(values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     head = json.dumps({"values": values, "arrays": kinds}, sort_keys=True).encode()
     whole = b"".join([len(head).to_bytes(8, "little"), head, *parts])
     packed = pa.Codec(_CODEC).compress(whole, asbytes=True)
-    return len(whole).to_bytes(8, "little") + packed
+    return _FORMAT + len(whole).to_bytes(8, "little") + packed
+
+
+def is_packed(content: bytes) -> bool:
+    """Return whether bytes are of `pack`, and not of that of another release."""
+    return content.startswith(_FORMAT)
 
 
 def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -33,6 +39,9 @@ def unpack(content: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     Raises:
         ValueError: if they are none.
     """
+    if not is_packed(content):
+        raise ValueError("these are no statistics, or those of another release")
+    content = content[len(_FORMAT) :]
     try:
         size = int.from_bytes(content[:8], "little")
         whole = pa.Codec(_CODEC).decompress(content[8:], size, asbytes=True)

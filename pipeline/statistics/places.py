@@ -38,6 +38,17 @@ class Places(NamedTuple):
         file = [np.array([files.index(name) for name in p.files])[p.file] for p in parts]
         return Places(files, np.concatenate(file), np.concatenate([part.row for part in parts]))
 
+    @property
+    def ascend(self) -> bool:
+        """Whether each row is after the one before."""
+        same = self.file[1:] == self.file[:-1]
+        after = np.where(same, self.row[1:] > self.row[:-1], self.file[1:] > self.file[:-1])
+        return bool(after.all())
+
+    def order(self) -> np.ndarray:
+        """Return the positions of the rows, the first of all first."""
+        return np.lexsort((self.row, self.file))
+
     def take(self, rows: np.ndarray | slice) -> "Places":
         """Return the places of the rows at some positions."""
         return self._replace(file=self.file[rows], row=self.row[rows])

@@ -1,12 +1,15 @@
 """What there are statistics of."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .numbers import RowNumbers
-from .sampling import Sample
+from .sampling import MOST_ROWS, Sample
+
+_OF_A_SUM, _OF_A_HISTOGRAM = 100, 12_000  # bytes, for a number
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,19 @@ class Shape:
         numbers = self.numbers
         sizes = len(numbers.outputs), len(numbers.directions)
         return len(numbers.curves), *sizes, self.bins
+
+    @property
+    def bytes(self) -> int:
+        """About how much memory statistics of this shape take, at most, as a rule."""
+        numbers = self.numbers
+        lists = 4 * len(numbers.outputs) * self.extreme_rows
+        kept = len(numbers.directions) + int(self.numbers.curve_positions.max(initial=0))
+        return (
+            (_OF_A_HISTOGRAM if self.histograms else _OF_A_SUM) * numbers.count
+            + _OF_A_SUM * math.prod(self.curves)
+            + 8 * lists * (len(numbers.inputs) + 4)
+            + (4 * MOST_ROWS * kept if self.sample_step else 0)
+        )
 
     def bins_of(self, inputs: np.ndarray) -> np.ndarray:
         """Return the bins of inputs (k, rows); of those outside their range, how many there are."""

@@ -40,12 +40,14 @@ class ShardRows:
         self._positive, self._negative = np.zeros((2, numbers.count), np.int64)
         self._curves = Curves(shape)
         self._extreme = no_rows(numbers, shape.extreme_rows)
-        self._last: tuple[str, int] | None = None  # the place of the last row
+        self._last: tuple[str, int] | None = None  # place of all
         self._counting = Counting(numbers.count) if shape.histograms else None
 
     @beyond_float64
     def add(self, batch: Batch) -> None:
         """Take in rows."""
+        if not batch.places.ascend:
+            batch = batch.take(batch.places.order())  # of equal rows the first is kept
         numbers, places = self._shape.numbers, batch.places
         if self._origin is None:
             firsts = np.concatenate([batch.blocks[name][:, 0] for name in numbers.slices])
@@ -71,7 +73,7 @@ class ShardRows:
                 ties,
             )
             self._extreme = self._extreme.merged(more)
-            self._last = last
+            self._last = max(self._last or last, last)
 
     def _add_numbers(self, start: int, block: np.ndarray, scratch: np.ndarray) -> None:
         """Take in the numbers (numbers, rows) from a position on."""

@@ -13,7 +13,7 @@ from .shard_rows import ShardRows
 from .statistics import packed_statistics
 
 # Rows, and numbers of these, that wait for others of their groups: calls for a few take long.
-_ROWS, _NUMBERS = 1 << 16, 1 << 24
+_ROWS, _NUMBERS = 1 << 16, 1 << 23
 
 
 class ShardStatistics:
@@ -29,7 +29,7 @@ class ShardStatistics:
     def __init__(self, shape: Shape):
         self._shape = shape
         self.numbers = shape.numbers
-        self._most = most_complete_groups(shape.numbers.count)
+        self._most = most_complete_groups(shape)
         self._others = ShardRows(shape)
         self._groups: dict[Name, ShardRows] = {}
         self._moments: GroupMomentsOfShard | None = None  # once there are too many groups

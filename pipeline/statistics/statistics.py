@@ -30,9 +30,10 @@ class Statistics:
         self.shape = shape
         self.complete: dict[Name, RowStatistics] = {}
         self.moments: GroupMoments | None = None
-        self._most = most_complete_groups(shape.numbers.count)
+        self._most = most_complete_groups(shape)
         # Of rows whose group has no statistics of its own.
         self._others = RowStatistics(shape)
+        self._all_rows: RowStatistics | None = None  # once asked for
 
     @property
     def names(self) -> list[Name]:
@@ -45,6 +46,7 @@ class Statistics:
         Raises:
             ValueError: if that is not what they are.
         """
+        self._all_rows = None
         values, arrays = unpack(content)
         parts: list[dict[str, np.ndarray]] = [{} for _ in values["parts"]]
         of_moments: dict[str, np.ndarray] = {}
@@ -79,13 +81,14 @@ class Statistics:
         return self.moments
 
     def all_rows(self) -> RowStatistics:
-        """Return the statistics of all rows; they are not kept up to date."""
+        """Return the statistics of all rows so far."""
         if not self.complete:
             return self._others
-        total = RowStatistics(self.shape)
-        for rows in (self._others, *self.complete.values()):
-            total.add(rows.packed())
-        return total
+        if self._all_rows is None:
+            self._all_rows = RowStatistics(self.shape)
+            for rows in (self._others, *self.complete.values()):
+                self._all_rows.add(rows.packed())
+        return self._all_rows
 
     def to_bytes(self) -> bytes:
         """Return the same as bytes; the same statistics are the same bytes."""

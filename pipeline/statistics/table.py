@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -259,25 +259,30 @@ def extremes_table(statistics: Statistics) -> pa.Table:
         (null for a value), `extreme` ("largest" or "smallest"), `rank` (from 1), `value`,
         `source_file`, `row_index` and `point`, a list of the n inputs.
     """
-    rows = [row for of, rows in _sets_of_rows(statistics) for row in _extremes(rows, of)]
-    return pa.Table.from_pylist(rows, _EXTREMES_SCHEMA)
+    parts = [_extremes(rows, of) for of, rows in _sets_of_rows(statistics)]
+    return pa.concat_tables([_EXTREMES_SCHEMA.empty_table(), *parts]).combine_chunks()
 
 
-def _extremes(rows: RowStatistics, of: _Of) -> Iterator[dict[str, Any]]:
+def _extremes(rows: RowStatistics, of: _Of) -> pa.Table:
     numbers, extreme = rows.shape.numbers, rows.extreme
-    for at, (quantity, end, output) in enumerate(lists_of(numbers)):
-        for rank in range(int(np.isfinite(extreme.score[at]).sum())):
-            direction = extreme.direction[at, rank]
-            yield {
-                "grouped_by": of.by,
-                "group_name": of.group,
-                "quantity": quantity,
-                "output": output,
-                "input": None if direction < 0 else numbers.directions[direction],
-                "extreme": end,
-                "rank": rank + 1,
-                "value": float(extreme.value[at, rank]),
-                "source_file": extreme.files[extreme.file[at, rank]],
-                "row_index": int(extreme.row[at, rank]),
-                "point": extreme.point[at, rank].tolist(),
-            }
+    lists = lists_of(numbers)
+    if not lists:
+        return _EXTREMES_SCHEMA.empty_table()
+    at, rank = np.nonzero(np.isfinite(extreme.score))
+    quantity, end, output = (pa.array(column, pa.string()) for column in zip(*lists, strict=True))
+    direction = extreme.direction[at, rank]
+    directions = pa.array([*numbers.directions, None], pa.string())  # None is at -1
+    points = extreme.point[at, rank]
+    starts = pa.array(np.arange(at.size + 1) * points.shape[1], pa.int32())
+    columns = [
+        *(_repeated(text, at.size) for text in of),
+        *(column.take(pa.array(at)) for column in (quantity, output)),
+        directions.take(pa.array(direction % len(directions))),
+        end.take(pa.array(at)),
+        pa.array(rank + 1),
+        pa.array(extreme.value[at, rank].astype(np.float64)),
+        pa.array(extreme.files, pa.string()).take(pa.array(extreme.file[at, rank])),
+        pa.array(extreme.row[at, rank]),
+        pa.ListArray.from_arrays(starts, pa.array(points.reshape(-1).astype(np.float64))),
+    ]
+    return pa.table(columns, schema=_EXTREMES_SCHEMA)

@@ -8,7 +8,7 @@ from hyperdiag.data.output_folder import statistics_file
 from hyperdiag.messages.errors import UsageError
 from hyperdiag.run.output.summary_files import statistics_files
 from hyperdiag.run.plan.plan import Plan
-from hyperdiag.statistics.packed import digest
+from hyperdiag.statistics.packed import digest, is_packed
 from hyperdiag.statistics.statistics import Statistics
 
 _MEND = "without it, the same command as before makes it again"
@@ -38,6 +38,8 @@ class StatisticsAudit:
             return None, [f"{name} cannot be read: {error}; {_MEND}"]
         if digest(content) != footer.get("statistics"):
             return None, [f"{name} is damaged, or not of its shard; {_MEND}"]
+        if not is_packed(content):
+            return None, [f"{name} is of another release; {_MEND}"]
         return content, []
 
     def add(self, content: bytes | None) -> None:

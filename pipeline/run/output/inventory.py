@@ -24,14 +24,15 @@ from hyperdiag.data.sink import read_receipt
 from hyperdiag.data.threads import each
 from hyperdiag.messages.errors import OutputError, UsageError
 from hyperdiag.run.plan.plan import Plan
-from hyperdiag.statistics.packed import digest
+from hyperdiag.statistics.packed import digest, is_packed
 from hyperdiag.statistics.statistics import Statistics
 
 from .journal import Journal, Segment
 from .listing import Listing
 from .receipt import Receipt, Tally
 
-_AT_ONCE = 64  # receipts with statistics, which have up to some megabytes each
+# Receipts with statistics, which have up to a megabyte each, or, of groups, some ten.
+_AT_ONCE, _AT_ONCE_OF_GROUPS = 128, 16
 
 
 class Files:
@@ -105,6 +106,8 @@ class Inventory:
     def __init__(self, output: Place, plan: Plan, update: bool = False, gathers: bool = False):
         self._output = output
         self._summarised = plan.summary is not None
+        groups = plan.summary is not None and plan.summary.by is not None
+        self._at_once = _AT_ONCE_OF_GROUPS if groups else _AT_ONCE
         ids = np.fromiter(_ids_and_keys(plan), dtype=[("id", np.int64), ("key", np.uint64)])
         self.shards = ids.size
         self._keys = np.zeros(int(ids["id"].max(initial=-1)) + 1, np.uint64)
@@ -147,6 +150,8 @@ class Inventory:
             return False
         if (segment.statistics is not None) != self._summarised:
             return False
+        if segment.statistics is not None and not is_packed(segment.statistics):
+            return False  # of another release
         shards = segment.entries["shard"]
         self.done[shards] = True
         self.bad[shards] = segment.entries["bad"]
@@ -178,7 +183,7 @@ class Inventory:
         file is gone.
         """
         candidates = np.flatnonzero((self.files.size >= 0) & ~self.done).tolist()
-        step = _AT_ONCE if self._summarised else max(len(candidates), 1)
+        step = self._at_once if self._summarised else max(len(candidates), 1)
         for first in range(0, len(candidates), step):
             some = candidates[first : first + step]
             yield from filter(None, each(self.receipt, some))
@@ -223,6 +228,8 @@ class Inventory:
             statistics = self._statistics_of(shard)
             if statistics is None or digest(statistics) != footer.get("statistics"):
                 return None
+            if not is_packed(statistics):
+                return None  # of another release: derived again
         stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
         receipt = Receipt.from_footer(footer, stamp, statistics)
         return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hyperdiag.config.schema import Config, ParquetConfig
 from hyperdiag.data.parquet import ParquetSource
 from hyperdiag.data.parquet_listing import Listing
-from hyperdiag.data.row_filter import filter_columns
+from hyperdiag.data.row_filter import filter_columns, parse_filter
 from hyperdiag.derived.derived import Derived
 from hyperdiag.derived.rows import Names
 from hyperdiag.messages.errors import UsageError
@@ -56,6 +56,11 @@ def check_number_of_groups(
         return
     if previous is not None and previous.summary is not None and previous.summary.by == by:
         return
+    try:
+        if spec.row_filter is not None:
+            parse_filter(spec.row_filter, listing.schema)
+    except UsageError:
+        return  # which is said already
     directions = directions_of(config, network)
     names = Names(tuple(network.inputs), directions, tuple(network.outputs))
     columns = [c for block in derived.blocks(names) if not block.labels for c in block.columns]

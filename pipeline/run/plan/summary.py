@@ -27,6 +27,7 @@ _CURVE_ROWS, _LARGEST_STEP, _FILTERED_STEP = 1 << 14, 64, 4
 # For its quantiles, rows are kept, if they have no more numbers than that: 16 MB of `MOST_ROWS`,
 # of which so many leave room for chance.
 _SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 3500, 1 << 10
+_OF_GROUPS = 4  # times as many, where there are groups
 # Numbers of a row with a histogram: each takes 10 kB in each shard that is under way, or, where it
 # spans 80 octaves, 80 kB.
 _MOST_HISTOGRAMS = 2048
@@ -101,6 +102,9 @@ def plan_summary(
         most = _FILTERED_STEP if filtered else _LARGEST_STEP
         step = min(max(rows // _CURVE_ROWS, 1), most)
         every = step if filtered else step * -(-rows // (_SAMPLE_ROWS * step))
+        if configured.by is not None:
+            # Nobody knows beforehand how few rows a group has.
+            step, every = 1, max(every // _OF_GROUPS, 1)
     m, k = network.n_outputs, len(kernel.directions)
     bins = min(configured.bins, _MOST_CURVE_NUMBERS // (3 * m * k))
     if not {"value", "jacobian", "hessian_diag"} & {*kernel.quantities}:

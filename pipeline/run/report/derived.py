@@ -12,7 +12,6 @@ from .summary_table import SummaryTable
 
 _MOST_COLUMNS = 100
 _MOST_LINES = 400  # of columns in groups
-_OF_GROUPS = ("mean", "deviation", "minimum", "maximum")
 _SHOWN = {
     **{name: name for name in ("mean", "deviation", "minimum")},
     **{"5%": "quantile 0.05", "50%": "quantile 0.5", "95%": "quantile 0.95"},
@@ -62,20 +61,22 @@ def derived_table(
     lines = [table.derived_numbers[STATISTICS.index(_SHOWN[title])] for title in head]
     rows = [(table.derived[at], numbers(line[at] for line in lines)) for at in shown]
     most = min(len(groups), max(_MOST_LINES // max(shown.size, 1), 2))
+    with_quantiles = any(each.has_quantiles for each in groups.values())
+    group_head = [t for t, s in _SHOWN.items() if with_quantiles or not s.startswith("quantile")]
     by_group = {name: each.derived_numbers for name, each in groups.items()}
     in_groups = [
         (
             table.derived[at],
             group_label(name),
             int(of_group[OF_GROUPS.index("count"), at]),
-            numbers(of_group[OF_GROUPS.index(title), at] for title in _OF_GROUPS),
+            numbers(of_group[STATISTICS.index(_SHOWN[title]), at] for title in group_head),
         )
         for at in shown
         for name, of_group in list(by_group.items())[:most]
         if np.isfinite(of_group[OF_GROUPS.index("count"), at])
     ]
     left_out = total - most if shown.size else 0
-    return DerivedTable(head, rows, places.size - shown.size, _OF_GROUPS, in_groups, left_out)
+    return DerivedTable(head, rows, places.size - shown.size, group_head, in_groups, left_out)
 
 
 NO_DERIVED = DerivedTable([], [], 0)

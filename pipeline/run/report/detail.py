@@ -11,6 +11,7 @@ MOST_BYTES = 10_000_000
 DATA_BYTES = 4_900_000
 _BYTES_OF_A_NUMBER = 12
 _MOST_OUTPUTS = 300
+MOST_IN_GROUP = 5  # extreme rows of each list
 _MOST_GROUPS = 60
 _NUMBERS_OF_A_PAIR = 45  # statistics of J and D, as `records` writes them
 _NUMBERS_OF_A_PAIR_IN_A_GROUP = 21  # without quantiles
@@ -28,6 +29,7 @@ class Detail:
         curves: for how many of these, dependence curves.
         extremes: of each list of extreme rows, how many.
         groups: how many groups.
+        group_curves: for how many inputs dependence curves of a group.
         map_outputs, map_inputs: rows and columns of the heat maps.
     """
 
@@ -36,6 +38,7 @@ class Detail:
     curves: int = 8
     extremes: int = 10
     groups: int = _MOST_GROUPS
+    group_curves: int = 3
     map_outputs: int = 60
     map_inputs: int = 40
 
@@ -47,6 +50,7 @@ class Detail:
             curves=max(self.curves * 2 // 3, 1),
             extremes=max(self.extremes * 2 // 3, 1),
             groups=self.groups * 2 // 3,
+            group_curves=max(self.group_curves * 2 // 3, 1),
         )
 
 
@@ -72,25 +76,30 @@ def first_detail(
 
 def _numbers(detail: Detail, inputs: int, groups: int, complete: bool, of_bins: int) -> int:
     pairs = min(detail.inputs, inputs)
-    of_an_output = (
-        20
-        + pairs * _NUMBERS_OF_A_PAIR
-        + min(detail.curves, inputs) * of_bins
-        + 4 * detail.extremes * (4 + min(pairs, 8))
-    )
-    of_a_group = of_an_output if complete else 12 + pairs * _NUMBERS_OF_A_PAIR_IN_A_GROUP
-    of_a_group += _NUMBERS_OF_A_GROUP_BESIDE_OTHERS
+    of_extremes = 4 * (4 + min(pairs, 8))
+    of_an_output = 20 + pairs * _NUMBERS_OF_A_PAIR
+    of_an_output += min(detail.curves, inputs) * of_bins + detail.extremes * of_extremes
+    of_a_group = 12 + _NUMBERS_OF_A_GROUP_BESIDE_OTHERS
+    if complete:
+        of_a_group += pairs * _NUMBERS_OF_A_PAIR + min(detail.group_curves, inputs) * of_bins
+        of_a_group += min(detail.extremes, MOST_IN_GROUP) * of_extremes
+    else:
+        of_a_group += pairs * _NUMBERS_OF_A_PAIR_IN_A_GROUP
     in_groups = min(detail.groups, groups) * of_a_group
     maps = 2 * detail.map_outputs * detail.map_inputs
     return detail.outputs * (of_an_output + in_groups) + maps
 
 
-def strengths(table: SummaryTable) -> np.ndarray:
+def strengths(table: SummaryTable, whole: SummaryTable) -> np.ndarray:
     """Return how strong each input is for each output, (m, n): the root mean square of J times the
     input's deviation; where there is no Jacobian, of D times its square; without both, zero. It is
     -1 of inputs that were not differentiated with respect to.
+
+    Args:
+        table: the statistics of some rows.
+        whole: those of all rows, whose deviations are taken, so that groups compare.
     """
-    deviation = table.of("input", "deviation")
+    deviation = whole.of("input", "deviation")
     for quantity, power in (("jacobian", 1), ("hessian_diag", 2)):
         mean_square = table.of(quantity, "mean_square")
         if mean_square is not None:

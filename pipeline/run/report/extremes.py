@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from hyperdiag.data.filesystem import Place
@@ -16,17 +17,17 @@ from hyperdiag.run.plan.plan import Plan
 from hyperdiag.run.plan.spec import ParquetSpec
 
 from .damaged import missing, read_parquet
+from .detail import MOST_IN_GROUP
 from .groups import ALL_ROWS, group_label
 from .records import Record, numbers
 
-_MOST_IN_GROUP = 5  # of each list
 _MOST_POINT = 8  # inputs of a row that are shown
 _MOST_COLUMNS = 12  # columns of the dataset that are shown
 _MOST_SHARDS = 64  # that are read for these
 _MOST_LETTERS = 60
 _ROWS_AT_ONCE = 1 << 16
+_OF_GROUPS = ("grouped_by", "group_name")
 _COLUMNS = (
-    *("grouped_by", "group_name"),
     *("quantity", "output", "input", "extreme", "rank", "value"),
     *("source_file", "row_index", "point"),
 )
@@ -63,8 +64,11 @@ def add_extremes(
         table = read_parquet(place, EXTREMES, _COLUMNS)
     except UsageError as error:
         return [], f"{error}."  # all else can be shown without it
+    for name in _OF_GROUPS:
+        if name not in table.column_names:  # of an earlier release: of all rows
+            table = table.append_column(name, pa.nulls(table.num_rows, pa.string()))
     all_rows = pc.is_null(table["grouped_by"])
-    few = pc.if_else(all_rows, most, min(most, _MOST_IN_GROUP))
+    few = pc.if_else(all_rows, most, min(most, MOST_IN_GROUP))
     table = table.filter(pc.less_equal(table["rank"], few))
     rows = table.drop_columns(["point"]).to_pylist()
     points = table["point"].combine_chunks()

@@ -1,11 +1,12 @@
 """What a report does not show, in words: of what there is too much, and what was not kept."""
 
 from hyperdiag.data.output_folder import EXTREMES, SUMMARY
+from hyperdiag.messages.wording import counted
 from hyperdiag.run.plan.plan import Plan
 from hyperdiag.statistics.group_names import most_complete_groups
 
 from .derived import DerivedTable
-from .detail import Detail
+from .detail import MOST_IN_GROUP, Detail
 from .groups import MOST_SIDE_BY_SIDE
 from .summary_file import SummaryFile
 from .summary_table import SummaryTable
@@ -40,6 +41,15 @@ def not_kept(table: SummaryTable) -> dict[str, str]:
     return sentences
 
 
+def why_less_of_groups(plan: Plan, file: SummaryFile) -> str:
+    """Return why there is less of each group than of all rows, in words; empty if there is not."""
+    if not file.groups or file.groups_are_complete or plan.statistics is None:
+        return ""
+    if len(file.groups) > most_complete_groups(plan.statistics):
+        return "there are too many groups"
+    return "the run is of an earlier release"
+
+
 def left_out(
     plan: Plan,
     file: SummaryFile,
@@ -65,7 +75,11 @@ def left_out(
         sentences.append(_NO_BANDS)
     for shown, total, what in (
         (detail.outputs, m, "outputs are shown, the first in the network's order"),
-        (detail.inputs, k, "inputs are shown of each output: the strongest, by J s"),
+        (
+            detail.inputs,
+            k,
+            "inputs are shown of each output: the strongest in its rows, by J s",
+        ),
         (detail.curves, curves, "inputs have dependence curves: the strongest of each output"),
         (detail.map_outputs, m, "outputs are in the maps, the first in the network's order"),
         (detail.map_inputs, k, "inputs are in the maps: the strongest of any output there"),
@@ -74,12 +88,13 @@ def left_out(
     ):
         if shown < total:
             sentences.append(f"{shown:,} of {total:,} {what}. All are in {SUMMARY}.")
-    if groups and not file.groups_are_complete and plan.statistics:
-        numbers = plan.statistics.numbers.count
+    why_less = why_less_of_groups(plan, file)
+    if why_less and plan.statistics:
         sentences.append(
-            "Of each group there are counts, means, deviations, extremes and signs; quantiles, "
-            "curves and extreme rows are of all rows together. There are these, too, where there "
-            f"are at most {most_complete_groups(numbers)} groups, for rows of {numbers:,} numbers."
+            f"Of each group there are counts, means, deviations, extremes and signs, since "
+            f"{why_less}; bounds, quantiles, curves and extreme rows are of all rows together. Of "
+            f"up to {counted(most_complete_groups(plan.statistics), 'group')} such a run keeps "
+            "these, too."
         )
     if columns.left_out:
         total = len(columns.rows) + columns.left_out
@@ -95,8 +110,19 @@ def left_out(
         )
     if complaint:
         sentences.append(complaint)
+    if plan.statistics and not plan.statistics.extreme_rows:
+        sentences.append("The run kept no extreme rows, as summary.extreme_rows asks for.")
+        return sentences
+    of_groups = ""
+    if file.groups_are_complete:
+        of_groups = f" (of a group {min(detail.extremes, MOST_IN_GROUP)})"
+        if detail.group_curves < curves:
+            sentences.append(
+                f"{detail.group_curves:,} of {curves:,} inputs have dependence curves of a group: "
+                f"the strongest in it. All are in {SUMMARY}."
+            )
     sentences.append(
-        f"Of extreme rows, {detail.extremes} at most of each kind, and 8 of their inputs; more may "
-        f"be in {EXTREMES}."
+        f"Of extreme rows, {detail.extremes} at most of each kind{of_groups}, and 8 of their "
+        f"inputs; more may be in {EXTREMES}."
     )
     return sentences

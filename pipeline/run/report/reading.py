@@ -1,5 +1,7 @@
 """Making reports: reading what a published run says, and writing the page."""
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from hyperdiag.data.filesystem import Place, resolve
@@ -21,11 +23,12 @@ from .extremes import add_extremes
 from .facts import Facts, read_facts
 from .groups import add_side_by_side, group_label
 from .labels import labels_of
-from .left_out import left_out, not_kept
+from .left_out import left_out, not_kept, why_less_of_groups
 from .page import json_in_html
 from .records import LEVELS, Record, heat_maps, records
 from .report import Report, Totals
 from .summary_file import SummaryFile
+from .summary_table import Pair
 
 _BINS = 32  # of a dependence curve, before they are counted
 
@@ -72,7 +75,7 @@ def _read(publication: Publication, path: str) -> Report:
         names = plan.network.outputs, plan.network.inputs
         why = _why_no_records(plan, manifest)
         totals = Totals(len(plan.kernel.directions), 0)
-        return Report(facts, *names, shared, [], why, "", {}, False, [], [], {}, NO_DERIVED, totals)
+        return Report(facts, *names, shared, [], why, "", {}, "", [], [], {}, NO_DERIVED, totals)
     return _summarised(folder, plan, facts, shared)
 
 
@@ -135,21 +138,34 @@ def _detailed(
 ) -> Report:
     outputs, inputs = plan.network.outputs, plan.network.inputs
     output_labels, input_labels = labels_of(outputs), labels_of(inputs)
-    table, strength = file.all_rows, strengths(file.all_rows)
+    table, strength = file.all_rows, strengths(file.all_rows, file.all_rows)
     pairs = shown_pairs(strength, detail)
     groups = list(file.groups)[: detail.groups]
-    tables = file.of_groups(groups)
-    with_curves = [pair for of_output in pairs for pair in of_output[: detail.curves]]
-    curves, group_curves = file.curves(with_curves, groups)
-    shown = records(table, curves, pairs, input_labels, detail)
+    tables = dict(zip(groups, file.of_groups(groups), strict=True))
+    # Of a group the inputs that are strongest in it, which over all rows may be weak.
+    group_pairs = {n: shown_pairs(strengths(each, table), detail) for n, each in tables.items()}
+    curves, group_curves = file.curves(
+        _first(pairs, detail.curves),
+        {name: _first(each, detail.group_curves) for name, each in group_pairs.items()},
+    )
+    rows = facts.manifest.rows.derived
+    shown = records(table, curves, pairs, input_labels, detail.curves, table, rows)
     by_group = {
-        group_label(name): records(each, its_curves, pairs, input_labels, detail, whole=table)
-        for name, each, its_curves in zip(groups, tables, group_curves, strict=True)
+        group_label(name): records(
+            tables[name],
+            its_curves,
+            group_pairs[name],
+            input_labels,
+            detail.group_curves,
+            table,
+            file.groups[name],
+        )
+        for name, its_curves in zip(groups, group_curves, strict=True)
     }
     shared["maps"] = heat_maps(table, strength, output_labels, input_labels, detail)
     if by_group:
-        add_side_by_side(shown, by_group)
-    derived = derived_table(table, dict(zip(groups, tables, strict=True)), len(file.groups))
+        add_side_by_side(shown, by_group, [table, *tables.values()])
+    derived = derived_table(table, tables, len(file.groups))
     columns, complaint = add_extremes(folder, plan, shown, by_group, outputs, detail.extremes)
     return Report(
         facts,
@@ -160,10 +176,15 @@ def _detailed(
         "",
         file.grouped_by or "",
         by_group,
-        file.groups_are_complete,
+        why_less_of_groups(plan, file),
         columns,
         left_out(plan, file, detail, derived, complaint),
         not_kept(table),
         derived,
         Totals(len(plan.kernel.directions), len(file.groups)),
     )
+
+
+def _first(pairs: Iterable[Sequence[Pair]], most: int) -> list[Pair]:
+    """Return the first pairs of each output."""
+    return [pair for of_output in pairs for pair in of_output[:most]]

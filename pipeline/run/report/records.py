@@ -33,8 +33,9 @@ def records(
     curves: Curves,
     shown: Sequence[Sequence[Pair]],
     labels: Sequence[str],
-    detail: Detail,
-    whole: SummaryTable | None = None,
+    with_curves: int,
+    whole: SummaryTable,
+    rows: int,
 ) -> list[Record]:
     """Return what is said of each output that is shown.
 
@@ -43,12 +44,14 @@ def records(
         curves: of these rows, of the first pairs that are shown of each output.
         shown: for each output that is shown, its pairs with the inputs that are.
         labels: of the inputs, as figures write them.
-        detail: how much is shown.
-        whole: the statistics of all rows, if the others are those of a group: deviations of inputs
-            are those over all rows, so that groups compare.
+        with_curves: for how many of these there are dependence curves.
+        whole: the statistics of all rows: deviations of inputs are those over all rows, so that
+            groups compare.
+        rows: how many rows these are.
     """
     return [
-        _record(table, whole or table, output, [at for _, at in pairs], labels, curves, detail)
+        _record(table, whole, output, [at for _, at in pairs], labels, curves, with_curves)
+        | {"rows": rows}
         for output, pairs in enumerate(shown)
     ]
 
@@ -60,7 +63,7 @@ def _record(
     places: Sequence[int],
     labels: Sequence[str],
     curves: Curves,
-    detail: Detail,
+    with_curves: int,
 ) -> Record:
     record = _frame(whole, places, labels) | {"absent": _absent(table, output, places)}
     for quantity in ("value", "laplacian"):
@@ -88,10 +91,8 @@ def _record(
         bound = table.of("jacobian", f"total_index_bound_{kind}")
         if bound is not None and np.isfinite(bound[output, places]).any():
             record[f"total_index_bound_{kind}"] = numbers(bound[output, places])
-    with_curves = places[: detail.curves] if table.has_curves or table is whole else []
-    record["curves"] = [
-        _curve(whole, output, place, labels[place], curves) for place in with_curves
-    ]
+    shown = places[:with_curves] if table.has_curves or table is whole else []
+    record["curves"] = [_curve(whole, output, place, labels[place], curves) for place in shown]
     return record
 
 

@@ -53,7 +53,7 @@ class Report:
         why_no_records: a sentence on why there are none, if so.
         grouped_by: the column that tells a row's group; empty without groups.
         groups: the same of each group that is shown, by its name.
-        groups_are_complete: whether all that is said of all rows is said of each group.
+        less_of_groups: why there is less of each group than of all rows; empty if there is not.
         columns: of the dataset, that extreme rows are shown with.
         left_out: a sentence on each thing that is not shown.
         not_kept: of figures that show what the run did not keep, a sentence that says so, by name.
@@ -69,7 +69,7 @@ class Report:
     why_no_records: str
     grouped_by: str
     groups: Mapping[str, Sequence[Record]]
-    groups_are_complete: bool
+    less_of_groups: str
     columns: Sequence[str]
     left_out: Sequence[str]
     not_kept: Mapping[str, str]
@@ -89,9 +89,13 @@ class Report:
         return listed
 
     def _of_output(self) -> dict[str, Figure]:
-        curves = self.records[0]["curves"]
-        banded = any(name.endswith("_median") for curve in curves for name in curve)
-        return of_output(len(curves) if banded else 0)
+        return of_output(_panels(self.records))
+
+    def _of_a_group(self) -> dict[str, Figure]:
+        """Return the figures of an output, as they are drawn of a group."""
+        if not self.groups:
+            return {}
+        return of_output(max(map(_panels, self.groups.values())))
 
     def _of_groups(self) -> dict[str, Figure]:
         return of_groups() if self.groups else {}
@@ -112,28 +116,41 @@ class Report:
         if name not in self.figures:
             raise UsageError(f"no figure '{name}': there are {listed(self.figures, 20)}")
         record = self._record(output or self.outputs[0], group) if self.records else {}
+        of_all = name in of_all_outputs() or name in of_throughput(0, 0)
+        if of_all and group is not None:
+            raise UsageError(f"figure '{name}' is of all rows together: leave group out")
         if name in self._of_groups():
             group, record = None, self._record(output or self.outputs[0], None)
-        described = self.figures[name]
+        described = self.figures[name] if group is None else self._of_a_group()[name]
         figure = filled(described.template, {**self.shared, **record}, PALETTES["light"])
-        if group is not None and not figure["data"] and not self.groups_are_complete:
+        if not figure["data"]:
             raise UsageError(
-                f"figure '{name}' is kept of all rows together, and not by group, since there are "
-                "too many groups: leave group out"
+                f"figure '{name}' has nothing to show: {self._why_empty(name, record)}"
             )
         made = plotly_figure(figure)
         (label,) = labels_of([output or self.outputs[0]])
-        of_all = name in of_all_outputs() or name in of_throughput(0, 0)
         rows = "" if group is None else f", {labels_of([group])[0]}"
         of = "" if of_all else f" – {label}{rows}"
         made.update_layout(title={"text": f"{described.title}{of}"}, margin={"t": 90})
         return made
 
+    def _why_empty(self, name: str, record: Record) -> str:
+        """Return why a figure of a record shows nothing."""
+        if name in record.get("absent", {}):
+            return str(record["absent"][name])
+        if name in self.not_kept:
+            return self.not_kept[name]
+        if record in self.records or not self.less_of_groups:
+            return "the run computed or kept nothing of it, or all of it is zero"
+        return f"it is of all rows together, since {self.less_of_groups}: leave group out"
+
     def _record(self, output: str, group: str | None) -> Record:
         if output not in self.outputs[: len(self.records)]:
             raise UsageError(f"output '{output}' is not in the report")
         if group is not None and group not in self.groups:
-            raise UsageError(f"group '{group}' is not in the report")
+            raise UsageError(
+                f"group '{group}' is not in the report: there are {listed(self.groups, 20)}"
+            )
         at = list(self.outputs).index(output)
         return self.records[at] if group is None else self.groups[group][at]
 
@@ -148,7 +165,8 @@ class Report:
             "records": list(self.records),
             "grouped_by": self.grouped_by,
             "groups": [{"name": n, "records": list(r)} for n, r in self.groups.items()],
-            "groups_are_complete": self.groups_are_complete,
+            "less_of_groups": self.less_of_groups,
+            "group_figures": {n: f.template for n, f in self._of_a_group().items()},
             "columns": list(self.columns),
             "not_kept": dict(self.not_kept),
         }
@@ -195,3 +213,9 @@ class Report:
         names, groups = self.outputs[: len(self.records)], list(self.groups)
         drawn = self._of_output(), self._of_groups()
         return sections.one_output(names, self.grouped_by, groups, *drawn)
+
+
+def _panels(records: Sequence[Record]) -> int:
+    """Return how many dependence curves with bands each record has; 0: they have no bands."""
+    banded = any(name.endswith("_median") for r in records for c in r["curves"] for name in c)
+    return max((len(record["curves"]) for record in records), default=0) if banded else 0

@@ -214,6 +214,7 @@ def one_output(
         side_by_side: those that compare groups.
     """
     picker = f'<label>Output <select id="output">{options(names)}</select></label>'
+    of_all = '<span class="of-all"></span>'  # says so, where a table is not of the chosen group
     compared = ""
     if groups:
         listed_groups = options([ALL_ROWS, *groups])
@@ -232,15 +233,14 @@ def one_output(
     )
     return (
         f'<div class="pickers">{picker}</div><p>Shown: <strong id="chosen" aria-live="polite">'
-        f"</strong>. Deviations s of inputs are those over all rows.</p>"
-        f'<div class="figures">{figures("output", listed)}</div>{compared}{tables}'
-        "<p>An index is at most 1: a bound that is not below 1 says nothing. Bounds are of the "
-        "rows shown, with their own ranges and deviations.</p>"
-        '<details id="curves"><summary>Dependence curves in numbers</summary>'
+        '</strong><span id="rows"></span>. Deviations s of inputs are those over all rows.</p>'
+        f'{compared}<div class="figures">{figures("output", listed)}</div>{tables}'
+        f"<p>An index is at most 1: a bound that is not below 1 says nothing. {of_all}</p>"
+        f'<details id="curves"><summary>Dependence curves in numbers</summary><p>{of_all}</p>'
         '<div class="scroll" role="region" tabindex="0" aria-label="Dependence curves in numbers" '
         'id="curve-numbers"></div></details>'
         f"{_place_of_table('extremes', 'The most extreme rows')}"
-        '<p id="extremes-of"></p>'
+        f'<p><span id="extremes-of"></span> {of_all}</p>'
     )
 
 

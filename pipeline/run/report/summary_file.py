@@ -1,6 +1,6 @@
 """`run/summary.parquet`, read a part at a time: of all rows there may be ten million lines."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +9,7 @@ from hyperdiag.data.filesystem import Place
 from hyperdiag.data.output_folder import SUMMARY
 
 from .damaged import unreadable
-from .summary_batch import FIRST_QUANTILE, STATISTICS, SummaryBatch, batches
+from .summary_batch import OF_GROUPS, STATISTICS, SummaryBatch, batches
 from .summary_table import CurveLines, Curves, Pair, SummaryTable
 
 
@@ -52,7 +52,7 @@ class SummaryFile:
             counts = ~batch.all_rows & (batch.statistic == STATISTICS.index("count"))
             for group, most in batch.largest_by_group(counts).items():
                 rows[group] = max(rows.get(group, 0), most)
-            more = (batch.statistic >= FIRST_QUANTILE) | batch.is_statistic("curve_mean")
+            more = (batch.statistic >= len(OF_GROUPS)) | batch.is_statistic("curve_mean")
             self.groups_are_complete |= bool((~batch.all_rows & more).any())
             self.grouped_by = self.grouped_by or batch.grouped_by
         self.all_rows.leave_coarse_quantiles_out()
@@ -69,27 +69,24 @@ class SummaryFile:
         return tables
 
     def curves(
-        self, pairs: Sequence[Pair], groups: Sequence[str | None] = ()
+        self, pairs: Iterable[Pair], of_groups: Mapping[str | None, Iterable[Pair]]
     ) -> tuple[Curves, list[Curves]]:
-        """Return the dependence curves of pairs of output and input.
+        """Return dependence curves.
 
         Args:
-            pairs: of output and input.
-            groups: names of groups.
+            pairs: of output and input, whose curves over all rows are returned.
+            of_groups: by the names of groups, whose curves over their rows are.
 
         Returns:
             Those of all rows, and those of each group: as `CurveLines.curves` returns them.
         """
-        wanted = np.zeros(self.all_rows.shape, bool)
-        for pair in pairs:
-            wanted[pair] = True
-        of_all, of_groups = CurveLines(wanted), [CurveLines(wanted) for _ in groups]
-        for batch, place in self._batches_of(groups):
-            if batch.all_rows.any():
-                of_all.take(batch, batch.all_rows)
+        shape = self.all_rows.shape
+        of_all, lines = CurveLines(shape, pairs), [CurveLines(shape, p) for p in of_groups.values()]
+        for batch, place in self._batches_of([*of_groups]):
+            of_all.take(batch, batch.all_rows)
             for at in np.unique(place[place >= 0]):
-                of_groups[at].take(batch, place == at)
-        return of_all.curves(), [lines.curves() for lines in of_groups]
+                lines[at].take(batch, place == at)
+        return of_all.curves(), [each.curves() for each in lines]
 
     def _no_lines(self) -> SummaryTable:
         return SummaryTable(len(self._outputs), len(self._inputs), [*self._derived])

@@ -1,6 +1,6 @@
 """What a run says of some rows, all or those of a group: arrays by output and input."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -112,12 +112,15 @@ class CurveLines:
     """The lines of a file that are of the dependence curves of some rows.
 
     Args:
-        wanted: bool (m, n), the pairs of output and input whose curves they are.
+        shape: m and n.
+        pairs: of output and input, whose curves they are.
     """
 
-    def __init__(self, wanted: np.ndarray):
-        self._wanted = wanted
-        self._any_output = np.any(wanted, axis=0)
+    def __init__(self, shape: tuple[int, int], pairs: Iterable[Pair]):
+        self._wanted = np.zeros(shape, bool)
+        for pair in pairs:
+            self._wanted[pair] = True
+        self._any_output = np.any(self._wanted, axis=0)
         self._parts = [np.empty((6, 0))]
 
     def take(self, batch: SummaryBatch, mine: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from hyperdiag.messages.console import escape, plain_console
 from hyperdiag.messages.wording import counted
 
 from .facts import LOOK
+from .labels import shortened
 from .number_text import number
 from .quantiles import QUANTILES_NOTE
 from .records import Record
@@ -25,6 +26,7 @@ _MOST_WIDTH = 4096  # of a table, in letters
 _number = partial(number, missing="-")
 _WITH_ERRORS = "jacobian"
 _KINDS = ("uniform", "normal")  # of inputs, whose total indices have bounds
+_LETTERS = 60  # of the name of a group
 _MOST_COLUMNS = 8  # that are derived, by group
 
 
@@ -80,25 +82,28 @@ def _print_groups(console: Console, report: Report, output: int, names: Sequence
     """Print a line for each group: an output's values, and the strongest inputs."""
     whole = report.records[output]
     strongest = names[:_MOST_STRONGEST] if "jacobian" in whole else []
-    heads = ["rows", "mean", "+-", "deviation"] if "value" in whole else []
+    heads = ["mean", "+-", "deviation"] if "value" in whole else []
+    laplacian = ["mean Laplacian", "its deviation"] if "laplacian" in whole else []
     table = Table(
-        escape(report.grouped_by),
+        escape(shortened(report.grouped_by, _LETTERS)),
+        "rows",
         *heads,
+        *laplacian,
         *(f"rms J s, {escape(name)}" for name in strongest),
         box=None,
         pad_edge=False,
     )
     shown = list(report.groups.items())[:_MOST_GROUPS]
     for name, records in shown:
-        record, cells = records[output], []
+        record = records[output]
+        cells = [f"{record['rows']:,}"]
         if heads:
-            value = record["value"]
-            cells = [f"{value['count']:,}", _number(value["mean"]), _number(value["mean_error"])]
-            cells.append(_number(value["deviation"]))
-        for at in range(len(strongest)):
-            rms = record["jacobian"]["root_mean_square"][at]
-            cells.append(_number(rms, record["deviation"][at]))
-        table.add_row(escape(name), *cells)
+            keys = ("mean", "mean_error", "deviation")
+            cells += [_number(record["value"][key]) for key in keys]
+        if laplacian:
+            cells += [_number(record["laplacian"][key]) for key in ("mean", "deviation")]
+        cells += map(_number, record.get("beside", [])[: len(strongest)])
+        table.add_row(escape(shortened(name, _LETTERS)), *cells)
     if report.totals.groups > len(shown):
         table.add_row(f"{report.totals.groups - len(shown):,} more")
     console.print()
@@ -122,7 +127,8 @@ def _print_derived(console: Console, report: Report) -> None:
         shown: Counter[str] = Counter()
         for name, group, count, values in derived.group_rows:
             if shown[name] < _MOST_GROUPS and (name in shown or len(shown) < _MOST_COLUMNS):
-                table.add_row(escape(name), escape(group), f"{count:,}", *map(_number, values))
+                of = escape(shortened(group, _LETTERS))
+                table.add_row(escape(name), of, f"{count:,}", *map(_number, values))
                 shown[name] += 1
         _print_table(table)
         columns, groups = len(derived.rows) + derived.left_out, report.totals.groups

@@ -17,11 +17,11 @@ def close(number, expected, relative=DIGITS, scale=0.0):
     return number == pytest.approx(expected, rel=relative, abs=max(relative * scale, 1e-12))
 
 
-def strongest_first(data, output):
-    """Inputs of an output, by the root mean square of J times their deviation."""
+def strongest_first(data, output, where="true"):
+    """Inputs of an output, by the root mean square of J, over some rows, times their deviation."""
 
     def strength(name):
-        square = data.numbers(column("jacobian", output, name))["mean_square", None]
+        square = data.numbers(column("jacobian", output, name), where)["mean_square", None]
         return math.sqrt(square) * data.numbers(column("input", None, name))["deviation", None]
 
     return sorted(data.inputs, key=strength, reverse=True)

@@ -160,11 +160,13 @@ def test_derived_columns_have_a_line_with_the_numbers_of_their_rows(tmp_path, co
     }
     for name, group, count, values in report.derived.group_rows:
         quoted = name.replace('"', '""')
-        numbers = made.numbers(f'"{quoted}"', is_group("desk", group), quantiles=False)
+        numbers = made.numbers(f'"{quoted}"', is_group("desk", group))
         assert count == numbers["count", None]
         for title, value in zip(report.derived.group_head, values, strict=True):
+            quantile = ("quantile", float(title[:-1]) / 100) if "%" in title else (title, None)
             scale = math.sqrt(numbers["mean_square", None])
-            assert close(value, numbers[title, None], scale=scale), (name, group, title)
+            near = QUANTILE if "%" in title else DIGITS
+            assert close(value, numbers[quantile], near, scale=scale), (name, group, title)
     page = report.html().decode()
     assert "<h3>Derived quantities</h3>" in page
     assert "<h3>Derived quantities by desk</h3>" in page
@@ -252,16 +254,21 @@ def test_figures_are_plotly_objects_of_the_output_and_group_asked_for(report, da
 
 def test_figure_that_is_kept_of_all_rows_together_is_refused_of_a_group(of_books):
     report = read_report(str(of_books.folder))
-    assert not report.groups_are_complete
+    assert report.less_of_groups == "there are too many groups"
     of_all = {name for name in report.figures if name.endswith("_map") or "throughput" in name}
     refused = {name for name in report.figures if name.endswith("_curves")}
     refused |= {"distribution", "spread", "second_spread"}
     for name in report.figures.keys() - refused - of_all:
         assert report.figure(name, OUTPUTS[0], "book 3").data, name
     for name in refused:
-        with pytest.raises(UsageError, match="by group, since there are too many groups: leave"):
+        with pytest.raises(UsageError, match="all rows together, since there are too many"):
             report.figure(name, OUTPUTS[0], "book 3")
-    assert any("at most 64 groups, for rows of 17 numbers" in said for said in report.left_out)
+    for name in of_all:
+        with pytest.raises(UsageError, match="is of all rows together: leave group out"):
+            report.figure(name, OUTPUTS[0], "book 3")
+    with pytest.raises(UsageError, match="group 'book' is not in the report: there are book 0"):
+        report.figure("spread", OUTPUTS[0], "book")
+    assert any("Of up to 64 groups such a run keeps these, too." in s for s in report.left_out)
 
 
 def test_output_that_is_not_published_has_no_report(published, tmp_path):

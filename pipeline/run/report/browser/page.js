@@ -19,7 +19,8 @@ function prepared(place) {
   const palette = DATA.palettes[DARK.matches && !onPaper ? "dark" : "light"];
   const record = recordOf(place);
   const name = place.dataset.figure;
-  const figure = filled(DATA.figures[name], record, palette);
+  const templates = place.dataset.scope === "output" && chosen("group") ? DATA.group_figures : DATA.figures;
+  const figure = filled(templates[name], record, palette);
   const absent = place.nextElementSibling;
   place.hidden = figure.data.length === 0; // first: what is hidden has no width to draw in
   absent.hidden = !place.hidden;
@@ -28,9 +29,9 @@ function prepared(place) {
   if (place.hidden) {
     const whole = { ...DATA.shared, ...DATA.records[chosen("output")] };
     const keptOfAll = chosen("group") && filled(DATA.figures[name], whole, palette).data.length;
-    const ofGroup = DATA.groups_are_complete
-      ? "The rows of this group are too few for this, or all of it is zero."
-      : "This is kept of all rows together, not by group: there are too many groups.";
+    const ofGroup = DATA.less_of_groups
+      ? `This is kept of all rows together, not by group: ${DATA.less_of_groups}.`
+      : "The rows of this group are too few for this, or all of it is zero.";
     absent.textContent = record.absent?.[name] ?? (keptOfAll ? ofGroup : DATA.not_kept[name]
       ?? "The run computed or kept nothing that this could show, or all of it is zero.");
     return null;

@@ -16,7 +16,7 @@ function chosenRecord() {
 
 // The same, where all is kept of each group; else what is kept of all rows together.
 function fullRecord() {
-  return DATA.groups_are_complete ? chosenRecord() : DATA.records[chosen("output")];
+  return DATA.less_of_groups ? DATA.records[chosen("output")] : chosenRecord();
 }
 
 // The same as number_text.py.
@@ -95,9 +95,9 @@ function showGroups() {
   const records = [DATA.records[output], ...DATA.groups.map((group) => group.records[output])];
   const value = (key) => (at) => shortNumber(records[at].value[key]);
   const columns = [[DATA.grouped_by, false, (at) => names[at]]];
+  columns.push(["rows", true, (at) => records[at].rows.toLocaleString("en")]);
   if (records[0].value) {
     columns.push(
-      ["rows", true, (at) => records[at].value.count.toLocaleString("en")],
       ["mean", true, value("mean")], ["± standard error", true, value("mean_error")],
       ["deviation", true, value("deviation")],
       ["minimum", true, value("minimum")], ["maximum", true, value("maximum")],
@@ -105,9 +105,13 @@ function showGroups() {
   }
   if (records[0].jacobian) {
     records[0].by_group.inputs.forEach((_, at) => columns.push([
-      `rms of J s, ${DATA.inputs[records[0].inputs[at]]}`, true, (group) => shortNumber(
-        scaled(records[group].jacobian.root_mean_square[at], records[group].deviation[at])),
+      `rms of J s, ${DATA.inputs[records[0].inputs[at]]}`, true, (group) => shortNumber(records[group].beside[at]),
     ]));
+  }
+  if (records[0].laplacian) {
+    for (const [key, title] of [["mean", "mean Laplacian"], ["deviation", "its deviation"]]) {
+      columns.push([title, true, (at) => shortNumber(records[at].laplacian[key])]);
+    }
   }
   showTable("group-numbers", columns, records.map((_, at) => at));
 }
@@ -157,9 +161,9 @@ function showExtremes(record) {
     ...DATA.columns.map((name, at) => [name, false, (row) => row.columns[at] ?? ""]),
     ...points.map((input, at) => [DATA.inputs[input], true, (row) => shortNumber(row.point[at])]),
   ];
-  const rows = DATA.groups_are_complete && chosen("group") ? "the rows of this group" : "all rows";
-  document.getElementById("extremes-of").textContent =
-    `The most extreme of ${rows}: values first, then J, then D, each the largest first.`;
+  document.getElementById("extremes-of").textContent = record.extremes?.length
+    ? "Values first, then J, then D, of each the most extreme first."
+    : "None are kept.";
   showTable("extremes", columns, record.extremes ?? []);
 }
 
@@ -207,9 +211,13 @@ function tell() {
   const picker = document.getElementById("output");
   const rows = group ? `, ${group.selectedOptions[0].textContent}` : "";
   document.getElementById("chosen").textContent = picker.selectedOptions[0].textContent + rows;
+  document.getElementById("rows").textContent = ` (${record.rows.toLocaleString("en")} rows)`;
   describe(record);
   showNumbers(record, "jacobian");
   showNumbers(record, "hessian_diag");
+  for (const note of document.querySelectorAll(".of-all")) {
+    note.textContent = DATA.less_of_groups && chosen("group") ? `Of all rows: ${DATA.less_of_groups}.` : "";
+  }
   describeCurves(fullRecord());
   showInputs(fullRecord());
   showGroups();

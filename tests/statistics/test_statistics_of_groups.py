@@ -8,6 +8,7 @@ import pytest
 
 from hyperdiag.statistics import group_names
 from hyperdiag.statistics.batch import Batch
+from hyperdiag.statistics.packed import is_packed
 from hyperdiag.statistics.places import Places
 from hyperdiag.statistics.shard_statistics import ShardStatistics
 from hyperdiag.statistics.table import LEVELS, extremes_table, summary_table
@@ -159,6 +160,59 @@ def test_names_that_are_not_utf8_may_look_the_same_and_lose_no_row():
         if row["statistic"] == "count"
     }
     assert counts == {(None, ROWS), (r"\xff", ROWS)}
+
+
+@pytest.mark.parametrize("by", [None, "desk"])
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_of_equal_rows_the_first_are_kept_in_whatever_order_they_come(by, batch):
+    """As those of a quarantine that was sorted by something else."""
+    shape = shape_of(by=by, extreme_rows=2)
+    points, arrays = rows_of("float64")
+    arrays = {name: np.zeros_like(array[:8]) for name, array in arrays.items()}
+    places = np.array([5, 9, 2, 7, 3, 1, 8, 0])
+    shard = ShardStatistics(shape)
+    for first in range(0, 8, batch):
+        part = slice(first, first + batch)
+        computed = {name: array[part] for name, array in arrays.items()}
+        place = Places.in_file("f.parquet", places[part])
+        whole = Batch.of(NUMBERS, points[part], computed, ends_of(computed), place)
+        shard.add(whole, pa.chunked_array([["x"] * batch]) if by else None)
+    table = extremes_table(total_of(shape, [shard.to_bytes()]))
+    rows = {(row["group_name"], row["row_index"]) for row in table.to_pylist()}
+    assert rows == {(group, at) for group in {None, by and "x"} for at in (0, 1)}
+
+
+def test_fewer_groups_have_all_statistics_where_these_are_large():
+    """A hundred and more megabytes of all groups together."""
+    few, many = (
+        group_names.most_complete_groups(shape)
+        for shape in (shape_of(bins=1000, extreme_rows=100_000), shape_of(bins=20))
+    )
+    assert 0 < few < 20
+    assert many == 64
+
+
+def test_statistics_of_another_release_are_none():
+    points, arrays = rows_of("float64")
+    shape = shape_of(by="desk")
+    content = shard_of_groups(shape, points, arrays, desks_of(["a"]), slice(0, 9))
+    assert is_packed(content)
+    former = content[4:]
+    assert not is_packed(former)
+    with pytest.raises(ValueError, match="those of another release"):
+        total_of(shape, [former])
+
+
+def test_sums_that_are_infinite_are_the_same_bytes_again():
+    points, arrays = rows_of("float64")
+    shape = shape_of(by="desk")
+    for size in (1e154, 1e300, 1.7e308):
+        large = {name: array / np.abs(array).max() * size for name, array in arrays.items()}
+        parts = [shard_of_groups(shape, points, large, desks_of("ab"), r) for r in SHARDS]
+        first = total_of(shape, parts).to_bytes()
+        assert total_of(shape, [first]).to_bytes() == first
+        nested = [total_of(shape, parts[1:]).to_bytes(), parts[0]]
+        assert total_of(shape, nested).to_bytes() == first
 
 
 def test_rows_wait_for_others_of_their_group_and_none_is_left(monkeypatch):
