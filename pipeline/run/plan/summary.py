@@ -23,11 +23,11 @@ _NAMES = (
 # less than the least, there are none.
 _MOST_CURVE_NUMBERS, _LEAST_BINS = 1 << 18, 4
 # So many rows are enough for the mean of a bin; of more, all but one in so many are left out.
-_CURVE_ROWS, _LARGEST_STEP, _FILTERED_STEP = 1 << 14, 64, 4
+_CURVE_ROWS, _LARGEST_STEP, _FEW_STEP = 1 << 14, 64, 4
 # For its quantiles, rows are kept, if they have no more numbers than that: 16 MB of `MOST_ROWS`,
 # of which so many leave room for chance.
 _SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 3500, 1 << 10
-_OF_GROUPS = 4  # times as many, where there are groups
+_MORE_OF_GROUPS = 4  # times as many, where there are groups
 # Numbers of a row with a histogram: each takes 10 kB in each shard that is under way, or, where it
 # spans 80 octaves, 80 kB.
 _MOST_HISTOGRAMS = 2048
@@ -98,13 +98,12 @@ def plan_summary(
     else:
         ranges = _ranges(network, kernel, dataset, files, location)
         filtered = isinstance(dataset, ParquetSpec) and dataset.row_filter is not None
-        # Who filters may leave a few rows of many.
-        most = _FILTERED_STEP if filtered else _LARGEST_STEP
+        # Who filters may leave a few rows of many, and a group may have a few.
+        most = _FEW_STEP if filtered or configured.by is not None else _LARGEST_STEP
         step = min(max(rows // _CURVE_ROWS, 1), most)
         every = step if filtered else step * -(-rows // (_SAMPLE_ROWS * step))
         if configured.by is not None:
-            # Nobody knows beforehand how few rows a group has.
-            step, every = 1, max(every // _OF_GROUPS, 1)
+            every = step * max(every // (_MORE_OF_GROUPS * step), 1)
     m, k = network.n_outputs, len(kernel.directions)
     bins = min(configured.bins, _MOST_CURVE_NUMBERS // (3 * m * k))
     if not {"value", "jacobian", "hessian_diag"} & {*kernel.quantities}:

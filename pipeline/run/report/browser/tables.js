@@ -196,7 +196,10 @@ function describeCurves(record) {
       return `${DATA.inputs[curve.input]}: mean ${title} from ${shortNumber(low[1])} (at ${shortNumber(low[0])}) ` +
         `to ${shortNumber(high[1])} (at ${shortNumber(high[0])})`;
     }).filter(Boolean).join("; ");
-    say(`${quantity}_curves`, sentences ? `Here, by ${sentences}.` : "");
+    const [first] = record.curves;
+    const rows = first?.rows?.reduce((sum, count) => sum + (count ?? 0), 0) ?? 0;
+    const sampled = rows < record.rows ? `, over ${rows.toLocaleString("en")} rows of the sample` : "";
+    say(`${quantity}_curves`, sentences ? `Here${sampled}, by ${sentences}.` : "");
   }
 }
 

@@ -52,15 +52,16 @@ def bands(quantity: str, power: int, what: str, count: int, shared: bool) -> Tem
     rows, columns = ceil(count / 2), min(count, 2)
     step = _PANEL_HEIGHT + _PANEL_GAP
     inside = rows * step - _PANEL_GAP  # without margins
+    width = 0.46 if shared else 0.43  # labels of an axis stand between two panels
     axes: Template = {}
     for at in range(count):
         number = str(at + 1) if at else ""
         others = shared and at > 0
-        top, left = 1 - step * (at // 2) / inside, (at % 2) * 0.54
+        top, left = 1 - step * (at // 2) / inside, (at % 2) * (1 - width)
         axes[f"xaxis{number}"] = axis(
             title={"text": f"@curves.{at}.label", "standoff": 4},
             anchor=f"y{number}",
-            domain=[left, left + 0.46] if columns == 2 else [0, 1],
+            domain=[left, left + width] if columns == 2 else [0, 1],
             nticks=6,
             zeroline=False,
         )
