@@ -1,6 +1,7 @@
 """The kernel of a plan on the device of this process: turns, memory, and how results come back."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,6 @@ from hyperdiag.run.cluster.device import is_out_of_memory
 from hyperdiag.run.plan.plan import Plan
 
 from .sample import Arrays
-from .turns import Turns
 
 log = logging.getLogger("hyperdiag")
 
@@ -52,7 +52,7 @@ class DeviceKernel:
         )
         self._rows_last = plan.layout.kind == "wide"
         self.function: Function = _rows_last(bundle, kernel.dtype) if self._rows_last else bundle
-        self.turns = Turns(1 if kernel.device == "cpu" else 2)
+        self.turns = threading.Semaphore(1 if kernel.device == "cpu" else 2)
         self.at_once = kernel.batch
         self._tile = kernel.tile or kernel.batch
         self._shape = kernel.batch, network.n_inputs

@@ -48,7 +48,6 @@ class Dispatcher:
     ):
         self._group, self._queue, self._deadline = group, queue, deadline
         self._free = FreeWorkers(calls_in_flight)
-        self._few = (calls_in_flight + 1) // 2  # calls of a worker
         self._running: dict[Call, WorkerHandle] = {}
         # A question to a worker stands for itself: the worker's handle.
         self._answers: Answers[Call | WorkerHandle] = Answers()
@@ -120,8 +119,6 @@ class Dispatcher:
     def _hand_out(self) -> None:
         """Give the least busy workers shards, until nobody can take more."""
         while handle := self._free.least_busy():
-            if len(handle.calls) >= self._few and 0 < self._queue.untried <= self._workers:
-                return  # the last shards are for who is done first
             # No more than there are suspects: the others go on.
             if handle.calls and self._queue.suspects_due > self._free.running_dry:
                 self._free.run_dry(handle)

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 
 import numpy as np
 import pyarrow as pa
@@ -90,7 +89,6 @@ class Worker:
             self._verifier = Verifier(plan, built)
         self._batch = kernel.batch
         self._dtype = kernel.dtype
-        self._begun = count()
         self._under_way: dict[int, int] = {}
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self.stopping = threading.Event()
@@ -151,7 +149,6 @@ class Worker:
         sample = Sample(shard.rows, self.plan.kernel.verify_rows, self.plan.points.columns)
         shape = self.plan.statistics
         statistics = ShardStatistics(shape) if shape else None
-        place = next(self._begun)
         self._under_way[shard.id] = 0
         layout = self.plan.layout
         row_group_rows = self.plan.output.row_group_rows
@@ -165,13 +162,12 @@ class Worker:
                     if rows is None:
                         break
                     source_file = self.plan.source.file_name(shard)
-                    gathered = tally, sample, statistics
-                    self._derive_rows(rows, source_file, place, sink, *gathered, clock)
+                    self._derive_rows(rows, source_file, sink, tally, sample, statistics, clock)
                     self._under_way[shard.id] = tally.read
                 if tally.read != shard.rows:
                     name = self.plan.source.file_name(shard)
                     raise InputError(f"{name}: {tally.read} rows read, {shard.rows} planned")
-                with self.kernel.turns.turn(place), clock("verify"):
+                with self.kernel.turns, clock("verify"):
                     self._check_stopping()
                     self._verify(sample, tally)
                 with clock("summarise"):
@@ -187,7 +183,6 @@ class Worker:
         self,
         rows: Rows,
         source_file: str,
-        place: int,
         sink: ShardSink,
         tally: Tally,
         sample: Sample,
@@ -206,10 +201,7 @@ class Worker:
                 refuse_outside(points, *self.plan.bounds, self.plan.points.inputs, faults)
             columns = self.deriver.read(table, faults)
             fill_bad_rows(points, faults.bad)
-        with (
-            self.kernel.turns.turn(place),
-            clock("compute"),
-        ):  # waiting for the others' turns is no computing
+        with self.kernel.turns, clock("compute"):  # waiting for the others' turns is no computing
             self._check_stopping()
             computed = self.kernel(points)
         with clock("compute"):  # while another batch has its turn

@@ -126,9 +126,7 @@ def _curves(panels: int) -> dict[str, Figure]:
     for quantity, power, what, title in drawn:
         # Of second derivatives a few rows are so large that all other panels would be flat.
         shared = quantity != "hessian_diag"
-        axes = (
-            f"{'All panels have the same' if shared else 'Each panel has its own'} vertical axis."
-        )
+        axes = f"{'All panels have the same' if shared else 'Each panel has its own'} vertical axis."
         if panels:
             caption = (
                 f"Mean and median of {what}, and the band from its 10% to its 90% quantile, "
