@@ -77,6 +77,12 @@ class RowNumbers:
             end += prod(shape)
         return positions
 
+    @property
+    def sampled(self) -> int:
+        """How many numbers of a row a sample has: those that curves are of, and their inputs."""
+        positions = self.curve_positions
+        return int(positions.max()) + 1 if positions.size else len(self.directions)
+
     @cached_property
     def curves(self) -> tuple[str, ...]:
         """The quantities that there are curves of, against each input."""

@@ -49,12 +49,11 @@ class Shape:
         """About how much memory statistics of this shape take, at most, as a rule."""
         numbers = self.numbers
         lists = 4 * len(numbers.outputs) * self.extreme_rows
-        kept = len(numbers.directions) + int(self.numbers.curve_positions.max(initial=0))
         return (
             (_OF_A_HISTOGRAM if self.histograms else _OF_A_SUM) * numbers.count
             + _OF_A_SUM * math.prod(self.curves)
             + 8 * lists * (len(numbers.inputs) + 4)
-            + (4 * MOST_ROWS * kept if self.sample_step else 0)
+            + (4 * MOST_ROWS * numbers.sampled if self.sample_step else 0)
         )
 
     def bins_of(self, inputs: np.ndarray) -> np.ndarray:
@@ -67,7 +66,4 @@ class Shape:
 
     def no_sample(self) -> Sample:
         """Return a sample of no rows."""
-        numbers = len(self.numbers.directions)
-        if self.numbers.curve_positions.size:
-            numbers = int(self.numbers.curve_positions.max()) + 1
-        return Sample(np.zeros(0, np.int64), np.zeros((0, numbers), np.float32))
+        return Sample(np.zeros(0, np.int64), np.zeros((0, self.numbers.sampled), np.float32))

@@ -49,7 +49,7 @@ class ShardStatistics:
         names, codes = groups_of(groups)
         known = self._groups.keys() | self._waiting.keys()
         if self._moments is None and len(known | {*names}) > self._most:
-            self._finish()
+            self._hand_over()
             self._moments = GroupMomentsOfShard(self.numbers)
         if self._moments is None:
             order = np.argsort(codes, kind="stable")
@@ -58,12 +58,12 @@ class ShardStatistics:
                 self._waiting.setdefault(name, []).append((batch, slice(first, end)))
             self._rows_waiting += codes.size
             if self._rows_waiting >= min(_ROWS, _NUMBERS // self.numbers.count):
-                self._finish()
+                self._hand_over()
             return
         self._others.add(batch)
         self._moments.add(batch.blocks, names, codes)
 
-    def _finish(self) -> None:
+    def _hand_over(self) -> None:
         """Give the rows that wait to their groups."""
         for name, parts in self._waiting.items():
             if name not in self._groups:
@@ -73,7 +73,7 @@ class ShardStatistics:
 
     def to_bytes(self) -> bytes:
         """Return the statistics of all rows that were taken in, for `Statistics.add`."""
-        self._finish()
+        self._hand_over()
         names: Sequence[Name] = sorted(self._groups, key=group_order)
         groups = {name: self._groups[name].packed() for name in names}
         moments = None if self._moments is None else self._moments.packed()

@@ -10,6 +10,8 @@ from .packed import pack, unpack
 from .row_statistics import Packed, RowStatistics
 from .shape import Shape
 
+_MOMENTS = "moments"  # of groups, among what is packed
+
 
 class Statistics:
     """Statistics of rows, and of each group of them, which add up in any order to the same.
@@ -95,9 +97,6 @@ class Statistics:
         moments = None if self.moments is None else self.moments.packed()
         groups = {name: self.complete[name].packed() for name in self.names}
         return packed_statistics(self._others.packed(), groups, moments)
-
-
-_MOMENTS = "moments"
 
 
 def packed_statistics(

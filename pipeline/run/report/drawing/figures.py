@@ -126,11 +126,11 @@ def _curves(panels: int) -> dict[str, Figure]:
     for quantity, power, what, title in drawn:
         # Of second derivatives a few rows are so large that all other panels would be flat.
         shared = quantity != "hessian_diag"
-        axes = f"{'All panels have the same' if shared else 'Each panel has its own'} vertical axis."
+        which = "All panels have the same" if shared else "Each panel has its own"
         if panels:
             caption = (
                 f"Mean and median of {what}, and the band from its 10% to its 90% quantile, "
-                f"{where}; {others} {axes}"
+                f"{where}; {others} {which} vertical axis."
             )
             template = bands(quantity, power, what, panels, shared)
         else:
