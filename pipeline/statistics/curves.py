@@ -6,10 +6,13 @@ import numpy as np
 
 from .numbers import INPUT
 from .places import Places
-from .sampling import MOST_ROWS, Sample, row_hashes, sampled
+from .sampling import Sample, row_hashes, sampled
 from .shape import Shape
 
-_ROWS = 8192  # that are gathered before they are added up: calls for a few rows take long
+_ROWS, _ROWS_OF_A_GROUP = (
+    8192,
+    1024,
+)  # that are gathered before they are added up: calls for a few rows take long
 
 
 class Curves:
@@ -49,11 +52,11 @@ class Curves:
         if self._shape.sample_step:
             of_these = sampled(hashes[rows], self._shape.sample_step)
             self._samples.append(Sample(hashes[rows[of_these]], some[:, of_these].T))
-            if sum(each.hashes.size for each in self._samples) > 2 * MOST_ROWS:
+            if sum(each.hashes.size for each in self._samples) > 2 * self._shape.most_sampled:
                 self.sample()  # leaves some of them out
         self._gathered.append(some)
         self._rows += rows.size
-        if self._rows >= _ROWS:
+        if self._rows >= (_ROWS if self._shape.by is None else _ROWS_OF_A_GROUP):
             self.finish()
 
     def finish(self) -> None:
@@ -73,5 +76,6 @@ class Curves:
 
     def sample(self) -> Sample:
         """Return the sample of all rows."""
-        self._samples = [Sample.joined([self._shape.no_sample(), *self._samples])]
+        parts = [self._shape.no_sample(), *self._samples]
+        self._samples = [Sample.joined(parts, self._shape.most_sampled)]
         return self._samples[0]

@@ -10,7 +10,7 @@ MOST_GROUPS = 10_000
 _MOST_NUMBERS = 1 << 19
 # The same of groups that have all statistics, and bytes that these may take.
 _MOST_COMPLETE = 64
-_MOST_BYTES = 1 << 27
+_MOST_BYTES = 1 << 26
 
 Name = str | None  # of a group; None: that of rows without a value
 
@@ -22,7 +22,7 @@ def most_groups(numbers: int) -> int:
 
 def most_complete_groups(shape: Shape) -> int:
     """Return how many groups may have all statistics of this shape that all rows have."""
-    return min(_MOST_COMPLETE, _MOST_BYTES // shape.bytes, most_groups(shape.numbers.count))
+    return min(_MOST_COMPLETE, _MOST_BYTES // shape.bytes_taken, most_groups(shape.numbers.count))
 
 
 def group_names(values: pa.ChunkedArray) -> set[Name]:

@@ -34,9 +34,17 @@ class Places(NamedTuple):
     @staticmethod
     def joined(parts: "Sequence[Places]") -> "Places":
         """Return the places of the rows of all parts, at least one."""
-        files = tuple(sorted({name for part in parts for name in part.files}))
-        file = [np.array([files.index(name) for name in p.files])[p.file] for p in parts]
-        return Places(files, np.concatenate(file), np.concatenate([part.row for part in parts]))
+        row = np.concatenate([part.row for part in parts])
+        files = parts[0].files
+        if all(part.files == files for part in parts):
+            return Places(files, np.concatenate([part.file for part in parts]), row)
+        used = [np.unique(part.file, return_inverse=True) for part in parts]
+        names = [[p.files[at] for at in which] for p, (which, _) in zip(parts, used, strict=True)]
+        files = tuple(sorted({name for each in names for name in each}))
+        at = {name: position for position, name in enumerate(files)}
+        positions = [np.array([at[name] for name in each], np.int64) for each in names]
+        file = [mine[inverse] for mine, (_, inverse) in zip(positions, used, strict=True)]
+        return Places(files, np.concatenate(file), row)
 
     @property
     def ascend(self) -> bool:

@@ -12,8 +12,6 @@ from .moments import Moments
 from .sampling import Sample
 from .shape import Shape
 
-_MOST_SAMPLES = 32  # that wait to be joined, of some rows each
-
 # What `unpack` returns: plain values, and arrays.
 Packed = tuple[Mapping[str, Any], Mapping[str, np.ndarray]]
 
@@ -53,7 +51,7 @@ class RowStatistics:
         sample = Sample.of(arrays)
         if sample.hashes.size or sample.step > 1:
             self._samples.append(sample)
-            if len(self._samples) > _MOST_SAMPLES:
+            if sum(each.hashes.size for each in self._samples) > 2 * self.shape.most_sampled:
                 self.sample()
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
@@ -62,7 +60,7 @@ class RowStatistics:
 
     def sample(self) -> Sample:
         """Return the sample of rows, ordered."""
-        self._samples = [Sample.joined(self._samples)]
+        self._samples = [Sample.joined(self._samples, self.shape.most_sampled)]
         return self._samples[0]
 
     def packed(self) -> Packed:

@@ -14,7 +14,6 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
 _LAST_SHIFT = 31
 _BITS = 63  # of a hash
-MOST_ROWS = 1 << 12  # of a sample
 
 
 def row_hashes(places: Places) -> np.ndarray:
@@ -55,15 +54,15 @@ class Sample(NamedTuple):
     step: int = 1
 
     @staticmethod
-    def joined(parts: "list[Sample]") -> "Sample":
+    def joined(parts: "list[Sample]", most: int) -> "Sample":
         """Return the rows of all parts, at least one, whose order is not seen.
 
-        Of more than `MOST_ROWS`, every second is left out, as often as it takes.
+        Of more than `most`, every second is left out, as often as it takes.
         """
         hashes, numbers, steps = zip(*parts, strict=True)
         whole = np.concatenate(hashes)
         order, step = np.argsort(whole, kind="stable"), max(steps)
-        while (rows := int(np.searchsorted(whole[order], (1 << _BITS) // step))) > MOST_ROWS:
+        while (rows := int(np.searchsorted(whole[order], (1 << _BITS) // step))) > most:
             step *= 2
         return Sample(whole[order[:rows]], np.concatenate(numbers)[order[:rows]], step)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .numbers import RowNumbers
-from .sampling import MOST_ROWS, Sample
+from .sampling import Sample
 
 _OF_A_SUM, _OF_A_HISTOGRAM = 100, 12_000  # bytes, for a number
+_MOST_SAMPLED, _MOST_SAMPLED_OF_A_GROUP = 1 << 12, 1 << 10
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,23 @@ class Shape:
         return len(numbers.curves), *sizes, self.bins
 
     @property
-    def bytes(self) -> int:
-        """About how much memory statistics of this shape take, at most, as a rule."""
+    def most_sampled(self) -> int:
+        """How many rows a sample has at most.
+
+        As many of all rows as of a group: whose rows they are when some are left out is not seen.
+        """
+        return _MOST_SAMPLED if self.by is None else _MOST_SAMPLED_OF_A_GROUP
+
+    @property
+    def bytes_taken(self) -> int:
+        """About how much memory statistics of this shape take, of numbers that span few octaves."""
         numbers = self.numbers
         lists = 4 * len(numbers.outputs) * self.extreme_rows
         return (
             (_OF_A_HISTOGRAM if self.histograms else _OF_A_SUM) * numbers.count
             + _OF_A_SUM * math.prod(self.curves)
             + 8 * lists * (len(numbers.inputs) + 4)
-            + (4 * MOST_ROWS * numbers.sampled if self.sample_step else 0)
+            + (4 * self.most_sampled * numbers.sampled if self.sample_step else 0)
         )
 
     def bins_of(self, inputs: np.ndarray) -> np.ndarray:

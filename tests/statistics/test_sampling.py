@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from hyperdiag.statistics.places import Places
-from hyperdiag.statistics.sampling import MOST_ROWS, Sample, row_hashes, sampled
+from hyperdiag.statistics.sampling import Sample, row_hashes, sampled
 
 _64_BITS = (1 << 64) - 1
+
+MOST = 4096
 
 
 def _splitmix64(seed, count):
@@ -54,7 +56,7 @@ def test_the_order_of_parts_is_not_seen():
     hashes = row_hashes(Places.in_file("f", np.arange(50)))
     numbers = np.random.default_rng(0).normal(size=(50, 3))
     parts = [Sample(hashes[at], numbers[at]) for at in np.array_split(np.arange(50), 4)]
-    whole, again = Sample.joined(parts), Sample.joined(parts[::-1])
+    whole, again = Sample.joined(parts, MOST), Sample.joined(parts[::-1], MOST)
     assert np.array_equal(whole.numbers, again.numbers)
     assert sorted(whole.numbers[:, 0]) == sorted(numbers[:, 0])
 
@@ -72,15 +74,15 @@ def test_a_sample_does_not_keep_what_was_read_with_it():
 
 
 def test_of_many_rows_a_sample_keeps_some_whatever_was_joined_before():
-    hashes = row_hashes(Places.in_file("f", np.arange(20 * MOST_ROWS)))
+    hashes = row_hashes(Places.in_file("f", np.arange(20 * MOST)))
     numbers = np.arange(hashes.size, dtype=np.float64)[:, None]
     parts = [Sample(hashes[at], numbers[at]) for at in np.array_split(np.arange(hashes.size), 31)]
-    whole = Sample.joined(parts)
-    assert MOST_ROWS / 2 * 0.9 < whole.hashes.size <= MOST_ROWS
+    whole = Sample.joined(parts, MOST)
+    assert MOST / 2 * 0.9 < whole.hashes.size <= MOST
     # The rows with the smallest hashes, up to a power of two.
     limit = (1 << 63) // 32
     assert sorted(whole.numbers[:, 0]) == np.flatnonzero(hashes < limit).tolist()
     in_turn = parts[0]
     for part in reversed(parts[1:]):
-        in_turn = Sample.joined([in_turn, part])
+        in_turn = Sample.joined([in_turn, part], MOST)
     assert np.array_equal(in_turn.numbers, whole.numbers)

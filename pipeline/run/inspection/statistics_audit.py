@@ -39,7 +39,9 @@ class StatisticsAudit:
         if digest(content) != footer.get("statistics"):
             return None, [f"{name} is damaged, or not of its shard; {_MEND}"]
         if not is_packed(content):
-            return None, [f"{name} is of another release; {_MEND}"]
+            return None, [
+                f"{name} is of another release: the same command as before derives it again"
+            ]
         return content, []
 
     def add(self, content: bytes | None) -> None:

@@ -3,6 +3,7 @@
 All is kept in arrays by shard id, so that ten million shards are some hundreds of megabytes.
 """
 
+import logging
 from collections.abc import Iterator
 
 import numpy as np
@@ -30,6 +31,8 @@ from hyperdiag.statistics.statistics import Statistics
 from .journal import Journal, Segment
 from .listing import Listing
 from .receipt import Receipt, Tally
+
+log = logging.getLogger("hyperdiag")
 
 # Receipts with statistics, which have up to a megabyte each, or, of groups, some ten.
 _AT_ONCE, _AT_ONCE_OF_GROUPS = 128, 16
@@ -107,6 +110,7 @@ class Inventory:
         self._output = output
         self._summarised = plan.summary is not None
         groups = plan.summary is not None and plan.summary.by is not None
+        self._said = False
         self._at_once = _AT_ONCE_OF_GROUPS if groups else _AT_ONCE
         ids = np.fromiter(_ids_and_keys(plan), dtype=[("id", np.int64), ("key", np.uint64)])
         self.shards = ids.size
@@ -229,7 +233,10 @@ class Inventory:
             if statistics is None or digest(statistics) != footer.get("statistics"):
                 return None
             if not is_packed(statistics):
-                return None  # of another release: derived again
+                if not self._said:
+                    log.warning("statistics of another release: their shards are derived again")
+                self._said = True
+                return None
         stamp = int(self.files.size[shard]), int(self.files.modified_ns[shard])
         receipt = Receipt.from_footer(footer, stamp, statistics)
         return None if receipt.tally.bad and not self.files.quarantine[shard] else receipt

@@ -24,7 +24,7 @@ _NAMES = (
 _MOST_CURVE_NUMBERS, _LEAST_BINS = 1 << 18, 4
 # So many rows are enough for the mean of a bin; of more, all but one in so many are left out.
 _CURVE_ROWS, _LARGEST_STEP, _FEW_STEP = 1 << 14, 64, 4
-# For its quantiles, rows are kept, if they have no more numbers than that: 16 MB of `MOST_ROWS`,
+# For its quantiles, rows are kept, if they have no more numbers than that: 16 MB of a sample,
 # of which so many leave room for chance.
 _SAMPLE_ROWS, _MOST_SAMPLED_NUMBERS = 3500, 1 << 10
 _MORE_OF_GROUPS = 4  # times as many, where there are groups

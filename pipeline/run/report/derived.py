@@ -53,27 +53,29 @@ def derived_table(
     kept = ~np.isnan(table.derived_numbers[STATISTICS.index("count")])
     places = np.flatnonzero(kept)
     shown = places[:_MOST_COLUMNS]
-    head = [
-        title
-        for title, statistic in _SHOWN.items()
-        if table.has_quantiles or not statistic.startswith("quantile")
-    ]
+    head, group_head = (
+        [
+            title
+            for title, statistic in _SHOWN.items()
+            if kept or not statistic.startswith("quantile")
+        ]
+        for kept in (table.has_quantiles, any(each.has_quantiles for each in groups.values()))
+    )
     lines = [table.derived_numbers[STATISTICS.index(_SHOWN[title])] for title in head]
     rows = [(table.derived[at], numbers(line[at] for line in lines)) for at in shown]
     most = min(len(groups), max(_MOST_LINES // max(shown.size, 1), 2))
-    with_quantiles = any(each.has_quantiles for each in groups.values())
-    group_head = [t for t, s in _SHOWN.items() if with_quantiles or not s.startswith("quantile")]
-    by_group = {name: each.derived_numbers for name, each in groups.items()}
     in_groups = [
         (
             table.derived[at],
             group_label(name),
-            int(of_group[OF_GROUPS.index("count"), at]),
-            numbers(of_group[STATISTICS.index(_SHOWN[title]), at] for title in group_head),
+            int(each.derived_numbers[OF_GROUPS.index("count"), at]),
+            numbers(
+                each.derived_numbers[STATISTICS.index(_SHOWN[title]), at] for title in group_head
+            ),
         )
         for at in shown
-        for name, of_group in list(by_group.items())[:most]
-        if np.isfinite(of_group[OF_GROUPS.index("count"), at])
+        for name, each in list(groups.items())[:most]
+        if np.isfinite(each.derived_numbers[OF_GROUPS.index("count"), at])
     ]
     left_out = total - most if shown.size else 0
     return DerivedTable(head, rows, places.size - shown.size, group_head, in_groups, left_out)

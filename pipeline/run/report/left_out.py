@@ -19,6 +19,7 @@ _NO_CURVES = (
     "The run kept no dependence curves: summary.bins asks for none, or there are too many outputs "
     "and inputs (pipeline/run/README.md says how many are too many)."
 )
+_NONE_OF_LAPLACIANS = "There are no dependence curves of a Laplacian."
 _NO_BANDS = (
     "The run kept means of dependence curves, and no quantiles: no bin has ten rows, there are too "
     "many outputs and inputs, or it is of an earlier release."
@@ -37,17 +38,18 @@ def not_kept(table: SummaryTable) -> dict[str, str]:
     if not table.has_quantiles:
         sentences |= dict.fromkeys(_OF_QUANTILES, _NO_QUANTILES)
     if not table.has_curves:
-        sentences |= dict.fromkeys(_OF_CURVES, _NO_CURVES)
+        with_curves = {"value", "jacobian", "hessian_diag"} & table.numbers.keys()
+        sentences |= dict.fromkeys(_OF_CURVES, _NO_CURVES if with_curves else _NONE_OF_LAPLACIANS)
     return sentences
 
 
 def why_less_of_groups(plan: Plan, file: SummaryFile) -> str:
     """Return why there is less of each group than of all rows, in words; empty if there is not."""
-    if not file.groups or file.groups_are_complete or plan.statistics is None:
+    if not file.groups or plan.statistics is None:
         return ""
     if len(file.groups) > most_complete_groups(plan.statistics):
         return "there are too many groups"
-    return "the run is of an earlier release"
+    return "" if file.groups_are_complete else "the run is of an earlier release"
 
 
 def left_out(
@@ -110,19 +112,19 @@ def left_out(
         )
     if complaint:
         sentences.append(complaint)
-    if plan.statistics and not plan.statistics.extreme_rows:
-        sentences.append("The run kept no extreme rows, as summary.extreme_rows asks for.")
-        return sentences
     of_groups = ""
-    if file.groups_are_complete:
+    if groups and not why_less:
         of_groups = f" (of a group {min(detail.extremes, MOST_IN_GROUP)})"
         if detail.group_curves < curves:
             sentences.append(
                 f"{detail.group_curves:,} of {curves:,} inputs have dependence curves of a group: "
                 f"the strongest in it. All are in {SUMMARY}."
             )
-    sentences.append(
-        f"Of extreme rows, {detail.extremes} at most of each kind{of_groups}, and 8 of their "
-        f"inputs; more may be in {EXTREMES}."
-    )
+    if plan.statistics and not plan.statistics.extreme_rows:
+        sentences.append("The run kept no extreme rows, as summary.extreme_rows asks for.")
+    else:
+        sentences.append(
+            f"Of extreme rows, {detail.extremes} at most of each kind{of_groups}, and 8 of their "
+            f"inputs; more may be in {EXTREMES}."
+        )
     return sentences

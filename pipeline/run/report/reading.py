@@ -124,7 +124,8 @@ def _summarised(output: Place, plan: Plan, facts: Facts, shared: Record) -> Repo
     derived = [name for block in plan.layout.derived for name in block.columns]
     file = SummaryFile(output, network.outputs, network.inputs, derived)
     sizes = len(network.outputs), len(network.inputs), len(file.groups)
-    detail = first_detail(*sizes, file.groups_are_complete, _BINS, file.all_rows.has_bands)
+    complete = not why_less_of_groups(plan, file)
+    detail = first_detail(*sizes, complete, _BINS, file.all_rows.has_bands)
     while True:
         with np.errstate(all="ignore"):  # what is not finite is shown as a dash
             report = _detailed(output, plan, facts, dict(shared), file, detail)
@@ -162,6 +163,7 @@ def _detailed(
         )
         for name, its_curves in zip(groups, group_curves, strict=True)
     }
+    shared["curve_step"] = plan.summary.curve_step if plan.summary else 1
     shared["maps"] = heat_maps(table, strength, output_labels, input_labels, detail)
     if by_group:
         add_side_by_side(shown, by_group, [table, *tables.values()])

@@ -124,9 +124,9 @@ class Report:
         described = self.figures[name] if group is None else self._of_a_group()[name]
         figure = filled(described.template, {**self.shared, **record}, PALETTES["light"])
         if not figure["data"]:
-            raise UsageError(
-                f"figure '{name}' has nothing to show: {self._why_empty(name, record)}"
-            )
+            whole = self._record(output or self.outputs[0], None) if self.records else {}
+            why = self._why_empty(name, record, whole)
+            raise UsageError(f"figure '{name}' has nothing to show: {why}")
         made = plotly_figure(figure)
         (label,) = labels_of([output or self.outputs[0]])
         rows = "" if group is None else f", {labels_of([group])[0]}"
@@ -134,15 +134,19 @@ class Report:
         made.update_layout(title={"text": f"{described.title}{of}"}, margin={"t": 90})
         return made
 
-    def _why_empty(self, name: str, record: Record) -> str:
-        """Return why a figure of a record shows nothing."""
+    def _why_empty(self, name: str, record: Record, whole: Record) -> str:
+        """Return why a figure of a record shows nothing; `whole`: that of all rows."""
         if name in record.get("absent", {}):
             return str(record["absent"][name])
-        if name in self.not_kept:
-            return self.not_kept[name]
-        if record in self.records or not self.less_of_groups:
-            return "the run computed or kept nothing of it, or all of it is zero"
-        return f"it is of all rows together, since {self.less_of_groups}: leave group out"
+        template = self.figures[name].template
+        kept = filled(template, {**self.shared, **whole}, PALETTES["light"])["data"]
+        if kept and self.less_of_groups:
+            return f"it is of all rows together, since {self.less_of_groups}: leave group out"
+        if kept:
+            return "the group's rows are too few for it, or all of it is zero"
+        return self.not_kept.get(
+            name, "the run computed or kept nothing of it, or all of it is zero"
+        )
 
     def _record(self, output: str, group: str | None) -> Record:
         if output not in self.outputs[: len(self.records)]:

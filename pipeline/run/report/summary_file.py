@@ -28,7 +28,7 @@ class SummaryFile:
     Attributes:
         all_rows: the statistics of all rows.
         grouped_by: the column of the dataset that tells a row's group; None: there are no groups.
-        groups_are_complete: whether they have all that all rows have, and not moments alone.
+        groups_are_complete: whether they have all statistics that all rows have.
         groups: {group: rows}, the most rows first; None is the group of rows without a value.
     """
 
@@ -44,7 +44,7 @@ class SummaryFile:
         self._inputs = {name: at for at, name in enumerate(inputs)}
         self._derived = {name: at for at, name in enumerate(derived)}
         self.grouped_by: str | None = None
-        self.groups_are_complete = False
+        of_all = of_groups = False
         self.all_rows = self._no_lines()
         rows: dict[str | None, int] = {}
         for batch in self._batches():
@@ -53,8 +53,10 @@ class SummaryFile:
             for group, most in batch.largest_by_group(counts).items():
                 rows[group] = max(rows.get(group, 0), most)
             more = (batch.statistic >= len(OF_GROUPS)) | batch.is_statistic("curve_mean")
-            self.groups_are_complete |= bool((~batch.all_rows & more).any())
+            of_all |= bool((batch.all_rows & more).any())
+            of_groups |= bool((~batch.all_rows & more).any())
             self.grouped_by = self.grouped_by or batch.grouped_by
+        self.groups_are_complete = of_groups or not of_all
         self.all_rows.leave_coarse_quantiles_out()
         self.groups = dict(sorted(rows.items(), key=lambda item: (-item[1], item[0] or "")))
 

@@ -198,7 +198,7 @@ function describeCurves(record) {
     }).filter(Boolean).join("; ");
     const [first] = record.curves;
     const rows = first?.rows?.reduce((sum, count) => sum + (count ?? 0), 0) ?? 0;
-    const sampled = rows < record.rows ? `, over ${rows.toLocaleString("en")} rows of the sample` : "";
+    const sampled = DATA.shared.curve_step > 1 ? `, over ${rows.toLocaleString("en")} rows of the sample` : "";
     say(`${quantity}_curves`, sentences ? `Here${sampled}, by ${sentences}.` : "");
   }
 }
