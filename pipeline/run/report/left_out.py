@@ -45,9 +45,9 @@ def not_kept(table: SummaryTable) -> dict[str, str]:
 
 def why_less_of_groups(plan: Plan, file: SummaryFile) -> str:
     """Return why there is less of each group than of all rows, in words; empty if there is not."""
-    if not file.groups or plan.statistics is None:
+    if not file.groups:
         return ""
-    if len(file.groups) > most_complete_groups(plan.statistics):
+    if plan.statistics and len(file.groups) > most_complete_groups(plan.statistics):
         return "there are too many groups"
     return "" if file.groups_are_complete else "the run is of an earlier release"
 
