@@ -75,13 +75,10 @@ def left_out(
     sentences = list(dict.fromkeys(not_kept(table).values()))
     if table.has_curves and not table.has_bands:
         sentences.append(_NO_BANDS)
+    of_rows = " over the rows shown" if groups else ""
     for shown, total, what in (
         (detail.outputs, m, "outputs are shown, the first in the network's order"),
-        (
-            detail.inputs,
-            k,
-            "inputs are shown of each output: the strongest in its rows, by J s",
-        ),
+        (detail.inputs, k, f"inputs are shown of each output: the strongest{of_rows}, by J s"),
         (detail.curves, curves, "inputs have dependence curves: the strongest of each output"),
         (detail.map_outputs, m, "outputs are in the maps, the first in the network's order"),
         (detail.map_inputs, k, "inputs are in the maps: the strongest of any output there"),

@@ -36,7 +36,8 @@ def test_what_is_left_out_is_said_and_the_strongest_are_shown(many, tmp_path):
     shown = len(report.records[0]["inputs"])
     assert 1 < shown < 42
     said = " ".join(report.left_out)
-    assert f"{shown} of 42 inputs are shown of each output: the strongest, by J s." in said
+    rows = "the strongest over the rows shown, by J s."
+    assert f"{shown} of 42 inputs are shown of each output: {rows}" in said
     assert "60 of 62 outputs are in the maps" in said
     assert f"{len(report.groups)} of 61 groups can be chosen" in said
     assert "run/summary.parquet" in said
