@@ -9,10 +9,8 @@ from .places import Places
 from .sampling import Sample, row_hashes, sampled
 from .shape import Shape
 
-_ROWS, _ROWS_OF_A_GROUP = (
-    8192,
-    1024,
-)  # that are gathered before they are added up: calls for a few rows take long
+# That are gathered before they are added up: calls for a few rows take long.
+_ROWS, _ROWS_OF_A_GROUP = 8192, 1024
 
 
 class Curves:

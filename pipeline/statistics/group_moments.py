@@ -116,14 +116,14 @@ class GroupMomentsOfShard:
             rows[:, None], self._origin[:, order], self._sums[order], self._squares[order]
         )
         return names, {
-            "group_rows": rows,
-            "group_sums": sums,
-            "group_squares": squares,
+            "rows": rows,
+            "sums": sums,
+            "squares": squares,
             # Of zeros with both signs, which is the least depends on their order: plus zero.
-            "group_low": self._low[order] + 0.0,
-            "group_high": self._high[order] + 0.0,
-            "group_positive": self._positive[order],
-            "group_negative": self._negative[order],
+            "low": self._low[order] + 0.0,
+            "high": self._high[order] + 0.0,
+            "positive": self._positive[order],
+            "negative": self._negative[order],
         }
 
 
@@ -174,14 +174,14 @@ class GroupMoments:
             return
         self._make_room()
         at = np.array([self._positions[name] for name in names], np.int64)
-        self._rows[at] += arrays["group_rows"]
+        self._rows[at] += arrays["rows"]
         entries = self._entries(at)
-        for sums, name in ((self._sums, "group_sums"), (self._squares, "group_squares")):
+        for sums, name in ((self._sums, "sums"), (self._squares, "squares")):
             sums.add(arrays[name].reshape(len(arrays[name]), -1), entries)
-        self._low[at] = np.minimum(self._low[at], arrays["group_low"])
-        self._high[at] = np.maximum(self._high[at], arrays["group_high"])
-        self._positive[at] += arrays["group_positive"]
-        self._negative[at] += arrays["group_negative"]
+        self._low[at] = np.minimum(self._low[at], arrays["low"])
+        self._high[at] = np.maximum(self._high[at], arrays["high"])
+        self._positive[at] += arrays["positive"]
+        self._negative[at] += arrays["negative"]
 
     def add_group(self, name: Name, rows: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Take in some rows of a group.
@@ -191,10 +191,9 @@ class GroupMoments:
             rows: how many rows.
             arrays: as of `Moments.add`.
         """
-        of_group = {"group_rows": np.array([rows])}
-        for each in ("sums", "squares", "low", "high", "positive", "negative"):
-            of_group[f"group_{each}"] = np.expand_dims(arrays[each], -2)
-        self.add([name], of_group)
+        names = ("sums", "squares", "low", "high", "positive", "negative")
+        of_group = {each: np.expand_dims(arrays[each], -2) for each in names}
+        self.add([name], {"rows": np.array([rows]), **of_group})
 
     def _entries(self, at: np.ndarray) -> np.ndarray:
         """Return the positions of groups' numbers in sums."""
@@ -222,13 +221,13 @@ class GroupMoments:
         entries = self._entries(at)
         sums, squares = self._sums.terms()[:, entries], self._squares.terms()[:, entries]
         return names, {
-            "group_rows": self._rows[at],
-            "group_sums": sums.reshape(len(sums), at.size, self.numbers),
-            "group_squares": squares.reshape(len(squares), at.size, self.numbers),
-            "group_low": self._low[at],
-            "group_high": self._high[at],
-            "group_positive": self._positive[at],
-            "group_negative": self._negative[at],
+            "rows": self._rows[at],
+            "sums": sums.reshape(len(sums), at.size, self.numbers),
+            "squares": squares.reshape(len(squares), at.size, self.numbers),
+            "low": self._low[at],
+            "high": self._high[at],
+            "positive": self._positive[at],
+            "negative": self._negative[at],
         }
 
     def statistics(self) -> dict[str, np.ndarray]:

@@ -40,7 +40,7 @@ class RowStatistics:
         self.histograms = Histograms(count if shape.histograms else 0)
         self.bin_rows = np.zeros((len(shape.numbers.directions), shape.bins), np.int64)
         self.curves = ExactSums(int(np.prod(shape.curves)))
-        self._samples = [shape.no_sample()]
+        self._samples, self._sampled = [shape.no_sample()], 0
         self.extreme: ExtremeRows = no_rows(shape.numbers, shape.extreme_rows)
 
     def add(self, packed: Packed) -> None:
@@ -51,7 +51,8 @@ class RowStatistics:
         sample = Sample.of(arrays)
         if sample.hashes.size or sample.step > 1:
             self._samples.append(sample)
-            if sum(each.hashes.size for each in self._samples) > 2 * self.shape.most_sampled:
+            self._sampled += sample.hashes.size
+            if self._sampled > 2 * self.shape.most_sampled:
                 self.sample()
         self.bin_rows += arrays["bin_rows"]
         self.curves.add(arrays["curves"])
@@ -61,6 +62,7 @@ class RowStatistics:
     def sample(self) -> Sample:
         """Return the sample of rows, ordered."""
         self._samples = [Sample.joined(self._samples, self.shape.most_sampled)]
+        self._sampled = self._samples[0].hashes.size
         return self._samples[0]
 
     def packed(self) -> Packed:

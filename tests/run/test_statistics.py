@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 
@@ -16,6 +17,7 @@ from hyperdiag.messages.errors import RunIncomplete, UsageError
 from hyperdiag.run.derive import derive
 from hyperdiag.run.inspection.audit import audit
 from hyperdiag.run.summary import print_summary
+from hyperdiag.statistics import packed
 from hyperdiag.statistics.table import LEVELS
 
 from .book import KILLED
@@ -171,6 +173,27 @@ def test_shard_whose_statistics_are_lost_is_derived_again(rows, configure, harm)
     assert before.stat().st_mtime_ns > written
     assert _bytes(rows) == right
     assert audit(str(rows / "out"), None, 10, 1).findings == []
+
+
+@pytest.mark.parametrize("journal", [True, False])
+def test_shards_whose_statistics_are_of_another_release_are_derived_again(
+    rows, configure, caplog, journal
+):
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(packed, "_FORMAT", b"hds0")
+        derive(*configure(*_overrides(rows)))
+    of_another = "is of another release: the same command as before derives it again"
+    assert sum(of_another in each for each in audit(str(rows / "out"), None, 10, 1).findings) == 6
+    if not journal:
+        shutil.rmtree(rows / "out/run/journal")
+    caplog.clear()
+    derive(*configure(*_overrides(rows)))
+    assert (
+        caplog.messages.count("statistics of another release: their shards are derived again") == 1
+    )
+    assert audit(str(rows / "out"), None, 10, 1).findings == []
+    derive(*configure(*_overrides(rows, out="anew")))
+    assert _bytes(rows) == _bytes(rows, "anew")
 
 
 @pytest.mark.parametrize("name", WHOLE)

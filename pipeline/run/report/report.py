@@ -110,8 +110,8 @@ class Report:
                 them all the same.
 
         Raises:
-            UsageError: if there is no such figure, output or group in the report, or the figure is
-                kept of all rows together and a group is asked for.
+            UsageError: if there is no such figure, output or group in the report, or the figure has
+                nothing to show of it, with the reason.
         """
         if name not in self.figures:
             raise UsageError(f"no figure '{name}': there are {listed(self.figures, 20)}")

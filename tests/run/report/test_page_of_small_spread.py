@@ -101,7 +101,6 @@ def test_group_of_few_rows_has_no_curves_of_others(folder, browser):
     shown = "document.querySelector('#value_curves figcaption').innerText"
     assert "Here, by a: mean value from" in browser.run(shown)
     choose(browser, "group", "few")
-    curves = rows_of(browser, "curve-numbers")
     browser.run("document.getElementById('curves').open = true")
     drawn_all(browser)
     curves = rows_of(browser, "curve-numbers")
