@@ -13,6 +13,7 @@ from .._accumulation import Accumulation, Irreversible, Node
 from .._active import Active, as_active
 from .._factors import leave_range
 from .._interpret import interpret
+from .._last_layer import last_products
 from .._tangent import flatten, identity
 from .._waist import Waist, find_waist
 from .method import Function, PointDerivatives
@@ -89,8 +90,9 @@ def _interpreted(
         cut = math.inf
     elif (waist := find_waist(closed)) is not None:
         return _through(waist, z, cut, laplacian, columns)
+    last = frozenset[int]() if stepwise else last_products(closed.jaxpr)
     while True:
-        accumulation = Accumulation(m, cut, laplacian, columns, stepwise)
+        accumulation = Accumulation(m, cut, laplacian, columns, stepwise, last)
         try:
             start = Node(z, identity(z))
             operands = [as_active(start)]

@@ -18,8 +18,9 @@ from jax import lax
 from .._accumulation import Pull, Source
 from .._equation import Equation
 from .._interpret import interpret
+from .._last_layer import is_small, scaled_product
 from .._registry import register
-from .._tangent import Tangent, add, dense, flatten, push, push_over
+from .._tangent import Tangent, add, dense, flatten, product, push, push_over, total
 
 # Layers of so many numbers are left as they are written.
 _NARROW = 16
@@ -52,6 +53,9 @@ def dot_general(equation: Equation) -> list[Any]:
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.dot_general.html
     https://openxla.org/xla/operation_semantics#dotgeneral
     """
+    results = _last_layer(equation)
+    if results is not None:
+        return results
     layer = _vector_times_matrix(equation)
     if layer is not None:
         types = [jax.typeof(value) for value in equation.values]
@@ -199,6 +203,60 @@ def _in_one_product(equation: Equation) -> list[Any]:
     jacobian, carried = pushed if len(pushed) == 2 else (pushed[0], None)
     nodes = equation.accumulation.record(
         [value], [jacobian], [carried], [[]], equation.parents, None
+    )
+    return equation.with_nodes([value], nodes)
+
+
+def _last_layer(equation: Equation) -> list[Any] | None:
+    """Multiply what is behind the only activation with the weights of the last layer.
+
+    Returns:
+        None for any other product, and where it is not worth it (see `_last_layer`).
+    """
+    accumulation, params = equation.accumulation, equation.params
+    if id(equation.eqn) not in accumulation.last_products or len(equation.active) != 1:
+        return None
+    (at,), (contracted, batch) = equation.active, params["dimension_numbers"]
+    operand, weights = equation.operands[at], equation.values[1 - at]
+    before = operand.node.jacobian
+    if operand.node.curved or operand.slope is None:
+        return None
+    is_layer = not batch[0] and len(contracted[0]) == 1 and jnp.ndim(weights) == 2
+    if not is_layer or operand.value.size != weights.shape[contracted[1 - at][0]]:
+        return None
+    types = {jnp.result_type(array) for array in (operand.value, weights, *equation.result_types)}
+    precision = params["precision"]
+    if len(types) > 1 or not isinstance(precision, tuple | None):
+        return None
+    if precision is not None and at == 1:
+        precision = precision[::-1]
+    matrix = weights if contracted[1 - at] == (0,) else weights.T
+    if before.free != len(before.ties) or not is_small(math.prod(before.sizes), matrix.shape):
+        return None
+
+    def pushed(tangent: Tangent, factor: jax.Array) -> Tangent:
+        if operand.selected is not None:
+            factor = jnp.where(operand.selected, factor, jnp.zeros_like(factor))
+        rows = flatten(tangent).reshape(-1, operand.value.size)
+        results = scaled_product(rows, factor.ravel(), matrix, precision)
+        shape = tangent.data.shape[: tangent.free] + equation.result_types[0].shape
+        return Tangent(results.reshape(shape), tangent.sizes, tangent.ties)
+
+    (parent,), carried = equation.parents, None
+    if parent.hessian_diag is not None:
+        if operand.ratio is not None:  # which is not to be multiplied with phi' (see `_active`)
+            carried = _dot_with_tangent(equation, at, parent.hessian_diag)
+        else:
+            squares = product(before, before)
+            carried = pushed(total(squares) if accumulation.laplacian else squares, operand.bend)
+    (value,) = equation.apply(*equation.values)
+    nodes = accumulation.record(
+        [value],
+        [pushed(before, operand.slope)],
+        [carried],
+        [[]],
+        equation.parents,
+        _pull(equation, lambda *operands: equation.apply(*operands)[0]),
     )
     return equation.with_nodes([value], nodes)
 

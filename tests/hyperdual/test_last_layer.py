@@ -1,0 +1,170 @@
+"""A last layer behind the only activation as one product, against JAX's nested derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives, numerics
+from hyperdiag.hyperdual._jaxpr import equations
+from hyperdiag.hyperdual._last_layer import last_products
+
+rng = np.random.default_rng(5)
+N, WIDTH, M, ROWS = 6, 13, 3, 17
+FIRST, LAST = rng.standard_normal((N, WIDTH)), rng.standard_normal((WIDTH, M))
+SKIP, SCALE = rng.standard_normal((N, M)), rng.uniform(1, 2, M)
+POINTS = rng.standard_normal((ROWS, N))
+
+
+def hidden(x):
+    return jnp.tanh(x @ FIRST.astype(x.dtype) + 0.5)
+
+
+def weights(x, matrix=LAST):
+    return jnp.asarray(matrix, x.dtype)
+
+
+@jax.jit
+def layer(x, matrix):
+    return x @ matrix
+
+
+NETWORKS = {
+    "x W": lambda x: hidden(x) @ weights(x),
+    "W x": lambda x: weights(x).T @ hidden(x),
+    "a row": lambda x: (hidden(x[None]) @ weights(x))[0],
+    "scaled and moved": lambda x: (hidden(x) @ weights(x)) * SCALE.astype(x.dtype) + 2,
+    "squashed": lambda x: jax.nn.softplus(hidden(x) @ weights(x)),
+    "with a linear part": lambda x: hidden(x) @ weights(x) + x @ weights(x, SKIP),
+    "a function of its own": lambda x: layer(hidden(x), weights(x)),
+    "one number": lambda x: hidden(x) @ weights(x)[:, 0],
+    "no activation": lambda x: (x @ weights(x, FIRST)) @ weights(x),
+    "piecewise linear": lambda x: jax.nn.relu(x @ weights(x, FIRST)) @ weights(x),
+    "scaled points": lambda x: jax.nn.gelu((x * 3 - 1) @ weights(x, FIRST)) @ weights(x),
+    "softmax": lambda x: jax.nn.softmax(hidden(x) @ weights(x)),
+    "highest precision": lambda x: jnp.dot(hidden(x), weights(x), precision="highest"),
+    "selected": lambda x: jax.nn.selu(x @ weights(x, FIRST)) @ weights(x),
+    "a curvature kept as a ratio": lambda x: jnp.sqrt(x @ weights(x, FIRST) + 9) @ weights(x),
+    "a quotient": lambda x: jax.nn.soft_sign(x @ weights(x, FIRST)) @ weights(x),
+    "a square": lambda x: jnp.square(x @ weights(x, FIRST)) @ weights(x),
+    "no layer first": lambda x: jnp.sin(x) @ weights(x, SKIP),
+}
+
+
+def products_of_rows(fn, method, n=N):
+    """Return the shapes of the right sides of products of a batch of vectors, (rows, w)."""
+    batch = jax.vmap(lambda x: METHODS[method].function(fn, x))
+    traced = jax.make_jaxpr(batch)(jnp.zeros((ROWS, n)))
+    shapes = [
+        [variable.aval.shape for variable in eqn.invars]
+        for eqn in equations(traced)
+        if eqn.primitive.name == "dot_general"
+    ]
+    return [right for left, right in shapes if left == (ROWS, WIDTH)]
+
+
+@pytest.mark.one_in(3)
+@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_derivatives_are_those_of_nested_jvp(name, method):
+    bundle = derivatives(NETWORKS[name], N, method, dtype="float64", tile=4)
+    with numerics("float64"):
+        fn = lambda x: jnp.atleast_1d(NETWORKS[name](x))
+        jacobian = jax.vmap(jax.jacfwd(fn))(jnp.asarray(POINTS))
+        hessian = jax.vmap(jax.jacfwd(jax.jacrev(fn)))(jnp.asarray(POINTS))
+        value, *ours = bundle(POINTS)
+        np.testing.assert_allclose(value, jax.vmap(fn)(jnp.asarray(POINTS)), rtol=1e-12)
+        np.testing.assert_allclose(ours[0], jacobian, rtol=1e-11, atol=1e-12)
+        diagonal = jnp.diagonal(hessian, axis1=2, axis2=3)
+        np.testing.assert_allclose(ours[1], diagonal, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "name", ["x W", "W x", "a row", "a function of its own", "squashed", "selected"]
+)
+def test_each_row_is_one_row_of_a_product_for_all_directions(name):
+    shapes = products_of_rows(NETWORKS[name], "hyperdual")
+    assert shapes.count((WIDTH, M * N)) == 2  # J and D
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("x W", "hyperdual_adjoint"),  # the reverse sweep has D
+        ("piecewise linear", "hyperdual"),  # no D
+        ("a square", "hyperdual"),  # D is the same for all rows
+        ("a curvature kept as a ratio", "hyperdual"),  # whose product with phi' may be out of range
+    ],
+)
+def test_j_alone_is_had_so(name, method):
+    assert products_of_rows(NETWORKS[name], method).count((WIDTH, M * N)) == 1
+
+
+def test_laplacian_has_its_sum_in_a_product_as_narrow_as_the_outputs():
+    batch = jax.vmap(lambda x: METHODS["hyperdual"].laplacian(NETWORKS["x W"], x))
+    points = jnp.asarray(POINTS, jnp.float32)
+    _, _, ours = batch(points)
+    _, _, diagonal = derivatives(NETWORKS["x W"], N, "double_forward")(points)
+    np.testing.assert_allclose(ours, diagonal.sum(-1), rtol=1e-4, atol=1e-4)
+
+
+OTHERS = {
+    "another layer follows": lambda x: jnp.tanh(hidden(x) @ weights(x)) @ jnp.ones((M, 2)),
+    "few directions": lambda x: hidden(jnp.concatenate([x[:3], jnp.ones(N - 3)])) @ weights(x),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_have_no_such_product(name):
+    n = 3 if name == "few directions" else N
+    assert (WIDTH, M * n) not in products_of_rows(OTHERS[name], "hyperdual", n)
+
+
+def test_rows_do_not_depend_on_others_that_are_infinite():
+    points = POINTS.astype(np.float32)
+    fn = lambda x: jnp.cbrt(x @ weights(x, FIRST)) @ weights(x)
+    bundle = derivatives(fn, N, "hyperdual", tile=4)
+    _, jacobian, hessian_diag = bundle(points)
+    points[5] = 0  # where the slope of a root is infinite
+    _, spoilt, also = bundle(points)
+    others = np.arange(ROWS) != 5
+    np.testing.assert_array_equal(np.asarray(spoilt)[others], np.asarray(jacobian)[others])
+    np.testing.assert_array_equal(np.asarray(also)[others], np.asarray(hessian_diag)[others])
+    assert not np.isfinite(spoilt[5]).any()
+
+
+def test_can_be_differentiated_further_in_both_modes():
+    bundle = derivatives(NETWORKS["x W"], N, "hyperdual", dtype="float64", tile=4)
+    with numerics("float64"):
+        points = jnp.asarray(POINTS)
+        total = lambda x: (bundle(x).hessian_diag ** 2).sum()
+        exact = lambda x: jnp.sum(
+            jax.vmap(lambda x: jnp.diagonal(jax.hessian(NETWORKS["x W"])(x), axis1=1, axis2=2))(x)
+            ** 2
+        )
+        expected = jax.grad(exact)(points)
+        np.testing.assert_allclose(jax.grad(total)(points), expected, rtol=1e-9, atol=1e-10)
+        _, along = jax.jvp(total, (points,), (jnp.ones_like(points),))
+        np.testing.assert_allclose(along, expected.sum(), rtol=1e-9)
+
+
+def test_last_products_are_those_that_no_other_follows():
+    def fn(x):
+        h = jnp.tanh(x @ FIRST)
+        looped, _ = lax.scan(lambda c, _: (jnp.tanh(c @ jnp.ones((M, M))), None), h @ LAST, None, 2)
+        return jnp.concatenate([layer(h, LAST), looped, x @ SKIP])
+
+    traced = jax.make_jaxpr(fn)(jnp.zeros(N))
+    found = last_products(traced.jaxpr)
+    last = [eqn for eqn in equations(traced) if id(eqn) in found]
+    assert [[v.aval.shape for v in eqn.invars] for eqn in last] == [
+        [(WIDTH,), (WIDTH, M)],
+        [(N,), (N, M)],
+    ]
+
+
+def test_program_that_is_called_twice_is_last_only_if_both_calls_are():
+    square = jnp.ones((M, M))
+    traced = jax.make_jaxpr(lambda x: layer(layer(x @ SKIP, square), square))(jnp.zeros(N))
+    assert not last_products(traced.jaxpr)
