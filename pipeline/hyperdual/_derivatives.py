@@ -27,6 +27,7 @@ from ._numerics import numerics
 from ._precision import HIGHEST, check_precision, with_precision
 from ._quantities import at_point, displaced
 from ._reason import reason
+from ._tiles import in_tiles
 from ._tuner import fitting_tile, tune
 
 AUTO = "auto"
@@ -308,14 +309,14 @@ def _bundle(
         k = n_inputs if directions is None else directions.size
         return (1 + 2 * k) * sum(map(multiply_adds, direct_equations(program())))
 
-    tiled = with_precision(_tiled(batched(choice.method), choice.tile), precision)
+    tiled = with_precision(in_tiles(batched(choice.method), choice.tile), precision)
     batch = Jitted(tiled, whole_products=choice.tile is not None)
     on_cores: Callable[..., Any] = batch
     if choice.tile is not None and threads > 1:
         on_cores = SharedRows(batch, choice.tile, threads, row_work)
     if again and METHODS[choice.method].own:
         # Anew: JAX keeps the other one's trace.
-        function = with_precision(_tiled(batched(choice.method), choice.tile), precision)
+        function = with_precision(in_tiles(batched(choice.method), choice.tile), precision)
 
         def without_matrices(*arrays: jax.Array) -> Any:
             with no_matrices():
@@ -374,25 +375,3 @@ def _at_point(
     if quantities == Derivatives._fields:
         return Derivatives(*arrays)
     return namedtuple("Derivatives", quantities)(*arrays)
-
-
-def _tiled(batched: Callable, tile: int | None) -> Callable:
-    """Return `batched`, a function of a batch of any size, in a loop over full tiles."""
-
-    def batch(*arrays: jax.Array) -> Any:
-        rows = arrays[0].shape[0]
-        if tile is None or rows == 0:
-            return batched(*arrays)
-        count = -(-rows // tile)
-        tiles = [
-            jnp.pad(array, ((0, count * tile - rows), (0, 0)), mode="edge").reshape(count, tile, -1)
-            for array in arrays
-        ]
-        if count == 1:
-            results = batched(*(array[0] for array in tiles))
-        else:
-            results = jax.lax.map(lambda arrays: batched(*arrays), tiles)
-            results = jax.tree.map(lambda a: a.reshape(count * tile, *a.shape[2:]), results)
-        return jax.tree.map(lambda array: array[:rows], results)
-
-    return batch
