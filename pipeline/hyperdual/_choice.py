@@ -22,6 +22,8 @@ class Choice(NamedTuple):
     tile: int | None
 
 
+# Raised where a method makes another program of a function: what was fastest need not be any more.
+_PROGRAMS = 2
 # The choices that this process made.
 _choices: dict[str, Choice] = {}
 
@@ -34,7 +36,7 @@ def choice_key(shape: ProgramShape, method: str | None, tile: int | None) -> str
         method: the one that was asked for; None: any.
         tile: likewise.
     """
-    text = "\n".join([shape.text, *METHODS])
+    text = "\n".join([shape.text, *METHODS, str(_PROGRAMS)])
     return f"{hashlib.sha256(text.encode()).hexdigest()[:24]}-{method}-{tile}"
 
 

@@ -17,12 +17,16 @@ class Tiles(NamedTuple):
         most_bytes: of J of one of several rows.
         start_rows: the fewest and the most rows of the first one.
         most_rows: of any.
+        timed_bytes: of J of a timed call, so that starting it does not count. On a CPU no more than
+            a batch of a run has: for more than some 16 MB of results a call may get fresh pages
+            from the system, which takes longer than many a kernel.
     """
 
     start_bytes: int
     most_bytes: int
     start_rows: tuple[int, int]
     most_rows: int
+    timed_bytes: int
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,12 @@ class Device:
     def tiles(self) -> Tiles:
         """The tiles that are worth timing on it."""
         if self.kind == "cpu":  # J, and as much of D, should stay in a core's second-level cache
-            return Tiles(1 << 18, 1 << 28, (1, 2048), 1 << 16)
+            return Tiles(1 << 18, 1 << 28, (1, 2048), 1 << 16, 1 << 22)
         # Few large ones, which keep all its cores busy: J goes through its memory in any case, and
         # to start the steps of a small tile would take longer than to compute them. A program holds
         # about a dozen arrays of this size, and the results of the last call are there, too.
         memory = self.memory_bytes or _GPU_BYTES
-        return Tiles(memory >> 9, memory >> 5, (64, 1 << 18), 1 << 18)
+        return Tiles(memory >> 9, memory >> 5, (64, 1 << 18), 1 << 18, 1 << 24)
 
 
 def this_device() -> Device:

@@ -23,9 +23,7 @@ log = logging.getLogger("hyperdiag")
 
 # The most that J of a tile is wished to be where weights are as large.
 _MOST_WEIGHT_BYTES = 1 << 22
-# A timed call has rows for so many bytes of J, so that the call itself does not count, but not more
-# than so many.
-_TIMED_BYTES = 1 << 24
+# A timed call has not more rows.
 _TIMED_ROWS = 1 << 16
 # The least time (in seconds) that repeated calls take together: less says little.
 _LEAST_SECONDS = 0.02
@@ -34,6 +32,9 @@ _ENOUGH_SECONDS = 1.0
 _REPEATS = 3
 # Choices that take at most so many times as long as the fastest are timed again, in turn, so often.
 _CLOSE, _TURNS = 1.25, 4
+# Of choices that take at most so many times as long as the fastest, that of the smallest tile is
+# taken: in a call for few rows, less of a tile is filled up.
+_EQUAL = 1.02
 # What a tile of several rows may have in a program that was not timed with it.
 _UNTIMED_TILE_BYTES = 1 << 26
 # Of a tile in programs that may hang on many.
@@ -66,14 +67,16 @@ def most_rows(shape: ProgramShape, device: Device) -> int:
     return min(1 << rows.bit_length() - 1, tiles.most_rows)
 
 
-def timed_rows(row_bytes: int, tile: int | None) -> int:
+def timed_rows(row_bytes: int, tile: int | None, device: Device | None = None) -> int:
     """Return how many rows a timed call has: whole tiles.
 
     Args:
         row_bytes: of J of a row.
         tile: rows of a tile; None: there is none.
+        device: that is timed; None: that of JAX here.
     """
-    rows = min(_TIMED_ROWS, _TIMED_BYTES // max(row_bytes, 1))
+    timed_bytes = (device or this_device()).tiles.timed_bytes
+    rows = min(_TIMED_ROWS, timed_bytes // max(row_bytes, 1))
     return max(4, rows // (tile or 1)) * (tile or 1)
 
 
@@ -138,8 +141,8 @@ def tune(
         return kept
     if rows is not None:  # what the first program costs besides is not to count against it
         jax.block_until_ready(jax.jit(jnp.negative)(jnp.zeros(1)))
-    timings = _Timings(build, n_inputs, shape.row_bytes, time.monotonic() + seconds, rows)
     device = device or this_device()
+    timings = _Timings(build, n_inputs, shape.row_bytes, device, time.monotonic() + seconds, rows)
     first_tile = tile or default_tile(shape, device)
     most = most_rows(shape, device)
     methods = [method] if method is not None else candidates(shape)
@@ -160,8 +163,9 @@ def tune(
                 if not timings.add(Choice(timings.best.method, size)):
                     break
     timings.settle()
-    keep_choice(key_for_rows if timings.rows_decide else key, timings.best, timings.seconds)
-    return timings.best
+    choice = timings.smallest_of_the_best()
+    keep_choice(key_for_rows if timings.rows_decide else key, choice, timings.seconds)
+    return choice
 
 
 def candidates(shape: ProgramShape) -> list[str]:
@@ -186,6 +190,7 @@ class _Timings:
         build: Callable[[Choice], Any],
         n_inputs: int,
         row_bytes: int,
+        device: Device,
         deadline: float,
         rows: int | None = None,
     ):
@@ -193,7 +198,7 @@ class _Timings:
         self._rows, self._compile_seconds = rows, dict[Choice, float]()
         self.rows_decide = False
         self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
-        self._row_bytes = row_bytes
+        self._row_bytes, self._device = row_bytes, device
         self._longest = 0.0
         self.failure: Exception | None = None
         self.hung = False
@@ -203,6 +208,16 @@ class _Timings:
     def best(self) -> Choice:
         """The fastest so far, for all rows that there are."""
         return min(self.seconds, key=self._cost)
+
+    def smallest_of_the_best(self) -> Choice:
+        """Return that of the smallest tile, of those by its method that are as good as the best."""
+        best = self.best
+        equal = [
+            choice
+            for choice in self.seconds
+            if choice.method == best.method and self._cost(choice) <= _EQUAL * self._cost(best)
+        ]
+        return min(equal, key=lambda choice: choice.tile or math.inf)
 
     def _cost(self, choice: Choice) -> float:
         """Return seconds: for a row where there are very many, else for compiling and all rows."""
@@ -250,7 +265,7 @@ class _Timings:
         patience = (_COMPILE_PATIENCE, _CALL_PATIENCE)
         if self.seconds:
             patience = (max(_PATIENCE, _TIMES_LONGEST * self._longest),) * 2
-        rows = timed_rows(self._row_bytes, choice.tile)
+        rows = timed_rows(self._row_bytes, choice.tile, self._device)
         points = np.random.default_rng(0).standard_normal((rows, self._n_inputs), np.float32)
         began = time.monotonic()
         bundle.warm_up(points, *patience)

@@ -20,6 +20,7 @@ from hyperdiag.hyperdual import (
 )
 from hyperdiag.hyperdual import _choice as choice_module
 from hyperdiag.hyperdual import _tuner as tuner
+from hyperdiag.hyperdual._device import Device
 from hyperdiag.hyperdual._jaxpr import ProgramShape, shape_of
 from hyperdiag.hyperdual._tuner import candidates, default_tile
 
@@ -69,13 +70,23 @@ def test_close_timings_are_repeated_in_turn_so_that_a_busy_moment_does_not_decid
         disturbed: Slept(0.11, 0.11, 0.11, 0.02),
         slow: Slept(0.3, 0.3, 0.3, 0.0),
     }
-    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, time.monotonic() + 60)
+    deadline = time.monotonic() + 60
+    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, Device("cpu"), deadline)
     for choice in bundles:
         timings.add(choice)
     assert timings.best == steady
     timings.settle()
     assert timings.best == disturbed
     assert timings.seconds[slow] > 2 * timings.seconds[steady]
+
+
+def test_of_tiles_that_are_as_fast_the_smallest_is_taken():
+    seconds = {16: 1.5, 64: 1.01, 256: 1.0, 1024: 1.3}
+    timings = tuner._Timings(lambda choice: None, 6, 1 << 22, Device("cpu"), 0.0)
+    timings.seconds = {Choice("hyperdual", tile): each for tile, each in seconds.items()}
+    timings.seconds[Choice("hyperdual_columns", 1)] = 1.001  # by another method
+    assert timings.best == Choice("hyperdual", 256)
+    assert timings.smallest_of_the_best() == Choice("hyperdual", 64)
 
 
 @pytest.mark.one_in(3)
@@ -87,7 +98,8 @@ def test_compiling_counts_against_the_rows_that_there_are(rows, fastest):
         quick_to_compile: Slept(0.04, compiling=0.1),
         quick_to_call: Slept(0.02, compiling=2.0),
     }
-    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, time.monotonic() + 60, rows)
+    deadline = time.monotonic() + 60
+    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, Device("cpu"), deadline, rows)
     for choice in bundles:
         timings.add(choice)
     assert timings.best == (quick_to_call if fastest else quick_to_compile)
