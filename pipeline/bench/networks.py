@@ -124,7 +124,7 @@ _ALL = (
         build=_in_every_dtype(pixels, 8, 3, 32, 4),
         n=192,
         m=4,
-        rows=32,
+        rows=64,
     ),
     BenchmarkNetwork(
         name="deep-sets",

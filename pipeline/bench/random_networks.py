@@ -47,10 +47,11 @@ _ACTIVATIONS: dict[str, Activation] = {
 }
 # The most multiply-adds of jvp of jvp for one row: what takes longer is drawn again.
 _MOST_WORK = 5e8
-# Those of a timed call, about; the rows that it has, and the most entries of its Jacobian.
+# Those of a timed call, about; the rows that it has, and the most entries of its Jacobian: those of
+# a run's batch. Beyond, whoever is timed may wait for fresh pages longer than for its own work.
 _CALL_WORK = 4e9
 _ROWS = (16, 65_536)
-_MOST_ENTRIES = 2**25
+_MOST_ENTRIES = 2**21
 
 
 @dataclass(frozen=True)
