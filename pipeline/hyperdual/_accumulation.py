@@ -109,8 +109,7 @@ class Accumulation:
         laplacian: whether sources are summed over the directions where they are born.
         columns: whether a dense layer takes value, J and D in one product, each as columns.
         stepwise: whether each elementwise primitive is recorded by itself (see `_factors`).
-        last_products: the identities of equations with whose results nothing is multiplied (see
-            `_last_layer`).
+        last_layers: the identities of the equations that `_last_layer` finds.
         reversible: whether every step so far has a reverse.
     """
 
@@ -119,7 +118,7 @@ class Accumulation:
     laplacian: bool = False
     columns: bool = False
     stepwise: bool = False
-    last_products: frozenset[int] = frozenset()
+    last_layers: frozenset[int] = frozenset()
     step: int = 0
     reversible: bool = True
     steps: list[_Step] = field(default_factory=list)

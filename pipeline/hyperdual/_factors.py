@@ -41,17 +41,18 @@ class _Magnitude(NamedTuple):
         return max(self, key=abs)
 
 
-def leave_range(closed: core.ClosedJaxpr, dtype: Any) -> bool:
+def leave_range(closed: core.ClosedJaxpr, dtype: Any, share: float = _SHARE_OF_RANGE) -> bool:
     """Tell whether the constant factors of a traced program may take squares out of the range.
 
     Args:
         closed: the program.
         dtype: of the inputs.
+        share: of the powers of ten of the dtype's range, that the factors may have together.
     """
     range_ = math.log10(float(jnp.finfo(dtype).max))
     consts = [_of_array(const) for const in closed.consts]
     powers = _powers(closed.jaxpr, consts, [None] * len(closed.jaxpr.invars))
-    return sum(abs(p) for p in powers if abs(p) > _LARGE) > _SHARE_OF_RANGE * range_
+    return sum(abs(p) for p in powers if abs(p) > _LARGE) > share * range_
 
 
 def _of_array(array: Any) -> _Magnitude | None:

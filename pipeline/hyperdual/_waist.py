@@ -28,16 +28,16 @@ from ._jaxpr import direct_equations, from_jax, multiply_adds
 _WORTH = 0.5
 # A waist of more numbers is not looked for.
 _WIDEST = 64
-_LINEAR = frozenset(
+LINEAR = frozenset(
     {"add", "add_any", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "cumsum"}
     | {"dynamic_slice", "gather", "neg", "pad", "reduce_sum", "reshape", "rev", "slice", "split"}
     | {"squeeze", "stack", "sub", "transpose"}
 )
 # Linear where one operand alone depends on the inputs.
-_LINEAR_IN_ONE = frozenset({"dot_general", "mul", "div"})
+LINEAR_IN_ONE = frozenset({"dot_general", "mul", "div"})
 _PLAIN = (
-    _LINEAR
-    | _LINEAR_IN_ONE
+    LINEAR
+    | LINEAR_IN_ONE
     | {"abs", "and", "atan", "clamp", "cos", "custom_jvp_call", "eq", "erf", "erfc", "exp", "expm1"}
     | {
         "ge",
@@ -81,7 +81,7 @@ class _Step(NamedTuple):
         name, count = self.eqn.primitive.name, sum(value.depends for value in self.operands)
         if name == "div" and count == 1:
             return self.operands[0].depends
-        return name in _LINEAR or (name in _LINEAR_IN_ONE and count == 1)
+        return name in LINEAR or (name in LINEAR_IN_ONE and count == 1)
 
 
 class Waist:

@@ -8,7 +8,7 @@ from jax import lax
 
 from hyperdiag.hyperdual import METHODS, OWN_METHODS, derivatives, numerics
 from hyperdiag.hyperdual._jaxpr import equations
-from hyperdiag.hyperdual._last_layer import last_products
+from hyperdiag.hyperdual._last_layer import last_layers
 
 rng = np.random.default_rng(5)
 N, WIDTH, M, ROWS = 6, 13, 3, 17
@@ -101,7 +101,7 @@ def test_j_alone_is_had_so(name, method):
     assert products_of_rows(NETWORKS[name], method).count((WIDTH, M * N)) == 1
 
 
-def test_laplacian_has_its_sum_in_a_product_as_narrow_as_the_outputs():
+def test_laplacian_is_the_sum():
     batch = jax.vmap(lambda x: METHODS["hyperdual"].laplacian(NETWORKS["x W"], x))
     points = jnp.asarray(POINTS, jnp.float32)
     _, _, ours = batch(points)
@@ -134,6 +134,88 @@ def test_rows_do_not_depend_on_others_that_are_infinite():
     assert not np.isfinite(spoilt[5]).any()
 
 
+@pytest.mark.parametrize("method", ["hyperdual", "hyperdual_columns"])
+def test_unit_that_is_not_selected_may_have_an_infinite_slope(method):
+    first = FIRST.copy()
+    first[0, 0] = -np.inf
+    fn = lambda x: jax.nn.relu(x @ weights(x, first)) @ weights(x)
+    points = np.abs(POINTS).astype(np.float32)
+    _, jacobian, _ = derivatives(fn, N, method, tile=4)(points)
+    exact = jax.vmap(jax.jacfwd(lambda x: jax.nn.relu(x @ FIRST[:, 1:]) @ LAST[1:]))(points)
+    np.testing.assert_allclose(jacobian, exact, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", OWN_METHODS)
+@pytest.mark.parametrize(
+    ("scale", "moved", "outputs"),
+    [(1e-7, 30, [1, 1e-26, 1]), (1e-13, 40, [1, 1e-20, 1e3]), (1e13, -60, [1e9, 1, 1e-3])],
+)
+def test_no_part_leaves_the_range_of_float32(method, scale, moved, outputs):
+    def fn(x):
+        units = jnp.exp(
+            x @ weights(x, np.sign(FIRST) * scale) * (1e-13 if scale > 1 else 1) + moved
+        )
+        return units @ weights(x, LAST * outputs)
+
+    points = (POINTS / 10).astype(np.float32)
+    _, jacobian, hessian_diag = derivatives(fn, N, method, tile=4)(points)
+    exact = derivatives(fn, N, "double_forward", dtype="float64")(points.astype(np.float64))
+    pairs = ((jacobian, exact.jacobian), (hessian_diag, exact.hessian_diag))
+    for ours, theirs in (map(np.asarray, pair) for pair in pairs):
+        largest = np.abs(theirs).max(axis=(0, 2), keepdims=True)
+        np.testing.assert_allclose(ours / largest, theirs / largest, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", [jnp.tanh, jnp.square, lambda x: x * 3, jax.nn.relu])
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_can_be_differentiated_with_respect_to_weights(activation, method):
+    points = jnp.asarray(POINTS, jnp.float32)
+
+    def total(first, derive):
+        fn = lambda x: activation(x @ first) @ weights(x)
+        jacobian, hessian_diag = derive(fn)
+        return (jacobian**2).sum() + (hessian_diag**2).sum()
+
+    def ours(fn):
+        return derivatives(fn, N, method, tile=4)(points)[1:]
+
+    def at_each_point(fn):
+        return jax.vmap(lambda x: METHODS[method].function(fn, x)[1:])(points)
+
+    def theirs(fn):
+        hessian = jax.vmap(jax.hessian(fn))(points)
+        return jax.vmap(jax.jacfwd(fn))(points), jnp.diagonal(hessian, axis1=2, axis2=3)
+
+    first = jnp.asarray(FIRST, jnp.float32)
+    expected = jax.grad(total)(first, theirs)
+    for derive in (ours, at_each_point):
+        for mode in (jax.grad, jax.jacfwd):
+            actual = mode(total)(first, derive)
+            np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-2)
+
+
+@pytest.mark.parametrize("mode", [jax.grad, jax.jacfwd])
+def test_function_of_a_method_can_be_differentiated(mode):
+    with numerics("float64"):
+        x = jnp.asarray(POINTS[0])
+        total = lambda x: METHODS["hyperdual"].function(NETWORKS["x W"], x)[1].sum()
+        expected = jax.grad(lambda x: jax.jacfwd(NETWORKS["x W"])(x).sum())(x)
+        np.testing.assert_allclose(mode(total)(x), expected, rtol=1e-9)
+
+
+def test_weights_of_each_row_are_multiplied_by_themselves():
+    """A matrix for all directions would be formed for each row."""
+    gathered = lambda x: hidden(x) @ weights(x, np.stack([LAST, -LAST]))[(x[0] > 0).astype(int)]
+    before = lambda x: jnp.tanh(jax.nn.relu(x) @ weights(x, FIRST)) @ weights(x)
+    for fn in (gathered, before):
+        assert not last_layers(jax.make_jaxpr(fn)(jnp.zeros(N)))
+        with jax.numpy_rank_promotion("raise"):
+            ours = derivatives(fn, N, "hyperdual_columns", tile=4)(POINTS)
+        theirs = derivatives(fn, N, "double_forward")(POINTS)
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
 def test_can_be_differentiated_further_in_both_modes():
     bundle = derivatives(NETWORKS["x W"], N, "hyperdual", dtype="float64", tile=4)
     with numerics("float64"):
@@ -149,22 +231,21 @@ def test_can_be_differentiated_further_in_both_modes():
         np.testing.assert_allclose(along, expected.sum(), rtol=1e-9)
 
 
-def test_last_products_are_those_that_no_other_follows():
+def test_last_layers_are_those_behind_one_activation_that_no_product_follows():
     def fn(x):
         h = jnp.tanh(x @ FIRST)
         looped, _ = lax.scan(lambda c, _: (jnp.tanh(c @ jnp.ones((M, M))), None), h @ LAST, None, 2)
         return jnp.concatenate([layer(h, LAST), looped, x @ SKIP])
 
     traced = jax.make_jaxpr(fn)(jnp.zeros(N))
-    found = last_products(traced.jaxpr)
-    last = [eqn for eqn in equations(traced) if id(eqn) in found]
-    assert [[v.aval.shape for v in eqn.invars] for eqn in last] == [
-        [(WIDTH,), (WIDTH, M)],
-        [(N,), (N, M)],
-    ]
+    layers = last_layers(traced)
+    last = [eqn for eqn in equations(traced) if id(eqn) in layers]
+    assert [[v.aval.shape for v in eqn.invars] for eqn in last] == [[(WIDTH,), (WIDTH, M)]]
 
 
 def test_program_that_is_called_twice_is_last_only_if_both_calls_are():
     square = jnp.ones((M, M))
-    traced = jax.make_jaxpr(lambda x: layer(layer(x @ SKIP, square), square))(jnp.zeros(N))
-    assert not last_products(traced.jaxpr)
+    fn = lambda x: layer(jnp.tanh(layer(jnp.tanh(x @ SKIP), square)), square)
+    assert not last_layers(jax.make_jaxpr(fn)(jnp.zeros(N)))
+    fn = lambda x: layer(jnp.tanh(x @ SKIP), square) + layer(jnp.sin(x @ SKIP), square)
+    assert last_layers(jax.make_jaxpr(fn)(jnp.zeros(N)))

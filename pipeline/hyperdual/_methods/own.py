@@ -13,7 +13,7 @@ from .._accumulation import Accumulation, Irreversible, Node
 from .._active import Active, as_active
 from .._factors import leave_range
 from .._interpret import interpret
-from .._last_layer import last_products
+from .._last_layer import last_layers
 from .._tangent import flatten, identity
 from .._waist import Waist, find_waist
 from .method import Function, PointDerivatives
@@ -21,6 +21,8 @@ from .method import Function, PointDerivatives
 # A product with so many terms in each entry is written out where each row of a batch has one by
 # itself: XLA's CPU backend calls a function for each, and joins the terms with what follows.
 _FEW_TERMS = 10
+# Of the powers of ten of the range, what factors may have where a last layer is one product.
+_SHARE_OF_LAST_LAYERS = 0.13
 
 
 def hyperdual(fn: Function, z: jax.Array) -> PointDerivatives:
@@ -90,7 +92,9 @@ def _interpreted(
         cut = math.inf
     elif (waist := find_waist(closed)) is not None:
         return _through(waist, z, cut, laplacian, columns)
-    last = frozenset[int]() if stepwise else last_products(closed.jaxpr)
+    # Products of weights are formed before phi'' meets them: not near the ends of the range.
+    large = leave_range(closed, z.dtype, _SHARE_OF_LAST_LAYERS)
+    last = frozenset[int]() if large else last_layers(closed)
     while True:
         accumulation = Accumulation(m, cut, laplacian, columns, stepwise, last)
         try:

@@ -18,12 +18,16 @@ from jax import lax
 from .._accumulation import Pull, Source
 from .._equation import Equation
 from .._interpret import interpret
-from .._last_layer import is_small, scaled_product
 from .._registry import register
-from .._tangent import Tangent, add, dense, flatten, product, push, push_over, total
+from .._tangent import Tangent, add, dense, flatten, push, push_over
 
 # Layers of so many numbers are left as they are written.
 _NARROW = 16
+# A last layer is one product for all directions from so many on, as long as its matrix has no more
+# entries: larger ones do not stay in the caches, and are read anew for each tile. Where outputs are
+# few, the other way is slower.
+_FEWEST_DIRECTIONS = 4
+_MOST_ENTRIES, _MOST_ENTRIES_OF_NARROW = 1 << 18, 1 << 20
 
 
 @register(
@@ -208,21 +212,22 @@ def _in_one_product(equation: Equation) -> list[Any]:
 
 
 def _last_layer(equation: Equation) -> list[Any] | None:
-    """Multiply what is behind the only activation with the weights of the last layer.
+    """Multiply an activation of what is linear in the inputs with the weights of the last layer.
 
     Returns:
-        None for any other product, and where it is not worth it (see `_last_layer`).
+        None for any other product (see the module `_last_layer`), and for one of few directions or
+        with too large a matrix.
     """
     accumulation, params = equation.accumulation, equation.params
-    if id(equation.eqn) not in accumulation.last_products or len(equation.active) != 1:
+    if id(equation.eqn) not in accumulation.last_layers:
         return None
     (at,), (contracted, batch) = equation.active, params["dimension_numbers"]
     operand, weights = equation.operands[at], equation.values[1 - at]
     before = operand.node.jacobian
-    if operand.node.curved or operand.slope is None:
-        return None
     is_layer = not batch[0] and len(contracted[0]) == 1 and jnp.ndim(weights) == 2
-    if not is_layer or operand.value.size != weights.shape[contracted[1 - at][0]]:
+    if operand.slope is None or not is_layer:
+        return None
+    if operand.value.size != weights.shape[contracted[1 - at][0]]:
         return None
     types = {jnp.result_type(array) for array in (operand.value, weights, *equation.result_types)}
     precision = params["precision"]
@@ -231,34 +236,59 @@ def _last_layer(equation: Equation) -> list[Any] | None:
     if precision is not None and at == 1:
         precision = precision[::-1]
     matrix = weights if contracted[1 - at] == (0,) else weights.T
-    if before.free != len(before.ties) or not is_small(math.prod(before.sizes), matrix.shape):
+    if before.free != len(before.ties) or not _pays(math.prod(before.sizes), matrix):
         return None
 
-    def pushed(tangent: Tangent, factor: jax.Array) -> Tangent:
+    rows = flatten(before).reshape(-1, operand.value.size)
+
+    def pushed(factor: jax.Array, tangent: jax.Array) -> Tangent:
         if operand.selected is not None:
             factor = jnp.where(operand.selected, factor, jnp.zeros_like(factor))
-        rows = flatten(tangent).reshape(-1, operand.value.size)
-        results = scaled_product(rows, factor.ravel(), matrix, precision)
-        shape = tangent.data.shape[: tangent.free] + equation.result_types[0].shape
-        return Tangent(results.reshape(shape), tangent.sizes, tangent.ties)
+        results = _scaled_product(factor.ravel(), tangent, matrix, precision)
+        shape = before.data.shape[: before.free] + equation.result_types[0].shape
+        return Tangent(results.reshape(shape), before.sizes, before.ties)
 
     (parent,), carried = equation.parents, None
     if parent.hessian_diag is not None:
-        if operand.ratio is not None:  # which is not to be multiplied with phi' (see `_active`)
+        # A ratio is not to be multiplied with phi' (see `_active`); a Laplacian has one direction.
+        if operand.ratio is not None or accumulation.laplacian:
             carried = _dot_with_tangent(equation, at, parent.hessian_diag)
         else:
-            squares = product(before, before)
-            carried = pushed(total(squares) if accumulation.laplacian else squares, operand.bend)
+            carried = pushed(operand.bend, rows * rows)
     (value,) = equation.apply(*equation.values)
     nodes = accumulation.record(
         [value],
-        [pushed(before, operand.slope)],
+        [pushed(operand.slope, rows)],
         [carried],
         [[]],
         equation.parents,
         _pull(equation, lambda *operands: equation.apply(*operands)[0]),
     )
     return equation.with_nodes([value], nodes)
+
+
+def _pays(directions: int, matrix: jax.Array) -> bool:
+    """Tell whether one product for all directions is faster than one for each."""
+    entries = directions * matrix.size
+    if directions < _FEWEST_DIRECTIONS or not entries:
+        return False
+    return entries <= (_MOST_ENTRIES if matrix.shape[1] > _NARROW else _MOST_ENTRIES_OF_NARROW)
+
+
+def _scaled_product(
+    factor: jax.Array, tangent: jax.Array, matrix: jax.Array, precision: Any
+) -> jax.Array:
+    """Return sum_u factor[u] tangent[i, u] matrix[u, j], shape (k, m).
+
+    Args:
+        factor: (w,), the only one that differs from row to row.
+        tangent: (k, w).
+        matrix: (w, m).
+        precision: of the product.
+    """
+    (k, w), m = tangent.shape, matrix.shape[1]
+    same = (matrix[:, :, None] * tangent.T[:, None, :]).reshape(w, m * k)
+    return jnp.matmul(factor, same, precision=precision).reshape(m, k).T
 
 
 def with_operand(equation: Equation, at: int) -> Callable[[jax.Array], list[jax.Array]]:
