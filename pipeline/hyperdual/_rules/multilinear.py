@@ -225,7 +225,8 @@ def _last_layer(equation: Equation) -> list[Any] | None:
     operand, weights = equation.operands[at], equation.values[1 - at]
     before = operand.node.jacobian
     is_layer = not batch[0] and len(contracted[0]) == 1 and jnp.ndim(weights) == 2
-    if operand.slope is None or not is_layer:
+    # A function with a rule of its own may have made another node, whose J is not that of all rows.
+    if operand.slope is None or operand.node.curved or not is_layer:
         return None
     if operand.value.size != weights.shape[contracted[1 - at][0]]:
         return None
@@ -238,7 +239,6 @@ def _last_layer(equation: Equation) -> list[Any] | None:
     matrix = weights if contracted[1 - at] == (0,) else weights.T
     if before.free != len(before.ties) or not _pays(math.prod(before.sizes), matrix):
         return None
-
     rows = flatten(before).reshape(-1, operand.value.size)
 
     def pushed(factor: jax.Array, tangent: jax.Array) -> Tangent:
