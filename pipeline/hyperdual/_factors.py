@@ -22,7 +22,7 @@ from ._jaxpr import direct_equations, subjaxprs
 # Powers of ten that one factor must have to count: eps in a norm or 1 / sqrt(width) are none.
 _LARGE = 3.0
 # Squares of what the factors do are still in range, with a good part to spare for the inputs' own.
-_SHARE_OF_RANGE = 0.37
+SHARE_FOR_SQUARES = 0.37
 
 _UNCHANGED = frozenset(
     {"convert_element_type", "broadcast_in_dim", "reshape", "transpose", "squeeze", "neg", "copy"}
@@ -41,18 +41,17 @@ class _Magnitude(NamedTuple):
         return max(self, key=abs)
 
 
-def leave_range(closed: core.ClosedJaxpr, dtype: Any, share: float = _SHARE_OF_RANGE) -> bool:
-    """Tell whether the constant factors of a traced program may take squares out of the range.
+def share_of_range(closed: core.ClosedJaxpr, dtype: Any) -> float:
+    """Return how far the constant factors of a traced program go together, as a part of the range.
 
     Args:
         closed: the program.
-        dtype: of the inputs.
-        share: of the powers of ten of the dtype's range, that the factors may have together.
+        dtype: of the inputs, in whose range there are so many powers of ten.
     """
     range_ = math.log10(float(jnp.finfo(dtype).max))
     consts = [_of_array(const) for const in closed.consts]
     powers = _powers(closed.jaxpr, consts, [None] * len(closed.jaxpr.invars))
-    return sum(abs(p) for p in powers if abs(p) > _LARGE) > share * range_
+    return sum(abs(p) for p in powers if abs(p) > _LARGE) / range_
 
 
 def _of_array(array: Any) -> _Magnitude | None:

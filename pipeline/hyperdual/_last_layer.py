@@ -15,22 +15,16 @@ from enum import IntEnum
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
 from ._jaxpr import direct_equations, subjaxprs
-from ._rules import elementwise
+from ._rules.elementwise import ENTRYWISE
 from ._waist import LINEAR, LINEAR_IN_ONE
 
 _CALLS = frozenset({"jit", "closed_call", "remat2", "custom_jvp_call"})
 _PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
-_ENTRYWISE = frozenset(
-    {*elementwise.LINEAR, *elementwise.BILINEAR, *elementwise.CURVED, *elementwise.CONSTANT}
-    | {"and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"}
-    | {"convert_element_type"}
-)
-
-
 # Between these is the largest entry of each row and column of a matrix; and its most entries.
 _LEAST, _MOST, _MOST_ENTRIES = 1e-6, 1e3, 1 << 22
 
@@ -125,16 +119,17 @@ def _note_layers(
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _result(eqn: core.JaxprEqn, variable: core.Var, operands: Sequence[_Dependence]) -> _Dependence:
+def _result(eqn: core.JaxprEqn, variable: Any, operands: Sequence[_Dependence]) -> _Dependence:
     name, most = eqn.primitive.name, max((each.kind for each in operands), default=_Kind.FIXED)
     if most == _Kind.FIXED:
         return _FIXED
     active = [each for each in operands if each.kind != _Kind.FIXED]
-    in_one = name in LINEAR_IN_ONE and len(active) == 1 and active[0] is operands[0]
-    in_one |= name in ("dot_general", "mul") and len(active) == 1
-    if most == _Kind.AFFINE and (name in LINEAR or in_one):
+    in_one = name in LINEAR_IN_ONE and len(active) == 1
+    in_one &= name != "div" or operands[0].kind != _Kind.FIXED
+    real = jnp.issubdtype(variable.aval.dtype, jnp.floating)  # to whole numbers nothing is linear
+    if most == _Kind.AFFINE and real and (name in LINEAR or in_one):
         return _Dependence(_Kind.AFFINE, variable)
-    if name in _ENTRYWISE and most != _Kind.OTHER and len({each.source for each in active}) == 1:
+    if name in ENTRYWISE and most != _Kind.OTHER and len({each.source for each in active}) == 1:
         return _Dependence(_Kind.ENTRYWISE, active[0].source)
     return _OTHER
 

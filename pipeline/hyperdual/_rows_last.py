@@ -23,12 +23,6 @@ from jax.extend import core
 from ._jaxpr import walk
 from ._rules import elementwise
 
-_ELEMENTWISE = frozenset(
-    {*elementwise.LINEAR, *elementwise.BILINEAR, *elementwise.CURVED, *elementwise.CONSTANT}
-    | {"and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"}
-    | {"convert_element_type"}
-)
-
 
 class _Value(NamedTuple):
     """An array; if `batched`, its last axis is the rows."""
@@ -88,7 +82,7 @@ def _apply(eqn: core.JaxprEqn, operands: list[_Value], rows: int) -> list[_Value
     if name == "jit":
         inner = eqn.params["jaxpr"]
         return _evaluate(inner.jaxpr, inner.consts, operands, rows)
-    if name in _ELEMENTWISE:
+    if name in elementwise.ENTRYWISE:
         shape = np.broadcast_shapes(*(value.shape for value in operands))
         scalars = name not in ("select_n", "clamp", "add_any")  # others take a scalar as it is
         results = _bind(

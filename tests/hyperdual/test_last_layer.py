@@ -114,12 +114,12 @@ def test_j_alone_is_had_so(name, method):
     assert products_of_rows(NETWORKS[name], method).count((WIDTH, M * N)) == 1
 
 
-def test_laplacian_is_the_sum():
-    batch = jax.vmap(lambda x: METHODS["hyperdual"].laplacian(NETWORKS["x W"], x))
-    points = jnp.asarray(POINTS, jnp.float32)
-    _, _, ours = batch(points)
-    _, _, diagonal = derivatives(NETWORKS["x W"], N, "double_forward")(points)
-    np.testing.assert_allclose(ours, diagonal.sum(-1), rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_laplacian_is_the_sum(method):
+    fn = NETWORKS["x W"]
+    (ours,) = derivatives(fn, N, method, dtype="float64", outputs=["laplacian"], tile=4)(POINTS)
+    exact = derivatives(fn, N, "double_forward", dtype="float64")(POINTS)
+    np.testing.assert_allclose(ours, np.asarray(exact.hessian_diag).sum(-1), rtol=1e-11)
 
 
 OTHERS = {
@@ -182,29 +182,29 @@ def test_no_part_leaves_the_range_of_float32(method, scale, moved, outputs):
 @pytest.mark.parametrize("activation", [jnp.tanh, jnp.square, lambda x: x * 3, jax.nn.relu])
 @pytest.mark.parametrize("method", OWN_METHODS)
 def test_can_be_differentiated_with_respect_to_weights(activation, method):
-    points = jnp.asarray(POINTS, jnp.float32)
-
     def total(first, derive):
         fn = lambda x: activation(x @ first) @ weights(x)
         jacobian, hessian_diag = derive(fn)
         return (jacobian**2).sum() + (hessian_diag**2).sum()
 
     def ours(fn):
-        return derivatives(fn, N, method, tile=4)(points)[1:]
+        return derivatives(fn, N, method, dtype="float64", tile=4)(POINTS)[1:]
 
     def at_each_point(fn):
-        return jax.vmap(lambda x: METHODS[method].function(fn, x)[1:])(points)
+        return jax.vmap(lambda x: METHODS[method].function(fn, x)[1:])(jnp.asarray(POINTS))
 
     def theirs(fn):
+        points = jnp.asarray(POINTS)
         hessian = jax.vmap(jax.hessian(fn))(points)
         return jax.vmap(jax.jacfwd(fn))(points), jnp.diagonal(hessian, axis1=2, axis2=3)
 
-    first = jnp.asarray(FIRST, jnp.float32)
-    expected = jax.grad(total)(first, theirs)
-    for derive in (ours, at_each_point):
-        for mode in (jax.grad, jax.jacfwd):
-            actual = mode(total)(first, derive)
-            np.testing.assert_allclose(actual, expected, rtol=1e-3, atol=1e-2)
+    with numerics("float64"):
+        first = jnp.asarray(FIRST)
+        expected = jax.grad(total)(first, theirs)
+        for derive in (ours, at_each_point):
+            for mode in (jax.grad, jax.jacfwd):
+                actual = mode(total)(first, derive)
+                np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("mode", [jax.grad, jax.jacfwd])

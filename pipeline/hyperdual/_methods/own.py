@@ -11,7 +11,7 @@ from jax.extend import core
 from .. import _rules  # noqa: F401  (enters the rules)
 from .._accumulation import Accumulation, Irreversible, Node
 from .._active import Active, as_active
-from .._factors import leave_range
+from .._factors import SHARE_FOR_SQUARES, share_of_range
 from .._interpret import interpret
 from .._last_layer import last_layers
 from .._tangent import flatten, identity
@@ -87,14 +87,14 @@ def _interpreted(
     closed: core.ClosedJaxpr, z: jax.Array, cut: float, laplacian: bool, columns: bool
 ) -> PointDerivatives:
     m = closed.out_avals[0].shape[0]
-    stepwise = leave_range(closed, z.dtype)
+    share = share_of_range(closed, z.dtype)
+    stepwise = share > SHARE_FOR_SQUARES
     if stepwise:
         cut = math.inf
     elif (waist := find_waist(closed)) is not None:
         return _through(waist, z, cut, laplacian, columns)
     # Products of weights are formed before phi'' meets them: not near the ends of the range.
-    large = leave_range(closed, z.dtype, _SHARE_OF_LAST_LAYERS)
-    last = frozenset[int]() if large else last_layers(closed)
+    last = last_layers(closed) if share <= _SHARE_OF_LAST_LAYERS else frozenset[int]()
     while True:
         accumulation = Accumulation(m, cut, laplacian, columns, stepwise, last)
         try:

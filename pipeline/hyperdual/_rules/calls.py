@@ -18,13 +18,7 @@ from .._reason import first_line
 from .._registry import register
 from . import elementwise
 
-_LOGICAL = (
-    "and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge", "convert_element_type",
-)  # fmt: skip
-_ENTRYWISE = {
-    *elementwise.LINEAR, *elementwise.BILINEAR, *elementwise.CURVED, *elementwise.CONSTANT,
-    *_LOGICAL, "jit", "closed_call", "custom_jvp_call",
-}  # fmt: skip
+_ENTRYWISE = {*elementwise.ENTRYWISE, "jit", "closed_call", "custom_jvp_call"}
 
 
 @register("jit", "closed_call", "remat2", "custom_vmap_call")

@@ -38,6 +38,11 @@ _SELECTING = ("max", "min", "select_n", "clamp")
 # Of these JAX multiplies by one, half and zero.
 _EXTREMES = ("max", "min")
 CONSTANT = ("stop_gradient", "sign", "floor", "ceil", "round")
+# All primitives that act entry by entry, those without derivatives and the conversion included.
+ENTRYWISE = frozenset(
+    {*LINEAR, *BILINEAR, *CURVED, *CONSTANT, "convert_element_type"}
+    | {"and", "or", "xor", "not", "eq", "ne", "lt", "le", "gt", "ge", "is_finite"}
+)
 
 
 @register(*LINEAR, *BILINEAR, *CURVED, parameters=("accuracy", "out_dtype", "y"))
