@@ -142,7 +142,9 @@ def _is_moderate(const: Any) -> bool:
     """
     if np.ndim(const) < 2:
         return True
-    if isinstance(const, jax.core.Tracer | jax.Ref) or np.size(const) > _MOST_ENTRIES:
+    if isinstance(const, jax.core.Tracer | jax.Ref) or not 0 < np.size(const) <= _MOST_ENTRIES:
+        return False
+    if not jnp.issubdtype(const.dtype, jnp.floating):
         return False
     magnitudes = np.abs(np.asarray(const, np.float64))
     largest = np.concatenate([magnitudes.max(axis=axis).ravel() for axis in (-1, -2)])

@@ -256,6 +256,23 @@ def test_last_layers_are_those_behind_one_activation_that_no_product_follows():
     assert [[v.aval.shape for v in eqn.invars] for eqn in last] == [[(WIDTH,), (WIDTH, M)]]
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.ones((0, 3)),
+        np.ones((2, 2), int),
+        np.ones((2, 2), complex),
+        jax.random.split(jax.random.key(0), (2, 2)),
+    ],
+    ids=["empty", "whole numbers", "complex", "keys"],
+)
+def test_constants_that_are_no_matrices_of_weights_do_no_harm(other):
+    array = jnp.asarray(other)
+    traced = jax.make_jaxpr(lambda x: (hidden(x) @ weights(x), array.T))(jnp.zeros(N))
+    assert any(const.ndim == 2 and const.dtype == array.dtype for const in traced.consts)
+    assert len(last_layers(traced)) == 1
+
+
 def test_program_that_is_called_twice_is_last_only_if_both_calls_are():
     square = jnp.ones((M, M))
     fn = lambda x: layer(jnp.tanh(layer(jnp.tanh(x @ SKIP), square)), square)
