@@ -23,7 +23,7 @@ class Choice(NamedTuple):
 
 
 # Raised where a method makes another program of a function: what was fastest need not be any more.
-_PROGRAMS = 2
+_PROGRAMS = 3
 # The choices that this process made.
 _choices: dict[str, Choice] = {}
 

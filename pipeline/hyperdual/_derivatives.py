@@ -22,6 +22,7 @@ from ._finite_again import FiniteAgain
 from ._float32_function import Float32Function
 from ._jaxpr import direct_equations, equations, multiply_adds, shape_of
 from ._jitted import Jitted
+from ._memory import keep_freed_pages
 from ._methods import METHODS, Function, Method, MethodError
 from ._numerics import numerics
 from ._precision import HIGHEST, check_precision, with_precision
@@ -277,6 +278,7 @@ def _bundle(
     again: bool = True,
     precision: str = HIGHEST,
 ) -> Bundle:
+    keep_freed_pages()
     directions = None if wrt is None else np.asarray(wrt)
     single = fn if isinstance(fn, Float32Function) else None
     traced = corrected(single.function if single else fn)

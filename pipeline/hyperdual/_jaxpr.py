@@ -250,6 +250,8 @@ class ProgramShape:
         few_rows: whether a tile should have few rows, since XLA may hang on many.
         weight_bytes: of the largest array that the program closes over.
         loops: whether a loop is in it.
+        on_cpu: whether the device is a CPU.
+        result_bytes: of the outputs' J for one row.
         text: what a timing holds for: the program without its constants' values, directions,
             dtype, version of JAX, device and threads.
         own_rules: whether functions with derivative rules of their own are in it.
@@ -266,6 +268,8 @@ class ProgramShape:
     few_rows: bool = False
     weight_bytes: int = 0
     loops: bool = False
+    on_cpu: bool = False
+    result_bytes: int = 1
 
 
 def shape_of(
@@ -286,9 +290,10 @@ def shape_of(
     # Addresses of functions in the text differ from process to process.
     program = re.sub(r"0x[0-9a-f]+", "", str(traced.jaxpr))
     width, itemsize = widest(traced), np.dtype(dtype).itemsize
+    outputs = math.prod(traced.out_avals[0].shape)
     return ProgramShape(
         directions,
-        math.prod(traced.out_avals[0].shape),
+        outputs,
         max(directions * width, n_inputs) * itemsize,
         "\n".join([program, str(directions), dtype, jax.__version__, kind, threads]),
         bool(custom_rule_names(traced)),
@@ -297,4 +302,6 @@ def shape_of(
         kind == "cpu" and threads != "1" and may_hang(traced),
         max((math.prod(np.shape(array)) * itemsize for array in traced.consts), default=0),
         any(eqn.primitive.name in ("scan", "while") for eqn in equations(traced)),
+        kind == "cpu",
+        outputs * directions * itemsize,
     )

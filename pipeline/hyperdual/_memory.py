@@ -1,5 +1,6 @@
 """What a compiled call will hold in memory, and what there is of it."""
 
+import functools
 import math
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,21 @@ import numpy as np
 
 # Below this a call is let through without a look at what is free.
 _SMALL_BYTES = 1 << 28
+# Of an array whose freeing raises glibc's thresholds as far as it lets them rise: 32 MB with all.
+_LARGEST_KEPT_BYTES = (1 << 25) - (1 << 16)
 _ROOT = Path("/")
+
+
+@functools.cache
+def keep_freed_pages() -> None:
+    """Let the C library keep the memory of freed results for the next ones.
+
+    glibc gives the system back what is freed of arrays that are larger than any freed before
+    (mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD). The next call's results are fresh pages
+    then, which can take longer to come than the results to be computed. Here a large array is freed
+    that nothing was written to, and that took no memory. With other C libraries this does nothing.
+    """
+    np.empty(_LARGEST_KEPT_BYTES, np.uint8)
 
 
 def array_bytes(arrays: Any) -> int:

@@ -27,9 +27,14 @@ _MOST_WEIGHT_BYTES = 1 << 22
 _TIMED_ROWS = 1 << 16
 # The least time (in seconds) that repeated calls take together: less says little.
 _LEAST_SECONDS = 0.02
+# A call of fewer seconds is mostly what any call costs.
+_SHORT_CALL_SECONDS = 2e-3
 # After so long (in seconds) the calls so far are enough.
 _ENOUGH_SECONDS = 1.0
 _REPEATS = 3
+# Methods that take at most so many times as long as the fastest, in the first tile, are timed in
+# others, too: so many at most. Which tile is best for one is not for another.
+_RIVALS_WITHIN, _RIVALS = 1.6, 2
 # Choices that take at most so many times as long as the fastest are timed again, in turn, so often.
 _CLOSE, _TURNS = 1.25, 4
 # Of choices that take at most so many times as long as the fastest, that of the smallest tile is
@@ -71,7 +76,7 @@ def timed_rows(row_bytes: int, tile: int | None, device: Device | None = None) -
     """Return how many rows a timed call has: whole tiles.
 
     Args:
-        row_bytes: of J of a row.
+        row_bytes: that a row counts for.
         tile: rows of a tile; None: there is none.
         device: that is timed; None: that of JAX here.
     """
@@ -142,7 +147,7 @@ def tune(
     if rows is not None:  # what the first program costs besides is not to count against it
         jax.block_until_ready(jax.jit(jnp.negative)(jnp.zeros(1)))
     device = device or this_device()
-    timings = _Timings(build, n_inputs, shape.row_bytes, device, time.monotonic() + seconds, rows)
+    timings = _Timings(build, n_inputs, shape, device, time.monotonic() + seconds, rows)
     first_tile = tile or default_tile(shape, device)
     most = most_rows(shape, device)
     methods = [method] if method is not None else candidates(shape)
@@ -156,11 +161,11 @@ def tune(
     if not timings.seconds:
         assert timings.failure is not None
         raise timings.failure
-    if tile is None:
+    for rival in timings.rivals() if tile is None else []:
         for factor in (4, 0.25):
             size = first_tile
             while not timings.hung and 1 <= (size := int(size * factor)) <= most:
-                if not timings.add(Choice(timings.best.method, size)):
+                if not timings.add(Choice(rival, size)):
                     break
     timings.settle()
     choice = timings.smallest_of_the_best()
@@ -189,7 +194,7 @@ class _Timings:
         self,
         build: Callable[[Choice], Any],
         n_inputs: int,
-        row_bytes: int,
+        shape: ProgramShape,
         device: Device,
         deadline: float,
         rows: int | None = None,
@@ -198,7 +203,8 @@ class _Timings:
         self._rows, self._compile_seconds = rows, dict[Choice, float]()
         self.rows_decide = False
         self._build, self._n_inputs, self._deadline = build, n_inputs, deadline
-        self._row_bytes, self._device = row_bytes, device
+        self._row_bytes, self._result_bytes = shape.row_bytes, shape.result_bytes
+        self._device = device
         self._longest = 0.0
         self.failure: Exception | None = None
         self.hung = False
@@ -208,6 +214,12 @@ class _Timings:
     def best(self) -> Choice:
         """The fastest so far, for all rows that there are."""
         return min(self.seconds, key=self._cost)
+
+    def rivals(self) -> list[str]:
+        """Return the fastest methods, each timed in the first tile, the fastest first."""
+        most = _RIVALS_WITHIN * self._cost(self.best)
+        close = [choice for choice in self.seconds if self._cost(choice) <= most]
+        return [choice.method for choice in sorted(close, key=self._cost)[:_RIVALS]]
 
     def smallest_of_the_best(self) -> Choice:
         """Return that of the smallest tile, of those by its method that are as good as the best."""
@@ -226,7 +238,7 @@ class _Timings:
         return self._compile_seconds[choice] + self._rows * self.seconds[choice]
 
     def add(self, choice: Choice) -> bool:
-        """Time a choice; tell whether it is the best so far."""
+        """Time a choice; tell whether it is the best of its method so far."""
         if choice in self.seconds:
             return False
         began = time.monotonic()
@@ -239,6 +251,8 @@ class _Timings:
             return False
         try:
             self.seconds[choice] = self._time(choice)
+            if len(self.seconds) == 1 and self._take_more_rows(choice):
+                self.seconds[choice] = self._time(choice)
         except Exception as error:  # another choice may do
             self.hung |= isinstance(error, TimeoutError)
             self.failure = self.failure or error
@@ -247,7 +261,20 @@ class _Timings:
         self._longest = max(self._longest, time.monotonic() - began)
         fastest = min(self.seconds, key=lambda choice: self.seconds[choice])
         self.rows_decide |= self.best != fastest
-        return self.best == choice
+        same = [other for other in self.seconds if other.method == choice.method]
+        return min(same, key=self._cost) == choice
+
+    def _take_more_rows(self, choice: Choice) -> bool:
+        """Tell whether calls were short, and shall have more rows from now on.
+
+        By its largest intermediate a network may seem large that is not: where a hundred inputs
+        become three numbers, say.
+        """
+        enough_rows = _SHORT_CALL_SECONDS / self.seconds[choice]
+        fewer = max(int(self._device.tiles.timed_bytes / enough_rows), self._result_bytes)
+        more = fewer < self._row_bytes
+        self._row_bytes = min(fewer, self._row_bytes)
+        return more
 
     def settle(self) -> None:
         """Time the fastest again, in turn: what the machine did meanwhile is not to decide."""

@@ -24,6 +24,8 @@ from hyperdiag.hyperdual._device import Device
 from hyperdiag.hyperdual._jaxpr import ProgramShape, shape_of
 from hyperdiag.hyperdual._tuner import candidates, default_tile
 
+# A call has four of them.
+LARGE_ROWS = ProgramShape(6, 6, 1 << 22, result_bytes=1 << 22)
 WEIGHTS = np.random.default_rng(0).standard_normal((24, 6)).astype(np.float32)
 
 
@@ -45,7 +47,7 @@ def test_auto_is_the_fastest_of_what_was_timed_and_is_kept(cache):
     (kept,) = [json.loads(file.read_text()) for file in cache.iterdir()]
     assert Choice(kept["method"], kept["tile"]) == choice
     rates = kept["rows_per_s"]
-    assert max(rates, key=rates.get) == f"{choice.method}/{choice.tile}"
+    assert rates[f"{choice.method}/{choice.tile}"] > 0.97 * max(rates.values())
     assert {name.split("/")[0] for name in rates} >= set(OWN_METHODS)
     assert len({name.split("/")[1] for name in rates}) >= 3
 
@@ -71,7 +73,7 @@ def test_close_timings_are_repeated_in_turn_so_that_a_busy_moment_does_not_decid
         slow: Slept(0.3, 0.3, 0.3, 0.0),
     }
     deadline = time.monotonic() + 60
-    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, Device("cpu"), deadline)
+    timings = tuner._Timings(bundles.__getitem__, 6, LARGE_ROWS, Device("cpu"), deadline)
     for choice in bundles:
         timings.add(choice)
     assert timings.best == steady
@@ -82,7 +84,7 @@ def test_close_timings_are_repeated_in_turn_so_that_a_busy_moment_does_not_decid
 
 def test_of_tiles_that_are_as_fast_the_smallest_is_taken():
     seconds = {16: 1.5, 64: 1.01, 256: 1.0, 1024: 1.3}
-    timings = tuner._Timings(lambda choice: None, 6, 1 << 22, Device("cpu"), 0.0)
+    timings = tuner._Timings(lambda choice: None, 6, LARGE_ROWS, Device("cpu"), 0.0)
     timings.seconds = {Choice("hyperdual", tile): each for tile, each in seconds.items()}
     timings.seconds[Choice("hyperdual_columns", 1)] = 1.001  # by another method
     assert timings.best == Choice("hyperdual", 256)
@@ -99,11 +101,56 @@ def test_compiling_counts_against_the_rows_that_there_are(rows, fastest):
         quick_to_call: Slept(0.02, compiling=2.0),
     }
     deadline = time.monotonic() + 60
-    timings = tuner._Timings(bundles.__getitem__, 6, 1 << 22, Device("cpu"), deadline, rows)
+    timings = tuner._Timings(bundles.__getitem__, 6, LARGE_ROWS, Device("cpu"), deadline, rows)
     for choice in bundles:
         timings.add(choice)
     assert timings.best == (quick_to_call if fastest else quick_to_compile)
     assert timings.rows_decide == (not fastest)
+
+
+class PerRow:
+    """Takes so many seconds for a row."""
+
+    def __init__(self, row_seconds):
+        self.row_seconds = row_seconds
+
+    def warm_up(self, points, *patience):
+        self(points)
+
+    def __call__(self, points):
+        time.sleep(len(points) * self.row_seconds)
+
+
+def test_the_tiles_of_two_methods_are_timed(cache, monkeypatch):
+    """In the first tile the other one is a little faster; it has no better tile."""
+    seconds = {"hyperdual": {4: 6e-3, 16: 2e-3}, "hyperdual_adjoint": {4: 5e-3}}
+    monkeypatch.setattr(tuner, "candidates", lambda shape: list(seconds))
+    monkeypatch.setattr(tuner, "default_tile", lambda *_: 4)
+    choice = tuner.tune(
+        lambda choice: PerRow(seconds[choice.method].get(choice.tile, 8e-3)),
+        ProgramShape(1, 1, 1 << 20, result_bytes=1 << 20),
+        1,
+        None,
+        None,
+        60,
+    )
+    assert choice == Choice("hyperdual", 16)
+
+
+def test_short_calls_get_more_rows(cache, monkeypatch):
+    """What large rows cost besides decides nothing: 0.1 ms a call, 10 and 5 us a row."""
+    seconds, rows = {"hyperdual": 1e-5, "hyperdual_adjoint": 5e-6}, []
+
+    class WithCall(PerRow):
+        def __call__(self, points):
+            rows.append(len(points))
+            time.sleep(1e-4 + len(points) * self.row_seconds)
+
+    monkeypatch.setattr(tuner, "candidates", lambda shape: list(seconds))
+    shape = ProgramShape(1, 1, 1 << 20, result_bytes=1 << 12)
+    tuner.tune(lambda choice: WithCall(seconds[choice.method]), shape, 1, None, 4, 60)
+    assert rows[0] == 16
+    assert 64 < rows[-1] <= 1024
 
 
 @pytest.mark.slow
@@ -127,7 +174,7 @@ def test_choice_that_rows_decided_on_the_way_is_kept_for_as_many_alone(cache, mo
     """The first method has a tile that is as fast as the other method, which rows left out."""
     seconds = {"hyperdual": {4: 0.008, 16: 0.004}, "hyperdual_adjoint": {4: 0.005, 16: 0.002}}
 
-    class PerRow(Slept):
+    class AfterCompiling(Slept):
         def __init__(self, choice):
             super().__init__(0, compiling=2.0 if choice.method == "hyperdual_adjoint" else 0.05)
             self.row_seconds = seconds[choice.method].get(choice.tile, 0.01)
@@ -138,9 +185,12 @@ def test_choice_that_rows_decided_on_the_way_is_kept_for_as_many_alone(cache, mo
     monkeypatch.setattr(tuner, "candidates", lambda shape: list(seconds))
     monkeypatch.setattr(tuner, "default_tile", lambda *_: 4)
     shape = ProgramShape(1, 1, 1 << 20)
-    assert tuner.tune(PerRow, shape, 1, None, None, 60, rows=400) == ("hyperdual", 16)
-    assert tuner.tune(PerRow, shape, 1, None, None, None) is None
-    assert tuner.tune(PerRow, shape, 1, None, None, 60, rows=10**9) == ("hyperdual_adjoint", 16)
+    assert tuner.tune(AfterCompiling, shape, 1, None, None, 60, rows=400) == ("hyperdual", 16)
+    assert tuner.tune(AfterCompiling, shape, 1, None, None, None) is None
+    assert tuner.tune(AfterCompiling, shape, 1, None, None, 60, rows=10**9) == (
+        "hyperdual_adjoint",
+        16,
+    )
 
 
 def test_nothing_timed_when_nothing_may_be(cache):
@@ -201,7 +251,7 @@ def test_columns_are_timed_first_where_widths_fill_no_vector_registers(
     with numerics(dtype):
         shape = shape_of(network, 20, 20, dtype, device)
     assert shape.ragged == ragged
-    assert ("hyperdual_columns" in candidates(shape)) == ragged
+    assert ("hyperdual_columns" in candidates(shape)) == (device == "cpu")
     assert candidates(shape)[0] == ("hyperdual_columns" if ragged else "hyperdual_adjoint")
 
 
