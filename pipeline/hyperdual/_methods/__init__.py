@@ -52,7 +52,7 @@ def _adjoint_turn(shape: ProgramShape) -> int | None:
 
 
 def _columns_turn(shape: ProgramShape) -> int | None:
-    # By 1.04 to 2.4 times faster than `hyperdual` where widths are awkward. Elsewhere mostly slower,
+    # Where widths are awkward, 1.04 to 2.4 times as fast as `hyperdual`. Elsewhere mostly slower,
     # but up to three times as fast for small images and narrow layers.
     if shape.ragged:
         return 0
