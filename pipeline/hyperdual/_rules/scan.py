@@ -9,7 +9,9 @@ each iteration what its reverse needs; a second loop runs the iterations backwar
 The reverse of an iteration is traced once, as a program whose constants are the residuals.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -21,16 +23,14 @@ from .._accumulation import Accumulation, Irreversible, Node, Pull
 from .._active import Active
 from .._equation import Equation
 from .._interpret import HyperDual, as_hyperdual, from_hyperdual, interpret
-from .._jaxpr import scan_counts
+from .._jaxpr import equations, scan_counts
 from .._registry import register
 from .._tangent import dense
-from .control_flow import (
-    carry_fixpoint,
-    forward,
-    hyperduals,
-    instantiate_zeros,
-    record_hyperduals,
-)
+from .control_flow import forward, hyperduals, record_hyperduals
+from .loop import Part, loop, loop_in_parts
+
+# A loop is cut into so many parts at most, each of so many iterations at least. Each is compiled.
+_PARTS, _LEAST_ITERATIONS = 4, 2
 
 
 @register(
@@ -66,11 +66,12 @@ def scan(equation: Equation) -> list[Any]:
     )
     options = {name: params[name] for name in ("length", "reverse", "unroll")}
     if equation.accumulation.forward:
-        carry, ys = _loop(forward(params["jaxpr"], equation), consts, init, xs, options)
+        body = forward(params["jaxpr"], equation)
+        carry, ys = loop_in_parts(body, consts, init, xs, options, _parts(equation))
         return record_hyperduals(equation, [*carry, *ys], reversible=True)
     iteration = _Iteration(params["jaxpr"], consts, equation.accumulation)
     try:
-        carry, ys = _loop(iteration, consts, init, xs, options)
+        carry, ys = loop(iteration, consts, init, xs, options)
     except Irreversible:  # inside the body: carry D through the whole loop
         raise Irreversible(equation.accumulation.step) from None
     residuals = [number.value for number in ys[len(ys) - len(iteration.stacked) :]]
@@ -88,45 +89,33 @@ def scan(equation: Equation) -> list[Any]:
     return equation.with_nodes([result.value for result in results], nodes)
 
 
-def _loop(
-    body: Callable[[Sequence[HyperDual]], list[HyperDual]],
-    consts: Sequence[HyperDual],
-    init: Sequence[HyperDual],
-    xs: Sequence[HyperDual],
-    options: dict[str, Any],
-) -> tuple[list[HyperDual], list[HyperDual]]:
-    """Run a body of hyper-dual numbers; directions go after the axis of the loop.
+def _parts(equation: Equation) -> list[Part]:
+    """Return the parts of a loop; one, where no direction is known to be zero in any iteration.
 
-    Returns:
-        The last carry, and what the iterations return beyond it, stacked (`ys`).
+    Of a sequence that nothing has mixed yet, iteration t meets the directions of element t. Those
+    of later ones are zero up to there, and most of their work is left out when the loop is cut into
+    a few parts that carry only what has been met: (parts + 1) / (2 parts) of it is left.
     """
-    stacked = [_swapped(number) for number in xs]
-    count = len(init)
-
-    def carry_after(carry: Sequence[HyperDual]) -> list[HyperDual]:
-        x = jax.tree.map(lambda array: jnp.zeros(array.shape[1:], array.dtype), stacked)
-        return body([*consts, *carry, *x])[:count]
-
-    init = carry_fixpoint(carry_after, init)
-
-    def step(carry: Sequence[HyperDual], x: Sequence[HyperDual]) -> tuple[Any, Any]:
-        results = body([*consts, *carry, *x])
-        after = [
-            instantiate_zeros(number, shape)
-            for number, shape in zip(results[:count], init, strict=True)
-        ]
-        return after, results[count:]
-
-    carry, ys = lax.scan(step, init, stacked, **options)
-    return carry, [_swapped(number) for number in ys]
-
-
-def _swapped(number: HyperDual) -> HyperDual:
-    """Exchange the axis of the loop and that of the directions, in J and D."""
-    value, *derivatives = number
-    return HyperDual(
-        value, *(None if array is None else jnp.swapaxes(array, 0, 1) for array in derivatives)
+    length, reverse = equation.params["length"], equation.params["reverse"]
+    first_x = sum(scan_counts(equation.eqn))
+    xs = [at for at in equation.active if at >= first_x]
+    tangents = [node.jacobian for node in equation.parents]
+    in_order = len(xs) == len(equation.active) and all(
+        tangent.sizes[0] == length and tangent.ties[0] == 0 for tangent in tangents
     )
+    inner = any(
+        eqn.primitive.name in ("scan", "while") for eqn in equations(equation.params["jaxpr"])
+    )
+    count = min(_PARTS, length // _LEAST_ITERATIONS) if in_order and not inner else 1
+    if count <= 1:
+        return [Part(0, length, slice(None))]
+    of_one = math.prod(tangents[0].sizes[1:])
+    ends = [length * number // count for number in range(count + 1)]
+    if reverse:
+        return [Part(start, end, slice(start * of_one, None)) for start, end in pairwise(ends)][
+            ::-1
+        ]
+    return [Part(start, end, slice(0, end * of_one)) for start, end in pairwise(ends)]
 
 
 class _Iteration:
