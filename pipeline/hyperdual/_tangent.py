@@ -32,11 +32,14 @@ class Tangent:
         data: shape (the sizes of the free direction axes, in order; then S).
         sizes: the factors of k, one for each direction axis, most significant first.
         ties: for each direction axis the axis of S that it is tied to, or None if it is free.
+        order: 1 where the directions, in as many blocks as the first axis of S is long, move no
+            entry before the position of their block, -1 where none after it; 0: not known.
     """
 
     data: jax.Array
     sizes: tuple[int, ...]
     ties: tuple[int | None, ...]
+    order: int = 0
 
     @property
     def free(self) -> int:

@@ -11,6 +11,7 @@ The reverse of an iteration is traced once, as a program whose constants are the
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -66,9 +67,13 @@ def scan(equation: Equation) -> list[Any]:
     )
     options = {name: params[name] for name in ("length", "reverse", "unroll")}
     if equation.accumulation.forward:
-        body = forward(params["jaxpr"], equation)
-        carry, ys = loop_in_parts(body, consts, init, xs, options, _parts(equation))
-        return record_hyperduals(equation, [*carry, *ys], reversible=True)
+        body, parts = forward(params["jaxpr"], equation), _parts(equation)
+        carry, ys = loop_in_parts(body, consts, init, xs, options, parts)
+        recorded = record_hyperduals(equation, [*carry, *ys], reversible=True)
+        for result in recorded[n_carry:] if len(parts) > 1 else []:
+            if isinstance(result, Active):
+                result.node.jacobian = replace(result.node.jacobian, order=_order(equation))
+        return recorded
     iteration = _Iteration(params["jaxpr"], consts, equation.accumulation)
     try:
         carry, ys = loop(iteration, consts, init, xs, options)
@@ -92,16 +97,18 @@ def scan(equation: Equation) -> list[Any]:
 def _parts(equation: Equation) -> list[Part]:
     """Return the parts of a loop; one, where no direction is known to be zero in any iteration.
 
-    Of a sequence that nothing has mixed yet, iteration t meets the directions of element t. Those
-    of later ones are zero up to there, and most of their work is left out when the loop is cut into
-    a few parts that carry only what has been met: (parts + 1) / (2 parts) of it is left.
+    Of a sequence that nothing has mixed yet, iteration t meets the directions of element t; so it
+    does of one that comes from such a loop. Those of later elements are zero up to there, and most
+    of their work is left out when the loop is cut into a few parts that carry only what has been
+    met: (parts + 1) / (2 parts) of it is left.
     """
-    length, reverse = equation.params["length"], equation.params["reverse"]
+    length, order = equation.params["length"], _order(equation)
     first_x = sum(scan_counts(equation.eqn))
     xs = [at for at in equation.active if at >= first_x]
     tangents = [node.jacobian for node in equation.parents]
     in_order = len(xs) == len(equation.active) and all(
-        tangent.sizes[0] == length and tangent.ties[0] == 0 for tangent in tangents
+        (tangent.sizes[0] == length and tangent.ties[0] == 0) or tangent.order == order
+        for tangent in tangents
     )
     inner = any(
         eqn.primitive.name in ("scan", "while") for eqn in equations(equation.params["jaxpr"])
@@ -109,13 +116,17 @@ def _parts(equation: Equation) -> list[Part]:
     count = min(_PARTS, length // _LEAST_ITERATIONS) if in_order and not inner else 1
     if count <= 1:
         return [Part(0, length, slice(None))]
-    of_one = math.prod(tangents[0].sizes[1:])
+    of_one = math.prod(tangents[0].sizes) // length
     ends = [length * number // count for number in range(count + 1)]
-    if reverse:
-        return [Part(start, end, slice(start * of_one, None)) for start, end in pairwise(ends)][
-            ::-1
-        ]
-    return [Part(start, end, slice(0, end * of_one)) for start, end in pairwise(ends)]
+    if order > 0:
+        return [Part(start, end, slice(0, end * of_one)) for start, end in pairwise(ends)]
+    parts = [Part(start, end, slice(start * of_one, None)) for start, end in pairwise(ends)]
+    return parts[::-1]
+
+
+def _order(equation: Equation) -> int:
+    """Return the direction of a loop, as a `Tangent` has it."""
+    return -1 if equation.params["reverse"] else 1
 
 
 class _Iteration:

@@ -83,3 +83,34 @@ def test_a_layer_for_each_element_before_the_loop_keeps_them_apart():
     mixed = lambda u: jnp.tanh(u + u.sum())
     in_order = _counted(_network(16, 3, element=embedded, width=48), 48)
     assert in_order < 0.68 * _counted(_network(16, 3, element=mixed, width=48), 48)
+
+
+def _stacked(first_reverse, second_reverse, steps=16):
+    """Two recurrent layers: the states of the first are the sequence of the second."""
+    weights = RNG.standard_normal((2, 5)), RNG.standard_normal((3, 5, 5)) / 2
+
+    def network(x):
+        entry, mixing = (jnp.asarray(each, x.dtype) for each in weights)
+        step = lambda first, second: lambda h, u: (jnp.tanh(u @ first + h @ second),) * 2
+        zeros = jnp.zeros(5, x.dtype)
+        u = x.reshape(steps, 2)
+        _, states = jax.lax.scan(step(entry, mixing[0]), zeros, u, reverse=first_reverse)
+        last, _ = jax.lax.scan(step(mixing[1], mixing[2]), zeros, states, reverse=second_reverse)
+        return last
+
+    return network
+
+
+@pytest.mark.parametrize(("first", "second"), [(False, False), (True, True), (True, False)])
+def test_a_second_layer_of_the_same_direction_leaves_them_out_too(first, second):
+    network, points = _stacked(first, second), RNG.standard_normal((2, 32))
+    found = derivatives(network, 32, "hyperdual", dtype="float64", tile=2)(points)
+    with numerics("float64"):
+        jacobian = jax.vmap(jax.jacfwd(network))(points)
+        hessian = jax.vmap(jax.hessian(network))(points)
+    diagonal = np.diagonal(hessian, axis1=2, axis2=3)
+    np.testing.assert_allclose(found.jacobian, jacobian, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.hessian_diag, diagonal, rtol=1e-12, atol=1e-12)
+    bundle = derivatives(network, 32, "hyperdual", tile=1, threads=1)
+    program = str(jax.make_jaxpr(bundle)(points[:1].astype(np.float32)))
+    assert program.count("scan[") == (8 if first == second else 5)
