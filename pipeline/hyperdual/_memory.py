@@ -1,5 +1,6 @@
 """What a compiled call will hold in memory, and what there is of it."""
 
+import contextlib
 import functools
 import math
 from pathlib import Path
@@ -24,7 +25,8 @@ def keep_freed_pages() -> None:
     then, which can take longer to come than the results to be computed. Here a large array is freed
     that nothing was written to, and that took no memory. With other C libraries this does nothing.
     """
-    np.empty(_LARGEST_KEPT_BYTES, np.uint8)
+    with contextlib.suppress(MemoryError):  # of a process that may not have so many addresses
+        np.empty(_LARGEST_KEPT_BYTES, np.uint8)
 
 
 def array_bytes(arrays: Any) -> int:
