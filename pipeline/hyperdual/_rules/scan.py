@@ -30,8 +30,9 @@ from .._tangent import dense
 from .control_flow import forward, hyperduals, record_hyperduals
 from .loop import Part, loop, loop_in_parts
 
-# A loop is cut into so many parts at most, each of so many iterations at least. Each is compiled.
-_PARTS, _LEAST_ITERATIONS = 4, 2
+# A loop is cut into so many parts at most, each of so many iterations at least. Each is compiled
+# by itself: so many equations together at most.
+_PARTS, _LEAST_ITERATIONS, _MOST_EQUATIONS = 4, 2, 400
 
 
 @register(
@@ -110,12 +111,10 @@ def _parts(equation: Equation) -> list[Part]:
         (tangent.sizes[0] == length and tangent.ties[0] == 0) or tangent.order == order
         for tangent in tangents
     )
-    inner = any(
-        eqn.primitive.name in ("scan", "while") for eqn in equations(equation.params["jaxpr"])
-    )
-    count = min(_PARTS, length // _LEAST_ITERATIONS) if in_order and not inner else 1
-    if count <= 1:
+    names = [eqn.primitive.name for eqn in equations(equation.params["jaxpr"])]
+    if not in_order or "scan" in names or "while" in names:
         return [Part(0, length, slice(None))]
+    count = max(1, min(_PARTS, length // _LEAST_ITERATIONS, _MOST_EQUATIONS // max(len(names), 1)))
     of_one = math.prod(tangents[0].sizes) // length
     ends = [length * number // count for number in range(count + 1)]
     if order > 0:
