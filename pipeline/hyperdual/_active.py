@@ -14,12 +14,25 @@ kept, and r phi' J_v^2 is formed as (r J_v) J.
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ._accumulation import Accumulation, Node, Source, masked_product
 from ._tangent import scale, select
+
+
+class Joined(NamedTuple):
+    """What an array was concatenated of.
+
+    Attributes:
+        parts: each `Active` or a plain array.
+        dimension: the axis.
+    """
+
+    parts: list[Any]
+    dimension: int
 
 
 @dataclass(eq=False)
@@ -35,6 +48,7 @@ class Active:
         selected: shape S; false where phi does not go by the node at all, as where something else
             is selected: there J and D are zero, even if those of the node are infinite. None:
             true everywhere.
+        joined: what it was concatenated of; None: not known, or of nothing.
     """
 
     node: Node
@@ -43,6 +57,7 @@ class Active:
     bend: jax.Array | None = None
     ratio: jax.Array | None = None
     selected: jax.Array | None = None
+    joined: Joined | None = None
     _own_node: Node | None = None
 
     @property

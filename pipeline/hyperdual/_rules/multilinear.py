@@ -20,6 +20,7 @@ from .._equation import Equation
 from .._interpret import interpret
 from .._registry import register
 from .._tangent import Tangent, add, dense, flatten, push, push_over
+from .joined import part_by_part
 
 # Layers of so many numbers are left as they are written.
 _NARROW = 16
@@ -57,7 +58,7 @@ def dot_general(equation: Equation) -> list[Any]:
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.dot_general.html
     https://openxla.org/xla/operation_semantics#dotgeneral
     """
-    results = _last_layer(equation)
+    results = _last_layer(equation) or part_by_part(equation)
     if results is not None:
         return results
     layer = _vector_times_matrix(equation)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .._active import Active, Joined
 from .._equation import Equation
 from .._registry import register
 from .linear import all_axes_but, linear_in, rank
@@ -88,7 +89,11 @@ def concatenate(equation: Equation) -> list[Any]:
     Operands: any number of arrays. Parameters: dimension.
     https://docs.jax.dev/en/latest/_autosummary/jax.lax.concatenate.html
     """
-    return linear_in(equation, None, all_axes_but(equation, [equation.params["dimension"]]))
+    dimension = equation.params["dimension"]
+    (result,) = linear_in(equation, None, all_axes_but(equation, [dimension]))
+    if isinstance(result, Active):
+        result.joined = Joined(equation.operands, dimension)
+    return [result]
 
 
 @register("split", parameters=("sizes", "axis"))
