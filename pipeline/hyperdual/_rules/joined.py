@@ -49,10 +49,12 @@ def part_by_part(equation: Equation) -> list[Any] | None:
                 lax.slice_in_dim(other, starts[number], starts[number] + sizes[number], axis=axis)
                 for number in of_kind
             ]
-            pair = [lax.concatenate(weights, axis), part]
+            matrix = lax.concatenate(weights, axis)
+            left, right = (part, matrix) if at == 0 else (matrix, part)
             terms.append(
                 lax.dot_general(
-                    *(pair if at == 1 else pair[::-1]),
+                    left,
+                    right,
                     params["dimension_numbers"],
                     precision=params["precision"],
                     preferred_element_type=params["preferred_element_type"],
