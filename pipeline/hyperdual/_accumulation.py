@@ -30,8 +30,6 @@ from ._tangent import Tangent, add, contract, finite, product, scale, select, to
 # Maps cotangents (m, *S) of the results (None: zero) to those of the parents, and to what the
 # inside of the step adds to D of the outputs, shape (m, k) (None: nothing).
 Pull = Callable[[list[jax.Array | None]], tuple[Sequence[jax.Array | None], jax.Array | None]]
-# Counted work is less by so many times where the time is clearly less.
-_CLEARLY = 2
 
 
 class Source(NamedTuple):
@@ -85,10 +83,9 @@ class Node:
 
 
 class _Step(NamedTuple):
-    """One recorded step: what the reverse sweep needs, and whether sources are in it."""
+    """One recorded step: what the reverse sweep needs."""
 
     number: int
-    curved: bool
     nodes: list[Node | None]
     sources: list[list[Source]]
     parents: list[Node]
@@ -114,7 +111,6 @@ class Accumulation:
         stepwise: whether each elementwise primitive is recorded by itself (see `_factors`).
         last_layers: the identities of the equations that `_last_layer` finds.
         reversible: whether every step so far has a reverse.
-        work: of the steps that are products or loops, their multiply-adds.
     """
 
     outputs: int
@@ -125,7 +121,6 @@ class Accumulation:
     last_layers: frozenset[int] = frozenset()
     step: int = 0
     reversible: bool = True
-    work: dict[int, int] = field(default_factory=dict)
     steps: list[_Step] = field(default_factory=list)
     leaves: list[Node] = field(default_factory=list)
 
@@ -185,30 +180,9 @@ class Accumulation:
                 pull = _nothing_upstream(len(parents))
                 self.reversible = False
             self.steps.append(
-                _Step(
-                    self.step,
-                    curved or any(sources),
-                    nodes,
-                    [list(each) for each in sources],
-                    parents,
-                    pull,
-                )
+                _Step(self.step, nodes, [list(each) for each in sources], parents, pull)
             )
         return nodes
-
-    def sweep_is_shorter(self, directions: int) -> bool:
-        """Tell whether J of the outputs is had with less work by the reverse sweep than forward.
-
-        The sweep then goes on where no source is left, before the first; and nobody needs J along
-        the directions behind the last source.
-        """
-        numbers = [step.number for step in self.steps if step.curved]
-        if not numbers:
-            return self.outputs < directions
-        first, last = min(numbers), max(numbers)
-        before = sum(work for number, work in self.work.items() if number < first)
-        behind = sum(work for number, work in self.work.items() if number > last)
-        return directions * behind > _CLEARLY * self.outputs * before
 
     def _as_tangent(self, source: Source) -> Tangent:
         coefficient, tangent = (source.held() if self.stepwise else source).parts()

@@ -8,7 +8,6 @@ from jax.extend import core
 from ._accumulation import Accumulation, Irreversible
 from ._active import Active
 from ._equation import Equation, RuleError, general
-from ._jaxpr import multiply_adds
 from ._reason import reason
 
 # From an equation to its results, each `Active` if it depends on the inputs.
@@ -18,8 +17,6 @@ RULES: dict[str, Rule] = {}
 # Of a primitive's rule: the parameters that it takes into account. Not listed: all that there are.
 PARAMETERS: dict[str, frozenset[str]] = {}
 
-# The primitives that most of a program's time goes to.
-_LONG = frozenset({"dot_general", "conv_general_dilated", "scan"})
 _IN_PLACE = (
     "arrays that are changed in place (jax.new_ref) are not derived; return new ones instead, by "
     "`.at[...].set`, or as the carry of a loop"
@@ -58,8 +55,6 @@ def apply_rule(eqn: core.JaxprEqn, operands: list[Any], accumulation: Accumulati
         return equation.apply(*equation.values)
     accumulation.step += 1
     name = eqn.primitive.name
-    if name in _LONG:
-        accumulation.work[accumulation.step] = multiply_adds(eqn)
     rule = RULES.get(name, general)
     if name in PARAMETERS and not PARAMETERS[name].issuperset(eqn.params):
         rule = general

@@ -251,7 +251,9 @@ class _Timings:
             return False
         try:
             self.seconds[choice] = self._time(choice)
-            if len(self.seconds) == 1 and self._take_more_rows(choice):
+            first = len(self.seconds) == 1 and self._rows is None
+            if first and time.monotonic() < self._deadline and self._take_more_rows(choice):
+                began = time.monotonic()  # for what the others will take, once is enough
                 self.seconds[choice] = self._time(choice)
         except Exception as error:  # another choice may do
             self.hung |= isinstance(error, TimeoutError)

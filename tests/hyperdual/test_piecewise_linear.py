@@ -1,11 +1,11 @@
-"""J of programs that end piecewise linear, with few outputs, which may come from one sweep."""
+"""J of programs that are, or end, piecewise linear, with fewer outputs than inputs."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hyperdiag.hyperdual import METHODS, derivatives
+from hyperdiag.hyperdual import OWN_METHODS, derivatives
 
 RNG = np.random.default_rng(0)
 A, B = RNG.standard_normal((8, 8)), RNG.standard_normal((8, 2))
@@ -102,19 +102,16 @@ def test_what_is_curved_before_the_pieces_counts(name):
     assert derived.hessian_diag.any()
 
 
-def test_no_direction_goes_through_the_pieces():
-    """50 inputs, whose logarithms pass three layers of 64 to one output: a sweep and no more."""
-    layers = [RNG.standard_normal(shape) for shape in [(50, 64), (64, 64), (64, 64), (64, 1)]]
-    layers = [jnp.asarray(layer, jnp.float32) for layer in layers]
+def _distances(x):
+    squares = (x[:6].reshape(3, 2) ** 2).sum(axis=1)
+    nearness = jnp.exp(-((jnp.sqrt(squares) @ jnp.eye(3, dtype=x.dtype)) ** 2))
+    return jax.nn.relu(nearness @ jnp.abs(A[:3])) @ jnp.abs(B) + x[6:]
 
-    def network(x):
-        h = jnp.log1p(x**2)
-        for layer in layers[:-1]:
-            h = jax.nn.relu(h @ layer)
-        return h @ layers[-1]
 
-    batch = jax.jit(jax.vmap(lambda z: METHODS["hyperdual_adjoint"].function(network, z)))
-    lowered = batch.lower(jax.ShapeDtypeStruct((32, 50), np.float32))
-    flops = lowered.compile().cost_analysis()["flops"] / 32
-    weights = sum(layer.size for layer in layers)
-    assert flops < 3 * 2 * weights  # the value, the sweep, and what is done entry by entry
+@pytest.mark.parametrize("method", OWN_METHODS)
+def test_a_slope_of_zero_behind_an_infinite_one_hides_nothing(method):
+    """The first distance is zero: there its own slope is not known, and nor are J and D."""
+    point = np.array([[0, 0, 0.5, 0.2, 0.3, 0.1, 1, 2]])
+    derived = derivatives(_distances, 8, method, tile=1, dtype="float64")(point)
+    assert np.isnan(derived.jacobian[0, :, :2]).all()
+    assert np.isnan(derived.hessian_diag[0, :, :2]).all()

@@ -168,8 +168,8 @@ def _finished(start: Node, node: Node, accumulation: Accumulation) -> PointDeriv
     else:
         cotangents, hessian_diag = accumulation.reverse([(node, jnp.eye(m, dtype=dtype))])
         whole = accumulation.cut == 0 and accumulation.reversible and id(start) in cotangents
-        if whole and accumulation.sweep_is_shorter(directions):
-            # Linear in pieces, from some step on at least: nobody needs J forward there.
+        if hessian_diag is None and whole and m < directions:
+            # Linear in pieces: the reverse sweep has all of J, and nobody needs it forward.
             jacobian = cotangents[id(start)].astype(dtype)
     if hessian_diag is None:
         hessian_diag = jnp.zeros((m, 1 if accumulation.laplacian else directions), dtype)
