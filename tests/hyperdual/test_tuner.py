@@ -123,11 +123,11 @@ class PerRow:
 
 def test_the_tiles_of_two_methods_are_timed(cache, monkeypatch):
     """In the first tile the other one is a little faster; it has no better tile."""
-    seconds = {"hyperdual": {4: 6e-3, 16: 2e-3}, "hyperdual_adjoint": {4: 5e-3}}
+    seconds = {"hyperdual": {4: 6e-4, 16: 2e-4}, "hyperdual_adjoint": {4: 5e-4}}
     monkeypatch.setattr(tuner, "candidates", lambda shape: list(seconds))
     monkeypatch.setattr(tuner, "default_tile", lambda *_: 4)
     choice = tuner.tune(
-        lambda choice: PerRow(seconds[choice.method].get(choice.tile, 8e-3)),
+        lambda choice: PerRow(seconds[choice.method].get(choice.tile, 8e-4)),
         ProgramShape(1, 1, 1 << 20, result_bytes=1 << 20),
         1,
         None,

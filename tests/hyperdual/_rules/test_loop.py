@@ -40,7 +40,7 @@ def _counted(network, n, method="hyperdual"):
     return sum(map(multiply_adds, direct_equations(program)))
 
 
-@pytest.mark.one_in(4)
+@pytest.mark.one_in(8)
 @pytest.mark.parametrize("method", ["hyperdual", "hyperdual_columns"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("steps", "features"), [(8, 3), (9, 1), (3, 2), (5, 2)])
