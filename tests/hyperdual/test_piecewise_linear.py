@@ -48,14 +48,18 @@ PROGRAMS = {
 }
 
 
+def _by_both(program):
+    points = np.random.default_rng(1).standard_normal((6, 8))
+    return [
+        derivatives(program, 8, method, tile=6, dtype="float64")(points)
+        for method in ("hyperdual_adjoint", "double_forward")
+    ]
+
+
 @pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_adjoint_has_the_jacobian_of_nested_forward_mode(name):
-    points = np.random.default_rng(1).standard_normal((6, 8))
-    derived, expected = (
-        derivatives(PROGRAMS[name], 8, method, tile=6, dtype="float64")(points)
-        for method in ("hyperdual_adjoint", "double_forward")
-    )
+    derived, expected = _by_both(PROGRAMS[name])
     np.testing.assert_allclose(derived.jacobian, expected.jacobian, rtol=0, atol=1e-12)
     assert not derived.hessian_diag.any()
 
@@ -92,11 +96,7 @@ CURVED_FIRST = {
 
 @pytest.mark.parametrize("name", CURVED_FIRST)
 def test_what_is_curved_before_the_pieces_counts(name):
-    points = np.random.default_rng(1).standard_normal((6, 8))
-    derived, expected = (
-        derivatives(CURVED_FIRST[name], 8, method, tile=6, dtype="float64")(points)
-        for method in ("hyperdual_adjoint", "double_forward")
-    )
+    derived, expected = _by_both(CURVED_FIRST[name])
     np.testing.assert_allclose(derived.jacobian, expected.jacobian, rtol=0, atol=1e-12)
     np.testing.assert_allclose(derived.hessian_diag, expected.hessian_diag, rtol=0, atol=1e-12)
     assert derived.hessian_diag.any()

@@ -96,7 +96,7 @@ def loop_in_parts(
         carry, ys = loop(body, consts, carry, of_part, options | {"length": end - start})
         stacked.append((start, [_widened(number, met, range(k)) for number in ys]))
     in_order = [ys for _, ys in sorted(stacked, key=lambda each: each[0])]
-    return carry, [_joined(numbers) for numbers in zip(*in_order, strict=True)]
+    return carry, [_concatenated(numbers) for numbers in zip(*in_order, strict=True)]
 
 
 def _cut(array: jax.Array, k: int, directions: slice) -> jax.Array:
@@ -118,7 +118,7 @@ def _widened(number: HyperDual, before: range, after: range) -> HyperDual:
     )
 
 
-def _joined(numbers: Sequence[HyperDual]) -> HyperDual:
+def _concatenated(numbers: Sequence[HyperDual]) -> HyperDual:
     """Return the same results of all parts as one array: its first axis, after k, is the loop's."""
     values, jacobians, hessian_diags = zip(*numbers, strict=True)
     return HyperDual(
